@@ -1,0 +1,2 @@
+//! The project's own tasks: `cargo xtask tidy`, `cargo xtask codegen`.
+fn main() {}
