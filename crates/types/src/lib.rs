@@ -1,1 +1,21 @@
-//! types
+//! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
+//!
+//! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
+//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`].
+
+pub mod arn;
+pub mod id;
+pub mod name;
+pub mod quantity;
+pub mod scope;
+pub mod time;
+
+pub use arn::{Arn, ArnError};
+pub use id::{
+    ClusterUuid, ContainerInstanceId, DeploymentId, IdError, NodeId, RequestId, Sequence, SessionEpoch,
+    TaskId,
+};
+pub use name::{ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
+pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
+pub use scope::{AccountId, Region, Scope};
+pub use time::Timestamp;
