@@ -1,1 +1,19 @@
-//! rpc
+//! The gRPC messages and services between Trireme's processes, generated from `proto/` by `build.rs`, and
+//! conversions of the values that several rooms send.
+//!
+//! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
+//! ([`control`]) · [`convert`].
+
+pub mod convert;
+
+#[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::too_many_lines)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/generated.rs"));
+}
+
+/// Forwarding, status, history and membership of control nodes.
+pub use generated::trireme::control::v1 as control;
+/// The log's frame: entries, votes, membership, history records.
+pub use generated::trireme::log::v1 as log;
+/// Raft between control nodes.
+pub use generated::trireme::raft::v1 as raft;
