@@ -1,0 +1,75 @@
+# Everything a newcomer runs. Each target sees to its own set-up; the second time that is a handful of cheap checks.
+#
+#   make dev     build, and start a three-zone cluster here; ARGS="--port 9000" is passed on
+#   make build   build bin/trireme
+#   make test    the whole test suite, as CI runs it
+#   make verify  every check that changes nothing: format, lints, structure, generated code
+#   make fix     repair what can be repaired: format, lints, generated code
+#   make clean   remove what was built, except the RocksDB library
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: dev build test verify fix clean setup-build setup-run setup-test
+
+SETUP := deploy/setup
+CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
+PYTHON_DIR := $(shell $(SETUP)/python.sh --dir)
+
+# Build output outlives a checkout, and RocksDB comes from the library that set-up built.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export ROCKSDB_LIB_DIR ?= $(shell $(SETUP)/rocksdb.sh --dir)
+export ROCKSDB_STATIC ?= 1
+
+# For the tests: the binary under test, and a Python that has the AWS clients.
+export TRIREME_BIN := $(CURDIR)/bin/trireme
+export TRIREME_PYTHON := $(PYTHON_DIR)/bin/python
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CACHE)/bin
+
+PYTHON_TESTS := $(wildcard chaos-tests/e2e/test_*.py)
+
+setup-build:
+	@$(SETUP)/packages.sh build
+	@$(SETUP)/rocksdb.sh
+
+setup-run:
+	@$(SETUP)/packages.sh run test
+	@$(SETUP)/docker.sh
+	@$(SETUP)/image.sh
+	@$(SETUP)/python.sh
+
+setup-test:
+	@$(SETUP)/tools.sh
+
+# A hard link where the file systems allow it: a later build makes a new file and leaves a running cluster its own.
+build: setup-build
+	@cargo build --locked --package trireme
+	@mkdir -p bin
+	@built="$$CARGO_TARGET_DIR/debug/trireme"; \
+	[[ "$$built" -ef bin/trireme ]] || ln -f "$$built" bin/trireme 2>/dev/null || cp -f "$$built" bin/trireme
+
+# `.trireme/env` puts bin on PATH; who has no aws CLI finds one there.
+dev: setup-run build
+	@[[ -e bin/aws ]] || command -v aws >/dev/null || ln -sfn $(PYTHON_DIR)/bin/aws bin/aws
+	@exec bin/trireme dev $(ARGS)
+
+test: setup-run setup-test verify build
+	cargo nextest run --workspace --locked
+ifneq ($(PYTHON_TESTS),)
+	$(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
+endif
+
+verify: setup-build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask tidy
+	cargo xtask codegen --check
+
+fix: setup-build
+	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets --locked
+	cargo xtask codegen
+	cargo fmt --all
+
+clean:
+	cargo clean
+	rm -rf bin
