@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 NEXTEST_VERSION=0.9.143
 PATH="$PATH:$CACHE/bin"
 
-nextest() {
+ensure_nextest() {
     have cargo-nextest && return
     lock nextest
     have cargo-nextest && return
@@ -17,7 +17,7 @@ nextest() {
 }
 
 # Debian has promtool only beside a Prometheus service that installing would start, so it is taken out of the package.
-promtool() {
+ensure_promtool() {
     have promtool && return
     if ! have apt-get; then
         say 'promtool is missing (it comes with Prometheus); the metrics are not checked with it'
@@ -28,12 +28,17 @@ promtool() {
     say 'fetching promtool'
     local work
     work="$(mktemp -d)"
-    (cd "$work" && apt-get download -q prometheus </dev/null >&2 && dpkg-deb -x prometheus_*.deb tree) ||
-        die "apt-get could not fetch 'prometheus'"
+    (
+        cd "$work"
+        # A machine's package lists may be absent or too old.
+        apt-get download -q prometheus </dev/null >&2 ||
+            { is_root && apt-get update -q </dev/null >&2 && apt-get download -q prometheus </dev/null >&2; }
+        dpkg-deb -x prometheus_*.deb tree
+    ) || die "apt-get could not fetch 'prometheus'"
     mkdir -p "$CACHE/bin"
     mv "$work/tree/usr/bin/promtool" "$CACHE/bin/promtool"
     rm -rf "$work"
 }
 
-nextest
-promtool
+ensure_nextest
+ensure_promtool
