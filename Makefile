@@ -10,6 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
+.NOTPARALLEL:
 .PHONY: dev build test verify fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
