@@ -1,0 +1,196 @@
+//! Bytes: events, snapshots, and what travels between control nodes. The one place that may use bincode.
+//!
+//! Each thing is wrapped in an envelope: `kind u32 | version u16 | length u32 | payload | crc32c u32`, big endian. bincode is
+//! positional: a field added in the middle decodes wrongly in silence. So layouts are frozen per version, and a golden
+//! fixture holds each of them.
+
+// The rule against bincode stands everywhere else.
+#![allow(clippy::disallowed_methods)]
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Actor, Event, Outcome, Proposal, Rejection, State};
+
+mod kinds;
+mod snapshot;
+
+pub use kinds::KINDS;
+
+/// The largest payload that is read, in bytes. Snapshots of the largest supported cluster fit.
+const PAYLOAD_LIMIT: usize = 1 << 30;
+const HEADER: usize = 10;
+const CHECKSUM: usize = 4;
+
+const SNAPSHOT: u32 = 1_000;
+const PROPOSAL: u32 = 1_001;
+const OUTCOME: u32 = 1_002;
+const REJECTION: u32 = 1_003;
+const ACTOR: u32 = 1_004;
+
+/// Why bytes cannot be read. A node that meets one in its log stops; it never skips.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Fewer bytes than the envelope says.
+    #[error("truncated: {have} bytes of {need}")]
+    Truncated {
+        /// Bytes that are there.
+        have: usize,
+        /// Bytes that should be.
+        need: usize,
+    },
+    /// The checksum does not match: the bytes were damaged.
+    #[error("damaged: checksum {found:08x} instead of {expected:08x}")]
+    Damaged {
+        /// The checksum in the envelope.
+        expected: u32,
+        /// The checksum of the bytes.
+        found: u32,
+    },
+    /// A kind that this binary does not know.
+    #[error("kind {kind} is unknown to this version of trireme; upgrade it")]
+    UnknownKind {
+        /// The number found.
+        kind: u32,
+    },
+    /// A layout that this binary does not know.
+    #[error("version {version} of kind {kind} is unknown to this version of trireme; upgrade it")]
+    UnknownVersion {
+        /// The kind.
+        kind: u32,
+        /// The version found.
+        version: u16,
+    },
+    /// Another kind than asked for.
+    #[error("kind {found} where kind {expected} should be")]
+    WrongKind {
+        /// The kind asked for.
+        expected: u32,
+        /// The kind found.
+        found: u32,
+    },
+    /// The payload does not have its kind's layout.
+    #[error("malformed payload: {message}")]
+    Malformed {
+        /// What is wrong.
+        message: String,
+    },
+}
+
+fn encode_payload<T: Serialize>(value: &T) -> Vec<u8> {
+    // Encoding into memory fails only for types that bincode cannot express (unsized sequences, maps without length); the
+    // golden fixtures encode every one of ours.
+    #[allow(clippy::expect_used)]
+    bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .expect("every type of ours can be encoded")
+}
+
+fn decode_payload<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
+    let config = bincode::config::standard().with_limit::<PAYLOAD_LIMIT>();
+    let (value, read) = bincode::serde::decode_from_slice(payload, config)
+        .map_err(|error| CodecError::Malformed { message: error.to_string() })?;
+    if read == payload.len() {
+        Ok(value)
+    } else {
+        Err(CodecError::Malformed { message: format!("{} bytes too many", payload.len() - read) })
+    }
+}
+
+fn seal(kind: u32, version: u16, payload: &[u8]) -> Vec<u8> {
+    // Entries are at most 1 MiB and snapshots are cut off at the payload limit, so a length fits 32 bits.
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + payload.len() + CHECKSUM);
+    bytes.extend_from_slice(&kind.to_be_bytes());
+    bytes.extend_from_slice(&version.to_be_bytes());
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    let checksum = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+fn word(bytes: &[u8], from: usize) -> u32 {
+    let mut word = [0u8; 4];
+    word.copy_from_slice(&bytes[from..from + 4]);
+    u32::from_be_bytes(word)
+}
+
+/// Kind, version and payload of an envelope whose checksum holds.
+fn open(bytes: &[u8]) -> Result<(u32, u16, &[u8]), CodecError> {
+    let short = |need| CodecError::Truncated { have: bytes.len(), need };
+    if bytes.len() < HEADER + CHECKSUM {
+        return Err(short(HEADER + CHECKSUM));
+    }
+    let kind = word(bytes, 0);
+    let version = u16::from_be_bytes([bytes[4], bytes[5]]);
+    let length = word(bytes, 6) as usize;
+    let need = HEADER.saturating_add(length).saturating_add(CHECKSUM);
+    if bytes.len() != need {
+        return Err(short(need));
+    }
+    let body = HEADER + length;
+    let (expected, found) = (word(bytes, body), crc32c::crc32c(&bytes[..body]));
+    if expected != found {
+        return Err(CodecError::Damaged { expected, found });
+    }
+    Ok((kind, version, &bytes[HEADER..body]))
+}
+
+fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {
+    let (found, version, payload) = open(bytes)?;
+    if found != expected {
+        return Err(CodecError::WrongKind { expected, found });
+    }
+    if version != kinds::VERSION {
+        return Err(CodecError::UnknownVersion { kind: found, version });
+    }
+    Ok(payload)
+}
+
+/// An event's bytes.
+pub fn encode_event(event: &Event) -> Vec<u8> {
+    seal(event.kind(), kinds::VERSION, &kinds::encode(event))
+}
+
+/// An event from its bytes.
+pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
+    let (kind, version, payload) = open(bytes)?;
+    if version != kinds::VERSION {
+        return Err(CodecError::UnknownVersion { kind, version });
+    }
+    kinds::decode(kind, payload)
+}
+
+/// A snapshot: the whole state at its position, without indexes. Equal states give equal bytes.
+pub fn encode_snapshot(state: &State) -> Vec<u8> {
+    seal(SNAPSHOT, kinds::VERSION, &snapshot::encode(state))
+}
+
+/// The state from a snapshot. Indexes are made anew.
+pub fn decode_snapshot(bytes: &[u8]) -> Result<State, CodecError> {
+    snapshot::decode(open_as(bytes, SNAPSHOT)?)
+}
+
+macro_rules! simple {
+    ($($encode:ident, $decode:ident, $type:ty, $kind:ident, $what:literal;)*) => {$(
+        #[doc = concat!("The bytes of ", $what, ".")]
+        pub fn $encode(value: &$type) -> Vec<u8> {
+            seal($kind, kinds::VERSION, &encode_payload(value))
+        }
+
+        #[doc = concat!("From the bytes of ", $what, ".")]
+        pub fn $decode(bytes: &[u8]) -> Result<$type, CodecError> {
+            decode_payload(open_as(bytes, $kind)?)
+        }
+    )*};
+}
+
+simple! {
+    encode_proposal, decode_proposal, Proposal, PROPOSAL, "a proposal, as it is forwarded to the leader";
+    encode_outcome, decode_outcome, Outcome, OUTCOME, "an outcome";
+    encode_rejection, decode_rejection, Rejection, REJECTION, "a rejection";
+    encode_actor, decode_actor, Actor, ACTOR, "an actor";
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! A snapshot's layout, version 1.
+
+use std::sync::Arc;
+
+use imbl::Vector;
+use serde::{Deserialize, Serialize};
+use trireme_types::{Family, Scope, Timestamp};
+
+use super::{CodecError, decode_payload, encode_payload};
+use crate::entry::Position;
+use crate::index::Index;
+use crate::object::{AccessKey, Cluster, ContainerInstance, Service, Task, TaskDefinition};
+use crate::state::RequestName;
+use crate::{RecordedRequest, State};
+
+#[derive(Serialize, Deserialize)]
+struct SnapshotV1 {
+    position: Position,
+    clock: Timestamp,
+    clusters: Vec<Arc<Cluster>>,
+    families: Vec<((Scope, Family), u32)>,
+    task_definitions: Vec<Arc<TaskDefinition>>,
+    services: Vec<Arc<Service>>,
+    tasks: Vec<Arc<Task>>,
+    instances: Vec<Arc<ContainerInstance>>,
+    access_keys: Vec<Arc<AccessKey>>,
+    requests: Vec<(RequestName, Arc<RecordedRequest>)>,
+    request_order: Vec<RequestName>,
+}
+
+pub(super) fn encode(state: &State) -> Vec<u8> {
+    encode_payload(&SnapshotV1 {
+        position: state.position,
+        clock: state.clock,
+        clusters: state.clusters.values().cloned().collect(),
+        families: state.families.iter().map(|(family, revision)| (family.clone(), *revision)).collect(),
+        task_definitions: state.task_definitions.values().cloned().collect(),
+        services: state.services.values().cloned().collect(),
+        tasks: state.tasks.values().cloned().collect(),
+        instances: state.instances.values().cloned().collect(),
+        access_keys: state.access_keys.values().cloned().collect(),
+        requests: state.requests.iter().map(|(name, request)| (name.clone(), request.clone())).collect(),
+        request_order: state.request_order.iter().cloned().collect(),
+    })
+}
+
+pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
+    let snapshot: SnapshotV1 = decode_payload(payload)?;
+    let index = Index::rebuild(snapshot.instances.iter(), snapshot.tasks.iter());
+    Ok(State {
+        position: snapshot.position,
+        clock: snapshot.clock,
+        clusters: snapshot.clusters.into_iter().map(|cluster| (cluster.key.clone(), cluster)).collect(),
+        families: snapshot.families.into_iter().collect(),
+        task_definitions: snapshot.task_definitions.into_iter().map(|one| (one.key.clone(), one)).collect(),
+        services: snapshot.services.into_iter().map(|service| (service.key.clone(), service)).collect(),
+        tasks: snapshot.tasks.into_iter().map(|task| (task.id, task)).collect(),
+        instances: snapshot.instances.into_iter().map(|instance| (instance.id, instance)).collect(),
+        access_keys: snapshot.access_keys.into_iter().map(|key| (key.id.clone(), key)).collect(),
+        requests: snapshot.requests.into_iter().collect(),
+        request_order: snapshot.request_order.into_iter().collect::<Vector<_>>(),
+        index,
+    })
+}

@@ -1,0 +1,363 @@
+//! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use trireme_types::{
+    AccountId, ContainerInstanceId, DeploymentId, Family, RequestId, Scope, SessionEpoch, TaskId, Timestamp,
+};
+
+use crate::object::{
+    AccessKeyId, BackOff, ClusterKey, ContainerReport, DeploymentConfiguration, InstanceRegistration,
+    InstanceStatus, PropagateTags, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode, Tags,
+    TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+};
+
+/// On whose behalf a command comes. Stored with each entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// An API caller, by the principal's ARN.
+    Principal(String),
+    /// A controller, by its name.
+    Controller(String),
+    /// An agent.
+    Agent(ContainerInstanceId),
+    /// An operator at a control node.
+    Operator,
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Principal(arn) => f.write_str(arn),
+            Self::Controller(name) => write!(f, "controller/{name}"),
+            Self::Agent(instance) => write!(f, "agent/{instance}"),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}
+
+/// What makes a repeated API write one write: the same key with the same parameters has one effect.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// The caller.
+    pub principal: String,
+    /// The API operation.
+    pub operation: String,
+    /// The client token, the SDK's invocation id, or the request id.
+    pub token: String,
+    /// Whether `token` is a client token, which lives as long as what it made.
+    pub is_client_token: bool,
+    /// SHA-256 of the parameters.
+    pub parameters: [u8; 32],
+}
+
+/// A command with its sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// On whose behalf.
+    pub actor: Actor,
+    /// The call that caused it; constant over retries.
+    pub request_id: RequestId,
+    /// For API writes only; versions protect the others.
+    pub key: Option<IdempotencyKey>,
+    /// What is wanted.
+    pub command: Command,
+}
+
+/// Where a task is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The instance.
+    pub instance: ContainerInstanceId,
+    /// The instance's epoch that the placer saw; another one makes the command stale.
+    pub epoch: SessionEpoch,
+}
+
+/// What a standalone task is made from (ECS API: RunTask, StartTask).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTasks {
+    /// The cluster.
+    pub cluster: ClusterKey,
+    /// The definition.
+    pub definition: TaskDefinitionKey,
+    /// Changes to the definition.
+    pub overrides: TaskOverrides,
+    /// `None`: `family:F`.
+    pub group: Option<String>,
+    /// The caller's own mark.
+    pub started_by: Option<String>,
+    /// Tags of the tasks.
+    pub tags: Tags,
+    /// One for each task.
+    pub placements: Vec<Placement>,
+}
+
+/// What an UpdateService call changes; `None` leaves it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceChange {
+    /// The number of tasks.
+    pub desired_count: Option<u32>,
+    /// The definition; another one begins a deployment.
+    pub task_definition: Option<TaskDefinitionKey>,
+    /// The limits of a rolling update.
+    pub deployment_configuration: Option<DeploymentConfiguration>,
+    /// Begins a deployment even without a change.
+    pub force_new_deployment: bool,
+    /// Where tags of new tasks come from.
+    pub propagate_tags: Option<PropagateTags>,
+    /// Whether tasks get `aws:ecs:` tags.
+    pub enable_ecs_managed_tags: Option<bool>,
+    /// Stored and described.
+    pub health_check_grace_period_seconds: Option<u32>,
+}
+
+/// What an agent says of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// Which one.
+    pub task: TaskId,
+    /// Its status now.
+    pub status: TaskStatus,
+    /// Its containers.
+    pub containers: Vec<ContainerReport>,
+    /// Why it stops, in code, when the agent is the one to know.
+    pub stop_code: Option<StopCode>,
+    /// Why it stops, in words.
+    pub stopped_reason: Option<String>,
+    /// The first image pull began.
+    pub pull_started_at: Option<Timestamp>,
+    /// The last image pull ended.
+    pub pull_stopped_at: Option<Timestamp>,
+    /// Its last container ended.
+    pub execution_stopped_at: Option<Timestamp>,
+}
+
+/// What the service controller says of a service's progress. Each part is optional; all of it is one atomic step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceProgress {
+    /// Deployments whose rollout state changes.
+    pub rollouts: Vec<(DeploymentId, RolloutState)>,
+    /// Old deployments without tasks, to be removed.
+    pub retired: Vec<DeploymentId>,
+    /// Deployments that begin, extend or (`None`) end a back-off, with their failed tasks so far.
+    pub back_offs: Vec<(DeploymentId, Option<BackOff>, u32)>,
+    /// Event texts, the oldest first.
+    pub events: Vec<String>,
+    /// Whether the service is in a steady state now, if that changes.
+    pub steady: Option<bool>,
+    /// The service was draining and its tasks are gone.
+    pub inactive: bool,
+}
+
+/// What may carry tags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaggedResource {
+    /// A cluster.
+    Cluster(ClusterKey),
+    /// A service.
+    Service(ServiceKey),
+    /// A task.
+    Task(TaskId),
+    /// A container instance.
+    ContainerInstance(ContainerInstanceId),
+    /// A task definition.
+    TaskDefinition(TaskDefinitionKey),
+}
+
+/// Everything that can be asked of the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// ECS API: CreateCluster. An active cluster of that name is success without change.
+    CreateCluster {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// ECS API: DeleteCluster. Refused while anything active is in it.
+    DeleteCluster {
+        /// Its full name.
+        cluster: ClusterKey,
+    },
+    /// ECS API: RegisterTaskDefinition. The decider gives the revision.
+    RegisterTaskDefinition {
+        /// Account and region.
+        scope: Scope,
+        /// The family.
+        family: Family,
+        /// What to register.
+        spec: Arc<TaskDefinitionSpec>,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        registered_by: String,
+    },
+    /// ECS API: DeregisterTaskDefinition.
+    DeregisterTaskDefinition {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+    },
+    /// ECS API: CreateService.
+    CreateService {
+        /// Its full name.
+        key: ServiceKey,
+        /// What is asked of it.
+        spec: ServiceSpec,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        created_by: String,
+    },
+    /// ECS API: UpdateService.
+    UpdateService {
+        /// Its full name.
+        key: ServiceKey,
+        /// What changes.
+        change: ServiceChange,
+    },
+    /// ECS API: DeleteService.
+    DeleteService {
+        /// Its full name.
+        key: ServiceKey,
+        /// Also when its desired count is above 0.
+        force: bool,
+    },
+    /// ECS API: RunTask, StartTask. The caller has placed the tasks on an applied view.
+    RunTasks(Box<RunTasks>),
+    /// ECS API: StopTask.
+    StopTask {
+        /// Its cluster.
+        cluster: ClusterKey,
+        /// Which one.
+        task: TaskId,
+        /// The caller's reason, shown as stoppedReason.
+        reason: Option<String>,
+    },
+    /// ECS API: UpdateContainerInstancesState.
+    SetInstanceStatus {
+        /// Its cluster.
+        cluster: ClusterKey,
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// What it shall be.
+        status: InstanceStatus,
+    },
+    /// ECS API: DeregisterContainerInstance. Its tasks, if `force` allows any, are lost.
+    DeregisterInstance {
+        /// Its cluster.
+        cluster: ClusterKey,
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// Also while tasks run there.
+        force: bool,
+    },
+    /// ECS API: TagResource.
+    TagResource {
+        /// What.
+        resource: TaggedResource,
+        /// Added; the same key replaces.
+        tags: Tags,
+    },
+    /// ECS API: UntagResource.
+    UntagResource {
+        /// What.
+        resource: TaggedResource,
+        /// Keys to remove.
+        keys: Vec<String>,
+    },
+    /// An agent opens a session: registers, or comes back. Raises the epoch.
+    OpenSession {
+        /// The id that it got the first time, if it has one.
+        instance: Option<ContainerInstanceId>,
+        /// What it says of itself.
+        registration: Box<InstanceRegistration>,
+    },
+    /// An agent's news, in one batch. Refused under another epoch.
+    ReportTasks {
+        /// The agent's instance.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+        /// At most [`crate::limits::REPORTS_PER_COMMAND`].
+        reports: Vec<TaskReport>,
+    },
+    /// Node health: an instance is silent. Its tasks stop in the same entry, and its epoch rises.
+    LoseInstance {
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// The epoch under which it was silent; another one makes the command stale.
+        epoch: SessionEpoch,
+        /// Shown as its tasks' stoppedReason.
+        reason: String,
+    },
+    /// Service controller: start tasks of the primary deployment.
+    StartServiceTasks {
+        /// The service.
+        service: ServiceKey,
+        /// The version that the plan saw.
+        version: u64,
+        /// The deployment that they belong to.
+        deployment: DeploymentId,
+        /// One for each task.
+        placements: Vec<Placement>,
+    },
+    /// Service controller: stop tasks that the service no longer wants.
+    StopServiceTasks {
+        /// The service.
+        service: ServiceKey,
+        /// The version that the plan saw.
+        version: u64,
+        /// Which ones.
+        tasks: Vec<TaskId>,
+        /// Shown as stoppedReason.
+        reason: String,
+    },
+    /// Service controller: how far a service's deployments are.
+    RecordProgress {
+        /// The service.
+        service: ServiceKey,
+        /// The version that the plan saw.
+        version: u64,
+        /// What is new.
+        progress: Box<ServiceProgress>,
+    },
+    /// Reaper: forget tasks that stopped long ago.
+    ReapTasks {
+        /// Which ones. Those that are not STOPPED are left.
+        tasks: Vec<TaskId>,
+    },
+    /// Operator: a new access key.
+    CreateAccessKey {
+        /// Its public id.
+        id: AccessKeyId,
+        /// The account that its holder acts in.
+        account: AccountId,
+        /// The holder's ARN.
+        principal: String,
+        /// The sealed secret.
+        secret: SealedSecret,
+    },
+    /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
+    /// they registered in, and stop what they run.
+    Reset,
+}
+
+/// What a command made, for the answer to its caller and to each repeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Nothing with an id.
+    #[default]
+    Done,
+    /// A task definition's name.
+    TaskDefinition(TaskDefinitionKey),
+    /// Tasks, in the order of their placements.
+    Tasks(Vec<TaskId>),
+    /// An agent's session.
+    Session {
+        /// The instance's id.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+    },
+}

@@ -1,0 +1,212 @@
+//! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
+//!
+//! Recipe for a new event: add the variant, its line in `codec::kinds`, its arm in `apply`, a golden
+//! fixture; see `CONTRIBUTING.md`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use trireme_types::{ContainerInstanceId, DeploymentId, SessionEpoch, TaskId};
+
+use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
+use crate::object::{
+    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, RolloutState, ServiceKey,
+    ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+};
+
+/// What happened. The entry that carries it says when and on whose behalf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A cluster is active from now on.
+    ClusterCreated {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// A cluster is inactive from now on.
+    ClusterDeleted {
+        /// Its full name.
+        cluster: ClusterKey,
+    },
+    /// A task definition is there.
+    TaskDefinitionRegistered {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+        /// What was registered.
+        spec: Arc<TaskDefinitionSpec>,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        registered_by: String,
+    },
+    /// A task definition is inactive from now on.
+    TaskDefinitionDeregistered {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+    },
+    /// A service is active, with its first deployment.
+    ServiceCreated {
+        /// Its full name.
+        key: ServiceKey,
+        /// What is asked of it.
+        spec: ServiceSpec,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        created_by: String,
+        /// The first deployment.
+        deployment: DeploymentId,
+    },
+    /// A service's spec is another one.
+    ServiceUpdated {
+        /// Its full name.
+        key: ServiceKey,
+        /// All of the new spec.
+        spec: ServiceSpec,
+        /// The new primary deployment, if the change begins one.
+        deployment: Option<DeploymentId>,
+    },
+    /// A service is deleted; its tasks are to stop.
+    ServiceDraining {
+        /// Its full name.
+        key: ServiceKey,
+    },
+    /// A draining service's tasks are gone.
+    ServiceInactive {
+        /// Its full name.
+        key: ServiceKey,
+    },
+    /// Something to tell a service's owner.
+    ServiceEventRecorded {
+        /// Its full name.
+        key: ServiceKey,
+        /// The event's id.
+        id: u128,
+        /// What happened, in ECS's words.
+        message: String,
+    },
+    /// A service's steadiness changed.
+    ServiceSteadinessChanged {
+        /// Its full name.
+        key: ServiceKey,
+        /// Whether it is steady now.
+        steady: bool,
+    },
+    /// A deployment's rollout state changed.
+    DeploymentProgressed {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// How far it is.
+        rollout: RolloutState,
+    },
+    /// An old deployment is gone.
+    DeploymentRetired {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+    },
+    /// A deployment's back-off changed.
+    DeploymentBackedOff {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// Until when, or `None` when it is over.
+        back_off: Option<BackOff>,
+        /// Tasks that failed to start so far.
+        failed_tasks: u32,
+    },
+    /// A task is there, placed, PENDING.
+    TaskCreated {
+        /// All of it. Its `times` are filled in from the entry.
+        task: Box<Task>,
+    },
+    /// A task is to stop.
+    TaskStopRequested {
+        /// Which one.
+        task: TaskId,
+        /// Why, in code.
+        code: StopCode,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A task went forward, or its containers have news.
+    TaskProgressed {
+        /// What its agent said.
+        report: Box<TaskReport>,
+    },
+    /// A task is STOPPED because nobody can run it any more.
+    TaskLost {
+        /// Which one.
+        task: TaskId,
+        /// Why, in code.
+        code: StopCode,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A stopped task is forgotten.
+    TaskReaped {
+        /// Which one.
+        task: TaskId,
+    },
+    /// A container instance opened a session, for the first time or again.
+    SessionOpened {
+        /// Its id.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+        /// What its agent says of itself.
+        registration: Box<InstanceRegistration>,
+    },
+    /// A container instance is silent. Its tasks' [`Event::TaskLost`] follow in the same entry.
+    InstanceLost {
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// The epoch that is over with it, plus one.
+        epoch: SessionEpoch,
+    },
+    /// A container instance's status changed.
+    InstanceStatusChanged {
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// What it is now.
+        status: InstanceStatus,
+    },
+    /// A container instance is gone.
+    InstanceDeregistered {
+        /// Which one.
+        instance: ContainerInstanceId,
+    },
+    /// A resource has these tags too.
+    ResourceTagged {
+        /// Which one.
+        resource: TaggedResource,
+        /// What was added.
+        tags: Tags,
+    },
+    /// A resource lost tags.
+    ResourceUntagged {
+        /// Which one.
+        resource: TaggedResource,
+        /// Their keys.
+        keys: Vec<String>,
+    },
+    /// An API write is known by this key from now on.
+    RequestRecorded {
+        /// The key.
+        key: IdempotencyKey,
+        /// What it made.
+        outcome: Outcome,
+    },
+    /// An access key is there.
+    AccessKeyCreated {
+        /// The key, sealed.
+        key: Box<AccessKey>,
+    },
+    /// Clusters, services, tasks and task definitions are dropped. Development only.
+    Reset,
+}

@@ -1,0 +1,216 @@
+//! Indexes: what can be derived from the objects, kept up to date by `apply`, never stored. [`Index::rebuild`] makes them
+//! anew from the objects; an invariant compares the two.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone};
+
+use crate::object::{ClusterKey, ContainerInstance, DesiredStatus, ServiceKey, Task, TaskStatus};
+
+/// What an instance's tasks hold. Tasks count until they are STOPPED.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstanceLoad {
+    /// Tasks that are not STOPPED.
+    pub tasks: OrdSet<TaskId>,
+    /// Cpu units held.
+    pub cpu: CpuUnits,
+    /// Memory held.
+    pub memory: Mebibytes,
+    /// Fixed host ports held.
+    pub ports: OrdSet<(Protocol, Port)>,
+    /// Of them, tasks that are RUNNING.
+    pub running: u32,
+    /// Of them, tasks on their way to RUNNING.
+    pub pending: u32,
+}
+
+/// A service's tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceLoad {
+    /// Tasks that are not STOPPED.
+    pub tasks: OrdSet<TaskId>,
+    /// Of them, tasks that are RUNNING.
+    pub running: u32,
+    /// Of them, tasks on their way to RUNNING.
+    pub pending: u32,
+    /// Stopped tasks that are not reaped, by the time at which they stopped.
+    pub stopped: OrdSet<(Timestamp, TaskId)>,
+}
+
+/// All indexes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    pub(crate) by_instance: OrdMap<ContainerInstanceId, Arc<InstanceLoad>>,
+    pub(crate) by_service: OrdMap<ServiceKey, Arc<ServiceLoad>>,
+    pub(crate) tasks_by_cluster: OrdMap<ClusterKey, OrdSet<TaskId>>,
+    pub(crate) instances_by_cluster: OrdMap<ClusterKey, OrdSet<ContainerInstanceId>>,
+    pub(crate) stopped: OrdSet<(Timestamp, TaskId)>,
+    pub(crate) by_zone_and_status: OrdMap<(Zone, TaskStatus), u64>,
+}
+
+/// Whether a task counts as pending in ECS's counts (ECS API: Service.pendingCount).
+fn is_pending(task: &Task) -> bool {
+    task.last_status < TaskStatus::Running && task.desired_status == DesiredStatus::Running
+}
+
+impl Index {
+    /// What `instance`'s tasks hold; nothing when it has none.
+    pub fn instance_load(&self, instance: ContainerInstanceId) -> Arc<InstanceLoad> {
+        self.by_instance.get(&instance).cloned().unwrap_or_default()
+    }
+
+    /// A service's tasks; none when it has none.
+    pub fn service_load(&self, service: &ServiceKey) -> Arc<ServiceLoad> {
+        self.by_service.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Every task of a cluster that is not reaped.
+    pub fn tasks_of_cluster(&self, cluster: &ClusterKey) -> OrdSet<TaskId> {
+        self.tasks_by_cluster.get(cluster).cloned().unwrap_or_default()
+    }
+
+    /// Every container instance of a cluster.
+    pub fn instances_of_cluster(&self, cluster: &ClusterKey) -> OrdSet<ContainerInstanceId> {
+        self.instances_by_cluster.get(cluster).cloned().unwrap_or_default()
+    }
+
+    /// Stopped tasks that are not reaped, those that stopped first in front.
+    pub fn stopped_tasks(&self) -> &OrdSet<(Timestamp, TaskId)> {
+        &self.stopped
+    }
+
+    /// How many tasks there are in each zone and status.
+    pub fn task_counts(&self) -> impl Iterator<Item = (&Zone, TaskStatus, u64)> {
+        self.by_zone_and_status.iter().map(|((zone, status), count)| (zone, *status, *count))
+    }
+
+    /// The indexes of these objects, from nothing.
+    pub fn rebuild<'a>(
+        instances: impl Iterator<Item = &'a Arc<ContainerInstance>>,
+        tasks: impl Iterator<Item = &'a Arc<Task>>,
+    ) -> Self {
+        let mut index = Self::default();
+        for instance in instances {
+            index.add_instance(instance);
+        }
+        for task in tasks {
+            index.add_task(task);
+        }
+        index
+    }
+
+    pub(crate) fn add_instance(&mut self, instance: &ContainerInstance) {
+        let cluster = instance.registration.cluster.clone();
+        self.instances_by_cluster.entry(cluster).or_default().insert(instance.id);
+    }
+
+    pub(crate) fn remove_instance(&mut self, instance: &ContainerInstance) {
+        let cluster = &instance.registration.cluster;
+        if let Some(instances) = self.instances_by_cluster.get_mut(cluster) {
+            instances.remove(&instance.id);
+            if instances.is_empty() {
+                self.instances_by_cluster.remove(cluster);
+            }
+        }
+    }
+
+    pub(crate) fn add_task(&mut self, task: &Task) {
+        self.tasks_by_cluster.entry(task.cluster.clone()).or_default().insert(task.id);
+        let count = self.by_zone_and_status.entry((task.zone.clone(), task.last_status)).or_default();
+        *count = count.saturating_add(1);
+        let stopped = task.last_status == TaskStatus::Stopped;
+        let stopped_at = task.times.stopped_at.unwrap_or_default();
+        if stopped {
+            self.stopped.insert((stopped_at, task.id));
+        } else {
+            let load = self.by_instance.entry(task.instance).or_default();
+            add_to_instance(Arc::make_mut(load), task);
+        }
+        if let Some(service) = task.service() {
+            let load = Arc::make_mut(self.by_service.entry(service).or_default());
+            if stopped {
+                load.stopped.insert((stopped_at, task.id));
+            } else {
+                load.tasks.insert(task.id);
+                load.running =
+                    load.running.saturating_add(u32::from(task.last_status == TaskStatus::Running));
+                load.pending = load.pending.saturating_add(u32::from(is_pending(task)));
+            }
+        }
+    }
+
+    pub(crate) fn remove_task(&mut self, task: &Task) {
+        if let Some(tasks) = self.tasks_by_cluster.get_mut(&task.cluster) {
+            tasks.remove(&task.id);
+            if tasks.is_empty() {
+                self.tasks_by_cluster.remove(&task.cluster);
+            }
+        }
+        let cell = (task.zone.clone(), task.last_status);
+        if let Some(count) = self.by_zone_and_status.get_mut(&cell) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_zone_and_status.remove(&cell);
+            }
+        }
+        let stopped_at = task.times.stopped_at.unwrap_or_default();
+        if task.last_status == TaskStatus::Stopped {
+            self.stopped.remove(&(stopped_at, task.id));
+        } else if let Some(load) = self.by_instance.get_mut(&task.instance) {
+            let load = Arc::make_mut(load);
+            remove_from_instance(load, task);
+            if load.tasks.is_empty() {
+                self.by_instance.remove(&task.instance);
+            }
+        }
+        self.remove_from_service(task, stopped_at);
+    }
+
+    fn remove_from_service(&mut self, task: &Task, stopped_at: Timestamp) {
+        let Some(service) = task.service() else { return };
+        let Some(load) = self.by_service.get_mut(&service) else { return };
+        let load = Arc::make_mut(load);
+        if task.last_status == TaskStatus::Stopped {
+            load.stopped.remove(&(stopped_at, task.id));
+        } else {
+            load.tasks.remove(&task.id);
+            load.running = load.running.saturating_sub(u32::from(task.last_status == TaskStatus::Running));
+            load.pending = load.pending.saturating_sub(u32::from(is_pending(task)));
+        }
+        if load.tasks.is_empty() && load.stopped.is_empty() {
+            self.by_service.remove(&service);
+        }
+    }
+}
+
+fn add_to_instance(load: &mut InstanceLoad, task: &Task) {
+    load.tasks.insert(task.id);
+    load.cpu = load.cpu.saturating_add(task.reservation.cpu);
+    load.memory = load.memory.saturating_add(task.reservation.memory);
+    load.ports.extend(task.reservation.ports.iter().copied());
+    load.running = load.running.saturating_add(u32::from(task.last_status == TaskStatus::Running));
+    load.pending = load.pending.saturating_add(u32::from(is_pending(task)));
+}
+
+fn remove_from_instance(load: &mut InstanceLoad, task: &Task) {
+    load.tasks.remove(&task.id);
+    load.cpu = load.cpu.saturating_sub(task.reservation.cpu);
+    load.memory = load.memory.saturating_sub(task.reservation.memory);
+    for port in &task.reservation.ports {
+        load.ports.remove(port);
+    }
+    load.running = load.running.saturating_sub(u32::from(task.last_status == TaskStatus::Running));
+    load.pending = load.pending.saturating_sub(u32::from(is_pending(task)));
+}
+
+/// Fixed host ports of a definition, with how often each is asked for.
+pub(crate) fn count_ports(ports: &[(Protocol, Port)]) -> BTreeMap<(Protocol, Port), usize> {
+    let mut counts = BTreeMap::new();
+    for port in ports {
+        let count: &mut usize = counts.entry(*port).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
+}

@@ -1,0 +1,24 @@
+//! Limits that `decide` holds.
+
+/// Events that one command may cause.
+pub const EVENTS_PER_COMMAND: usize = 1_000;
+/// Task reports in one batch of an agent.
+pub const REPORTS_PER_COMMAND: usize = 200;
+/// Tasks that one container instance may hold, so that losing it is one command.
+pub const TASKS_PER_INSTANCE: usize = 900;
+/// Placements in one command.
+pub const PLACEMENTS_PER_COMMAND: usize = 500;
+/// ECS API: tags on a resource.
+pub const TAGS_PER_RESOURCE: usize = 50;
+/// ECS API: services in a cluster.
+pub const SERVICES_PER_CLUSTER: usize = 5_000;
+/// ECS API: a service's desired count.
+pub const TASKS_PER_SERVICE: u32 = 5_000;
+/// ECS API: container instances in a cluster.
+pub const INSTANCES_PER_CLUSTER: usize = 5_000;
+/// ECS API: Service.events.
+pub const EVENTS_PER_SERVICE: usize = 100;
+/// Idempotency keys without a client token that are kept.
+pub const REQUESTS_KEPT: usize = 65_536;
+/// How long such a key is kept, in milliseconds.
+pub const REQUEST_KEPT_MILLIS: u64 = 120_000;

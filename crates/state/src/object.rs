@@ -1,0 +1,27 @@
+//! What the cluster consists of. Each object keeps what was asked for (spec) apart from what is (status).
+
+pub mod access_key;
+pub mod cluster;
+pub mod container_instance;
+pub mod service;
+pub mod task;
+pub mod task_definition;
+
+pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
+pub use cluster::{Cluster, ClusterKey, ClusterStatus};
+pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceResources, InstanceStatus};
+pub use service::{
+    BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, RolloutState, Service,
+    ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
+};
+pub use task::{
+    ContainerOverride, ContainerReport, DesiredStatus, NetworkBinding, Reservation, StopCode, Task,
+    TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
+};
+pub use task_definition::{
+    Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
+    TaskDefinitionSpec, TaskDefinitionStatus,
+};
+
+/// Tags by key. Sorted, as ECS lists them.
+pub type Tags = std::collections::BTreeMap<String, String>;

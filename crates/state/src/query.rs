@@ -1,0 +1,121 @@
+//! Questions that more than one room asks of the state.
+
+use std::sync::Arc;
+
+use imbl::OrdSet;
+use trireme_types::{ClusterName, Family, Mebibytes, Port, Protocol, Scope, ServiceName, TaskId};
+
+use crate::State;
+use crate::object::{
+    AccessKey, Cluster, ClusterKey, ClusterStatus, ContainerInstance, NetworkMode, Reservation, Service,
+    ServiceKey, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
+    TaskOverrides,
+};
+
+impl State {
+    /// Every cluster, active or not, by full name.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.clusters.values()
+    }
+
+    /// A cluster that may be used.
+    pub fn active_cluster(&self, key: &ClusterKey) -> Option<&Arc<Cluster>> {
+        self.clusters.get(key).filter(|cluster| cluster.status == ClusterStatus::Active)
+    }
+
+    /// Every service, active or not, by cluster and name.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// A cluster's services, active or not, by name.
+    pub fn services_of_cluster<'a>(
+        &'a self,
+        cluster: &'a ClusterKey,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        // The shortest allowed name sorts first: `-` is the lowest allowed character.
+        let first = ServiceName::new("-").ok().map(|name| ServiceKey { cluster: cluster.clone(), name });
+        first
+            .into_iter()
+            .flat_map(move |first| self.services.range(first..))
+            .take_while(move |(key, _)| key.cluster == *cluster)
+            .map(|(_, service)| service)
+    }
+
+    /// Every task that is not reaped, by id.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// A service's tasks that are not STOPPED.
+    pub fn tasks_of_service(&self, service: &ServiceKey) -> Vec<Arc<Task>> {
+        self.tasks_by_id(&self.index.service_load(service).tasks)
+    }
+
+    /// A container instance's tasks that are not STOPPED.
+    pub fn tasks_of_instance(&self, instance: trireme_types::ContainerInstanceId) -> Vec<Arc<Task>> {
+        self.tasks_by_id(&self.index.instance_load(instance).tasks)
+    }
+
+    fn tasks_by_id(&self, ids: &OrdSet<TaskId>) -> Vec<Arc<Task>> {
+        ids.iter().filter_map(|id| self.tasks.get(id)).cloned().collect()
+    }
+
+    /// Every container instance, by id.
+    pub fn instances(&self) -> impl Iterator<Item = &Arc<ContainerInstance>> {
+        self.instances.values()
+    }
+
+    /// Every access key, by id.
+    pub fn access_keys(&self) -> impl Iterator<Item = &Arc<AccessKey>> {
+        self.access_keys.values()
+    }
+
+    /// Every task definition, by family and revision.
+    pub fn task_definitions(&self) -> impl Iterator<Item = &Arc<TaskDefinition>> {
+        self.task_definitions.values()
+    }
+
+    /// A family's newest active revision.
+    pub fn latest_task_definition(&self, scope: &Scope, family: &Family) -> Option<&Arc<TaskDefinition>> {
+        let key = |revision| TaskDefinitionKey { scope: scope.clone(), family: family.clone(), revision };
+        self.task_definitions
+            .range(key(0)..=key(u32::MAX))
+            .rev()
+            .map(|(_, definition)| definition)
+            .find(|definition| definition.status == TaskDefinitionStatus::Active)
+    }
+
+    /// The cluster of `scope` that ECS uses when none is named.
+    pub fn default_cluster_key(scope: &Scope) -> ClusterKey {
+        ClusterKey { scope: scope.clone(), name: ClusterName::default_cluster() }
+    }
+}
+
+/// What a task of this definition holds on its instance (ECS developer guide: task-level sizes win, else the containers'
+/// sum; `memoryReservation` is the scheduled amount when given).
+pub fn reservation(spec: &TaskDefinitionSpec, overrides: &TaskOverrides) -> Reservation {
+    let mut cpu = trireme_types::CpuUnits::ZERO;
+    let mut memory = Mebibytes::ZERO;
+    let mut ports: Vec<(Protocol, Port)> = Vec::new();
+    for container in &spec.containers {
+        let change = overrides.containers.iter().find(|change| change.name == container.name);
+        cpu = cpu.saturating_add(change.and_then(|c| c.cpu).unwrap_or(container.cpu));
+        let reserved = change.and_then(|c| c.memory_reservation).or(container.memory_reservation);
+        let hard = change.and_then(|c| c.memory).or(container.memory);
+        memory = memory.saturating_add(reserved.or(hard).unwrap_or(Mebibytes::ZERO));
+        ports.extend(container.port_mappings.iter().filter_map(|mapping| {
+            let port = match spec.network_mode {
+                Some(NetworkMode::Host) => Some(mapping.container_port),
+                Some(NetworkMode::None | NetworkMode::Awsvpc) => None,
+                Some(NetworkMode::Bridge) | None => mapping.host_port,
+            };
+            port.filter(|port| port.get() != 0).map(|port| (mapping.protocol, port))
+        }));
+    }
+    Reservation {
+        cpu: overrides.cpu.or(spec.cpu).unwrap_or(cpu),
+        memory: overrides.memory.or(spec.memory).unwrap_or(memory),
+        ports,
+    }
+}

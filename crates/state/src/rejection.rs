@@ -1,0 +1,88 @@
+//! Why a command is refused. Nothing has changed then. `ecs-api` turns these into ECS's errors.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// No active cluster of that name.
+    #[error("cluster not found")]
+    ClusterNotFound,
+    /// DeleteCluster: active services are in it.
+    #[error("the cluster still has services")]
+    ClusterContainsServices,
+    /// DeleteCluster: tasks are in it.
+    #[error("the cluster still has tasks")]
+    ClusterContainsTasks,
+    /// DeleteCluster: container instances are in it.
+    #[error("the cluster still has container instances")]
+    ClusterContainsContainerInstances,
+    /// No such task definition.
+    #[error("task definition not found")]
+    TaskDefinitionNotFound,
+    /// It is deregistered.
+    #[error("task definition is inactive")]
+    TaskDefinitionInactive,
+    /// No such service.
+    #[error("service not found")]
+    ServiceNotFound,
+    /// It is draining or inactive.
+    #[error("service is not active")]
+    ServiceNotActive,
+    /// CreateService: one of that name is active, and differs.
+    #[error("creation of service was not idempotent")]
+    ServiceExists,
+    /// CreateService: one of that name is draining.
+    #[error("a service of that name is still draining")]
+    ServiceDraining,
+    /// DeleteService without force.
+    #[error("the service is scaled above 0")]
+    ServiceScaledAboveZero,
+    /// No such task in that cluster.
+    #[error("task not found")]
+    TaskNotFound,
+    /// No such container instance in that cluster.
+    #[error("container instance not found")]
+    ContainerInstanceNotFound,
+    /// DeregisterContainerInstance without force.
+    #[error("tasks still run on the container instance")]
+    ContainerInstanceBusy,
+    /// What may be tagged is not there.
+    #[error("resource not found")]
+    ResourceNotFound,
+    /// The same client token with other parameters.
+    #[error("the client token was used with other parameters")]
+    IdempotencyConflict {
+        /// ARNs or ids of what the first call made.
+        resources: Vec<String>,
+    },
+    /// The state moved on since the command's author looked. Look again, then try again.
+    #[error("{what} has changed since")]
+    Stale {
+        /// What changed.
+        what: String,
+    },
+    /// An agent speaks under an epoch that is over. It must open a new session.
+    #[error("the session's epoch is over")]
+    StaleEpoch,
+    /// A limit of the state.
+    #[error("limit exceeded: {what} (at most {limit})")]
+    LimitExceeded {
+        /// What there would be too many of.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A parameter that only the state can judge.
+    #[error("{message}")]
+    Invalid {
+        /// What to do about it.
+        message: String,
+    },
+    /// Deciding or applying panicked, or an invariant failed. Nothing was logged. This is a defect.
+    #[error("internal error while deciding: {message}")]
+    Defect {
+        /// What failed.
+        message: String,
+    },
+}

@@ -1,0 +1,108 @@
+//! The state itself: every object, the indexes over them, and how far the history has been applied.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use serde::{Deserialize, Serialize};
+use trireme_types::{ContainerInstanceId, Family, Scope, TaskId, Timestamp};
+
+use crate::command::{IdempotencyKey, Outcome};
+use crate::entry::Position;
+use crate::index::Index;
+use crate::object::{
+    AccessKey, AccessKeyId, Cluster, ClusterKey, ContainerInstance, Service, ServiceKey, Task,
+    TaskDefinition, TaskDefinitionKey,
+};
+
+/// What is remembered of an API write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedRequest {
+    /// SHA-256 of its parameters.
+    pub parameters: [u8; 32],
+    /// What it made.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An idempotency key without its parameters: what a repeat is looked up by.
+pub(crate) type RequestName = (String, String, String);
+
+pub(crate) fn request_name(key: &IdempotencyKey) -> RequestName {
+    (key.principal.clone(), key.operation.clone(), key.token.clone())
+}
+
+/// The cluster at one position of its history. A clone is O(1).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    pub(crate) position: Position,
+    pub(crate) clock: Timestamp,
+    pub(crate) clusters: OrdMap<ClusterKey, Arc<Cluster>>,
+    pub(crate) families: OrdMap<(Scope, Family), u32>,
+    pub(crate) task_definitions: OrdMap<TaskDefinitionKey, Arc<TaskDefinition>>,
+    pub(crate) services: OrdMap<ServiceKey, Arc<Service>>,
+    pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
+    pub(crate) instances: OrdMap<ContainerInstanceId, Arc<ContainerInstance>>,
+    pub(crate) access_keys: OrdMap<AccessKeyId, Arc<AccessKey>>,
+    pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
+    /// Keys without a client token, the oldest first: the order of eviction.
+    pub(crate) request_order: Vector<RequestName>,
+    pub(crate) index: Index,
+}
+
+impl State {
+    /// The state before the first event.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How far the history has been applied.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The time of the last entry.
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// A cluster, active or not.
+    pub fn cluster(&self, key: &ClusterKey) -> Option<&Arc<Cluster>> {
+        self.clusters.get(key)
+    }
+
+    /// A task definition, active or not.
+    pub fn task_definition(&self, key: &TaskDefinitionKey) -> Option<&Arc<TaskDefinition>> {
+        self.task_definitions.get(key)
+    }
+
+    /// A service, active or not.
+    pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.services.get(key)
+    }
+
+    /// A task, until it is reaped.
+    pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(&id)
+    }
+
+    /// A container instance.
+    pub fn instance(&self, id: ContainerInstanceId) -> Option<&Arc<ContainerInstance>> {
+        self.instances.get(&id)
+    }
+
+    /// An access key.
+    pub fn access_key(&self, id: &AccessKeyId) -> Option<&Arc<AccessKey>> {
+        self.access_keys.get(id)
+    }
+
+    /// What is known of an API write, if it was seen before.
+    pub fn recorded_request(&self, key: &IdempotencyKey) -> Option<&Arc<RecordedRequest>> {
+        self.requests.get(&request_name(key))
+    }
+
+    /// What can be derived from the objects.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+}
