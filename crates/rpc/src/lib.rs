@@ -2,7 +2,7 @@
 //! conversions of the values that several rooms send.
 //!
 //! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
-//! ([`control`]) · [`convert`].
+//! ([`control`]) · `proto/agent.proto` ([`agent`]) · [`convert`].
 
 pub mod convert;
 
@@ -11,6 +11,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
 
+/// Between an agent and a control node.
+pub use generated::trireme::agent::v1 as agent;
 /// Forwarding, status, history and membership of control nodes.
 pub use generated::trireme::control::v1 as control;
 /// The log's frame: entries, votes, membership, history records.
