@@ -1,0 +1,170 @@
+//! Why a task found no place: per node, the first filter that refused it, with numbers.
+
+use trireme_state::object::Reservation;
+use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
+
+use crate::filter;
+use crate::view::Nodes;
+
+/// Why one node refuses a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is being drained.
+    Inactive,
+    /// Its agent is not heard.
+    AgentDisconnected,
+    /// Too few cpu units are free.
+    Cpu {
+        /// What the task holds.
+        wanted: CpuUnits,
+        /// What is free.
+        free: CpuUnits,
+    },
+    /// Too little memory is free.
+    Memory {
+        /// What the task holds.
+        wanted: Mebibytes,
+        /// What is free.
+        free: Mebibytes,
+    },
+    /// A fixed host port is in use or reserved.
+    Port {
+        /// The port's protocol.
+        protocol: Protocol,
+        /// The port.
+        port: Port,
+    },
+    /// It holds as many tasks as one node may.
+    TaskLimit {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Refusal {
+    /// As `failures[].reason` has it (ECS API: RunTask, StartTask). ECS has no code for the number of tasks; the last one is ours.
+    pub const fn ecs_reason(&self) -> &'static str {
+        match self {
+            Self::Inactive => "INACTIVE",
+            Self::AgentDisconnected => "AGENT",
+            Self::Cpu { .. } => "RESOURCE:CPU",
+            Self::Memory { .. } => "RESOURCE:MEMORY",
+            Self::Port { .. } => "RESOURCE:PORTS",
+            Self::TaskLimit { .. } => "RESOURCE:TASKS",
+        }
+    }
+
+    /// What follows "The closest matching (container-instance …)" in a service's event.
+    pub const fn event_text(&self) -> &'static str {
+        match self {
+            Self::Inactive => "encountered error \"INACTIVE\"",
+            Self::AgentDisconnected => "encountered error \"AGENT\"",
+            Self::Cpu { .. } => "has insufficient CPU units available",
+            Self::Memory { .. } => "has insufficient memory available",
+            Self::Port { .. } => "is already using a port required by your task",
+            Self::TaskLimit { .. } => "encountered error \"RESOURCE:TASKS\"",
+        }
+    }
+
+    /// How much is missing: a lower number is closer to a fit.
+    fn shortfall(&self) -> u32 {
+        match self {
+            Self::Cpu { wanted, free } => wanted.saturating_sub(*free).get(),
+            Self::Memory { wanted, free } => wanted.saturating_sub(*free).get(),
+            _ => 0,
+        }
+    }
+}
+
+/// With the numbers, for people.
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inactive => f.write_str("is not ACTIVE"),
+            Self::AgentDisconnected => f.write_str("agent is not connected"),
+            Self::Cpu { wanted, free } => write!(f, "cpu: wants {wanted} units, {free} free"),
+            Self::Memory { wanted, free } => write!(f, "memory: wants {wanted} MiB, {free} free"),
+            Self::Port { protocol, port } => write!(f, "port {port}/{} is in use", protocol.as_str()),
+            Self::TaskLimit { limit } => write!(f, "holds {limit} tasks, the most that one instance may"),
+        }
+    }
+}
+
+/// One node's refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRefusal {
+    /// Which node.
+    pub instance: ContainerInstanceId,
+    /// Its operator's name for it.
+    pub name: String,
+    /// Its zone.
+    pub zone: Zone,
+    /// How many filters it passed before.
+    pub passed: usize,
+    /// The first refusal.
+    pub refusal: Refusal,
+}
+
+/// Why a task found no place. Every node of the cluster is in it, by id; none means the cluster has no nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Tasks without a place.
+    pub unplaced: usize,
+    /// Each node's first refusal.
+    pub refusals: Vec<NodeRefusal>,
+}
+
+impl Explanation {
+    /// Asks every node once more for its reason. O(nodes), but only once for a request that fails.
+    pub(crate) fn of(nodes: &Nodes, wanted: &Reservation, unplaced: usize) -> Self {
+        let refusals = nodes.iter().filter_map(|node| {
+            let (passed, refusal) = filter::first_refusal(node, wanted)?;
+            let (instance, zone) = (node.id(), node.zone().clone());
+            Some(NodeRefusal {
+                instance,
+                name: node.instance().registration.name.clone(),
+                zone,
+                passed,
+                refusal,
+            })
+        });
+        Self { unplaced, refusals: refusals.collect() }
+    }
+
+    /// The node that came closest: most filters passed, then least missing, then the lowest id.
+    pub fn closest(&self) -> Option<&NodeRefusal> {
+        self.refusals
+            .iter()
+            .min_by_key(|node| (std::cmp::Reverse(node.passed), node.refusal.shortfall(), node.instance))
+    }
+
+    /// What follows "no container instance met all of its requirements." in a service's event.
+    pub fn event_text(&self) -> String {
+        match self.closest() {
+            Some(node) => format!(
+                "The closest matching (container-instance {}) {}.",
+                node.instance,
+                node.refusal.event_text()
+            ),
+            None => "Reason: No Container Instances were found in your cluster.".to_owned(),
+        }
+    }
+}
+
+/// One line: how many nodes refuse for each reason, and the closest with its numbers.
+impl std::fmt::Display for Explanation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(closest) = self.closest() else {
+            return f.write_str("the cluster has no container instances");
+        };
+        let mut reasons: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+        for node in &self.refusals {
+            let count = reasons.entry(node.refusal.ecs_reason()).or_default();
+            *count = count.saturating_add(1);
+        }
+        for (reason, count) in reasons {
+            write!(f, "{reason} on {count}, ")?;
+        }
+        write!(f, "closest {} ({}): {}", closest.name, closest.zone, closest.refusal)
+    }
+}

@@ -1,0 +1,33 @@
+//! Is the node there to take tasks?
+
+use trireme_state::object::{InstanceStatus, Reservation};
+
+use super::Filter;
+use crate::explain::Refusal;
+use crate::view::Node;
+
+/// The node is not being drained.
+pub struct Active;
+
+impl Filter for Active {
+    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+        node.instance().status == InstanceStatus::Active
+    }
+
+    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+        Refusal::Inactive
+    }
+}
+
+/// Its agent is heard.
+pub struct Connected;
+
+impl Filter for Connected {
+    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+        node.instance().connected
+    }
+
+    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+        Refusal::AgentDisconnected
+    }
+}

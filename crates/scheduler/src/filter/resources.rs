@@ -1,0 +1,47 @@
+//! Does the node have enough left?
+
+use trireme_state::limits::TASKS_PER_INSTANCE;
+use trireme_state::object::Reservation;
+
+use super::Filter;
+use crate::explain::Refusal;
+use crate::view::Node;
+
+/// Cpu units.
+pub struct Cpu;
+
+impl Filter for Cpu {
+    fn passes(&self, node: &Node, wanted: &Reservation) -> bool {
+        wanted.cpu <= node.free_cpu()
+    }
+
+    fn explain(&self, node: &Node, wanted: &Reservation) -> Refusal {
+        Refusal::Cpu { wanted: wanted.cpu, free: node.free_cpu() }
+    }
+}
+
+/// Memory.
+pub struct Memory;
+
+impl Filter for Memory {
+    fn passes(&self, node: &Node, wanted: &Reservation) -> bool {
+        wanted.memory <= node.free_memory()
+    }
+
+    fn explain(&self, node: &Node, wanted: &Reservation) -> Refusal {
+        Refusal::Memory { wanted: wanted.memory, free: node.free_memory() }
+    }
+}
+
+/// The number of tasks that one node may hold.
+pub struct Slots;
+
+impl Filter for Slots {
+    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+        node.tasks() < TASKS_PER_INSTANCE
+    }
+
+    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+        Refusal::TaskLimit { limit: TASKS_PER_INSTANCE }
+    }
+}
