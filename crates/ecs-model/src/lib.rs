@@ -30,7 +30,7 @@ pub use generated::{MODEL_SOURCE, SHAPE_COUNT, SIGNING_NAME, TARGET_PREFIX, erro
 pub use operation_table::{Pagination, Request};
 pub use scalar::EpochSeconds;
 pub use shape::Shape;
-pub use string_enum::StringEnum;
+pub use string_enum::{StringEnum, UnknownValue};
 pub use validate::{Path, Validate, Violation, ViolationKind};
 
 /// Every structure and enum of the model, under the model's name.
