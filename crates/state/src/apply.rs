@@ -1,6 +1,23 @@
 //! Applying: an event changes the state. Cannot fail, and decides nothing.
-use crate::{Entry, Event, State};
+//!
+//! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
+//! its hashes before it gets here.
+
+mod instance;
+mod request;
+mod service;
+mod tag;
+mod task;
+
+use std::sync::Arc;
+
 use trireme_types::Timestamp;
+
+use crate::index::Index;
+use crate::object::{Cluster, ClusterStatus, Tags, TaskDefinition, TaskDefinitionStatus};
+use crate::{Entry, Event, State};
+
+pub(crate) use task::progress;
 
 /// What came of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,5 +41,92 @@ pub fn apply_entry(state: &mut State, entry: &Entry) -> Applied {
     Applied::Applied
 }
 
-/// Applies one event.
-pub fn apply_event(_state: &mut State, _at: Timestamp, _event: &Event) {}
+/// Applies one event that happened `at`, without moving the position.
+pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::ClusterCreated { cluster, tags } => {
+            let created = Cluster {
+                key: cluster.clone(),
+                status: ClusterStatus::Active,
+                tags: tags.clone(),
+                created_at: at,
+            };
+            state.clusters.insert(cluster.clone(), Arc::new(created));
+        }
+        Event::ClusterDeleted { cluster } => {
+            if let Some(found) = state.clusters.get_mut(cluster) {
+                Arc::make_mut(found).status = ClusterStatus::Inactive;
+            }
+        }
+        Event::TaskDefinitionRegistered { key, spec, tags, registered_by } => {
+            let definition = TaskDefinition {
+                key: key.clone(),
+                status: TaskDefinitionStatus::Active,
+                spec: spec.clone(),
+                tags: tags.clone(),
+                registered_at: at,
+                registered_by: registered_by.clone(),
+                deregistered_at: None,
+            };
+            state.families.insert((key.scope.clone(), key.family.clone()), key.revision);
+            state.task_definitions.insert(key.clone(), Arc::new(definition));
+        }
+        Event::TaskDefinitionDeregistered { key } => {
+            if let Some(found) = state.task_definitions.get_mut(key) {
+                let definition = Arc::make_mut(found);
+                definition.status = TaskDefinitionStatus::Inactive;
+                definition.deregistered_at = Some(at);
+            }
+        }
+        Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
+            service::created(state, at, key, spec, tags, created_by, *deployment);
+        }
+        Event::ServiceUpdated { .. }
+        | Event::ServiceDraining { .. }
+        | Event::ServiceInactive { .. }
+        | Event::ServiceEventRecorded { .. }
+        | Event::ServiceSteadinessChanged { .. }
+        | Event::DeploymentProgressed { .. }
+        | Event::DeploymentRetired { .. }
+        | Event::DeploymentBackedOff { .. } => service::changed(state, at, event),
+        Event::TaskCreated { .. }
+        | Event::TaskStopRequested { .. }
+        | Event::TaskProgressed { .. }
+        | Event::TaskLost { .. }
+        | Event::TaskReaped { .. } => task::happened(state, at, event),
+        Event::SessionOpened { .. }
+        | Event::InstanceLost { .. }
+        | Event::InstanceStatusChanged { .. }
+        | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
+        Event::ResourceTagged { resource, tags } => tag::change(state, resource, |known| {
+            known.extend(tags.clone());
+        }),
+        Event::ResourceUntagged { resource, keys } => tag::change(state, resource, |known| {
+            known.retain(|key, _| !keys.contains(key));
+        }),
+        Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
+        Event::AccessKeyCreated { key } => {
+            state.access_keys.insert(key.id.clone(), Arc::new((**key).clone()));
+        }
+        Event::Reset {} => reset(state, at),
+    }
+}
+
+/// Clusters that container instances are registered in begin anew; everything else that a user made is gone.
+fn reset(state: &mut State, at: Timestamp) {
+    let instances = state.instances.values();
+    let kept = instances.map(|instance| instance.registration.cluster.clone()).map(|key| {
+        let cluster =
+            Cluster { key: key.clone(), status: ClusterStatus::Active, tags: Tags::new(), created_at: at };
+        (key, Arc::new(cluster))
+    });
+    *state = State {
+        clusters: kept.collect(),
+        index: Index::rebuild(state.instances.values(), std::iter::empty(), std::iter::empty()),
+        instances: state.instances.clone(),
+        access_keys: state.access_keys.clone(),
+        position: state.position,
+        clock: state.clock,
+        ..State::default()
+    };
+}

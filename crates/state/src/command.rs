@@ -351,6 +351,8 @@ pub enum Outcome {
     Done,
     /// A task definition's name.
     TaskDefinition(TaskDefinitionKey),
+    /// A service's name.
+    Service(ServiceKey),
     /// Tasks, in the order of their placements.
     Tasks(Vec<TaskId>),
     /// An agent's session.

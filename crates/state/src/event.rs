@@ -122,7 +122,7 @@ pub enum Event {
     },
     /// A task is there, placed, PENDING.
     TaskCreated {
-        /// All of it. Its `times` are filled in from the entry.
+        /// All of it.
         task: Box<Task>,
     },
     /// A task is to stop.
@@ -208,5 +208,5 @@ pub enum Event {
         key: Box<AccessKey>,
     },
     /// Clusters, services, tasks and task definitions are dropped. Development only.
-    Reset,
+    Reset {},
 }

@@ -1,13 +1,14 @@
 //! Indexes: what can be derived from the objects, kept up to date by `apply`, never stored. [`Index::rebuild`] makes them
 //! anew from the objects; an invariant compares the two.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone};
 
+use crate::command::Outcome;
 use crate::object::{ClusterKey, ContainerInstance, DesiredStatus, ServiceKey, Task, TaskStatus};
+use crate::state::RequestName;
 
 /// What an instance's tasks hold. Tasks count until they are STOPPED.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +49,10 @@ pub struct Index {
     pub(crate) instances_by_cluster: OrdMap<ClusterKey, OrdSet<ContainerInstanceId>>,
     pub(crate) stopped: OrdSet<(Timestamp, TaskId)>,
     pub(crate) by_zone_and_status: OrdMap<(Zone, TaskStatus), u64>,
+    /// The client token that made a task.
+    pub(crate) token_by_task: OrdMap<TaskId, RequestName>,
+    /// The client tokens that made a service.
+    pub(crate) tokens_by_service: OrdMap<ServiceKey, OrdSet<RequestName>>,
 }
 
 /// Whether a task counts as pending in ECS's counts (ECS API: Service.pendingCount).
@@ -90,8 +95,12 @@ impl Index {
     pub fn rebuild<'a>(
         instances: impl Iterator<Item = &'a Arc<ContainerInstance>>,
         tasks: impl Iterator<Item = &'a Arc<Task>>,
+        tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
     ) -> Self {
         let mut index = Self::default();
+        for (name, outcome) in tokens {
+            index.add_token(name, outcome);
+        }
         for instance in instances {
             index.add_instance(instance);
         }
@@ -99,6 +108,18 @@ impl Index {
             index.add_task(task);
         }
         index
+    }
+
+    pub(crate) fn add_token(&mut self, name: &RequestName, outcome: &Outcome) {
+        match outcome {
+            Outcome::Tasks(tasks) => {
+                self.token_by_task.extend(tasks.iter().map(|task| (*task, name.clone())));
+            }
+            Outcome::Service(key) => {
+                self.tokens_by_service.entry(key.clone()).or_default().insert(name.clone());
+            }
+            Outcome::Done | Outcome::TaskDefinition(_) | Outcome::Session { .. } => {}
+        }
     }
 
     pub(crate) fn add_instance(&mut self, instance: &ContainerInstance) {
@@ -203,14 +224,4 @@ fn remove_from_instance(load: &mut InstanceLoad, task: &Task) {
     }
     load.running = load.running.saturating_sub(u32::from(task.last_status == TaskStatus::Running));
     load.pending = load.pending.saturating_sub(u32::from(is_pending(task)));
-}
-
-/// Fixed host ports of a definition, with how often each is asked for.
-pub(crate) fn count_ports(ports: &[(Protocol, Port)]) -> BTreeMap<(Protocol, Port), usize> {
-    let mut counts = BTreeMap::new();
-    for port in ports {
-        let count: &mut usize = counts.entry(*port).or_default();
-        *count = count.saturating_add(1);
-    }
-    counts
 }

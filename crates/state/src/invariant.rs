@@ -1,5 +1,16 @@
-//! Invariants: what is true of every state.
-use crate::State;
+//! Invariants: what is true of every state, and of every step from one to the next. Each is a function with a name, so that
+//! a failure says what broke. Property tests, simulation and chaos tests use the same ones; the decider runs
+//! [`check_step`] before it proposes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use trireme_types::{ContainerInstanceId, TaskId};
+
+use crate::object::{
+    ClusterStatus, DeploymentStatus, DesiredStatus, Service, ServiceKey, ServiceStatus, Task, TaskStatus,
+};
+use crate::{Event, State};
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,12 +22,212 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// The invariants that are cheap enough to check before each proposal.
-pub fn check_touched(_before: &State, _after: &State, _events: &[crate::Event]) -> Result<(), Violation> {
+type Check = Result<(), Violation>;
+
+fn hold(name: &'static str, holds: bool, detail: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Violation { name, detail: detail() }) }
+}
+
+/// The invariants of what `events` touched on the way from `before` to `after`. Its cost follows the events, not the state.
+pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
+    let (mut tasks, mut instances, mut services) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for event in events {
+        touched(event, &mut tasks, &mut instances, &mut services);
+    }
+    for id in tasks {
+        let (old, new) = (before.task(id), after.task(id));
+        if let (Some(old), Some(new)) = (old, new) {
+            task_state_never_goes_back(old, new)?;
+            placement_is_for_ever(old, new)?;
+        }
+        if let Some(task) = new {
+            stopped_tasks_want_nothing(task)?;
+            instances.insert(task.instance);
+        }
+    }
+    for id in instances {
+        epoch_never_falls(before, after, id)?;
+        instance_holds_what_fits(after, id)?;
+        lost_instances_hold_nothing(after, id)?;
+    }
+    for key in services {
+        if let Some(service) = after.service(&key) {
+            one_primary_deployment(service)?;
+            service_tasks_have_a_deployment(after, service)?;
+        }
+    }
     Ok(())
 }
 
-/// All invariants of one state.
-pub fn check_all(_state: &State) -> Result<(), Violation> {
+fn touched(
+    event: &Event,
+    tasks: &mut BTreeSet<TaskId>,
+    instances: &mut BTreeSet<ContainerInstanceId>,
+    services: &mut BTreeSet<ServiceKey>,
+) {
+    match event {
+        Event::TaskCreated { task } => {
+            tasks.insert(task.id);
+        }
+        Event::TaskStopRequested { task, .. } | Event::TaskLost { task, .. } => {
+            tasks.insert(*task);
+        }
+        Event::TaskProgressed { report } => {
+            tasks.insert(report.task);
+        }
+        Event::SessionOpened { instance, .. } | Event::InstanceLost { instance, .. } => {
+            instances.insert(*instance);
+        }
+        Event::ServiceCreated { key, .. }
+        | Event::ServiceUpdated { key, .. }
+        | Event::ServiceDraining { key }
+        | Event::ServiceInactive { key }
+        | Event::DeploymentRetired { key, .. } => {
+            services.insert(key.clone());
+        }
+        _ => {}
+    }
+}
+
+/// All invariants of one state. Its cost follows the whole state: for tests, and after a restart.
+pub fn check_state(state: &State) -> Check {
+    for task in state.tasks() {
+        stopped_tasks_want_nothing(task)?;
+        task_instance_is_known(state, task)?;
+        task_definition_is_known(state, task)?;
+    }
+    for instance in state.instances() {
+        instance_holds_what_fits(state, instance.id)?;
+        lost_instances_hold_nothing(state, instance.id)?;
+        instance_cluster_is_active(state, instance.id)?;
+    }
+    for service in state.services() {
+        one_primary_deployment(service)?;
+        service_tasks_have_a_deployment(state, service)?;
+        service_events_are_bounded(service)?;
+    }
+    revisions_are_counted(state)?;
+    requests_are_bounded(state)?;
+    index_matches_objects(state)
+}
+
+/// A task's status and desired status only go forward, and its version rises.
+pub fn task_state_never_goes_back(old: &Task, new: &Task) -> Check {
+    let forward = new.last_status >= old.last_status && new.desired_status >= old.desired_status;
+    hold("task_state_never_goes_back", forward && new.version >= old.version, || {
+        format!("task {}: {:?} to {:?}", old.id, old.last_status, new.last_status)
+    })
+}
+
+/// A task never moves, and never changes what it is made from.
+pub fn placement_is_for_ever(old: &Task, new: &Task) -> Check {
+    let same = old.instance == new.instance
+        && old.zone == new.zone
+        && old.definition == new.definition
+        && old.reservation == new.reservation
+        && old.origin == new.origin;
+    hold("placement_is_for_ever", same, || format!("task {}", old.id))
+}
+
+/// A STOPPED task wants nothing, and says when it stopped.
+pub fn stopped_tasks_want_nothing(task: &Task) -> Check {
+    let stopped = task.last_status == TaskStatus::Stopped;
+    let holds =
+        !stopped || (task.desired_status == DesiredStatus::Stopped && task.times.stopped_at.is_some());
+    hold("stopped_tasks_want_nothing", holds, || format!("task {}", task.id))
+}
+
+/// A task that is not STOPPED is on an instance that is registered.
+pub fn task_instance_is_known(state: &State, task: &Task) -> Check {
+    let known = task.last_status == TaskStatus::Stopped || state.instance(task.instance).is_some();
+    hold("task_instance_is_known", known, || format!("task {} on {}", task.id, task.instance))
+}
+
+/// A task's definition is there.
+pub fn task_definition_is_known(state: &State, task: &Task) -> Check {
+    let known = state.task_definition(&task.definition).is_some();
+    hold("task_definition_is_known", known, || format!("task {}", task.id))
+}
+
+/// An instance's tasks hold no more cpu, memory and ports than it has, and no port twice.
+pub fn instance_holds_what_fits(state: &State, id: ContainerInstanceId) -> Check {
+    let Some(instance) = state.instance(id) else { return Ok(()) };
+    let load = state.index().instance_load(id);
+    let resources = &instance.registration.resources;
+    let fits = load.cpu <= resources.cpu && load.memory <= resources.memory;
+    let asked: usize = state.tasks_of_instance(id).iter().map(|task| task.reservation.ports.len()).sum();
+    let free = resources.reserved_ports.iter().all(|port| !load.ports.contains(port));
+    hold("instance_holds_what_fits", fits && free && asked == load.ports.len(), || {
+        format!("instance {id}: {} cpu, {} MiB, {asked} ports", load.cpu, load.memory)
+    })
+}
+
+/// An instance that is not connected holds no tasks: losing it stopped them.
+pub fn lost_instances_hold_nothing(state: &State, id: ContainerInstanceId) -> Check {
+    let lost = state.instance(id).is_some_and(|instance| !instance.connected);
+    let holds = !lost || state.index().instance_load(id).tasks.is_empty();
+    hold("lost_instances_hold_nothing", holds, || format!("instance {id}"))
+}
+
+/// An instance's cluster is active.
+pub fn instance_cluster_is_active(state: &State, id: ContainerInstanceId) -> Check {
+    let Some(instance) = state.instance(id) else { return Ok(()) };
+    let cluster = state.cluster(&instance.registration.cluster);
+    let active = cluster.is_some_and(|cluster| cluster.status == ClusterStatus::Active);
+    hold("instance_cluster_is_active", active, || format!("instance {id}"))
+}
+
+/// An instance's epoch never falls.
+pub fn epoch_never_falls(before: &State, after: &State, id: ContainerInstanceId) -> Check {
+    let (Some(old), Some(new)) = (before.instance(id), after.instance(id)) else { return Ok(()) };
+    hold("epoch_never_falls", new.epoch >= old.epoch, || format!("instance {id}"))
+}
+
+/// A service that is not inactive has one primary deployment, in front; an inactive one has none.
+pub fn one_primary_deployment(service: &Service) -> Check {
+    let primary = |status| status == DeploymentStatus::Primary;
+    let count = service.deployments.iter().filter(|one| primary(one.status)).count();
+    let first = service.deployments.first().is_some_and(|one| primary(one.status));
+    let holds = match service.status {
+        ServiceStatus::Inactive => service.deployments.is_empty(),
+        ServiceStatus::Active | ServiceStatus::Draining => count == 1 && first,
+    };
+    hold("one_primary_deployment", holds, || format!("service {}", service.key.name))
+}
+
+/// A service's tasks that are not STOPPED belong to deployments that it still has.
+pub fn service_tasks_have_a_deployment(state: &State, service: &Service) -> Check {
+    let has = |task: &Arc<Task>| service.deployments.iter().any(|one| Some(one.id) == task.deployment());
+    let holds = state.tasks_of_service(&service.key).iter().all(has);
+    hold("service_tasks_have_a_deployment", holds, || format!("service {}", service.key.name))
+}
+
+/// A service keeps at most 100 events.
+pub fn service_events_are_bounded(service: &Service) -> Check {
+    let bounded = service.events.len() <= crate::limits::EVENTS_PER_SERVICE;
+    hold("service_events_are_bounded", bounded, || format!("service {}", service.key.name))
+}
+
+/// No revision is above its family's counter, so that none is given out twice.
+pub fn revisions_are_counted(state: &State) -> Check {
+    for definition in state.task_definitions() {
+        let key = &definition.key;
+        let last = state.families.get(&(key.scope.clone(), key.family.clone())).copied().unwrap_or(0);
+        hold("revisions_are_counted", key.revision <= last, || format!("{}:{}", key.family, key.revision))?;
+    }
     Ok(())
+}
+
+/// The timed idempotency keys are bounded, and each of them is there.
+pub fn requests_are_bounded(state: &State) -> Check {
+    let bounded = state.request_order.len() <= crate::limits::REQUESTS_KEPT;
+    let there = state.request_order.iter().all(|name| state.requests.contains_key(name));
+    hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
+}
+
+/// The indexes are what the objects give.
+pub fn index_matches_objects(state: &State) -> Check {
+    hold("index_matches_objects", state.rebuilt_index() == state.index, || {
+        format!("at sequence {}", state.position().sequence)
+    })
 }

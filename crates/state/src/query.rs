@@ -6,9 +6,10 @@ use imbl::OrdSet;
 use trireme_types::{ClusterName, Family, Mebibytes, Port, Protocol, Scope, ServiceName, TaskId};
 
 use crate::State;
+use crate::command::TaggedResource;
 use crate::object::{
     AccessKey, Cluster, ClusterKey, ClusterStatus, ContainerInstance, NetworkMode, Reservation, Service,
-    ServiceKey, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
+    ServiceKey, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
     TaskOverrides,
 };
 
@@ -84,6 +85,17 @@ impl State {
             .rev()
             .map(|(_, definition)| definition)
             .find(|definition| definition.status == TaskDefinitionStatus::Active)
+    }
+
+    /// A resource's tags, if it is there (ECS API: ListTagsForResource).
+    pub fn tags(&self, resource: &TaggedResource) -> Option<&Tags> {
+        match resource {
+            TaggedResource::Cluster(key) => self.active_cluster(key).map(|cluster| &cluster.tags),
+            TaggedResource::Service(key) => self.services.get(key).map(|service| &service.tags),
+            TaggedResource::Task(id) => self.tasks.get(id).map(|task| &task.tags),
+            TaggedResource::ContainerInstance(id) => self.instances.get(id).map(|instance| &instance.tags),
+            TaggedResource::TaskDefinition(key) => self.task_definitions.get(key).map(|one| &one.tags),
+        }
     }
 
     /// The cluster of `scope` that ECS uses when none is named.

@@ -101,6 +101,20 @@ impl State {
         self.requests.get(&request_name(key))
     }
 
+    /// Requests that live as long as what they made: those not in the order of eviction.
+    pub(crate) fn object_tokens(&self) -> impl Iterator<Item = (&RequestName, &Outcome)> {
+        let timed: std::collections::BTreeSet<&RequestName> = self.request_order.iter().collect();
+        self.requests
+            .iter()
+            .filter(move |(name, _)| !timed.contains(name))
+            .map(|(name, request)| (name, &request.outcome))
+    }
+
+    /// The indexes, made anew from the objects.
+    pub(crate) fn rebuilt_index(&self) -> Index {
+        Index::rebuild(self.instances.values(), self.tasks.values(), self.object_tokens())
+    }
+
     /// What can be derived from the objects.
     pub fn index(&self) -> &Index {
         &self.index

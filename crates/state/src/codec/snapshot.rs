@@ -46,8 +46,7 @@ pub(super) fn encode(state: &State) -> Vec<u8> {
 
 pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
     let snapshot: SnapshotV1 = decode_payload(payload)?;
-    let index = Index::rebuild(snapshot.instances.iter(), snapshot.tasks.iter());
-    Ok(State {
+    let mut state = State {
         position: snapshot.position,
         clock: snapshot.clock,
         clusters: snapshot.clusters.into_iter().map(|cluster| (cluster.key.clone(), cluster)).collect(),
@@ -59,6 +58,8 @@ pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
         access_keys: snapshot.access_keys.into_iter().map(|key| (key.id.clone(), key)).collect(),
         requests: snapshot.requests.into_iter().collect(),
         request_order: snapshot.request_order.into_iter().collect::<Vector<_>>(),
-        index,
-    })
+        index: Index::default(),
+    };
+    state.index = state.rebuilt_index();
+    Ok(state)
 }

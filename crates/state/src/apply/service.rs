@@ -1,0 +1,135 @@
+//! What happens to services and their deployments.
+
+use std::sync::Arc;
+
+use imbl::Vector;
+use trireme_types::{DeploymentId, Timestamp};
+
+use super::request;
+use crate::limits::EVENTS_PER_SERVICE;
+use crate::object::{
+    Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
+    ServiceStatus, Tags, TaskDefinitionKey,
+};
+use crate::{Event, State};
+
+pub(super) fn created(
+    state: &mut State,
+    at: Timestamp,
+    key: &ServiceKey,
+    spec: &ServiceSpec,
+    tags: &Tags,
+    created_by: &str,
+    deployment: DeploymentId,
+) {
+    // A name that is used again goes on counting, so that no old plan fits the new service.
+    let version = state.services.get(key).map_or(0, |service| service.version).saturating_add(1);
+    let service = Service {
+        key: key.clone(),
+        spec: spec.clone(),
+        status: ServiceStatus::Active,
+        deployments: vec![primary(at, deployment, &spec.task_definition)],
+        events: Vector::new(),
+        tags: tags.clone(),
+        created_at: at,
+        created_by: created_by.to_owned(),
+        version,
+        steady: false,
+    };
+    state.services.insert(key.clone(), Arc::new(service));
+}
+
+fn primary(at: Timestamp, id: DeploymentId, task_definition: &TaskDefinitionKey) -> Deployment {
+    Deployment {
+        id,
+        status: DeploymentStatus::Primary,
+        task_definition: task_definition.clone(),
+        rollout: RolloutState::InProgress,
+        created_at: at,
+        updated_at: at,
+        failed_tasks: 0,
+        back_off: None,
+    }
+}
+
+pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::ServiceUpdated { key, spec, deployment } => with(state, key, |service| {
+            update(service, at, spec, *deployment);
+        }),
+        Event::ServiceDraining { key } => with(state, key, |service| {
+            service.status = ServiceStatus::Draining;
+            service.spec.desired_count = 0;
+            bump(service);
+        }),
+        Event::ServiceInactive { key } => {
+            with(state, key, |service| {
+                service.status = ServiceStatus::Inactive;
+                service.deployments.clear();
+                bump(service);
+            });
+            request::service_is_gone(state, key);
+        }
+        Event::ServiceEventRecorded { key, id, message } => with(state, key, |service| {
+            let event = ServiceEvent { id: *id, created_at: at, message: message.clone() };
+            service.events.push_front(event);
+            service.events.truncate(EVENTS_PER_SERVICE);
+        }),
+        Event::ServiceSteadinessChanged { key, steady } => with(state, key, |service| {
+            service.steady = *steady;
+        }),
+        Event::DeploymentProgressed { key, deployment, rollout } => with(state, key, |service| {
+            with_deployment(service, at, *deployment, |one| one.rollout = *rollout);
+        }),
+        Event::DeploymentRetired { key, deployment } => with(state, key, |service| {
+            service.deployments.retain(|one| one.id != *deployment);
+            bump(service);
+        }),
+        Event::DeploymentBackedOff { key, deployment, back_off, failed_tasks } => {
+            with(state, key, |service| {
+                with_deployment(service, at, *deployment, |one| {
+                    one.back_off = *back_off;
+                    one.failed_tasks = *failed_tasks;
+                });
+            });
+        }
+        _ => {}
+    }
+}
+
+fn update(service: &mut Service, at: Timestamp, spec: &ServiceSpec, deployment: Option<DeploymentId>) {
+    service.spec = spec.clone();
+    if let Some(id) = deployment {
+        for old in &mut service.deployments {
+            old.status = DeploymentStatus::Active;
+        }
+        service.deployments.insert(0, primary(at, id, &spec.task_definition));
+    } else if let Some(one) = service.deployments.first_mut() {
+        one.updated_at = at;
+    }
+    service.steady = false;
+    bump(service);
+}
+
+fn with(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Service)) {
+    if let Some(service) = state.services.get_mut(key) {
+        change(Arc::make_mut(service));
+    }
+}
+
+fn with_deployment(
+    service: &mut Service,
+    at: Timestamp,
+    id: DeploymentId,
+    change: impl FnOnce(&mut Deployment),
+) {
+    if let Some(one) = service.deployments.iter_mut().find(|one| one.id == id) {
+        one.updated_at = at;
+        change(one);
+    }
+    bump(service);
+}
+
+fn bump(service: &mut Service) {
+    service.version = service.version.saturating_add(1);
+}

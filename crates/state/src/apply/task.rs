@@ -1,0 +1,93 @@
+//! What happens to tasks.
+
+use std::sync::Arc;
+
+use trireme_types::{TaskId, Timestamp};
+
+use super::request;
+use crate::command::TaskReport;
+use crate::object::{DesiredStatus, StopCode, Task, TaskStatus};
+use crate::{Event, State};
+
+pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::TaskCreated { task } => {
+            state.index.add_task(task);
+            state.tasks.insert(task.id, Arc::new((**task).clone()));
+        }
+        Event::TaskStopRequested { task, code, reason } => with(state, *task, |task| {
+            wish_stopped(task, at);
+            set_reason(task, *code, reason);
+        }),
+        Event::TaskProgressed { report } => with(state, report.task, |task| progress(task, report, at)),
+        Event::TaskLost { task, code, reason } => with(state, *task, |task| {
+            wish_stopped(task, at);
+            set_reason(task, *code, reason);
+            stop(task, at);
+        }),
+        Event::TaskReaped { task } => {
+            if let Some(gone) = state.tasks.remove(task) {
+                state.index.remove_task(&gone);
+            }
+            request::task_is_gone(state, *task);
+        }
+        _ => {}
+    }
+}
+
+fn with(state: &mut State, id: TaskId, change: impl FnOnce(&mut Task)) {
+    if let Some(task) = state.tasks.get_mut(&id) {
+        state.index.remove_task(task);
+        let changed = Arc::make_mut(task);
+        change(changed);
+        changed.version = changed.version.saturating_add(1);
+        state.index.add_task(changed);
+    }
+}
+
+/// What an agent's report does to its task. `decide` has already taken out what would go back.
+pub(crate) fn progress(task: &mut Task, report: &TaskReport, at: Timestamp) {
+    task.last_status = task.last_status.max(report.status);
+    task.containers.clone_from(&report.containers);
+    let times = &mut task.times;
+    times.pull_started_at = times.pull_started_at.or(report.pull_started_at);
+    times.pull_stopped_at = times.pull_stopped_at.or(report.pull_stopped_at);
+    times.execution_stopped_at = times.execution_stopped_at.or(report.execution_stopped_at);
+    // A task that was over before it could be reported RUNNING ran all the same: a container has an exit code.
+    let ran = report.containers.iter().any(|container| container.exit_code.is_some());
+    if task.last_status == TaskStatus::Running || ran {
+        times.started_at = times.started_at.or(Some(at));
+    }
+    if let (None, Some(code)) = (task.stop_code, report.stop_code) {
+        task.stop_code = Some(code);
+    }
+    if task.stopped_reason.is_none() {
+        task.stopped_reason.clone_from(&report.stopped_reason);
+    }
+    if task.last_status > TaskStatus::Running {
+        wish_stopped(task, at);
+    }
+    if task.last_status == TaskStatus::Stopped {
+        stop(task, at);
+    }
+}
+
+fn wish_stopped(task: &mut Task, at: Timestamp) {
+    task.desired_status = DesiredStatus::Stopped;
+    task.times.stopping_at = task.times.stopping_at.or(Some(at));
+}
+
+fn set_reason(task: &mut Task, code: StopCode, reason: &str) {
+    if task.stop_code.is_none() {
+        task.stop_code = Some(code);
+        task.stopped_reason = Some(reason.to_owned());
+    }
+}
+
+fn stop(task: &mut Task, at: Timestamp) {
+    task.last_status = TaskStatus::Stopped;
+    task.times.stopped_at = task.times.stopped_at.or(Some(at));
+    for container in &mut task.containers {
+        container.status = TaskStatus::Stopped;
+    }
+}

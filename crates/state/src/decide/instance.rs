@@ -1,0 +1,131 @@
+//! Container instances: sessions, status, loss, deregistration.
+
+use trireme_types::{ContainerInstanceId, SessionEpoch};
+
+use super::{Decided, Decision, stale};
+use crate::command::Outcome;
+use crate::limits::INSTANCES_PER_CLUSTER;
+use crate::object::{ClusterKey, ContainerInstance, InstanceRegistration, InstanceStatus, StopCode, Tags};
+use crate::{Event, Rejection, Stamp, State};
+
+pub(super) fn open_session(
+    state: &State,
+    id: Option<ContainerInstanceId>,
+    registration: &InstanceRegistration,
+    stamp: &mut Stamp,
+) -> Decided {
+    let (instance, epoch) = match id {
+        Some(id) => {
+            let known = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
+            check_return(state, known, registration)?;
+            (id, known.epoch.next())
+        }
+        None => {
+            let registered = state.index().instances_of_cluster(&registration.cluster).len();
+            if registered >= INSTANCES_PER_CLUSTER {
+                return Err(Rejection::LimitExceeded {
+                    what: "container instances in a cluster".to_owned(),
+                    limit: INSTANCES_PER_CLUSTER as u64,
+                });
+            }
+            (stamp.ids.container_instance(), SessionEpoch::new(1))
+        }
+    };
+    let mut events = Vec::new();
+    if state.active_cluster(&registration.cluster).is_none() {
+        let cluster = registration.cluster.clone();
+        events.push(Event::ClusterCreated { cluster, tags: Tags::new() });
+    }
+    events.push(Event::SessionOpened { instance, epoch, registration: Box::new(registration.clone()) });
+    Ok(Decision { events, outcome: Outcome::Session { instance, epoch } })
+}
+
+fn check_return(
+    state: &State,
+    known: &ContainerInstance,
+    registration: &InstanceRegistration,
+) -> Result<(), Rejection> {
+    if known.registration.cluster != registration.cluster {
+        return Err(Rejection::Invalid {
+            message: format!(
+                "container instance {} belongs to cluster {}; to move it to {}, give its agent an empty data folder",
+                known.id, known.registration.cluster.name, registration.cluster.name
+            ),
+        });
+    }
+    let load = state.index().instance_load(known.id);
+    let resources = &registration.resources;
+    let taken = resources.reserved_ports.iter().any(|port| load.ports.contains(port));
+    if load.cpu > resources.cpu || load.memory > resources.memory || taken {
+        return Err(Rejection::Invalid {
+            message: format!(
+                "container instance {} offers less than its tasks hold; drain it before its resources shrink",
+                known.id
+            ),
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn lose(state: &State, id: ContainerInstanceId, epoch: SessionEpoch, reason: &str) -> Decided {
+    let instance = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
+    if instance.epoch != epoch || !instance.connected {
+        return Err(stale(format!("container instance {id}")));
+    }
+    let mut events = vec![Event::InstanceLost { instance: id, epoch: epoch.next() }];
+    events.extend(lose_tasks(state, id, reason));
+    Ok(Decision::of(events))
+}
+
+fn lose_tasks<'a>(
+    state: &'a State,
+    id: ContainerInstanceId,
+    reason: &'a str,
+) -> impl Iterator<Item = Event> + 'a {
+    state.tasks_of_instance(id).into_iter().map(move |task| Event::TaskLost {
+        task: task.id,
+        code: StopCode::InfrastructureHealth,
+        reason: reason.to_owned(),
+    })
+}
+
+fn found<'a>(
+    state: &'a State,
+    cluster: &ClusterKey,
+    id: ContainerInstanceId,
+) -> Result<&'a ContainerInstance, Rejection> {
+    state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
+    state
+        .instance(id)
+        .filter(|instance| instance.registration.cluster == *cluster)
+        .map(AsRef::as_ref)
+        .ok_or(Rejection::ContainerInstanceNotFound)
+}
+
+pub(super) fn set_status(
+    state: &State,
+    cluster: &ClusterKey,
+    id: ContainerInstanceId,
+    status: InstanceStatus,
+) -> Decided {
+    let instance = found(state, cluster, id)?;
+    if instance.status == status {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::InstanceStatusChanged { instance: id, status }))
+}
+
+pub(super) fn deregister(
+    state: &State,
+    cluster: &ClusterKey,
+    id: ContainerInstanceId,
+    force: bool,
+) -> Decided {
+    found(state, cluster, id)?;
+    let mut events: Vec<Event> = lose_tasks(state, id, "Container instance deregistered").collect();
+    if !events.is_empty() && !force {
+        return Err(Rejection::ContainerInstanceBusy);
+    }
+    events.push(Event::InstanceDeregistered { instance: id });
+    Ok(Decision::of(events))
+}

@@ -1,0 +1,190 @@
+//! Services, as their controller moves them: start tasks, stop tasks, record how far a deployment is.
+
+use std::sync::Arc;
+
+use trireme_types::{DeploymentId, TaskId};
+
+use super::task::{NewTasks, create_tasks};
+use super::{Decided, Decision, stale};
+use crate::command::{Outcome, Placement, ServiceProgress};
+use crate::object::{
+    DeploymentStatus, DesiredStatus, PropagateTags, Service, ServiceKey, ServiceStatus, StopCode, Tags,
+    TaskDefinition, TaskOrigin, TaskOverrides, TaskStatus,
+};
+use crate::{Event, Rejection, Stamp, State};
+
+/// Tasks that a service event names; the rest is counted.
+const TASKS_NAMED: usize = 10;
+
+fn seen<'a>(state: &'a State, key: &ServiceKey, version: u64) -> Result<&'a Arc<Service>, Rejection> {
+    let service = state.service(key).ok_or(Rejection::ServiceNotFound)?;
+    if service.version == version { Ok(service) } else { Err(stale(format!("service {}", key.name))) }
+}
+
+pub(super) fn start_tasks(
+    state: &State,
+    key: &ServiceKey,
+    version: u64,
+    deployment: DeploymentId,
+    placements: &[Placement],
+    stamp: &mut Stamp,
+) -> Decided {
+    let service = seen(state, key, version)?;
+    if service.status != ServiceStatus::Active {
+        return Err(Rejection::ServiceNotActive);
+    }
+    let primary = service
+        .deployments
+        .iter()
+        .find(|one| one.id == deployment && one.status == DeploymentStatus::Primary)
+        .ok_or_else(|| stale(format!("deployment {deployment}")))?;
+    check_maximum(state, service, placements.len())?;
+    let definition =
+        state.task_definition(&primary.task_definition).ok_or(Rejection::TaskDefinitionNotFound)?;
+    let overrides = TaskOverrides::default();
+    let tasks = NewTasks {
+        cluster: &key.cluster,
+        definition,
+        overrides: &overrides,
+        origin: TaskOrigin::Service { name: key.name.clone(), deployment },
+        group: format!("service:{}", key.name),
+        started_by: Some(deployment.to_string()),
+        tags: task_tags(service, definition),
+        placements,
+    };
+    let (mut events, ids) = create_tasks(state, tasks, stamp)?;
+    if !ids.is_empty() {
+        let message =
+            format!("(service {}) has started {} tasks: {}.", key.name, ids.len(), name_tasks(&ids));
+        events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
+    }
+    Ok(Decision { events, outcome: Outcome::Tasks(ids) })
+}
+
+/// A service's tasks with desired status RUNNING are never more than its maximum.
+fn check_maximum(state: &State, service: &Service, more: usize) -> Result<(), Rejection> {
+    let tasks = state.tasks_of_service(&service.key);
+    let wanted = tasks.iter().filter(|task| task.desired_status == DesiredStatus::Running).count();
+    let maximum = service.spec.deployment_configuration.maximum(service.spec.desired_count) as usize;
+    if wanted.saturating_add(more) <= maximum {
+        return Ok(());
+    }
+    Err(stale(format!("service {} ({wanted} tasks of at most {maximum})", service.key.name)))
+}
+
+fn task_tags(service: &Service, definition: &TaskDefinition) -> Tags {
+    let mut tags = match service.spec.propagate_tags {
+        PropagateTags::None => Tags::new(),
+        PropagateTags::TaskDefinition => definition.tags.clone(),
+        PropagateTags::Service => service.tags.clone(),
+    };
+    if service.spec.enable_ecs_managed_tags {
+        tags.insert("aws:ecs:clusterName".to_owned(), service.key.cluster.name.to_string());
+        tags.insert("aws:ecs:serviceName".to_owned(), service.key.name.to_string());
+    }
+    tags
+}
+
+fn name_tasks(ids: &[TaskId]) -> String {
+    let mut names: Vec<String> = ids.iter().take(TASKS_NAMED).map(|id| format!("(task {id})")).collect();
+    if let Some(more) = ids.len().checked_sub(TASKS_NAMED).filter(|more| *more > 0) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(" ")
+}
+
+pub(super) fn stop_tasks(
+    state: &State,
+    key: &ServiceKey,
+    version: u64,
+    tasks: &[TaskId],
+    reason: &str,
+    stamp: &mut Stamp,
+) -> Decided {
+    seen(state, key, version)?;
+    let stoppable: Vec<TaskId> = tasks
+        .iter()
+        .copied()
+        .filter(|id| {
+            state.task(*id).is_some_and(|task| {
+                task.service().as_ref() == Some(key)
+                    && task.desired_status == DesiredStatus::Running
+                    && task.last_status != TaskStatus::Stopped
+            })
+        })
+        .collect();
+    if stoppable.is_empty() {
+        return Ok(Decision::nothing());
+    }
+    let mut events: Vec<Event> = stoppable
+        .iter()
+        .map(|task| Event::TaskStopRequested {
+            task: *task,
+            code: StopCode::ServiceSchedulerInitiated,
+            reason: reason.to_owned(),
+        })
+        .collect();
+    let message = format!(
+        "(service {}) has stopped {} running tasks: {}.",
+        key.name,
+        stoppable.len(),
+        name_tasks(&stoppable)
+    );
+    events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
+    Ok(Decision { events, outcome: Outcome::Tasks(stoppable) })
+}
+
+pub(super) fn record(
+    state: &State,
+    key: &ServiceKey,
+    version: u64,
+    progress: &ServiceProgress,
+    stamp: &mut Stamp,
+) -> Decided {
+    let service = seen(state, key, version)?;
+    let tasks = state.tasks_of_service(key);
+    let mut events = Vec::new();
+    for (deployment, rollout) in &progress.rollouts {
+        known(service, *deployment)?;
+        events.push(Event::DeploymentProgressed {
+            key: key.clone(),
+            deployment: *deployment,
+            rollout: *rollout,
+        });
+    }
+    for (deployment, back_off, failed_tasks) in &progress.back_offs {
+        known(service, *deployment)?;
+        events.push(Event::DeploymentBackedOff {
+            key: key.clone(),
+            deployment: *deployment,
+            back_off: *back_off,
+            failed_tasks: *failed_tasks,
+        });
+    }
+    for deployment in &progress.retired {
+        let primary = known(service, *deployment)? == DeploymentStatus::Primary;
+        if primary || tasks.iter().any(|task| task.deployment() == Some(*deployment)) {
+            return Err(stale(format!("deployment {deployment}")));
+        }
+        events.push(Event::DeploymentRetired { key: key.clone(), deployment: *deployment });
+    }
+    for message in &progress.events {
+        let message = message.clone();
+        events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
+    }
+    if let Some(steady) = progress.steady.filter(|steady| *steady != service.steady) {
+        events.push(Event::ServiceSteadinessChanged { key: key.clone(), steady });
+    }
+    if progress.inactive {
+        if service.status != ServiceStatus::Draining || !tasks.is_empty() {
+            return Err(stale(format!("service {}", key.name)));
+        }
+        events.push(Event::ServiceInactive { key: key.clone() });
+    }
+    Ok(Decision::of(events))
+}
+
+fn known(service: &Service, deployment: DeploymentId) -> Result<DeploymentStatus, Rejection> {
+    let found = service.deployments.iter().find(|one| one.id == deployment);
+    found.map(|one| one.status).ok_or_else(|| stale(format!("deployment {deployment}")))
+}

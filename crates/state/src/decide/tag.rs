@@ -1,0 +1,34 @@
+//! Tags: add, remove.
+
+use super::{Decided, Decision};
+use crate::command::TaggedResource;
+use crate::limits::TAGS_PER_RESOURCE;
+use crate::object::Tags;
+use crate::{Event, Rejection, State};
+
+/// ECS API: at most 50 tags on a resource.
+pub(super) fn check_limit(tags: usize) -> Result<(), Rejection> {
+    if tags <= TAGS_PER_RESOURCE {
+        return Ok(());
+    }
+    Err(Rejection::LimitExceeded { what: "tags on a resource".to_owned(), limit: TAGS_PER_RESOURCE as u64 })
+}
+
+pub(super) fn add(state: &State, resource: &TaggedResource, tags: &Tags) -> Decided {
+    let known = state.tags(resource).ok_or(Rejection::ResourceNotFound)?;
+    let mut all = known.clone();
+    all.extend(tags.clone());
+    check_limit(all.len())?;
+    if all == *known {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::ResourceTagged { resource: resource.clone(), tags: tags.clone() }))
+}
+
+pub(super) fn remove(state: &State, resource: &TaggedResource, keys: &[String]) -> Decided {
+    let known = state.tags(resource).ok_or(Rejection::ResourceNotFound)?;
+    if !keys.iter().any(|key| known.contains_key(key)) {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::ResourceUntagged { resource: resource.clone(), keys: keys.to_vec() }))
+}

@@ -1,0 +1,252 @@
+//! Tasks: run, stop, report, reap. Here each placement is checked again, on what is true now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
+
+use super::{Decided, Decision, stale, task_definition};
+use crate::command::{Outcome, Placement, RunTasks, TaskReport};
+use crate::index::InstanceLoad;
+use crate::limits::{PLACEMENTS_PER_COMMAND, REPORTS_PER_COMMAND, TASKS_PER_INSTANCE};
+use crate::object::{
+    ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, Reservation, StopCode,
+    Tags, Task, TaskDefinition, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
+};
+use crate::query::reservation;
+use crate::{Event, Rejection, Stamp, State};
+
+pub(super) fn run(state: &State, run: &RunTasks, stamp: &mut Stamp) -> Decided {
+    state.active_cluster(&run.cluster).ok_or(Rejection::ClusterNotFound)?;
+    let definition = task_definition::usable(state, &run.definition)?;
+    super::tag::check_limit(run.tags.len())?;
+    let tasks = NewTasks {
+        cluster: &run.cluster,
+        definition,
+        overrides: &run.overrides,
+        origin: TaskOrigin::Standalone,
+        group: run.group.clone().unwrap_or_else(|| format!("family:{}", run.definition.family)),
+        started_by: run.started_by.clone(),
+        tags: run.tags.clone(),
+        placements: &run.placements,
+    };
+    let (events, ids) = create_tasks(state, tasks, stamp)?;
+    Ok(Decision { events, outcome: Outcome::Tasks(ids) })
+}
+
+/// What new tasks have in common.
+pub(super) struct NewTasks<'a> {
+    pub cluster: &'a ClusterKey,
+    pub definition: &'a Arc<TaskDefinition>,
+    pub overrides: &'a TaskOverrides,
+    pub origin: TaskOrigin,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub tags: Tags,
+    pub placements: &'a [Placement],
+}
+
+/// One event for each placement that still holds; stale if one of them does not.
+pub(super) fn create_tasks(
+    state: &State,
+    new: NewTasks<'_>,
+    stamp: &mut Stamp,
+) -> Result<(Vec<Event>, Vec<TaskId>), Rejection> {
+    if new.placements.len() > PLACEMENTS_PER_COMMAND {
+        return Err(Rejection::LimitExceeded {
+            what: "placements in one command".to_owned(),
+            limit: PLACEMENTS_PER_COMMAND as u64,
+        });
+    }
+    let held = reservation(&new.definition.spec, new.overrides);
+    let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
+    let (mut events, mut ids) = (Vec::new(), Vec::new());
+    for placement in new.placements {
+        let instance = ready_instance(state, new.cluster, placement)?;
+        let load =
+            loads.entry(instance.id).or_insert_with(|| (*state.index().instance_load(instance.id)).clone());
+        let id = stamp.ids.task();
+        hold(instance, load, &held, id)?;
+        ids.push(id);
+        events.push(Event::TaskCreated { task: Box::new(new_task(&new, instance, &held, id, stamp)) });
+    }
+    Ok((events, ids))
+}
+
+fn ready_instance<'a>(
+    state: &'a State,
+    cluster: &ClusterKey,
+    placement: &Placement,
+) -> Result<&'a Arc<ContainerInstance>, Rejection> {
+    let moved = || stale(format!("container instance {}", placement.instance));
+    let instance = state.instance(placement.instance).ok_or_else(moved)?;
+    let ready = instance.registration.cluster == *cluster
+        && instance.epoch == placement.epoch
+        && instance.connected
+        && instance.status == InstanceStatus::Active;
+    if ready { Ok(instance) } else { Err(moved()) }
+}
+
+/// Adds a task to an instance's load, unless it no longer fits.
+fn hold(
+    instance: &ContainerInstance,
+    load: &mut InstanceLoad,
+    held: &Reservation,
+    id: TaskId,
+) -> Result<(), Rejection> {
+    let full = |what: &str| stale(format!("free {what} of container instance {}", instance.id));
+    let resources = &instance.registration.resources;
+    let cpu = load.cpu.checked_add(held.cpu).filter(|cpu| *cpu <= resources.cpu);
+    let memory = load.memory.checked_add(held.memory).filter(|memory| *memory <= resources.memory);
+    load.cpu = cpu.ok_or_else(|| full("cpu"))?;
+    load.memory = memory.ok_or_else(|| full("memory"))?;
+    for port in &held.ports {
+        if resources.reserved_ports.contains(port) || load.ports.insert(*port).is_some() {
+            return Err(full("ports"));
+        }
+    }
+    load.tasks.insert(id);
+    if load.tasks.len() > TASKS_PER_INSTANCE { Err(full("task slots")) } else { Ok(()) }
+}
+
+fn new_task(
+    new: &NewTasks<'_>,
+    instance: &ContainerInstance,
+    held: &Reservation,
+    id: TaskId,
+    stamp: &Stamp,
+) -> Task {
+    let containers = new.definition.spec.containers.iter().map(|container| ContainerReport {
+        name: container.name.clone(),
+        runtime_id: None,
+        image_digest: None,
+        status: TaskStatus::Pending,
+        exit_code: None,
+        reason: None,
+        network_bindings: Vec::new(),
+    });
+    Task {
+        id,
+        cluster: new.cluster.clone(),
+        definition: new.definition.key.clone(),
+        origin: new.origin.clone(),
+        instance: instance.id,
+        zone: instance.registration.zone.clone(),
+        reservation: held.clone(),
+        overrides: new.overrides.clone(),
+        group: new.group.clone(),
+        started_by: new.started_by.clone(),
+        tags: new.tags.clone(),
+        desired_status: DesiredStatus::Running,
+        last_status: TaskStatus::Pending,
+        times: TaskTimes { created_at: stamp.now, ..TaskTimes::default() },
+        stop_code: None,
+        stopped_reason: None,
+        containers: containers.collect(),
+        version: 1,
+    }
+}
+
+pub(super) fn stop(state: &State, cluster: &ClusterKey, id: TaskId, reason: Option<&str>) -> Decided {
+    state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
+    let task = state.task(id).filter(|task| task.cluster == *cluster).ok_or(Rejection::TaskNotFound)?;
+    if task.desired_status == DesiredStatus::Stopped {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::TaskStopRequested {
+        task: id,
+        code: StopCode::UserInitiated,
+        reason: reason.unwrap_or("Task stopped by user").to_owned(),
+    }))
+}
+
+pub(super) fn report(
+    state: &State,
+    instance: ContainerInstanceId,
+    epoch: SessionEpoch,
+    reports: &[TaskReport],
+) -> Decided {
+    let known = state.instance(instance).ok_or(Rejection::ContainerInstanceNotFound)?;
+    if known.epoch != epoch || !known.connected {
+        return Err(Rejection::StaleEpoch);
+    }
+    if reports.len() > REPORTS_PER_COMMAND {
+        return Err(Rejection::LimitExceeded {
+            what: "task reports in one command".to_owned(),
+            limit: REPORTS_PER_COMMAND as u64,
+        });
+    }
+    // Two reports of one task in a batch: the second is judged by the first.
+    let mut latest: BTreeMap<TaskId, Task> = BTreeMap::new();
+    let mut events = Vec::new();
+    for report in reports {
+        let Some(stored) = state.task(report.task).filter(|task| task.instance == instance) else { continue };
+        let task = latest.entry(report.task).or_insert_with(|| (**stored).clone());
+        if let Some(news) = news(task, report) {
+            crate::apply::progress(task, &news, state.clock());
+            events.push(Event::TaskProgressed { report: Box::new(news) });
+        }
+    }
+    Ok(Decision::of(events))
+}
+
+/// What a report adds to what is known, or nothing. What is known never goes back.
+fn news(task: &Task, report: &TaskReport) -> Option<TaskReport> {
+    if task.last_status == TaskStatus::Stopped || report.status < task.last_status {
+        return None;
+    }
+    let containers: Vec<ContainerReport> = task
+        .containers
+        .iter()
+        .map(|known| match report.containers.iter().find(|said| said.name == known.name) {
+            Some(said) => forward(known, said, report.status),
+            None => known.clone(),
+        })
+        .collect();
+    let news = TaskReport {
+        task: task.id,
+        status: report.status,
+        stop_code: first(task.stop_code.is_some(), report.stop_code),
+        stopped_reason: first(task.stopped_reason.is_some(), report.stopped_reason.clone()),
+        pull_started_at: first(task.times.pull_started_at.is_some(), report.pull_started_at),
+        pull_stopped_at: first(task.times.pull_stopped_at.is_some(), report.pull_stopped_at),
+        execution_stopped_at: first(task.times.execution_stopped_at.is_some(), report.execution_stopped_at),
+        containers,
+    };
+    let nothing_new = news.status == task.last_status
+        && news.containers == task.containers
+        && news.stop_code.is_none()
+        && news.stopped_reason.is_none()
+        && news.pull_started_at.is_none()
+        && news.pull_stopped_at.is_none()
+        && news.execution_stopped_at.is_none();
+    (!nothing_new).then_some(news)
+}
+
+/// What is said, unless it is already known.
+fn first<T>(known: bool, said: Option<T>) -> Option<T> {
+    if known { None } else { said }
+}
+
+fn forward(known: &ContainerReport, said: &ContainerReport, task: TaskStatus) -> ContainerReport {
+    let bindings = if said.network_bindings.is_empty() { known } else { said };
+    // A container of a stopped task is stopped, whatever was last heard of it.
+    let status = if task == TaskStatus::Stopped { task } else { known.status.max(said.status) };
+    ContainerReport {
+        name: known.name.clone(),
+        runtime_id: said.runtime_id.clone().or_else(|| known.runtime_id.clone()),
+        image_digest: said.image_digest.clone().or_else(|| known.image_digest.clone()),
+        status,
+        exit_code: known.exit_code.or(said.exit_code),
+        reason: known.reason.clone().or_else(|| said.reason.clone()),
+        network_bindings: bindings.network_bindings.clone(),
+    }
+}
+
+pub(super) fn reap(state: &State, tasks: &[TaskId]) -> Decided {
+    let gone = |id: &TaskId| state.task(*id).is_some_and(|task| task.last_status == TaskStatus::Stopped);
+    let mut unique: Vec<TaskId> = tasks.iter().copied().filter(gone).collect();
+    unique.sort_unstable();
+    unique.dedup();
+    Ok(Decision::of(unique.into_iter().map(|task| Event::TaskReaped { task }).collect()))
+}
