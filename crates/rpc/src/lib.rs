@@ -17,5 +17,7 @@ pub use generated::trireme::agent::v1 as agent;
 pub use generated::trireme::control::v1 as control;
 /// The log's frame: entries, votes, membership, history records.
 pub use generated::trireme::log::v1 as log;
+/// What the operator's verbs ask of a control node.
+pub use generated::trireme::operator::v1 as operator;
 /// Raft between control nodes.
 pub use generated::trireme::raft::v1 as raft;
