@@ -1,1 +1,17 @@
-//! cli
+//! The operator's verbs: what they ask of control nodes, and how they print it.
+//!
+//! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
+//! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] ·
+//! [`output`] (tables and JSON).
+
+pub mod client;
+pub mod cluster_file;
+pub mod error;
+pub mod events;
+pub mod output;
+pub mod report;
+pub mod status;
+pub mod target;
+pub mod wait;
+
+pub use error::Error;

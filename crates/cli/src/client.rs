@@ -1,0 +1,127 @@
+//! Asking control nodes, all at once and each with a limit: a dead or hung one costs a second, not the answer.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tonic::transport::{Channel, Endpoint};
+use trireme_rpc::operator::operator_client::OperatorClient;
+use trireme_rpc::operator::{
+    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, ServiceStatusRequest,
+    ServiceStatusResponse,
+};
+
+use crate::Error;
+use crate::target::{KnownNode, Target};
+
+const CONNECT_LIMIT: Duration = Duration::from_millis(500);
+const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
+
+/// What one node said.
+#[derive(Debug)]
+pub struct NodeAnswer {
+    /// Who was asked.
+    pub node: KnownNode,
+    /// Its answer, or why there is none.
+    pub answer: Result<ClusterStatusResponse, String>,
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+    Ok(endpoint.connect_timeout(CONNECT_LIMIT))
+}
+
+async fn connect(address: &str) -> Result<OperatorClient<Channel>, String> {
+    let connecting = endpoint(address)?;
+    match tokio::time::timeout(CONNECT_LIMIT, connecting.connect()).await {
+        Ok(Ok(channel)) => Ok(OperatorClient::new(channel).max_decoding_message_size(64 << 20)),
+        Ok(Err(_)) => Err("no connection".to_owned()),
+        Err(_) => Err("no connection in time".to_owned()),
+    }
+}
+
+/// Calls a node within the limit.
+async fn limited<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(ANSWER_LIMIT, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+/// One node's view of the cluster.
+pub async fn cluster_status(address: &str) -> Result<ClusterStatusResponse, String> {
+    let mut client = connect(address).await?;
+    limited(client.cluster_status(ClusterStatusRequest {})).await
+}
+
+/// One node's view of a service.
+pub async fn service_status(
+    address: &str,
+    cluster: &str,
+    name: &str,
+) -> Result<ServiceStatusResponse, String> {
+    let mut client = connect(address).await?;
+    let request = ServiceStatusRequest { cluster: cluster.to_owned(), name: name.to_owned() };
+    limited(client.service_status(request)).await
+}
+
+/// A stream of the history from `from` on, from one node.
+pub async fn events(address: &str, from: u64, follow: bool) -> Result<tonic::Streaming<EventRecord>, String> {
+    let mut client = connect(address).await?;
+    limited(client.events(EventsRequest { from_sequence: from, follow })).await
+}
+
+/// Asks every node of the target, then every node that the answers name.
+pub async fn ask_all(target: &Target) -> Vec<NodeAnswer> {
+    let mut answers = ask(target.nodes.clone()).await;
+    let asked: BTreeSet<&str> = target.nodes.iter().map(|node| node.address.as_str()).collect();
+    // One that was asked through a front door has an address of its own as well.
+    let answered: BTreeSet<u64> = answers.iter().filter_map(|answer| answer.id()).collect();
+    let mut others = std::collections::BTreeMap::new();
+    for member in answers.iter().filter_map(|answer| answer.answer.as_ref().ok()).flat_map(|a| &a.members) {
+        if !asked.contains(member.grpc_address.as_str()) && !answered.contains(&member.id) {
+            let node = KnownNode { address: member.grpc_address.clone(), zone: Some(member.zone.clone()) };
+            others.insert(member.id, node);
+        }
+    }
+    answers.extend(ask(others.into_values().collect()).await);
+    answers
+}
+
+async fn ask(nodes: Vec<KnownNode>) -> Vec<NodeAnswer> {
+    join_all(nodes.into_iter().map(|node| async move {
+        let answer = cluster_status(&node.address).await;
+        NodeAnswer { node, answer }
+    }))
+    .await
+}
+
+impl NodeAnswer {
+    /// The id of the node that answered.
+    pub fn id(&self) -> Option<u64> {
+        self.answer.as_ref().ok()?.node.as_ref().map(|node| node.id)
+    }
+}
+
+/// The address of the node that leads with a quorum, and its answer.
+pub fn leader(answers: &[NodeAnswer]) -> Option<(&NodeAnswer, &ClusterStatusResponse)> {
+    let leading = answers.iter().filter_map(|answer| {
+        let response = answer.answer.as_ref().ok()?;
+        let node = response.node.as_ref()?;
+        (node.role == "leader" && node.has_quorum).then_some((node.term, answer, response))
+    });
+    // A leader that was cut off may still believe in itself; the higher term is right.
+    leading.max_by_key(|(term, ..)| *term).map(|(_, answer, response)| (answer, response))
+}
+
+/// Nobody answered: what was tried.
+pub fn unreachable(answers: &[NodeAnswer]) -> Error {
+    let tried = answers.iter().map(|answer| {
+        let result = answer.answer.as_ref().err().map_or("answered", String::as_str);
+        format!("{}: {result}", answer.node.address)
+    });
+    Error::Unreachable { tried: tried.collect::<Vec<_>>().join(", ") }
+}

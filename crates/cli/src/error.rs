@@ -1,0 +1,55 @@
+//! The crate's errors. Their texts are for the operator.
+
+use std::path::PathBuf;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No development cluster is there.
+    #[error("no development cluster in {}: start one with `trireme dev`, or name a control node with --endpoint", path.display())]
+    NoCluster {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// A file of the development cluster cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the development cluster is not what `trireme dev` writes.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An address is not one.
+    #[error("`{address}` is not an address (HOST:PORT)")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// No control node answered.
+    #[error("no control node answers ({tried})")]
+    Unreachable {
+        /// Each address, and what came of it.
+        tried: String,
+    },
+    /// A wait came to its limit.
+    #[error("not whole after {seconds} s; last seen: {seen}")]
+    TimedOut {
+        /// The limit.
+        seconds: u64,
+        /// The last thing that was seen.
+        seen: String,
+    },
+    /// Standard output is closed.
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
+}

@@ -1,0 +1,139 @@
+//! `trireme events`: the history, from any place in it, and onwards. A node that dies under it is replaced by another, and the
+//! stream goes on behind the last record that was printed.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use trireme_rpc::operator::EventRecord;
+
+use crate::Error;
+use crate::client::{ask_all, events, unreachable};
+use crate::output;
+use crate::target::{Target, TargetArgs};
+
+/// The arguments of `trireme events`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    /// Which cluster.
+    pub target: TargetArgs,
+    /// Go on with new events as they happen.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Begin after this sequence number: what the last line of an earlier run showed.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub since: u64,
+    /// Print JSON, an event a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How long a follower looks for a control node that answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(250);
+
+#[derive(Serialize)]
+struct Line<'a> {
+    sequence: u64,
+    at: f64,
+    actor: &'a str,
+    request_id: &'a str,
+    kind: &'a str,
+    event: serde_json::Value,
+}
+
+/// How one node's stream ended.
+enum End {
+    /// It sent all that it has.
+    Complete,
+    /// It broke off.
+    Broken,
+}
+
+/// Runs `trireme events`.
+pub async fn run(args: &EventsArgs) -> Result<(), Error> {
+    let target = args.target.resolve()?;
+    let mut printed = args.since;
+    let mut heard = Instant::now();
+    loop {
+        let before = printed;
+        let error = match from_any(&target, args, &mut printed).await {
+            Ok(End::Complete) if !args.follow => return Ok(()),
+            Ok(End::Broken) if !args.follow && printed == before => {
+                return Err(Error::Unreachable { tried: "the stream broke off".to_owned() });
+            }
+            Ok(_) => None,
+            Err(error @ Error::Unreachable { .. }) => Some(error),
+            Err(error) => return Err(error),
+        };
+        if printed != before || error.is_none() {
+            heard = Instant::now();
+        }
+        match error {
+            Some(error) if !args.follow || heard.elapsed() > PATIENCE => return Err(error),
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Prints from whichever node answers and has applied the most.
+async fn from_any(target: &Target, args: &EventsArgs, printed: &mut u64) -> Result<End, Error> {
+    let answers = ask_all(target).await;
+    let applied = |answer: &&crate::client::NodeAnswer| {
+        answer.answer.as_ref().ok().and_then(|a| a.node.as_ref()).map(|node| node.applied_sequence)
+    };
+    let best = answers.iter().filter(|answer| answer.answer.is_ok()).max_by_key(applied);
+    let Some(best) = best else { return Err(unreachable(&answers)) };
+    let from = printed.saturating_add(1);
+    let mut stream = match events(&best.node.address, from, args.follow).await {
+        Ok(stream) => stream,
+        Err(reason) => {
+            return Err(Error::Unreachable { tried: format!("{}: {reason}", best.node.address) });
+        }
+    };
+    loop {
+        match stream.message().await {
+            Ok(Some(record)) => {
+                print(&record, args.json)?;
+                *printed = record.sequence;
+            }
+            Ok(None) => return Ok(End::Complete),
+            Err(_) => return Ok(End::Broken),
+        }
+    }
+}
+
+fn print(record: &EventRecord, json: bool) -> Result<(), Error> {
+    if !json {
+        let at = clock(record.at_millis);
+        return output::line(format!(
+            "{} {at} {} {} {}",
+            record.sequence, record.actor, record.kind, record.body
+        ));
+    }
+    let line = Line {
+        sequence: record.sequence,
+        at: record.at_millis as f64 / 1000.0,
+        actor: &record.actor,
+        request_id: &record.request_id,
+        kind: &record.kind,
+        event: serde_json::from_str(&record.body).unwrap_or(serde_json::Value::Null),
+    };
+    let text = serde_json::to_string(&line).map_err(|error| Error::Output(error.into()))?;
+    output::line(text)
+}
+
+/// The time of day in UTC; the JSON has the date.
+fn clock(millis: u64) -> String {
+    let seconds = millis / 1000;
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_clock_is_utc() {
+        assert_eq!(super::clock(1_700_000_000_123), "22:13:20.123Z");
+    }
+}

@@ -1,0 +1,43 @@
+//! How verbs print: tables for people, JSON for programs.
+
+use std::io::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::Error;
+
+/// A table without lines, its columns as wide as what is in them.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|name| name.to_uppercase()));
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// Prints text and a line end.
+pub fn line(text: impl AsRef<str>) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.into()))?;
+    line(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long name".to_owned(), "2".to_owned()]];
+        let text = super::table(&["name", "n"], rows);
+        assert_eq!(text, "NAME       N\na          1\nlong name  2");
+    }
+}

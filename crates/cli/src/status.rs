@@ -1,0 +1,126 @@
+//! `trireme status`: the cluster at a glance. It needs no quorum, and says when there is none.
+
+use crate::Error;
+use crate::client::{ask_all, unreachable};
+use crate::output;
+use crate::report::{Report, ZoneReport};
+use crate::target::TargetArgs;
+
+/// The arguments of `trireme status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    /// Which cluster.
+    pub target: TargetArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Rows of agents and services that a table shows; `--json` has all.
+const ROWS: usize = 40;
+
+/// Runs `trireme status`.
+pub async fn run(args: &StatusArgs) -> Result<(), Error> {
+    let target = args.target.resolve()?;
+    let answers = ask_all(&target).await;
+    let report = Report::of(&answers, target.cluster.as_ref());
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(text(&report))?;
+    }
+    if report.reachable() { Ok(()) } else { Err(unreachable(&answers)) }
+}
+
+fn text(report: &Report) -> String {
+    let mut parts = vec![headline(report), zones(&report.zones), nodes(report)];
+    if !report.agents.is_empty() {
+        parts.push(agents(report));
+    }
+    if !report.services.is_empty() {
+        parts.push(services(report));
+    }
+    parts.join("\n\n")
+}
+
+fn headline(report: &Report) -> String {
+    match &report.leader {
+        Some(leader) => {
+            format!("leader: node {} in {}, {} events applied", leader.node, leader.zone, report.applied)
+        }
+        None if report.reachable() => format!(
+            "NO QUORUM: no control node leads. Running tasks go on; nothing can be changed.\n\
+             What follows is the newest view of a node that answers ({} events applied); it may be old.",
+            report.applied
+        ),
+        None => "NO CONTROL NODE ANSWERS. Running tasks go on; nothing can be changed.".to_owned(),
+    }
+}
+
+fn zones(zones: &[ZoneReport]) -> String {
+    let rows = zones.iter().map(|zone| {
+        let others = zone.tasks.iter().filter(|(status, count)| *status != "RUNNING" && **count > 0);
+        let others: Vec<String> = others.map(|(status, count)| format!("{count} {status}")).collect();
+        vec![
+            zone.name.clone(),
+            zone.control_nodes.to_string(),
+            zone.agents.to_string(),
+            zone.running_tasks.to_string(),
+            others.join(", "),
+        ]
+    });
+    output::table(&["zone", "control nodes", "agents", "running tasks", "other tasks"], rows)
+}
+
+fn nodes(report: &Report) -> String {
+    let rows = report.nodes.iter().map(|node| {
+        vec![
+            node.node.map_or_else(|| "?".to_owned(), |id| id.to_string()),
+            node.zone.clone(),
+            node.error.as_ref().map_or_else(|| node.role.clone(), |error| format!("{}: {error}", node.role)),
+            node.applied.map_or_else(String::new, |applied| applied.to_string()),
+            node.address.clone(),
+        ]
+    });
+    output::table(&["control node", "zone", "role", "applied", "address"], rows)
+}
+
+fn agents(report: &Report) -> String {
+    let rows = report.agents.iter().take(ROWS).map(|agent| {
+        let state = match (agent.connected, agent.silent_for_ms) {
+            (false, _) => "lost".to_owned(),
+            (true, Some(silent)) if silent > 2_500 => format!("silent for {:.1} s", silent as f64 / 1000.0),
+            (true, _) => agent.status.clone(),
+        };
+        vec![
+            agent.name.clone(),
+            agent.zone.clone(),
+            agent.cluster.clone(),
+            state,
+            agent.running_tasks.to_string(),
+        ]
+    });
+    let table = output::table(&["agent", "zone", "cluster", "state", "running tasks"], rows);
+    with_rest(table, report.agents.len(), "agents")
+}
+
+fn services(report: &Report) -> String {
+    let rows = report.services.iter().take(ROWS).map(|service| {
+        vec![
+            service.name.clone(),
+            service.cluster.clone(),
+            service.task_definition.clone(),
+            service.desired.to_string(),
+            service.running.to_string(),
+            service.pending.to_string(),
+            service.deployments.to_string(),
+        ]
+    });
+    let header = ["service", "cluster", "task definition", "desired", "running", "pending", "deployments"];
+    with_rest(output::table(&header, rows), report.services.len(), "services")
+}
+
+fn with_rest(table: String, all: usize, what: &str) -> String {
+    if all > ROWS { format!("{table}\n… and {} more {what} (--json has all)", all - ROWS) } else { table }
+}
