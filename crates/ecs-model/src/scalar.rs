@@ -9,14 +9,12 @@ pub struct EpochSeconds(pub f64);
 impl EpochSeconds {
     /// From milliseconds since 1970.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
     pub fn from_millis(millis: i64) -> Self {
         Self(millis as f64 / 1000.0)
     }
 
-    /// Milliseconds since 1970, to the nearest.
+    /// Milliseconds since 1970, to the nearest. A time outside the range of `i64` becomes its end.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "a float outside the range saturates")]
     pub fn as_millis(self) -> i64 {
         (self.0 * 1000.0).round() as i64
     }

@@ -4,7 +4,6 @@
 
 use crate::error_code::ErrorCode;
 use crate::operation_table::{Pagination, Request, operations};
-#[allow(clippy::wildcard_imports)]
 use crate::shapes::*;
 
 operations! {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use crate::scalar::EpochSeconds;
 use crate::shape::shape;
-#[allow(clippy::wildcard_imports)]
 use crate::shapes::*;
 
 shape! {

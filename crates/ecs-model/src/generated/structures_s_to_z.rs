@@ -4,7 +4,6 @@
 
 use crate::scalar::EpochSeconds;
 use crate::shape::shape;
-#[allow(clippy::wildcard_imports)]
 use crate::shapes::*;
 
 shape! {

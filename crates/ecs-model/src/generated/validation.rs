@@ -3,7 +3,6 @@
 //! What the model demands of requests. Many of ECS's limits are not in the model; those are ecs-api's.
 
 use crate::pattern::Pattern;
-#[allow(clippy::wildcard_imports)]
 use crate::shapes::*;
 use crate::validate::{Path, Validate, Violation, check};
 

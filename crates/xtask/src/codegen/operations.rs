@@ -11,7 +11,7 @@ pub fn generate(model: &Model) -> Result<String> {
     let mut text = String::from(
         "//! The operations of the service.\n\nuse crate::error_code::ErrorCode;\n\
          use crate::operation_table::{Pagination, Request, operations};\n\
-         #[allow(clippy::wildcard_imports)]\nuse crate::shapes::*;\n\noperations! {\n    pub enum Operation {\n",
+         use crate::shapes::*;\n\noperations! {\n    pub enum Operation {\n",
     );
     let mut requests = BTreeMap::new();
     for (name, operation) in &model.operations {

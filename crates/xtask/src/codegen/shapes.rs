@@ -68,8 +68,7 @@ fn structure(model: &Model, name: &str, shape: &Shape) -> Result<String> {
 fn with_imports(about: &str, body: &str) -> String {
     let map = if body.contains("BTreeMap<") { "use std::collections::BTreeMap;\n\n" } else { "" };
     let time = if body.contains("EpochSeconds") { "use crate::scalar::EpochSeconds;\n" } else { "" };
-    let shapes =
-        if needs_shapes(body) { "#[allow(clippy::wildcard_imports)]\nuse crate::shapes::*;\n" } else { "" };
+    let shapes = if needs_shapes(body) { "use crate::shapes::*;\n" } else { "" };
     format!("//! {about}\n\n{map}{time}use crate::shape::shape;\n{shapes}\n{body}")
 }
 

@@ -19,7 +19,7 @@ pub fn generate(model: &Model) -> Result<String> {
     let mut text = String::from(
         "//! What the model demands of requests. Many of ECS's limits are not in the model; those are ecs-api's.\n\n\
          use crate::pattern::Pattern;\nuse crate::validate::{Path, Validate, Violation, check};\n\
-         #[allow(clippy::wildcard_imports)]\nuse crate::shapes::*;\n\n",
+         use crate::shapes::*;\n\n",
     );
     let mut unchecked = Vec::new();
     for name in reachable(model, &requests)? {

@@ -37,11 +37,17 @@ const CLOCKS: &[&str] =
 
 /// Files that may read a clock, and why. Everyone else is given the time.
 const CLOCK_READERS: &[(&str, &str)] = &[
+    ("crates/raft/src/clock.rs", "the decider's clock, from which all other time comes"),
     ("crates/raft/src/log/flusher.rs", "measures how long an fsync takes"),
+    ("crates/cli/src/events.rs", "gives up after the operator's limit"),
+    ("crates/cli/src/wait.rs", "gives up after the operator's limit"),
     ("crates/xtask/", "no part of the product"),
     ("crates/testkit/", "waits with a limit in real time"),
     ("chaos-tests/", "measures real processes"),
 ];
+
+/// This file, where the list is.
+const LIST: &str = "crates/xtask/src/tidy/places.rs";
 
 /// Rooms whose code is given the time, without exception: replay and planning must not depend on when they run.
 const TIMELESS: &[&str] = &["types", "state", "scheduler", "controllers"];
@@ -52,6 +58,7 @@ pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
         findings.extend(strays(file, &file.code));
         findings.extend(clock_calls(file));
     }
+    findings.extend(idle_readers(tree));
     let manifest = |file: &&File| file.path.ends_with("/Cargo.toml");
     for file in tree.files.iter().filter(manifest) {
         findings.extend(strays(file, &file.text));
@@ -71,6 +78,20 @@ fn strays(file: &File, code: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Files in the list that read no clock any more. Folders stay.
+fn idle_readers(tree: &Tree) -> Vec<Finding> {
+    let Some(list) = tree.file(LIST) else { return Vec::new() };
+    let files = CLOCK_READERS.iter().map(|(path, _)| *path).filter(|path| !path.ends_with('/'));
+    let idle = files.filter(|path| {
+        !tree.file(path).is_some_and(|file| CLOCKS.iter().any(|call| has_word(&file.code, call)))
+    });
+    idle.map(|path| {
+        let line = list.text.lines().position(|line| line.contains(path)).map_or(1, |at| at + 1);
+        Finding::new(LIST, line, format!("{path} reads no clock; remove it from CLOCK_READERS"))
+    })
+    .collect()
 }
 
 /// Tests may measure; benches and examples too.
@@ -122,6 +143,16 @@ mod tests {
         assert_eq!(findings("crates/ecs-api/src/http.rs", code), 2);
         assert_eq!(findings("crates/ecs-api/tests/http.rs", code), 0);
         assert_eq!(findings("crates/state/src/apply.rs", "let a = SystemTime::now();\n"), 1);
+    }
+
+    #[test]
+    fn a_reader_that_reads_no_clock_leaves_the_list() {
+        let (path, _) = CLOCK_READERS[0];
+        let idle = |text: &str| {
+            idle_readers(&Tree::of(&[(LIST, ""), (path, text)])).iter().any(|f| f.message.contains(path))
+        };
+        assert!(idle("fn a() {}\n"));
+        assert!(!idle("let a = Instant::now();\n"));
     }
 
     #[test]
