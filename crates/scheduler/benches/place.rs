@@ -39,6 +39,7 @@ fn node(number: u128) -> (Arc<ContainerInstance>, Arc<InstanceLoad>) {
         epoch: SessionEpoch::new(1),
         tags: Tags::new(),
         registered_at: Timestamp::EPOCH,
+        session_opened_at: Timestamp::EPOCH,
         version: 1,
     };
     let first = number * TASKS_PER_NODE;

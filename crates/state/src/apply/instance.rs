@@ -15,6 +15,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
                     known.registration = (**registration).clone();
                     known.epoch = *epoch;
                     known.connected = true;
+                    known.session_opened_at = at;
                 });
             } else {
                 let new = ContainerInstance {
@@ -25,6 +26,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
                     epoch: *epoch,
                     tags: Tags::new(),
                     registered_at: at,
+                    session_opened_at: at,
                     version: 1,
                 };
                 state.index.add_instance(&new);

@@ -65,6 +65,8 @@ pub struct ContainerInstance {
     pub tags: Tags,
     /// When it first registered.
     pub registered_at: Timestamp,
+    /// When its agent opened the session of this epoch. Node health counts silence from here at the earliest.
+    pub session_opened_at: Timestamp,
     /// Rises with each change (ECS API: ContainerInstance.version).
     pub version: u64,
 }
