@@ -98,15 +98,21 @@ impl Index {
         tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
     ) -> Self {
         let mut index = Self::default();
-        for (name, outcome) in tokens {
-            index.add_token(name, outcome);
-        }
+
         for instance in instances {
             index.add_instance(instance);
         }
+        let mut there = OrdSet::new();
         for task in tasks {
             index.add_task(task);
+            there.insert(task.id);
         }
+        for (name, outcome) in tokens {
+            index.add_token(name, outcome);
+        }
+        // A token outlives those of its tasks that are already reaped.
+        let live = index.token_by_task.iter().filter(|(task, _)| there.contains::<TaskId>(task));
+        index.token_by_task = live.map(|(task, name)| (*task, name.clone())).collect();
         index
     }
 

@@ -1,0 +1,224 @@
+//! What each command does to the state that it meets, told as short stories.
+
+mod support;
+
+use support::*;
+use trireme_state::command::{Command, ServiceChange, ServiceProgress, TaskReport};
+use trireme_state::object::*;
+use trireme_state::*;
+use trireme_types::*;
+
+fn started() -> (Node, Placement) {
+    let mut node = Node::new();
+    let placement = node.open("agent-1", "us-east-1a");
+    node.propose(register("web", None)).unwrap();
+    (node, placement)
+}
+
+fn tasks(outcome: Outcome) -> Vec<TaskId> {
+    match outcome {
+        Outcome::Tasks(tasks) => tasks,
+        other => panic!("no tasks: {other:?}"),
+    }
+}
+
+fn report(task: TaskId, status: TaskStatus) -> TaskReport {
+    TaskReport {
+        task,
+        status,
+        containers: Vec::new(),
+        stop_code: None,
+        stopped_reason: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        execution_stopped_at: None,
+    }
+}
+
+fn reported(at: &Placement, reports: Vec<TaskReport>) -> Command {
+    Command::ReportTasks { instance: at.instance, epoch: at.epoch, reports }
+}
+
+#[test]
+fn an_agents_registration_makes_its_cluster() {
+    let (node, _) = started();
+    assert!(node.state.active_cluster(&cluster("default")).is_some());
+}
+
+#[test]
+fn a_repeat_has_one_effect_and_other_parameters_are_a_conflict() {
+    let (mut node, at) = started();
+    let run = run_tasks(definition("web", 1), vec![at]);
+    let first = node.propose_with(run.clone(), Some(key("token", 1))).unwrap();
+    let position = node.state.position();
+    assert_eq!(node.propose_with(run.clone(), Some(key("token", 1))).unwrap(), first);
+    assert_eq!(node.state.position(), position);
+    let id = tasks(first)[0].to_string();
+    let conflict = Rejection::IdempotencyConflict { resources: vec![id] };
+    assert_eq!(node.propose_with(run, Some(key("token", 2))), Err(conflict));
+}
+
+#[test]
+fn a_client_token_lives_as_long_as_its_tasks() {
+    let (mut node, at) = started();
+    let run = run_tasks(definition("web", 1), vec![at.clone()]);
+    let task = tasks(node.propose_with(run.clone(), Some(key("token", 1))).unwrap())[0];
+    node.propose(reported(&at, vec![report(task, TaskStatus::Stopped)])).unwrap();
+    node.propose(Command::ReapTasks { tasks: vec![task] }).unwrap();
+    let again = tasks(node.propose_with(run, Some(key("token", 2))).unwrap());
+    assert_ne!(again, vec![task]);
+}
+
+#[test]
+fn placements_are_checked_against_what_is_true_now() {
+    let (mut node, at) = started();
+    let five = vec![at.clone(); 5];
+    let full = node.propose(run_tasks(definition("web", 1), five));
+    assert!(matches!(full, Err(Rejection::Stale { .. })), "400 cpu units hold four tasks of 100");
+    node.propose(run_tasks(definition("web", 1), vec![at.clone(); 4])).unwrap();
+    let more = node.propose(run_tasks(definition("web", 1), vec![at]));
+    assert!(matches!(more, Err(Rejection::Stale { .. })));
+}
+
+#[test]
+fn a_fixed_port_is_held_once() {
+    let (mut node, at) = started();
+    node.propose(register("fixed", Some(8080))).unwrap();
+    node.propose(run_tasks(definition("fixed", 1), vec![at.clone()])).unwrap();
+    let second = node.propose(run_tasks(definition("fixed", 1), vec![at.clone()]));
+    assert!(matches!(second, Err(Rejection::Stale { .. })));
+    node.propose(register("ssh", Some(22))).unwrap();
+    let reserved = node.propose(run_tasks(definition("ssh", 1), vec![at]));
+    assert!(matches!(reserved, Err(Rejection::Stale { .. })));
+}
+
+#[test]
+fn an_agent_from_before_the_loss_is_not_believed() {
+    let (mut node, at) = started();
+    let task = tasks(node.propose(run_tasks(definition("web", 1), vec![at.clone()])).unwrap())[0];
+    let reason = "the agent was silent for 5 s".to_owned();
+    node.propose(Command::LoseInstance { instance: at.instance, epoch: at.epoch, reason }).unwrap();
+    assert_eq!(node.state.task(task).unwrap().last_status, TaskStatus::Stopped);
+    let late = node.propose(reported(&at, vec![report(task, TaskStatus::Running)]));
+    assert_eq!(late, Err(Rejection::StaleEpoch));
+    let instance = Some(at.instance);
+    let registration = Box::new(registration("agent-1", "us-east-1a"));
+    let Outcome::Session { epoch, .. } =
+        node.propose(Command::OpenSession { instance, registration }).unwrap()
+    else {
+        panic!("no session")
+    };
+    assert!(epoch > at.epoch.next());
+    let back = Placement { instance: at.instance, epoch };
+    node.propose(reported(&back, vec![report(task, TaskStatus::Running)])).unwrap();
+    assert_eq!(node.state.task(task).unwrap().last_status, TaskStatus::Stopped, "stopped is for ever");
+}
+
+#[test]
+fn a_report_never_takes_a_task_back() {
+    let (mut node, at) = started();
+    let task = tasks(node.propose(run_tasks(definition("web", 1), vec![at.clone()])).unwrap())[0];
+    node.propose(reported(&at, vec![report(task, TaskStatus::Running)])).unwrap();
+    let position = node.state.position();
+    node.propose(reported(&at, vec![report(task, TaskStatus::Pending)])).unwrap();
+    node.propose(reported(&at, vec![report(task, TaskStatus::Running)])).unwrap();
+    assert_eq!(node.state.position(), position, "old news and no news are no events");
+}
+
+#[test]
+fn a_plan_from_an_old_view_is_stale() {
+    let (mut node, at) = started();
+    node.propose(create_service("web", definition("web", 1), 2)).unwrap();
+    let seen = node.state.service(&service("web")).unwrap().clone();
+    let change = ServiceChange { desired_count: Some(1), ..ServiceChange::default() };
+    node.propose(Command::UpdateService { key: service("web"), change }).unwrap();
+    let start = |version| Command::StartServiceTasks {
+        service: service("web"),
+        version,
+        deployment: seen.deployments[0].id,
+        placements: vec![at.clone()],
+    };
+    assert!(matches!(node.propose(start(seen.version)), Err(Rejection::Stale { .. })));
+    let version = node.state.service(&service("web")).unwrap().version;
+    node.propose(start(version)).unwrap();
+    node.propose(start(version)).unwrap();
+    let third = node.propose(start(version));
+    assert!(matches!(third, Err(Rejection::Stale { .. })), "the maximum of 1 is 2 at 200 percent: {third:?}");
+}
+
+#[test]
+fn a_deleted_service_is_gone_when_its_tasks_are() {
+    let (mut node, at) = started();
+    node.propose(create_service("web", definition("web", 1), 1)).unwrap();
+    let found = node.state.service(&service("web")).unwrap().clone();
+    let deployment = found.deployments[0].id;
+    let (name, version) = (service("web"), found.version);
+    let start = Command::StartServiceTasks {
+        service: name.clone(),
+        version,
+        deployment,
+        placements: vec![at.clone()],
+    };
+    let task = tasks(node.propose(start).unwrap())[0];
+    let delete = |force| Command::DeleteService { key: service("web"), force };
+    assert_eq!(node.propose(delete(false)), Err(Rejection::ServiceScaledAboveZero));
+    node.propose(delete(true)).unwrap();
+    assert_eq!(node.propose(create_service("web", definition("web", 1), 1)), Err(Rejection::ServiceDraining));
+    let finish = |version| Command::RecordProgress {
+        service: service("web"),
+        version,
+        progress: Box::new(ServiceProgress { inactive: true, ..ServiceProgress::default() }),
+    };
+    let version = node.state.service(&name).unwrap().version;
+    assert!(matches!(node.propose(finish(version)), Err(Rejection::Stale { .. })));
+    node.propose(reported(&at, vec![report(task, TaskStatus::Stopped)])).unwrap();
+    node.propose(finish(version)).unwrap();
+    assert_eq!(node.state.service(&name).unwrap().status, ServiceStatus::Inactive);
+    node.propose(create_service("web", definition("web", 1), 1)).unwrap();
+    assert!(node.state.service(&name).unwrap().version > version, "a name used again goes on counting");
+}
+
+#[test]
+fn a_cluster_in_use_is_not_deleted() {
+    let (mut node, at) = started();
+    let delete = || Command::DeleteCluster { cluster: cluster("default") };
+    assert_eq!(node.propose(delete()), Err(Rejection::ClusterContainsContainerInstances));
+    let deregister =
+        Command::DeregisterInstance { cluster: cluster("default"), instance: at.instance, force: false };
+    node.propose(deregister).unwrap();
+    node.propose(create_service("web", definition("web", 1), 0)).unwrap();
+    assert_eq!(node.propose(delete()), Err(Rejection::ClusterContainsServices));
+}
+
+#[test]
+fn revisions_go_on_after_a_deregistration() {
+    let (mut node, _) = started();
+    node.propose(Command::DeregisterTaskDefinition { key: definition("web", 1) }).unwrap();
+    let Outcome::TaskDefinition(next) = node.propose(register("web", None)).unwrap() else {
+        panic!("no definition")
+    };
+    assert_eq!(next.revision, 2);
+    let inactive = node.propose(create_service("web", definition("web", 1), 1));
+    assert_eq!(inactive, Err(Rejection::TaskDefinitionInactive));
+}
+
+#[test]
+fn an_entry_on_another_base_is_void() {
+    let (mut node, _) = started();
+    let entry = node.log.last().unwrap().clone();
+    let before = node.state.clone();
+    assert_eq!(apply_entry(&mut node.state, &entry), Applied::Void);
+    assert_eq!(node.state, before);
+}
+
+#[test]
+fn a_reset_keeps_the_instances() {
+    let (mut node, at) = started();
+    node.propose(create_service("web", definition("web", 1), 1)).unwrap();
+    node.propose(run_tasks(definition("web", 1), vec![at.clone()])).unwrap();
+    node.propose(Command::Reset).unwrap();
+    assert_eq!(node.state.services().count(), 0);
+    assert_eq!(node.state.tasks().count(), 0);
+    assert!(node.state.instance(at.instance).is_some_and(|instance| instance.connected));
+    invariant::check_state(&node.state).unwrap();
+}

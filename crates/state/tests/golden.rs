@@ -1,0 +1,254 @@
+//! The bytes of each event kind, as first released. A change here breaks every log that was ever written: add a version
+//! instead. `UPDATE_EXPECT=1` writes lines for kinds that have none yet, and touches no other.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use support::*;
+use trireme_state::command::{TaggedResource, TaskReport};
+use trireme_state::object::*;
+use trireme_state::*;
+use trireme_types::*;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/events-v1.txt");
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn task_id() -> TaskId {
+    TaskId::from_bits(0x1111)
+}
+
+fn instance_id() -> ContainerInstanceId {
+    ContainerInstanceId::from_bits(0x2222)
+}
+
+fn deployment_id() -> DeploymentId {
+    DeploymentId::from_random(0x3333)
+}
+
+fn report() -> ContainerReport {
+    ContainerReport {
+        name: ContainerName::new("main").unwrap(),
+        runtime_id: Some(text("c0ffee")),
+        image_digest: Some(text("sha256:00")),
+        status: TaskStatus::Running,
+        exit_code: Some(-1),
+        reason: Some(text("OutOfMemoryError: x")),
+        network_bindings: vec![NetworkBinding {
+            bind_ip: text("0.0.0.0"),
+            container_port: Port::new(80),
+            host_port: Port::new(32768),
+            protocol: Protocol::Udp,
+        }],
+    }
+}
+
+fn task() -> Task {
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    Task {
+        id: task_id(),
+        cluster: cluster("default"),
+        definition: definition("web", 3),
+        origin: TaskOrigin::Service { name: service("web").name, deployment: deployment_id() },
+        instance: instance_id(),
+        zone: Zone::new("us-east-1a").unwrap(),
+        reservation: Reservation {
+            cpu: CpuUnits::new(100),
+            memory: Mebibytes::new(64),
+            ports: vec![(Protocol::Tcp, Port::new(8080))],
+        },
+        overrides: TaskOverrides {
+            containers: vec![ContainerOverride {
+                name: ContainerName::new("main").unwrap(),
+                command: Some(vec![text("sh")]),
+                environment: vec![(text("A"), text("b"))],
+                cpu: Some(CpuUnits::new(1)),
+                memory: None,
+                memory_reservation: Some(Mebibytes::new(2)),
+            }],
+            cpu: Some(CpuUnits::new(256)),
+            memory: Some(Mebibytes::new(512)),
+            task_role_arn: Some(text("arn:aws:iam::123456789012:role/t")),
+            execution_role_arn: None,
+        },
+        group: text("service:web"),
+        started_by: Some(text("ecs-svc/1")),
+        tags: Tags::from([(text("k"), text("v"))]),
+        desired_status: DesiredStatus::Running,
+        last_status: TaskStatus::Pending,
+        times: TaskTimes {
+            created_at: Timestamp::from_millis(1),
+            pull_started_at: at(2),
+            pull_stopped_at: at(3),
+            started_at: at(4),
+            stopping_at: at(5),
+            execution_stopped_at: at(6),
+            stopped_at: at(7),
+        },
+        stop_code: Some(StopCode::UserInitiated),
+        stopped_reason: Some(text("because")),
+        containers: vec![report()],
+        version: 9,
+    }
+}
+
+fn full_container() -> ContainerDefinition {
+    ContainerDefinition {
+        memory_reservation: Some(Mebibytes::new(32)),
+        entry_point: Some(vec![text("/bin/sh")]),
+        command: Some(vec![text("-c"), text("true")]),
+        environment: vec![(text("A"), text("b"))],
+        working_directory: Some(text("/srv")),
+        user: Some(text("1000:1000")),
+        hostname: Some(text("host")),
+        docker_labels: BTreeMap::from([(text("l"), text("m"))]),
+        stop_timeout: Some(5),
+        readonly_root_filesystem: Some(true),
+        interactive: Some(false),
+        pseudo_terminal: Some(true),
+        ..container("main", Some(8080))
+    }
+}
+
+fn task_events() -> Vec<Event> {
+    let reason = || text("because");
+    vec![
+        Event::TaskCreated { task: Box::new(task()) },
+        Event::TaskStopRequested { task: task_id(), code: StopCode::TaskFailedToStart, reason: reason() },
+        Event::TaskProgressed {
+            report: Box::new(TaskReport {
+                task: task_id(),
+                status: TaskStatus::Stopped,
+                containers: vec![report()],
+                stop_code: Some(StopCode::EssentialContainerExited),
+                stopped_reason: Some(reason()),
+                pull_started_at: Some(Timestamp::from_millis(1)),
+                pull_stopped_at: Some(Timestamp::from_millis(2)),
+                execution_stopped_at: Some(Timestamp::from_millis(3)),
+            }),
+        },
+        Event::TaskLost { task: task_id(), code: StopCode::InfrastructureHealth, reason: reason() },
+        Event::TaskReaped { task: task_id() },
+        Event::SessionOpened {
+            instance: instance_id(),
+            epoch: SessionEpoch::new(2),
+            registration: Box::new(registration("agent-1", "us-east-1a")),
+        },
+        Event::InstanceLost { instance: instance_id(), epoch: SessionEpoch::new(3) },
+        Event::InstanceStatusChanged { instance: instance_id(), status: InstanceStatus::Draining },
+        Event::InstanceDeregistered { instance: instance_id() },
+    ]
+}
+
+fn service_events() -> Vec<Event> {
+    let key = || service("web");
+    let back_off = BackOff { failures: 2, not_before: Timestamp::from_millis(9) };
+    vec![
+        Event::ServiceCreated {
+            key: key(),
+            spec: ServiceSpec {
+                health_check_grace_period_seconds: Some(7),
+                role_arn: Some(text("arn")),
+                propagate_tags: PropagateTags::Service,
+                ..spec(definition("web", 1), 6)
+            },
+            tags: Tags::from([(text("k"), text("v"))]),
+            created_by: text("arn:aws:iam::123456789012:root"),
+            deployment: deployment_id(),
+        },
+        Event::ServiceUpdated {
+            key: key(),
+            spec: spec(definition("web", 2), 3),
+            deployment: Some(deployment_id()),
+        },
+        Event::ServiceDraining { key: key() },
+        Event::ServiceInactive { key: key() },
+        Event::ServiceEventRecorded { key: key(), id: 5, message: text("(service web) …") },
+        Event::ServiceSteadinessChanged { key: key(), steady: true },
+        Event::DeploymentProgressed {
+            key: key(),
+            deployment: deployment_id(),
+            rollout: RolloutState::Completed,
+        },
+        Event::DeploymentRetired { key: key(), deployment: deployment_id() },
+        Event::DeploymentBackedOff {
+            key: key(),
+            deployment: deployment_id(),
+            back_off: Some(back_off),
+            failed_tasks: 4,
+        },
+    ]
+}
+
+/// One event of each kind, with something in every member.
+fn samples() -> Vec<Event> {
+    let spec = TaskDefinitionSpec {
+        containers: vec![full_container()],
+        network_mode: Some(NetworkMode::Host),
+        cpu: Some(CpuUnits::new(256)),
+        memory: Some(Mebibytes::new(512)),
+        requires_compatibilities: vec![Compatibility::Ec2, Compatibility::External],
+        task_role_arn: Some(text("t")),
+        execution_role_arn: Some(text("e")),
+    };
+    let mut events = vec![
+        Event::ClusterCreated { cluster: cluster("prod"), tags: Tags::from([(text("k"), text("v"))]) },
+        Event::ClusterDeleted { cluster: cluster("prod") },
+        Event::TaskDefinitionRegistered {
+            key: definition("web", 1),
+            spec: Arc::new(spec),
+            tags: Tags::from([(text("k"), text("v"))]),
+            registered_by: text("arn"),
+        },
+        Event::TaskDefinitionDeregistered { key: definition("web", 1) },
+        Event::ResourceTagged {
+            resource: TaggedResource::Service(service("web")),
+            tags: Tags::from([(text("k"), text("v"))]),
+        },
+        Event::ResourceUntagged { resource: TaggedResource::Task(task_id()), keys: vec![text("k")] },
+        Event::RequestRecorded { key: key("token", 8), outcome: Outcome::Tasks(vec![task_id()]) },
+        Event::AccessKeyCreated {
+            key: Box::new(AccessKey {
+                id: AccessKeyId::new("AKIA"),
+                account: AccountId::development(),
+                principal: text("arn"),
+                secret: SealedSecret { nonce: [1; 12], ciphertext: vec![2, 3] },
+                created_at: Timestamp::from_millis(4),
+            }),
+        },
+        Event::Reset {},
+    ];
+    events.extend(service_events());
+    events.extend(task_events());
+    events
+}
+
+#[test]
+fn every_kind_keeps_its_bytes() {
+    let stored = std::fs::read_to_string(FILE).unwrap_or_default();
+    let mut golden: BTreeMap<u32, String> = stored
+        .lines()
+        .filter_map(|line| Some((line.split(' ').next()?.parse().ok()?, line.to_owned())))
+        .collect();
+    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let events = samples();
+    for (kind, name) in codec::KINDS {
+        let event = events.iter().find(|event| event.kind() == *kind);
+        let event = event.unwrap_or_else(|| panic!("no sample of {name}: add one"));
+        let line = format!("{kind} {name} {}", hex::encode(codec::encode_event(event)));
+        if update {
+            golden.entry(*kind).or_insert_with(|| line.clone());
+        }
+        assert_eq!(golden.get(kind), Some(&line), "{name}: its layout changed; add a version instead");
+        let bytes = hex::decode(line.rsplit(' ').next().unwrap()).unwrap();
+        assert_eq!(codec::decode_event(&bytes).as_ref(), Ok(event));
+    }
+    if update {
+        let lines: String = golden.values().map(|line| format!("{line}\n")).collect();
+        std::fs::write(FILE, lines).unwrap();
+    }
+}

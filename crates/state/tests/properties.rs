@@ -1,0 +1,287 @@
+//! Any sequence of commands keeps the invariants, and replay gives equal state and equal snapshot bytes, also through a
+//! snapshot half-way.
+
+mod support;
+
+use proptest::prelude::*;
+use support::*;
+use trireme_state::command::{Command, ServiceChange, ServiceProgress, TaskReport};
+use trireme_state::object::*;
+use trireme_state::*;
+use trireme_types::*;
+
+/// A step names its objects by a number; the test takes the one that many places along in the state.
+#[derive(Debug, Clone)]
+enum Step {
+    Register { family: u8, port: Option<u16> },
+    Deregister { family: u8, revision: u32 },
+    CreateService { name: u8, family: u8, count: u32, token: Option<u8> },
+    UpdateService { name: u8, count: Option<u32>, revision: Option<u32>, force: bool },
+    DeleteService { name: u8, force: bool },
+    Open { zone: u8 },
+    Reopen { instance: usize },
+    Lose { instance: usize, stale: bool },
+    Drain { instance: usize, drain: bool },
+    DeregisterInstance { instance: usize, force: bool },
+    Run { family: u8, instances: Vec<usize>, token: Option<u8> },
+    Start { name: u8, instances: Vec<usize> },
+    StopSome { name: u8, tasks: Vec<usize> },
+    Stop { task: usize },
+    Report { task: usize, status: usize, exit: Option<i32> },
+    Retire { name: u8 },
+    Reap { task: usize },
+    Tag { task: usize },
+    DeleteCluster,
+    Wait { seconds: u64 },
+    Reset,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let name = || 0u8..3;
+    let at = || 0usize..6;
+    let port = || proptest::option::of(8080u16..8083);
+    prop_oneof![
+        3 => (name(), port()).prop_map(|(family, port)| Step::Register { family, port }),
+        1 => (name(), 1u32..4).prop_map(|(family, revision)| Step::Deregister { family, revision }),
+        3 => (name(), name(), 0u32..5, proptest::option::of(0u8..3))
+            .prop_map(|(name, family, count, token)| Step::CreateService { name, family, count, token }),
+        3 => (name(), proptest::option::of(0u32..5), proptest::option::of(1u32..4), any::<bool>())
+            .prop_map(|(name, count, revision, force)| Step::UpdateService { name, count, revision, force }),
+        1 => (name(), any::<bool>()).prop_map(|(name, force)| Step::DeleteService { name, force }),
+        2 => (0u8..3).prop_map(|zone| Step::Open { zone }),
+        2 => at().prop_map(|instance| Step::Reopen { instance }),
+        2 => (at(), any::<bool>()).prop_map(|(instance, stale)| Step::Lose { instance, stale }),
+        1 => (at(), any::<bool>()).prop_map(|(instance, drain)| Step::Drain { instance, drain }),
+        1 => (at(), any::<bool>()).prop_map(|(instance, force)| Step::DeregisterInstance { instance, force }),
+        4 => (name(), proptest::collection::vec(at(), 1..4), proptest::option::of(0u8..3))
+            .prop_map(|(family, instances, token)| Step::Run { family, instances, token }),
+        6 => (name(), proptest::collection::vec(at(), 1..4))
+            .prop_map(|(name, instances)| Step::Start { name, instances }),
+        2 => (name(), proptest::collection::vec(0usize..20, 1..4))
+            .prop_map(|(name, tasks)| Step::StopSome { name, tasks }),
+        1 => (0usize..20).prop_map(|task| Step::Stop { task }),
+        10 => (0usize..20, 0usize..8, proptest::option::of(0i32..3))
+            .prop_map(|(task, status, exit)| Step::Report { task, status, exit }),
+        3 => name().prop_map(|name| Step::Retire { name }),
+        2 => (0usize..20).prop_map(|task| Step::Reap { task }),
+        1 => (0usize..20).prop_map(|task| Step::Tag { task }),
+        1 => Just(Step::DeleteCluster),
+        1 => (1u64..200).prop_map(|seconds| Step::Wait { seconds }),
+        1 => Just(Step::Reset),
+    ]
+}
+
+fn family(number: u8) -> String {
+    format!("family-{number}")
+}
+
+fn service_name(number: u8) -> ServiceKey {
+    service(&format!("service-{number}"))
+}
+
+fn placement(state: &State, number: usize) -> Option<Placement> {
+    let count = state.instances().count();
+    let instance = state.instances().nth(number.checked_rem(count)?)?;
+    Some(Placement { instance: instance.id, epoch: instance.epoch })
+}
+
+fn task(state: &State, number: usize) -> Option<TaskId> {
+    let count = state.tasks().count();
+    state.tasks().nth(number.checked_rem(count)?).map(|task| task.id)
+}
+
+fn placements(state: &State, numbers: &[usize]) -> Vec<Placement> {
+    numbers.iter().filter_map(|number| placement(state, *number)).collect()
+}
+
+/// The command of a step, if its objects are there.
+fn command(state: &State, step: &Step) -> Option<Command> {
+    Some(match step {
+        Step::Register { family: f, port } => register(&family(*f), *port),
+        Step::Deregister { family: f, revision } => {
+            Command::DeregisterTaskDefinition { key: definition(&family(*f), *revision) }
+        }
+        Step::CreateService { name, family: f, count, .. } => {
+            let Command::CreateService { spec, tags, created_by, .. } =
+                create_service("x", definition(&family(*f), 1), *count)
+            else {
+                return None;
+            };
+            Command::CreateService { key: service_name(*name), spec, tags, created_by }
+        }
+        Step::UpdateService { name, count, revision, force } => {
+            let old = state.service(&service_name(*name))?;
+            let task_definition =
+                revision.map(|revision| TaskDefinitionKey { revision, ..old.spec.task_definition.clone() });
+            let change = ServiceChange {
+                desired_count: *count,
+                task_definition,
+                force_new_deployment: *force,
+                ..ServiceChange::default()
+            };
+            Command::UpdateService { key: service_name(*name), change }
+        }
+        Step::DeleteService { name, force } => {
+            Command::DeleteService { key: service_name(*name), force: *force }
+        }
+        Step::Run { family: f, instances, .. } => {
+            run_tasks(definition(&family(*f), 1), placements(state, instances))
+        }
+        Step::Start { name, instances } => {
+            let found = state.service(&service_name(*name))?;
+            Command::StartServiceTasks {
+                service: service_name(*name),
+                version: found.version,
+                deployment: found.deployments.first()?.id,
+                placements: placements(state, instances),
+            }
+        }
+        Step::StopSome { name, tasks } => Command::StopServiceTasks {
+            service: service_name(*name),
+            version: state.service(&service_name(*name))?.version,
+            tasks: tasks.iter().filter_map(|number| task(state, *number)).collect(),
+            reason: "Scaling activity".to_owned(),
+        },
+        Step::Stop { task: number } => {
+            Command::StopTask { cluster: cluster("default"), task: task(state, *number)?, reason: None }
+        }
+        Step::Reap { task: number } => Command::ReapTasks { tasks: vec![task(state, *number)?] },
+        Step::Tag { task: number } => Command::TagResource {
+            resource: command::TaggedResource::Task(task(state, *number)?),
+            tags: Tags::from([("k".to_owned(), number.to_string())]),
+        },
+        Step::DeleteCluster => Command::DeleteCluster { cluster: cluster("default") },
+        Step::Reset => Command::Reset,
+        Step::Wait { .. } => return None,
+        other => return instance_command(state, other),
+    })
+}
+
+fn instance_command(state: &State, step: &Step) -> Option<Command> {
+    let zone = |number: u8| format!("us-east-1{}", char::from(b'a' + number));
+    Some(match step {
+        Step::Open { zone: number } => Command::OpenSession {
+            instance: None,
+            registration: Box::new(registration("agent", &zone(*number))),
+        },
+        Step::Reopen { instance } => {
+            let id = placement(state, *instance)?.instance;
+            let registration = Box::new(state.instance(id)?.registration.clone());
+            Command::OpenSession { instance: Some(id), registration }
+        }
+        Step::Lose { instance, stale } => {
+            let Placement { instance, epoch } = placement(state, *instance)?;
+            let epoch = if *stale { epoch.next() } else { epoch };
+            Command::LoseInstance { instance, epoch, reason: "silent".to_owned() }
+        }
+        Step::Drain { instance, drain } => Command::SetInstanceStatus {
+            cluster: cluster("default"),
+            instance: placement(state, *instance)?.instance,
+            status: if *drain { InstanceStatus::Draining } else { InstanceStatus::Active },
+        },
+        Step::DeregisterInstance { instance, force } => Command::DeregisterInstance {
+            cluster: cluster("default"),
+            instance: placement(state, *instance)?.instance,
+            force: *force,
+        },
+        Step::Report { task: number, status, exit } => {
+            let found = state.task(task(state, *number)?)?;
+            let containers = found.containers.iter().cloned().map(|known| ContainerReport {
+                exit_code: *exit,
+                runtime_id: Some("id".to_owned()),
+                ..known
+            });
+            let report = TaskReport {
+                task: found.id,
+                status: TaskStatus::ALL[*status],
+                containers: containers.collect(),
+                stop_code: exit.map(|_| StopCode::EssentialContainerExited),
+                stopped_reason: exit.map(|_| "Essential container in task exited".to_owned()),
+                pull_started_at: None,
+                pull_stopped_at: None,
+                execution_stopped_at: None,
+            };
+            let epoch = state.instance(found.instance)?.epoch;
+            Command::ReportTasks { instance: found.instance, epoch, reports: vec![report] }
+        }
+        Step::Retire { name } => {
+            let found = state.service(&service_name(*name))?;
+            let progress = ServiceProgress {
+                retired: found.deployments.iter().skip(1).map(|one| one.id).collect(),
+                inactive: found.status == ServiceStatus::Draining,
+                ..ServiceProgress::default()
+            };
+            let version = found.version;
+            Command::RecordProgress { service: service_name(*name), version, progress: Box::new(progress) }
+        }
+        _ => return None,
+    })
+}
+
+fn token(step: &Step) -> Option<command::IdempotencyKey> {
+    match step {
+        Step::CreateService { token, .. } => token.map(|token| key(&format!("create-{token}"), 1)),
+        Step::Run { token, .. } => token.map(|token| key(&format!("run-{token}"), 1)),
+        Step::Register { port, .. } => {
+            let invocation = key(&format!("{port:?}"), 1);
+            Some(command::IdempotencyKey { is_client_token: false, ..invocation })
+        }
+        _ => None,
+    }
+}
+
+fn play(steps: &[Step]) -> Node {
+    let mut node = Node::new();
+    for step in steps {
+        node.now = node.now.plus(std::time::Duration::from_millis(10));
+        if let Step::Wait { seconds } = step {
+            node.now = node.now.plus(std::time::Duration::from_secs(*seconds));
+        }
+        if let Some(command) = command(&node.state, step) {
+            let before = node.state.position();
+            let rejected = node.propose_with(command, token(step)).is_err();
+            assert!(!rejected || node.state.position() == before, "a rejection changes nothing");
+        }
+        invariant::check_state(&node.state).unwrap();
+    }
+    node
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_keeps_the_invariants_and_replays_equal(
+        steps in proptest::collection::vec(step(), 1..120),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let node = play(&steps);
+        let bytes = codec::encode_snapshot(&node.state);
+
+        let mut replayed = State::new();
+        for entry in &node.log {
+            prop_assert_eq!(apply_entry(&mut replayed, entry), Applied::Applied);
+        }
+        prop_assert_eq!(&replayed, &node.state);
+        prop_assert_eq!(&codec::encode_snapshot(&replayed), &bytes);
+
+        let half = cut.index(node.log.len() + 1);
+        let mut through = State::new();
+        for entry in &node.log[..half] {
+            apply_entry(&mut through, entry);
+        }
+        let mut restored = codec::decode_snapshot(&codec::encode_snapshot(&through)).unwrap();
+        prop_assert_eq!(&restored, &through);
+        for entry in &node.log[half..] {
+            prop_assert_eq!(apply_entry(&mut restored, entry), Applied::Applied);
+        }
+        prop_assert_eq!(&codec::encode_snapshot(&restored), &bytes);
+    }
+
+    #[test]
+    fn every_event_survives_its_bytes(steps in proptest::collection::vec(step(), 1..80)) {
+        for sealed in play(&steps).log.iter().flat_map(|entry| &entry.events) {
+            prop_assert_eq!(&codec::decode_event(sealed.bytes()).unwrap(), sealed.event());
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Builders for tests of the state: commands in few words, and a node that decides and applies.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trireme_state::command::{Command, IdempotencyKey, RunTasks};
+use trireme_state::object::*;
+use trireme_state::*;
+use trireme_types::*;
+
+pub fn cluster(name: &str) -> ClusterKey {
+    ClusterKey { scope: Scope::development(), name: ClusterName::new(name).unwrap() }
+}
+
+pub fn service(name: &str) -> ServiceKey {
+    ServiceKey { cluster: cluster("default"), name: ServiceName::new(name).unwrap() }
+}
+
+pub fn container(name: &str, port: Option<u16>) -> ContainerDefinition {
+    let mapping = |port| PortMapping {
+        container_port: Port::new(80),
+        host_port: Some(Port::new(port)),
+        protocol: Protocol::Tcp,
+        name: None,
+    };
+    ContainerDefinition {
+        name: ContainerName::new(name).unwrap(),
+        image: "busybox:1".to_owned(),
+        cpu: CpuUnits::new(100),
+        memory: Some(Mebibytes::new(64)),
+        memory_reservation: None,
+        essential: true,
+        port_mappings: port.map(mapping).into_iter().collect(),
+        entry_point: None,
+        command: None,
+        environment: Vec::new(),
+        working_directory: None,
+        user: None,
+        hostname: None,
+        docker_labels: BTreeMap::new(),
+        stop_timeout: None,
+        readonly_root_filesystem: None,
+        interactive: None,
+        pseudo_terminal: None,
+    }
+}
+
+pub fn register(family: &str, port: Option<u16>) -> Command {
+    Command::RegisterTaskDefinition {
+        scope: Scope::development(),
+        family: Family::new(family).unwrap(),
+        spec: Arc::new(TaskDefinitionSpec {
+            containers: vec![container("main", port)],
+            network_mode: None,
+            cpu: None,
+            memory: None,
+            requires_compatibilities: Vec::new(),
+            task_role_arn: None,
+            execution_role_arn: None,
+        }),
+        tags: Tags::new(),
+        registered_by: "arn:aws:iam::123456789012:root".to_owned(),
+    }
+}
+
+pub fn definition(family: &str, revision: u32) -> TaskDefinitionKey {
+    TaskDefinitionKey { scope: Scope::development(), family: Family::new(family).unwrap(), revision }
+}
+
+pub fn registration(name: &str, zone: &str) -> InstanceRegistration {
+    InstanceRegistration {
+        cluster: cluster("default"),
+        name: name.to_owned(),
+        zone: Zone::new(zone).unwrap(),
+        resources: InstanceResources {
+            cpu: CpuUnits::new(400),
+            memory: Mebibytes::new(512),
+            reserved_ports: vec![(Protocol::Tcp, Port::new(22))],
+        },
+        attributes: BTreeMap::new(),
+        agent_version: "0".to_owned(),
+        docker_version: "0".to_owned(),
+    }
+}
+
+pub fn spec(definition: TaskDefinitionKey, desired_count: u32) -> ServiceSpec {
+    ServiceSpec {
+        task_definition: definition,
+        desired_count,
+        deployment_configuration: DeploymentConfiguration::default(),
+        propagate_tags: PropagateTags::None,
+        enable_ecs_managed_tags: false,
+        health_check_grace_period_seconds: None,
+        role_arn: None,
+    }
+}
+
+pub fn create_service(name: &str, definition: TaskDefinitionKey, desired_count: u32) -> Command {
+    Command::CreateService {
+        key: service(name),
+        spec: spec(definition, desired_count),
+        tags: Tags::new(),
+        created_by: "arn:aws:iam::123456789012:root".to_owned(),
+    }
+}
+
+pub fn run_tasks(definition: TaskDefinitionKey, placements: Vec<Placement>) -> Command {
+    Command::RunTasks(Box::new(RunTasks {
+        cluster: cluster("default"),
+        definition,
+        overrides: TaskOverrides::default(),
+        group: None,
+        started_by: None,
+        tags: Tags::new(),
+        placements,
+    }))
+}
+
+pub fn key(token: &str, parameters: u8) -> IdempotencyKey {
+    IdempotencyKey {
+        principal: "p".to_owned(),
+        operation: "Op".to_owned(),
+        token: token.to_owned(),
+        is_client_token: true,
+        parameters: [parameters; 32],
+    }
+}
+
+/// One node: decides, applies, keeps the log, and checks every invariant on the way.
+pub struct Node {
+    pub state: State,
+    pub log: Vec<Entry>,
+    pub now: Timestamp,
+    pub ids: IdSource,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        let now = Timestamp::from_millis(1_000_000);
+        Self { state: State::new(), log: Vec::new(), now, ids: IdSource::from_seed([7; 32]) }
+    }
+
+    pub fn propose(&mut self, command: Command) -> Result<Outcome, Rejection> {
+        self.propose_with(command, None)
+    }
+
+    pub fn propose_with(
+        &mut self,
+        command: Command,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Outcome, Rejection> {
+        let request_id = RequestId::from_bits(self.log.len() as u128);
+        let proposal = Proposal { actor: Actor::Operator, request_id, key, command };
+        let mut stamp = Stamp { now: self.now, ids: self.ids.clone() };
+        let decision = decide(&self.state, &proposal, &mut stamp)?;
+        self.ids = stamp.ids;
+        if decision.events.is_empty() {
+            return Ok(decision.outcome);
+        }
+        let before = self.state.clone();
+        let entry = Entry {
+            base: before.position(),
+            at: self.now,
+            actor: Actor::Operator,
+            request_id,
+            events: decision.events.iter().cloned().map(SealedEvent::seal).collect(),
+        };
+        assert_eq!(apply_entry(&mut self.state, &entry), Applied::Applied);
+        assert_eq!(self.state.position(), entry.end());
+        invariant::check_step(&before, &self.state, &decision.events).unwrap();
+        self.log.push(entry);
+        Ok(decision.outcome)
+    }
+
+    pub fn open(&mut self, name: &str, zone: &str) -> Placement {
+        let registration = Box::new(registration(name, zone));
+        match self.propose(Command::OpenSession { instance: None, registration }) {
+            Ok(Outcome::Session { instance, epoch }) => Placement { instance, epoch },
+            other => panic!("no session: {other:?}"),
+        }
+    }
+}
