@@ -1,0 +1,79 @@
+//! Time and randomness, injected, so that a simulation can bring its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use trireme_types::Timestamp;
+
+/// The two clocks of a machine.
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day. It may jump.
+    fn wall(&self) -> Timestamp;
+    /// Time since some start. It only goes forward.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The machine's clocks.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// Where random bits come from.
+pub trait Random: Send + Sync + 'static {
+    /// Fresh random bytes.
+    fn seed(&self) -> [u8; 32];
+}
+
+/// The system's randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn seed(&self) -> [u8; 32] {
+        rand::random()
+    }
+}
+
+/// A decider's clock: the later of the time of day and the log's last entry when it took office, then as its
+/// monotonic clock goes. It never goes back, whatever the time of day does.
+#[derive(Clone)]
+pub struct OfficeClock {
+    base: Timestamp,
+    started: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl OfficeClock {
+    pub(crate) fn new(clock: Arc<dyn Clock>, last: Timestamp) -> Self {
+        Self { base: clock.wall().max(last), started: clock.monotonic(), clock }
+    }
+
+    /// The decider's time.
+    pub fn now(&self) -> Timestamp {
+        self.base.plus(self.clock.monotonic().saturating_sub(self.started))
+    }
+}
+
+impl std::fmt::Debug for OfficeClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OfficeClock({:?})", self.now())
+    }
+}

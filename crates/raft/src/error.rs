@@ -1,0 +1,92 @@
+//! The crate's errors.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What can go wrong in a control node's Raft.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings contradict each other.
+    #[error("the Raft settings are not valid: {reason}")]
+    Settings {
+        /// openraft's words.
+        reason: String,
+    },
+    /// The data folder cannot be read or written.
+    #[error("cannot use the data folder {}", path.display())]
+    Folder {
+        /// The folder or the file in it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The data folder is damaged. A node never serves from it.
+    #[error("the data folder {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The folder or the file in it.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The data folder belongs to another cluster or node.
+    #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]
+    WrongData {
+        /// The folder.
+        path: PathBuf,
+        /// Whose data it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// The data folder has no control node yet.
+    #[error("the data folder {} holds no control node: run `trireme server init` once for a new cluster, or `trireme server join`", path.display())]
+    NotInitialised {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The data folder has a control node already.
+    #[error("the data folder {} holds a control node already: {found}", path.display())]
+    AlreadyInitialised {
+        /// The folder.
+        path: PathBuf,
+        /// Which.
+        found: String,
+    },
+    /// A peer at this address is not who it should be.
+    #[error("the peer at {address} refused: {reason}")]
+    WrongPeer {
+        /// Where.
+        address: String,
+        /// Its words.
+        reason: String,
+    },
+    /// A change of the membership was refused.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// No leader answered within the limit.
+    #[error("no control node could do this within {seconds} s: {reason}")]
+    NoLeader {
+        /// The limit.
+        seconds: u64,
+        /// The last thing seen.
+        reason: String,
+    },
+    /// Storage failed.
+    #[error("storage failed")]
+    Storage(#[source] io::Error),
+    /// Raft has stopped for good; the process has to end.
+    #[error("raft has stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An `io::Error` about data that are not what they should be.
+pub(crate) fn corrupt(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}

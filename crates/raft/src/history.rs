@@ -1,0 +1,215 @@
+//! The history: every event by its sequence number, each record carrying the hash of the one before. Records are
+//! written as entries are applied, without a sync of their own; a node that lost some writes the same bytes again
+//! when it applies the log again.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prost::Message;
+use trireme_rpc::{convert, log};
+use trireme_state::store::Record;
+use trireme_state::{ChainHash, Entry, Position, SealedEvent};
+use trireme_types::{Sequence, Timestamp};
+
+use crate::batch::{actor_from_wire, actor_to_wire, hash_from_bytes, hash_to_bytes};
+use crate::error::corrupt;
+use crate::log::keys;
+use crate::storage::{Family, Kv, Op};
+
+/// Bytes of records that one read returns at most.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// What this node holds: all after `start`, but for a gap that a snapshot left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The event before the first record.
+    pub start: Position,
+    /// The event before the first missing record, and the last missing one.
+    pub gap: Option<(Position, Position)>,
+}
+
+/// A part of the history.
+#[derive(Debug)]
+pub enum Part {
+    /// Records in order, checked against each other's hashes.
+    Records(Vec<log::HistoryRecord>),
+    /// They are not on this node; a peer has them.
+    Elsewhere,
+}
+
+/// The history on this node.
+pub struct History {
+    kv: Arc<dyn Kv>,
+    extent: Mutex<Extent>,
+}
+
+impl History {
+    /// The history in `kv`.
+    pub fn open(kv: Arc<dyn Kv>) -> io::Result<Self> {
+        let extent = match kv.get(Family::Meta, keys::HISTORY_EXTENT)? {
+            None => Extent::default(),
+            Some(bytes) => extent_from_wire(log::HistoryExtent::decode(bytes).map_err(corrupt)?)?,
+        };
+        Ok(Self { kv, extent: Mutex::new(extent) })
+    }
+
+    /// What is here.
+    pub fn extent(&self) -> Extent {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Extent> {
+        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The writes that record an applied entry.
+    pub(crate) fn record(entry: &Entry, ops: &mut Vec<Op>) {
+        let mut position = entry.base;
+        for sealed in &entry.events {
+            let record = log::HistoryRecord {
+                sequence: position.sequence.next().get(),
+                previous_hash: hash_to_bytes(position.hash),
+                at_millis: entry.at.millis(),
+                actor: Some(actor_to_wire(&entry.actor)),
+                request_id: convert::request_to_bytes(entry.request_id),
+                event: bytes::Bytes::copy_from_slice(sealed.bytes()),
+            };
+            ops.push(Op::Put(Family::History, keys::number(record.sequence), record.encode_to_vec().into()));
+            position = entry.after(position, sealed.bytes());
+        }
+    }
+
+    /// At most `limit` records from `from` on, checked.
+    pub fn read(&self, from: Sequence, limit: usize) -> io::Result<Part> {
+        let extent = self.extent();
+        let from = from.max(Sequence::new(1));
+        let in_gap = extent.gap.is_some_and(|(_, to)| from <= to.sequence);
+        if from <= extent.start.sequence || in_gap {
+            return Ok(Part::Elsewhere);
+        }
+        let mut records: Vec<log::HistoryRecord> = Vec::new();
+        let mut expected = None;
+        let mut bytes = 0usize;
+        if limit == 0 {
+            return Ok(Part::Records(records));
+        }
+        self.kv.scan(Family::History, &keys::number(from.get()), &keys::end(), &mut |_, value| {
+            bytes = bytes.saturating_add(value.len());
+            let record = log::HistoryRecord::decode(value).map_err(corrupt)?;
+            let wanted = expected.take().unwrap_or((from.get(), record.previous_hash.clone()));
+            if (record.sequence, &record.previous_hash) != (wanted.0, &wanted.1) {
+                return Err(broken(wanted.0));
+            }
+            expected = Some((record.sequence.saturating_add(1), hash_to_bytes(hash_of(&record)?)));
+            records.push(record);
+            Ok(records.len() < limit && bytes < READ_BYTES)
+        })?;
+        Ok(Part::Records(records))
+    }
+
+    /// A snapshot has brought the state to `position`. What lies before it and was never applied here is missing.
+    pub(crate) fn jump(&self, position: Position) -> io::Result<()> {
+        let mut extent = self.lock();
+        let before = match extent.gap {
+            Some((_, to)) if to == position => return Ok(()),
+            Some((from, _)) => from,
+            None => match self.end(extent.start)? {
+                end if end.sequence >= position.sequence => return Ok(()),
+                end => end,
+            },
+        };
+        let next = Extent { start: extent.start, gap: Some((before, position)) };
+        self.kv.write(vec![put_extent(next)])?;
+        *extent = next;
+        Ok(())
+    }
+
+    /// The last record's position, given where the records start.
+    fn end(&self, start: Position) -> io::Result<Position> {
+        let from = keys::number(start.sequence.get().saturating_add(1));
+        match self.kv.last(Family::History, &from)? {
+            None => Ok(start),
+            Some((_, value)) => {
+                let record = log::HistoryRecord::decode(value).map_err(corrupt)?;
+                Ok(Position { sequence: Sequence::new(record.sequence), hash: hash_of(&record)? })
+            }
+        }
+    }
+
+    /// Writes records that a peer sent for the gap. They must follow what is here; the last ones must lead to the
+    /// snapshot's hash, else nothing of them is believed. True once the gap is closed.
+    pub(crate) fn fill(&self, records: &[log::HistoryRecord]) -> io::Result<bool> {
+        let mut extent = self.lock();
+        let Some((mut from, to)) = extent.gap else { return Ok(true) };
+        let mut ops = Vec::new();
+        for record in records {
+            if from.sequence >= to.sequence {
+                break;
+            }
+            let follows = record.sequence == from.sequence.next().get()
+                && record.previous_hash.as_ref() == from.hash.0.as_slice();
+            if !follows {
+                return Err(broken(from.sequence.next().get()));
+            }
+            from = Position { sequence: from.sequence.next(), hash: hash_of(record)? };
+            ops.push(Op::Put(Family::History, keys::number(record.sequence), record.encode_to_vec().into()));
+        }
+        if from.sequence == to.sequence && from != to {
+            return Err(broken(to.sequence.get()));
+        }
+        let gap = (from != to).then_some((from, to));
+        let next = Extent { start: extent.start, gap };
+        ops.push(put_extent(next));
+        self.kv.write(ops)?;
+        *extent = next;
+        Ok(gap.is_none())
+    }
+}
+
+fn broken(sequence: u64) -> io::Error {
+    corrupt(format!("the history's chain is broken at record {sequence}"))
+}
+
+/// A record's own hash.
+pub(crate) fn hash_of(record: &log::HistoryRecord) -> io::Result<ChainHash> {
+    let previous = hash_from_bytes(&record.previous_hash)?;
+    let actor = actor_from_wire(record.actor.clone())?;
+    let request = convert::request_from_bytes(&record.request_id).map_err(corrupt)?;
+    Ok(previous.next(Timestamp::from_millis(record.at_millis), &actor, request, &record.event))
+}
+
+/// A record with its event decoded.
+pub fn decode(record: log::HistoryRecord) -> io::Result<Record> {
+    Ok(Record {
+        sequence: Sequence::new(record.sequence),
+        hash: hash_of(&record)?,
+        at: Timestamp::from_millis(record.at_millis),
+        request_id: convert::request_from_bytes(&record.request_id).map_err(corrupt)?,
+        event: SealedEvent::open(&record.event).map_err(corrupt)?.event().clone(),
+        actor: actor_from_wire(record.actor)?,
+    })
+}
+
+fn put_extent(extent: Extent) -> Op {
+    let wire = |position: Position| log::Position {
+        sequence: position.sequence.get(),
+        hash: hash_to_bytes(position.hash),
+    };
+    let message = log::HistoryExtent {
+        start: Some(wire(extent.start)),
+        gap_from: extent.gap.map(|(from, _)| wire(from)),
+        gap_to: extent.gap.map(|(_, to)| wire(to)),
+    };
+    Op::Put(Family::Meta, keys::HISTORY_EXTENT.to_vec(), message.encode_to_vec().into())
+}
+
+fn extent_from_wire(extent: log::HistoryExtent) -> io::Result<Extent> {
+    let read = |position: log::Position| -> io::Result<Position> {
+        Ok(Position { sequence: Sequence::new(position.sequence), hash: hash_from_bytes(&position.hash)? })
+    };
+    let gap = match (extent.gap_from, extent.gap_to) {
+        (Some(from), Some(to)) => Some((read(from)?, read(to)?)),
+        _ => None,
+    };
+    Ok(Extent { start: extent.start.map(read).transpose()?.unwrap_or_default(), gap })
+}

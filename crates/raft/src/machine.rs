@@ -1,0 +1,167 @@
+//! The state machine: committed entries are applied in order, recorded in the history, published to watchers, and
+//! only then answered. It decides nothing and cannot refuse.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use tokio::sync::watch;
+use trireme_state::{Applied as Outcome, State, apply_entry};
+
+use crate::batch::{Batch, Reply};
+use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::history::History;
+use crate::snapshot::{Builder, Snapshots, blocking};
+use crate::storage::{Blob, Kv, Op};
+
+/// Raft entries that are applied before watchers see them at the latest.
+const CHUNK: usize = 64;
+
+/// What has been applied on this node.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The state.
+    pub state: Arc<State>,
+    /// The last applied log entry.
+    pub log_id: Option<LogId>,
+    /// The last applied membership.
+    pub membership: StoredMembership,
+    /// The highest node id that ever was a member.
+    pub highest_node_id: u64,
+    /// How often a snapshot has replaced the state since the node started.
+    pub resets: u64,
+}
+
+impl View {
+    /// The applied log index; 0 before the first.
+    pub fn index(&self) -> u64 {
+        self.log_id.map_or(0, |id| id.index)
+    }
+}
+
+/// The state machine.
+pub struct Machine {
+    kv: Arc<dyn Kv>,
+    history: Arc<History>,
+    snapshots: Arc<Snapshots>,
+    view: View,
+    published: watch::Sender<Arc<View>>,
+}
+
+impl Machine {
+    /// An empty machine. openraft brings it up to date from the last snapshot and the log behind it.
+    pub fn new(
+        kv: Arc<dyn Kv>,
+        history: Arc<History>,
+        snapshots: Arc<Snapshots>,
+    ) -> (Self, watch::Receiver<Arc<View>>) {
+        let (published, receiver) = watch::channel(Arc::new(View::default()));
+        (Self { kv, history, snapshots, view: View::default(), published }, receiver)
+    }
+
+    fn publish(&self) {
+        metrics::gauge!("trireme_raft_applied_index").set(self.view.index() as f64);
+        self.published.send_replace(Arc::new(self.view.clone()));
+    }
+
+    fn apply_batch(&mut self, batch: &Batch, ops: &mut Vec<Op>) -> io::Result<Reply> {
+        let state = Arc::make_mut(&mut self.view.state);
+        let mut reply = Reply::default();
+        for entry in batch.entries()?.iter() {
+            let applied = apply_entry(state, entry) == Outcome::Applied;
+            if applied {
+                History::record(entry, ops);
+            }
+            reply.applied.push(applied);
+        }
+        Ok(reply)
+    }
+
+    fn set_membership(&mut self, log_id: Option<LogId>, membership: &Membership) {
+        let highest = membership.nodes().map(|(id, _)| *id).max().unwrap_or(0);
+        self.view.highest_node_id = self.view.highest_node_id.max(highest);
+        self.view.membership = StoredMembership::new(log_id, membership.clone());
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = Blob;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.view.log_id, self.view.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut chunks = entries.ready_chunks(CHUNK);
+        while let Some(chunk) = chunks.next().await {
+            let mut ops = Vec::new();
+            let mut answers = Vec::with_capacity(chunk.len());
+            for item in chunk {
+                let (entry, responder) = item?;
+                let reply = match &entry.payload {
+                    EntryPayload::Blank => Reply::default(),
+                    EntryPayload::Normal(batch) => self.apply_batch(batch, &mut ops)?,
+                    EntryPayload::Membership(membership) => {
+                        self.set_membership(Some(entry.log_id), membership);
+                        Reply::default()
+                    }
+                };
+                self.view.log_id = Some(entry.log_id);
+                answers.extend(responder.map(|responder| (responder, reply)));
+            }
+            if !ops.is_empty() {
+                self.kv.write(ops)?;
+            }
+            self.publish();
+            for (responder, reply) in answers {
+                responder.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        // The capture is here, between two entries; the clone of the state is O(1).
+        Builder::new(
+            Arc::clone(&self.snapshots),
+            self.view.log_id,
+            self.view.membership.clone(),
+            self.view.highest_node_id,
+            State::clone(&self.view.state),
+        )
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, blob: Blob) -> io::Result<()> {
+        let (snapshots, source) = (Arc::clone(&self.snapshots), Arc::clone(&blob));
+        let content = blocking(move || snapshots.read(&source)).await?;
+        if content.meta != *meta {
+            let text = format!("the snapshot covers {}, not {meta} as it was announced", content.meta);
+            return Err(crate::error::corrupt(text));
+        }
+        self.snapshots.commit(meta.clone(), blob).await?;
+        self.history.jump(content.state.position())?;
+        self.view = View {
+            state: Arc::new(content.state),
+            log_id: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+            highest_node_id: content.highest_node_id,
+            resets: self.view.resets.saturating_add(1),
+        };
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        Ok(self.snapshots.current())
+    }
+}

@@ -1,0 +1,6 @@
+//! Raft over gRPC: [`client`] is what openraft sends with, [`server`] what it is reached by, [`peers`] the
+//! connections that both directions of control nodes share.
+
+pub mod client;
+pub mod peers;
+pub mod server;

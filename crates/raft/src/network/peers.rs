@@ -1,0 +1,111 @@
+//! Connections to other control nodes. A connection is made when it is first used, and again when it broke.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use trireme_rpc::control::control_client::ControlClient;
+use trireme_rpc::raft::raft_client::RaftClient;
+use trireme_rpc::{convert, raft};
+use trireme_types::ClusterUuid;
+
+use crate::config::Settings;
+use crate::error::Error;
+
+/// The largest message that a peer may send.
+pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a connection is for. A long append or a snapshot must not keep a heartbeat waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Entries and votes.
+    Append,
+    /// Heartbeats.
+    Heartbeat,
+    /// Snapshots.
+    Snapshot,
+    /// Everything that is not Raft.
+    Control,
+}
+
+/// How connections are made; a simulation brings its own.
+pub trait Connect: Send + Sync + 'static {
+    /// A channel to host:port. It need not be connected yet.
+    fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error>;
+}
+
+/// Connections over TCP.
+#[derive(Debug, Clone)]
+pub struct TcpConnect {
+    limit: Duration,
+}
+
+impl TcpConnect {
+    /// Connections that must stand within the settings' limit.
+    pub fn new(settings: &Settings) -> Self {
+        Self { limit: settings.connect_limit }
+    }
+}
+
+impl Connect for TcpConnect {
+    fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(self.limit)
+            .tcp_nodelay(true)
+            // A peer whose machine is gone answers nothing, not even an error.
+            .http2_keep_alive_interval(Duration::from_secs(1))
+            .keep_alive_timeout(Duration::from_secs(1))
+            .keep_alive_while_idle(true);
+        Ok(endpoint.connect_lazy())
+    }
+}
+
+/// The connections of one node.
+#[derive(Clone)]
+pub struct Peers {
+    cluster: ClusterUuid,
+    node_id: u64,
+    connect: Arc<dyn Connect>,
+    channels: Arc<Mutex<BTreeMap<(String, Lane), Channel>>>,
+}
+
+impl Peers {
+    /// No connections yet.
+    pub fn new(cluster: ClusterUuid, node_id: u64, connect: Arc<dyn Connect>) -> Self {
+        Self { cluster, node_id, connect, channels: Arc::default() }
+    }
+
+    /// The cluster to which this node belongs.
+    pub fn cluster(&self) -> ClusterUuid {
+        self.cluster
+    }
+
+    fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(&(address.to_owned(), lane)) {
+            return Ok(channel.clone());
+        }
+        let channel = self
+            .connect
+            .connect(address)
+            .map_err(|error| Error::WrongPeer { address: address.to_owned(), reason: error.to_string() })?;
+        channels.insert((address.to_owned(), lane), channel.clone());
+        Ok(channel)
+    }
+
+    pub(crate) fn raft(&self, address: &str, lane: Lane) -> Result<RaftClient<Channel>, Error> {
+        let client = RaftClient::new(self.channel(address, lane)?);
+        Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
+    }
+
+    /// The control service at `address`.
+    pub fn control(&self, address: &str) -> Result<ControlClient<Channel>, Error> {
+        let client = ControlClient::new(self.channel(address, Lane::Control)?);
+        Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
+    }
+
+    pub(crate) fn route(&self, to: u64) -> raft::Route {
+        raft::Route { cluster_id: convert::cluster_to_bytes(self.cluster), from: self.node_id, to }
+    }
+}

@@ -1,0 +1,200 @@
+//! The Raft service: what peers send goes to openraft, if it is meant for this node of this cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
+};
+use tonic::{Request, Response, Status, Streaming};
+use trireme_rpc::{convert, raft};
+use trireme_types::ClusterUuid;
+
+use crate::config::{Raft, Snapshot, SnapshotMeta};
+use crate::snapshot::{CHUNK, Snapshots, blocking};
+use crate::wire;
+
+/// The longest silence within a snapshot.
+const PART_LIMIT: Duration = Duration::from_secs(10);
+
+/// The Raft service of one node.
+#[derive(Clone)]
+pub struct RaftService {
+    pub(crate) raft: Raft,
+    pub(crate) cluster: ClusterUuid,
+    pub(crate) node_id: u64,
+    pub(crate) snapshots: Arc<Snapshots>,
+}
+
+impl RaftService {
+    fn check(&self, route: Option<raft::Route>) -> Result<u64, Status> {
+        let route =
+            route.ok_or_else(|| Status::invalid_argument("the request names no cluster and no node"))?;
+        check_cluster(self.cluster, &route.cluster_id)?;
+        if route.to != self.node_id {
+            let text = format!("this is node {}, the request is for node {}", self.node_id, route.to);
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(route.from)
+    }
+}
+
+/// Refuses what another cluster sends.
+pub(crate) fn check_cluster(cluster: ClusterUuid, bytes: &[u8]) -> Result<(), Status> {
+    let theirs =
+        convert::cluster_from_bytes(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    if theirs != cluster {
+        let text = format!("this node belongs to cluster {cluster}, the request is for cluster {theirs}");
+        return Err(Status::failed_precondition(text));
+    }
+    Ok(())
+}
+
+fn bad(error: std::io::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("raft has stopped: {error}"))
+}
+
+#[tonic::async_trait]
+impl raft::raft_server::Raft for RaftService {
+    async fn append(
+        &self,
+        request: Request<raft::AppendRequest>,
+    ) -> Result<Response<raft::AppendResponse>, Status> {
+        use raft::append_response::Result as Wire;
+        let request = request.into_inner();
+        self.check(request.route)?;
+        let entries = request.entries.into_iter().map(wire::entry_from_wire);
+        let request = AppendEntriesRequest {
+            vote: wire::vote_from_wire(request.vote).map_err(bad)?,
+            prev_log_id: wire::some_log_id(request.previous).map_err(bad)?,
+            entries: entries.collect::<Result<_, _>>().map_err(bad)?,
+            leader_commit: wire::some_log_id(request.committed).map_err(bad)?,
+        };
+        let result = match self.raft.append_entries(request).await.map_err(stopped)? {
+            AppendEntriesResponse::Success => Wire::Success(raft::Empty {}),
+            AppendEntriesResponse::PartialSuccess(matched) => {
+                Wire::Partial(raft::Partial { matched: matched.map(wire::log_id_to_wire) })
+            }
+            AppendEntriesResponse::Conflict => Wire::Conflict(raft::Empty {}),
+            AppendEntriesResponse::HigherVote(vote) => Wire::HigherVote(wire::vote_to_wire(&vote)),
+        };
+        Ok(Response::new(raft::AppendResponse { result: Some(result) }))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<raft::VoteRequest>,
+    ) -> Result<Response<raft::VoteResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.route)?;
+        let mut ask = VoteRequest::new(
+            wire::vote_from_wire(request.vote).map_err(bad)?,
+            wire::some_log_id(request.last).map_err(bad)?,
+        );
+        ask.leadership_transfer = request.leadership_transfer;
+        let answer = if request.pre_vote { self.raft.pre_vote(ask).await } else { self.raft.vote(ask).await };
+        let answer = answer.map_err(stopped)?;
+        Ok(Response::new(raft::VoteResponse {
+            vote: Some(wire::vote_to_wire(&answer.vote)),
+            granted: answer.vote_granted,
+            last: answer.last_log_id.map(wire::log_id_to_wire),
+        }))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<raft::SnapshotPart>>,
+    ) -> Result<Response<raft::SnapshotResponse>, Status> {
+        let mut stream = request.into_inner();
+        let Some(raft::snapshot_part::Part::Start(start)) = next_part(&mut stream).await? else {
+            return Err(Status::invalid_argument("a snapshot starts with what it covers"));
+        };
+        let from = self.check(start.route.clone())?;
+        tracing::info!(from, bytes = start.length, "receiving a snapshot");
+        let vote = wire::vote_from_wire(start.vote.clone()).map_err(bad)?;
+        let meta = SnapshotMeta {
+            last_log_id: wire::some_log_id(start.last.clone()).map_err(bad)?,
+            last_membership: wire::stored_from_wire(start.membership.clone()).map_err(bad)?,
+        };
+        let blob = self.receive(&mut stream, &start).await?;
+        let answer = self.raft.install_full_snapshot(vote, Snapshot { meta, snapshot: blob }).await;
+        let answer = answer.map_err(stopped)?;
+        Ok(Response::new(raft::SnapshotResponse { vote: Some(wire::vote_to_wire(&answer.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<raft::TransferRequest>,
+    ) -> Result<Response<raft::TransferResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.route)?;
+        let ask = TransferLeaderRequest::new(
+            wire::vote_from_wire(request.from_leader).map_err(bad)?,
+            request.to,
+            wire::some_log_id(request.last).map_err(bad)?,
+        );
+        let answer = self.raft.handle_transfer_leader(ask).await.map_err(stopped)?;
+        Ok(Response::new(match answer {
+            Ok(()) => raft::TransferResponse { accepted: true, ..Default::default() },
+            Err(error) => refused_transfer(&error),
+        }))
+    }
+}
+
+fn refused_transfer(error: &TransferLeaderError<crate::config::TypeConfig>) -> raft::TransferResponse {
+    let reason = error.to_string();
+    match error {
+        TransferLeaderError::VoteChanged { actual, .. } => raft::TransferResponse {
+            reason,
+            vote_changed: true,
+            actual_vote: Some(wire::vote_to_wire(actual)),
+            ..Default::default()
+        },
+        TransferLeaderError::LogNotFlushed { actual, .. } => raft::TransferResponse {
+            reason,
+            actual_log: actual.map(wire::log_id_to_wire),
+            ..Default::default()
+        },
+    }
+}
+
+impl RaftService {
+    /// Writes the file that follows into a temporary one, and checks that it came whole.
+    async fn receive(
+        &self,
+        stream: &mut Streaming<raft::SnapshotPart>,
+        start: &raft::SnapshotStart,
+    ) -> Result<crate::storage::Blob, Status> {
+        let failed = |error: std::io::Error| Status::internal(format!("cannot store the snapshot: {error}"));
+        let mut writer = self.snapshots.receive().map_err(failed)?;
+        let mut length = 0u64;
+        let mut sum = 0u32;
+        while let Some(part) = next_part(stream).await? {
+            let raft::snapshot_part::Part::Chunk(bytes) = part else {
+                return Err(Status::invalid_argument("a snapshot starts only once"));
+            };
+            length = length.saturating_add(bytes.len() as u64);
+            if bytes.len() > CHUNK || length > start.length {
+                return Err(Status::invalid_argument("the snapshot is longer than announced"));
+            }
+            sum = crc32c::crc32c_append(sum, &bytes);
+            writer.write(&bytes).map_err(failed)?;
+        }
+        if length != start.length || sum != start.crc32c {
+            return Err(Status::data_loss("the snapshot did not come whole"));
+        }
+        blocking(move || writer.finish()).await.map_err(failed)
+    }
+}
+
+async fn next_part(
+    stream: &mut Streaming<raft::SnapshotPart>,
+) -> Result<Option<raft::snapshot_part::Part>, Status> {
+    let part = tokio::time::timeout(PART_LIMIT, stream.message()).await;
+    let part = part.map_err(|_| Status::deadline_exceeded("the snapshot stopped coming"))??;
+    Ok(part.and_then(|part| part.part))
+}

@@ -1,0 +1,147 @@
+//! [`Files`] in a folder: temporary file, fsync, rename, fsync of the folder.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Blob, File, FileWriter, Files};
+use crate::error::Error;
+
+const TEMPORARY: &str = "tmp";
+
+/// The folder.
+pub struct DiskFiles {
+    folder: PathBuf,
+    counter: AtomicU64,
+}
+
+impl DiskFiles {
+    /// Opens or makes the folder, and removes the temporary files of an earlier process.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let wrap = |source| Error::Folder { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(wrap)?;
+        for entry in fs::read_dir(folder).map_err(wrap)? {
+            let path = entry.map_err(wrap)?.path();
+            if path.extension().is_some_and(|extension| extension == TEMPORARY) {
+                fs::remove_file(&path).map_err(wrap)?;
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), counter: AtomicU64::new(0) })
+    }
+}
+
+/// Makes a folder's list of names durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+struct DiskFile {
+    file: fs::File,
+    length: u64,
+    folder: PathBuf,
+    place: Mutex<Place>,
+}
+
+struct Place {
+    path: PathBuf,
+    committed: Option<String>,
+}
+
+impl File for DiskFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let left = self.length.saturating_sub(offset);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(length);
+        let mut bytes = BytesMut::zeroed(length);
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes.freeze())
+    }
+
+    fn name(&self) -> Option<String> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).committed.clone()
+    }
+
+    fn commit(&self, name: &str) -> io::Result<()> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.folder.join(name);
+        fs::rename(&place.path, &path)?;
+        place.path = path;
+        place.committed = Some(name.to_owned());
+        sync_folder(&self.folder)
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if place.committed.is_none() {
+            // What is left is removed at the next start.
+            let _left = fs::remove_file(&place.path);
+        }
+    }
+}
+
+struct DiskWriter {
+    file: io::BufWriter<fs::File>,
+    path: PathBuf,
+    folder: PathBuf,
+    length: u64,
+}
+
+impl FileWriter for DiskWriter {
+    fn write(&mut self, part: &[u8]) -> io::Result<()> {
+        self.length = self.length.saturating_add(part.len() as u64);
+        self.file.write_all(part)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Blob> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        let place = Mutex::new(Place { path: self.path, committed: None });
+        Ok(Arc::new(DiskFile { file, length: self.length, folder: self.folder, place }))
+    }
+}
+
+impl Files for DiskFiles {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let temporary = path.extension().is_some_and(|extension| extension == TEMPORARY);
+            if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| !temporary) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Blob> {
+        let path = self.folder.join(name);
+        let file = fs::File::open(&path)?;
+        let length = file.metadata()?.len();
+        let place = Mutex::new(Place { path, committed: Some(name.to_owned()) });
+        Ok(Arc::new(DiskFile { file, length, folder: self.folder.clone(), place }))
+    }
+
+    fn create(&self) -> io::Result<Box<dyn FileWriter>> {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{}-{number}.{TEMPORARY}", std::process::id()));
+        let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
+        let file = io::BufWriter::with_capacity(1 << 20, file);
+        Ok(Box::new(DiskWriter { file, path, folder: self.folder.clone(), length: 0 }))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.folder.join(name))?;
+        sync_folder(&self.folder)
+    }
+}

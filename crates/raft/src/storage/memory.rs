@@ -1,0 +1,195 @@
+//! Storage in memory that loses what was not synced: the simulation's disk.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Blob, Family, File, FileWriter, Files, Kv, Op, Storage};
+
+type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
+
+#[derive(Default)]
+struct Pages {
+    visible: Map,
+    durable: Map,
+    unsynced: Vec<Op>,
+    files: BTreeMap<String, Bytes>,
+    failing: bool,
+}
+
+/// A disk. Clones share it, so that a node may be crashed and started again on what it had synced.
+#[derive(Clone, Default)]
+pub struct MemoryDisk {
+    pages: Arc<Mutex<Pages>>,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A node's storage on this disk.
+    pub fn storage(&self) -> Storage {
+        Storage { kv: Arc::new(self.clone()), files: Arc::new(self.clone()) }
+    }
+
+    /// Power is lost: everything that was not synced is gone.
+    pub fn lose_power(&self) {
+        let mut pages = self.lock();
+        pages.visible = pages.durable.clone();
+        pages.unsynced.clear();
+    }
+
+    /// From now on, or no longer, every sync fails.
+    pub fn fail_syncs(&self, failing: bool) {
+        self.lock().failing = failing;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn perform(map: &mut Map, op: &Op) {
+    match op {
+        Op::Put(family, key, value) => {
+            map.insert((*family, key.clone()), value.clone());
+        }
+        Op::Delete(family, key) => {
+            map.remove(&(*family, key.clone()));
+        }
+        Op::DeleteRange(family, from, to) => {
+            if from < to {
+                let range = (*family, from.clone())..(*family, to.clone());
+                let keys: Vec<_> = map.range(range).map(|(key, _)| key.clone()).collect();
+                for key in keys {
+                    map.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Kv for MemoryDisk {
+    fn write(&self, ops: Vec<Op>) -> io::Result<()> {
+        let mut pages = self.lock();
+        for op in &ops {
+            perform(&mut pages.visible, op);
+        }
+        pages.unsynced.extend(ops);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut pages = self.lock();
+        if pages.failing {
+            return Err(io::Error::other("the disk fails its syncs"));
+        }
+        let ops = std::mem::take(&mut pages.unsynced);
+        for op in &ops {
+            perform(&mut pages.durable, op);
+        }
+        Ok(())
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> io::Result<Option<Bytes>> {
+        Ok(self.lock().visible.get(&(family, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        more: &mut dyn FnMut(&[u8], Bytes) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        if from >= to {
+            return Ok(());
+        }
+        let pages = self.lock();
+        for ((_, key), value) in pages.visible.range((family, from.to_vec())..(family, to.to_vec())) {
+            if !more(key, value.clone())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(Bytes, Bytes)>> {
+        let pages = self.lock();
+        let found = pages
+            .visible
+            .range((family, from.to_vec())..)
+            .take_while(|((other, _), _)| *other == family)
+            .last();
+        Ok(found.map(|((_, key), value)| (Bytes::copy_from_slice(key), value.clone())))
+    }
+}
+
+struct MemoryFile {
+    bytes: Bytes,
+    disk: MemoryDisk,
+    name: Mutex<Option<String>>,
+}
+
+impl File for MemoryFile {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
+        let end = start.saturating_add(length).min(self.bytes.len());
+        Ok(self.bytes.slice(start..end))
+    }
+
+    fn name(&self) -> Option<String> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn commit(&self, name: &str) -> io::Result<()> {
+        self.disk.lock().files.insert(name.to_owned(), self.bytes.clone());
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+        Ok(())
+    }
+}
+
+struct MemoryWriter {
+    bytes: BytesMut,
+    disk: MemoryDisk,
+}
+
+impl FileWriter for MemoryWriter {
+    fn write(&mut self, part: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Blob> {
+        Ok(Arc::new(MemoryFile { bytes: self.bytes.freeze(), disk: self.disk, name: Mutex::new(None) }))
+    }
+}
+
+impl Files for MemoryDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.lock().files.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Blob> {
+        let bytes = self.lock().files.get(name).cloned();
+        let bytes = bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, name.to_owned()))?;
+        Ok(Arc::new(MemoryFile { bytes, disk: self.clone(), name: Mutex::new(Some(name.to_owned())) }))
+    }
+
+    fn create(&self) -> io::Result<Box<dyn FileWriter>> {
+        Ok(Box::new(MemoryWriter { bytes: BytesMut::new(), disk: self.clone() }))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.lock().files.remove(name);
+        Ok(())
+    }
+}
