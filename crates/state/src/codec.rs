@@ -92,14 +92,14 @@ fn decode_payload<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> 
     if read == payload.len() {
         Ok(value)
     } else {
-        Err(CodecError::Malformed { message: format!("{} bytes too many", payload.len() - read) })
+        Err(CodecError::Malformed { message: format!("{read} of {} bytes read", payload.len()) })
     }
 }
 
 fn seal(kind: u32, version: u16, payload: &[u8]) -> Vec<u8> {
     // Entries are at most 1 MiB and snapshots are cut off at the payload limit, so a length fits 32 bits.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER + payload.len() + CHECKSUM);
+    let mut bytes = Vec::with_capacity(payload.len().saturating_add(HEADER).saturating_add(CHECKSUM));
     bytes.extend_from_slice(&kind.to_be_bytes());
     bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
@@ -109,31 +109,31 @@ fn seal(kind: u32, version: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn word(bytes: &[u8], from: usize) -> u32 {
-    let mut word = [0u8; 4];
-    word.copy_from_slice(&bytes[from..from + 4]);
-    u32::from_be_bytes(word)
+/// The first `N` bytes, and the rest.
+fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), CodecError> {
+    match bytes.split_first_chunk::<N>() {
+        Some((first, rest)) => Ok((*first, rest)),
+        None => Err(CodecError::Truncated { have: bytes.len(), need: N }),
+    }
 }
 
 /// Kind, version and payload of an envelope whose checksum holds.
 fn open(bytes: &[u8]) -> Result<(u32, u16, &[u8]), CodecError> {
-    let short = |need| CodecError::Truncated { have: bytes.len(), need };
-    if bytes.len() < HEADER + CHECKSUM {
-        return Err(short(HEADER + CHECKSUM));
+    let Some((body, checksum)) = bytes.split_last_chunk::<CHECKSUM>() else {
+        return Err(CodecError::Truncated { have: bytes.len(), need: CHECKSUM });
+    };
+    let (kind, rest) = take::<4>(body)?;
+    let (version, rest) = take::<2>(rest)?;
+    let (length, payload) = take::<4>(rest)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if payload.len() != length {
+        return Err(CodecError::Truncated { have: payload.len(), need: length });
     }
-    let kind = word(bytes, 0);
-    let version = u16::from_be_bytes([bytes[4], bytes[5]]);
-    let length = word(bytes, 6) as usize;
-    let need = HEADER.saturating_add(length).saturating_add(CHECKSUM);
-    if bytes.len() != need {
-        return Err(short(need));
-    }
-    let body = HEADER + length;
-    let (expected, found) = (word(bytes, body), crc32c::crc32c(&bytes[..body]));
+    let (expected, found) = (u32::from_be_bytes(*checksum), crc32c::crc32c(body));
     if expected != found {
         return Err(CodecError::Damaged { expected, found });
     }
-    Ok((kind, version, &bytes[HEADER..body]))
+    Ok((u32::from_be_bytes(kind), u16::from_be_bytes(version), payload))
 }
 
 fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {

@@ -9,6 +9,8 @@
 //! Reading order: [`object`] · [`command`] · [`event`] · [`decide`] · [`apply`] · [`index`] · [`query`] · [`invariant`] ·
 //! [`codec`] · [`entry`] · [`store`].
 
+#![warn(clippy::arithmetic_side_effects)]
+
 pub mod apply;
 pub mod codec;
 pub mod command;

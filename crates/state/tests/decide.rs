@@ -1,5 +1,7 @@
 //! What each command does to the state that it meets, told as short stories.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use support::*;

@@ -1,6 +1,8 @@
 //! Any sequence of commands keeps the invariants, and replay gives equal state and equal snapshot bytes, also through a
 //! snapshot half-way.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use proptest::prelude::*;
