@@ -1,1 +1,162 @@
-//! dispatcher
+//! A control node's side of the agents: their sessions, heartbeats, assignments and status reports. It runs on every
+//! control node, leader or not; whatever changes the state goes through the store.
+//!
+//! - An agent's heartbeats live in memory ([`heartbeat`]), on the node that hears them and, relayed, on the leader.
+//! - Assignments come from this node's own applied state ([`assignment`]): a full set first, then differences. One shared
+//!   watcher finds the instances whose tasks changed and wakes their sessions ([`watcher`]).
+//! - Status reports become commands in batches ([`status`]), acknowledged once they are committed.
+//! - A session whose epoch is over is closed ([`session`]). The agent opens a new one.
+//!
+//! Reading order: [`Dispatcher`] · [`session`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
+
+mod assignment;
+mod convert;
+mod error;
+pub mod heartbeat;
+mod session;
+mod status;
+mod watcher;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+use trireme_rpc::agent::agents_server::{Agents, AgentsServer};
+use trireme_rpc::agent::{AgentMessage, ControlMessage};
+use trireme_state::store::Store;
+use trireme_types::{ClusterUuid, RequestId};
+
+pub use error::Error;
+pub use heartbeat::{Heard, HeartbeatTable, HeartbeatTransport, RelayedHeartbeat, relay};
+
+/// The longest message that either side takes: a full set of assignments of large tasks.
+pub const MESSAGE_BYTES: usize = 64 << 20;
+/// Messages to one agent that wait for it to read.
+const OUTBOUND_MESSAGES: usize = 16;
+
+/// What a control node must know to serve agents.
+#[derive(Debug, Clone)]
+pub struct DispatcherConfig {
+    /// The control plane's identity. Agents of another one are refused.
+    pub cluster_uuid: ClusterUuid,
+    /// How often agents send heartbeats.
+    pub heartbeat_interval: Duration,
+    /// A session that says nothing for so long is closed.
+    pub idle_limit: Duration,
+    /// How long the relay of heartbeats to the leader may fail before sessions are closed, so that their agents try
+    /// another control node while there is time.
+    pub relay_patience: Duration,
+    /// Status commands that may be under way at once, over all sessions.
+    pub status_in_flight: usize,
+    /// Sessions that this node takes.
+    pub max_sessions: usize,
+}
+
+impl DispatcherConfig {
+    /// The usual limits for a control plane.
+    pub fn new(cluster_uuid: ClusterUuid) -> Self {
+        Self {
+            cluster_uuid,
+            heartbeat_interval: Duration::from_secs(1),
+            idle_limit: Duration::from_secs(6),
+            relay_patience: Duration::from_secs(3),
+            status_in_flight: 64,
+            max_sessions: 10_000,
+        }
+    }
+}
+
+/// What all sessions of a node share.
+struct Shared {
+    store: Arc<dyn Store>,
+    heartbeats: Arc<HeartbeatTable>,
+    config: DispatcherConfig,
+    sessions: watcher::Sessions,
+    status_permits: Semaphore,
+    session_permits: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+/// Serves agents on one control node. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+}
+
+impl Dispatcher {
+    /// A dispatcher over `store`. It serves nobody until [`Dispatcher::service`] is mounted and [`Dispatcher::run`] runs.
+    pub fn new(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>, config: DispatcherConfig) -> Self {
+        describe_metrics();
+        let shared = Shared {
+            store,
+            heartbeats,
+            sessions: watcher::Sessions::default(),
+            status_permits: Semaphore::new(config.status_in_flight),
+            session_permits: Arc::new(Semaphore::new(config.max_sessions)),
+            closing: CancellationToken::new(),
+            config,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The gRPC service, to be mounted on the node's server.
+    pub fn service(&self) -> AgentsServer<Self> {
+        AgentsServer::new(self.clone())
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// Watches the state for the sessions until `shutdown`, then says goodbye to every agent.
+    pub async fn run(self, shutdown: CancellationToken) {
+        watcher::run(&self.shared, &shutdown).await;
+        self.shared.closing.cancel();
+    }
+}
+
+#[tonic::async_trait]
+impl Agents for Dispatcher {
+    type SessionStream = ReceiverStream<Result<ControlMessage, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        if self.shared.closing.is_cancelled() {
+            return Err(Status::unavailable("this control node is going away"));
+        }
+        let permit = Arc::clone(&self.shared.session_permits)
+            .try_acquire_owned()
+            .map_err(|_| Status::resource_exhausted("this control node has as many sessions as it takes"))?;
+        let (sender, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            session::serve(shared, request.into_inner(), sender).await;
+            drop(permit);
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+fn request_id() -> RequestId {
+    RequestId::from_bits(rand::random())
+}
+
+fn describe_metrics() {
+    metrics::describe_gauge!("trireme_agent_sessions", "Agents that have a session with this control node");
+    metrics::describe_histogram!(
+        "trireme_agent_heartbeat_age_seconds",
+        metrics::Unit::Seconds,
+        "Time since the agent's previous heartbeat when one arrives"
+    );
+    metrics::describe_counter!(
+        "trireme_status_reports_total",
+        "Task reports of agents, by what came of them"
+    );
+    metrics::describe_counter!(
+        "trireme_heartbeat_relays_total",
+        "Batches of heartbeats relayed to the leader, by result"
+    );
+}

@@ -1,0 +1,158 @@
+//! Assignments: what an instance is to run, from the applied state. The full set first, then the differences to what was
+//! sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trireme_rpc::agent as wire;
+use trireme_state::State;
+use trireme_state::object::{
+    ContainerDefinition, ContainerOverride, DesiredStatus, NetworkMode, Task, TaskDefinitionSpec,
+};
+use trireme_types::arn::Resource;
+use trireme_types::{
+    Arn, ClusterUuid, ContainerInstanceId, CpuUnits, Mebibytes, Protocol, SessionEpoch, TaskId,
+};
+
+use crate::convert::status_to_wire;
+
+/// What one session was sent so far.
+pub(crate) struct Assignment {
+    cluster_uuid: ClusterUuid,
+    instance: ContainerInstanceId,
+    epoch: SessionEpoch,
+    /// The only part of an assigned task that ever changes.
+    sent: Option<BTreeMap<TaskId, DesiredStatus>>,
+}
+
+impl Assignment {
+    /// Nothing was sent yet.
+    pub(crate) fn new(cluster_uuid: ClusterUuid, instance: ContainerInstanceId, epoch: SessionEpoch) -> Self {
+        Self { cluster_uuid, instance, epoch, sent: None }
+    }
+
+    /// What the agent must be told so that it knows what `state` asks of it; `None` when it knows.
+    pub(crate) fn next(&mut self, state: &State) -> Option<wire::Assignments> {
+        let full = self.sent.is_none();
+        let sent = self.sent.get_or_insert_default();
+        let wanted = state.index().instance_load(self.instance);
+        let gone: BTreeSet<TaskId> = sent.keys().filter(|id| !wanted.tasks.contains(*id)).copied().collect();
+        for id in &gone {
+            sent.remove(id);
+        }
+        let mut tasks = Vec::new();
+        for task in wanted.tasks.iter().filter_map(|id| state.task(*id)) {
+            if sent.get(&task.id) == Some(&task.desired_status) {
+                continue;
+            }
+            let Some(assigned) = assigned(state, task) else {
+                tracing::warn!(task = %task.id, definition = ?task.definition, "a task without a definition");
+                continue;
+            };
+            sent.insert(task.id, task.desired_status);
+            tasks.push(assigned);
+        }
+        if !full && tasks.is_empty() && gone.is_empty() {
+            return None;
+        }
+        Some(wire::Assignments {
+            cluster_uuid: self.cluster_uuid.to_string(),
+            sequence: state.position().sequence.get(),
+            epoch: self.epoch.get(),
+            full,
+            tasks,
+            removed: gone.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
+    let spec = &state.task_definition(&task.definition)?.spec;
+    let containers = spec.containers.iter().map(|definition| {
+        let change = task.overrides.containers.iter().find(|change| change.name == definition.name);
+        container(spec, definition, change)
+    });
+    let cpu = task.overrides.cpu.or(spec.cpu).unwrap_or(CpuUnits::ZERO);
+    let memory = task.overrides.memory.or(spec.memory).unwrap_or(Mebibytes::ZERO);
+    let arn = Arn::new(&task.cluster.scope, Resource::Task(task.cluster.name.clone(), task.id));
+    Some(wire::AssignedTask {
+        task_id: task.id.to_string(),
+        task_arn: arn.to_string(),
+        cluster: task.cluster.name.to_string(),
+        family: task.definition.family.to_string(),
+        revision: task.definition.revision,
+        desired_running: task.desired_status == DesiredStatus::Running,
+        network_mode: network_mode(spec).to_owned(),
+        containers: containers.collect(),
+        cpu_units: cpu.get(),
+        memory_mib: memory.get(),
+        known_status: status_to_wire(task.last_status).into(),
+    })
+}
+
+fn network_mode(spec: &TaskDefinitionSpec) -> &'static str {
+    match spec.network_mode {
+        None | Some(NetworkMode::Bridge) => "bridge",
+        Some(NetworkMode::Host) => "host",
+        Some(NetworkMode::None) => "none",
+        Some(NetworkMode::Awsvpc) => "awsvpc",
+    }
+}
+
+fn container(
+    spec: &TaskDefinitionSpec,
+    definition: &ContainerDefinition,
+    change: Option<&ContainerOverride>,
+) -> wire::Container {
+    let mebibytes = |memory: Option<Mebibytes>| memory.unwrap_or(Mebibytes::ZERO).get();
+    let list = |values: &Option<Vec<String>>| values.clone().map(|values| wire::StringList { values });
+    let command = change.map_or(&definition.command, |change| match &change.command {
+        Some(_) => &change.command,
+        None => &definition.command,
+    });
+    let host = spec.network_mode == Some(NetworkMode::Host);
+    let port_mappings = definition.port_mappings.iter().map(|mapping| wire::PortMapping {
+        container_port: mapping.container_port.get().into(),
+        host_port: if host { mapping.container_port } else { mapping.host_port.unwrap_or_default() }
+            .get()
+            .into(),
+        udp: mapping.protocol == Protocol::Udp,
+    });
+    wire::Container {
+        name: definition.name.to_string(),
+        image: definition.image.clone(),
+        cpu_units: change.and_then(|change| change.cpu).unwrap_or(definition.cpu).get(),
+        memory_mib: mebibytes(change.and_then(|change| change.memory).or(definition.memory)),
+        memory_reservation_mib: mebibytes(
+            change.and_then(|change| change.memory_reservation).or(definition.memory_reservation),
+        ),
+        essential: definition.essential,
+        port_mappings: port_mappings.collect(),
+        entry_point: list(&definition.entry_point),
+        command: list(command),
+        environment: environment(definition, change),
+        working_directory: definition.working_directory.clone().unwrap_or_default(),
+        user: definition.user.clone().unwrap_or_default(),
+        hostname: definition.hostname.clone().unwrap_or_default(),
+        docker_labels: definition.docker_labels.clone().into_iter().collect(),
+        stop_timeout_seconds: definition.stop_timeout.unwrap_or(0),
+        readonly_root_filesystem: definition.readonly_root_filesystem.unwrap_or(false),
+        interactive: definition.interactive.unwrap_or(false),
+        pseudo_terminal: definition.pseudo_terminal.unwrap_or(false),
+    }
+}
+
+/// The definition's variables with the override's: the same name replaces, in its place.
+fn environment(
+    definition: &ContainerDefinition,
+    change: Option<&ContainerOverride>,
+) -> Vec<wire::EnvironmentVariable> {
+    let mut variables = definition.environment.clone();
+    for (name, value) in change.iter().flat_map(|change| &change.environment) {
+        match variables.iter_mut().find(|(known, _)| known == name) {
+            Some(variable) => variable.1.clone_from(value),
+            None => variables.push((name.clone(), value.clone())),
+        }
+    }
+    let to_wire = |(name, value)| wire::EnvironmentVariable { name, value };
+    variables.into_iter().map(to_wire).collect()
+}

@@ -1,0 +1,180 @@
+//! Heartbeats: who was heard when, in memory and on the monotonic clock. Each node records what it hears itself and relays
+//! it to the leader, where node health reads it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use trireme_state::store::BoxFuture;
+use trireme_types::{ContainerInstanceId, SessionEpoch};
+
+/// How often a node relays what it heard.
+pub const RELAY_INTERVAL: Duration = Duration::from_millis(500);
+/// The time that one relay may take.
+const RELAY_LIMIT: Duration = Duration::from_secs(1);
+/// An instance that was silent for so long is forgotten here; the state knows that it is lost.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// When an instance was last heard, and under which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The session's epoch.
+    pub epoch: SessionEpoch,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// A heartbeat on its way to the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayedHeartbeat {
+    /// Whose.
+    pub instance: ContainerInstanceId,
+    /// The session's epoch.
+    pub epoch: SessionEpoch,
+    /// How long ago it was heard when it was sent.
+    pub age: Duration,
+}
+
+struct Beat {
+    epoch: SessionEpoch,
+    at: Instant,
+    /// Heard here, and not relayed since.
+    fresh: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    beats: BTreeMap<ContainerInstanceId, Beat>,
+    failing_since: Option<Instant>,
+}
+
+/// Who was heard when. Shared by the sessions, the relay, and on the leader node health.
+#[derive(Default)]
+pub struct HeartbeatTable {
+    table: Mutex<Table>,
+}
+
+impl HeartbeatTable {
+    /// An empty table.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent was heard on this node, now.
+    pub fn record(&self, instance: ContainerInstanceId, epoch: SessionEpoch) {
+        let now = Instant::now();
+        let previous = self.lock().hear(instance, Beat { epoch, at: now, fresh: true });
+        if let Some(previous) = previous {
+            metrics::histogram!("trireme_agent_heartbeat_age_seconds")
+                .record(now.saturating_duration_since(previous).as_secs_f64());
+        }
+    }
+
+    /// Another node heard agents, as long ago as it says.
+    pub fn record_relayed(&self, heartbeats: impl IntoIterator<Item = RelayedHeartbeat>) {
+        let now = Instant::now();
+        let mut table = self.lock();
+        for heartbeat in heartbeats {
+            let at = now.checked_sub(heartbeat.age).unwrap_or(now);
+            table.hear(heartbeat.instance, Beat { epoch: heartbeat.epoch, at, fresh: false });
+        }
+    }
+
+    /// What was heard on this node since the last call.
+    pub fn drain_for_relay(&self) -> Vec<RelayedHeartbeat> {
+        let now = Instant::now();
+        let mut table = self.lock();
+        table.beats.retain(|_, beat| now.saturating_duration_since(beat.at) < KEPT);
+        let fresh = table.beats.iter_mut().filter(|(_, beat)| beat.fresh);
+        fresh
+            .map(|(instance, beat)| {
+                beat.fresh = false;
+                let age = now.saturating_duration_since(beat.at);
+                RelayedHeartbeat { instance: *instance, epoch: beat.epoch, age }
+            })
+            .collect()
+    }
+
+    /// Gives back what could not be relayed.
+    fn restore(&self, heartbeats: &[RelayedHeartbeat]) {
+        let mut table = self.lock();
+        table.failing_since.get_or_insert_with(Instant::now);
+        for heartbeat in heartbeats {
+            if let Some(beat) = table.beats.get_mut(&heartbeat.instance) {
+                beat.fresh = true;
+            }
+        }
+    }
+
+    /// How long relays have been failing; zero when the last one did not.
+    pub fn relay_failing_for(&self) -> Duration {
+        self.lock().failing_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Every instance that was heard here or by relay within the last minutes, and how long ago.
+    pub fn snapshot(&self) -> BTreeMap<ContainerInstanceId, Heard> {
+        let now = Instant::now();
+        let heard = |beat: &Beat| Heard { epoch: beat.epoch, age: now.saturating_duration_since(beat.at) };
+        self.lock().beats.iter().map(|(instance, beat)| (*instance, heard(beat))).collect()
+    }
+}
+
+impl Table {
+    /// Keeps the newest of the highest epoch. Returns when the instance was heard before under the same epoch.
+    fn hear(&mut self, instance: ContainerInstanceId, beat: Beat) -> Option<Instant> {
+        let Some(known) = self.beats.get_mut(&instance) else {
+            self.beats.insert(instance, beat);
+            return None;
+        };
+        if (beat.epoch, beat.at) < (known.epoch, known.at) {
+            return None;
+        }
+        let previous = (known.epoch == beat.epoch).then_some(known.at);
+        *known = beat;
+        previous
+    }
+}
+
+/// How a node's heartbeats reach the leader. On the leader itself it has nothing to do: the leader reads the same table.
+pub trait HeartbeatTransport: Send + Sync + 'static {
+    /// Sends a batch. The error says why the leader does not have it.
+    fn send(&self, heartbeats: Vec<RelayedHeartbeat>) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// Relays this node's heartbeats each [`RELAY_INTERVAL`] until `shutdown`. An empty batch is sent too: it shows that
+/// the leader can be reached.
+pub async fn relay(
+    table: Arc<HeartbeatTable>,
+    transport: impl HeartbeatTransport,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(RELAY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        let batch = table.drain_for_relay();
+        let sent = tokio::time::timeout(RELAY_LIMIT, transport.send(batch.clone())).await;
+        let result = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        if let Err(reason) = &result {
+            tracing::debug!(%reason, heartbeats = batch.len(), "heartbeats were not relayed");
+            table.restore(&batch);
+        } else {
+            table.lock().failing_since = None;
+        }
+        let result = if result.is_ok() { "ok" } else { "error" };
+        metrics::counter!("trireme_heartbeat_relays_total", "result" => result).increment(1);
+    }
+}
+
+#[cfg(test)]
+#[path = "heartbeat/tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+
+fn instance(n: u128) -> ContainerInstanceId {
+    ContainerInstanceId::from_bits(n)
+}
+
+fn epoch(n: u64) -> SessionEpoch {
+    SessionEpoch::new(n)
+}
+
+#[tokio::test(start_paused = true)]
+async fn ages_follow_the_monotonic_clock() {
+    let table = HeartbeatTable::new();
+    table.record(instance(1), epoch(3));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    table.record_relayed([RelayedHeartbeat {
+        instance: instance(2),
+        epoch: epoch(1),
+        age: Duration::from_millis(700),
+    }]);
+    let snapshot = table.snapshot();
+    assert_eq!(snapshot[&instance(1)], Heard { epoch: epoch(3), age: Duration::from_secs(2) });
+    assert_eq!(snapshot[&instance(2)], Heard { epoch: epoch(1), age: Duration::from_millis(700) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_heartbeat_or_epoch_changes_nothing() {
+    let table = HeartbeatTable::new();
+    table.record(instance(1), epoch(3));
+    let late = |epoch, age| RelayedHeartbeat { instance: instance(1), epoch, age };
+    table.record_relayed([late(epoch(2), Duration::ZERO), late(epoch(3), Duration::from_secs(1))]);
+    assert_eq!(table.snapshot()[&instance(1)], Heard { epoch: epoch(3), age: Duration::ZERO });
+    assert_eq!(table.drain_for_relay().len(), 1, "it is still to be relayed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_heard_here_is_relayed_and_only_once() {
+    let table = HeartbeatTable::new();
+    table.record(instance(1), epoch(1));
+    table.record_relayed([RelayedHeartbeat { instance: instance(2), epoch: epoch(1), age: Duration::ZERO }]);
+    let drained = table.drain_for_relay();
+    assert_eq!(drained.iter().map(|beat| beat.instance).collect::<Vec<_>>(), [instance(1)]);
+    assert!(table.drain_for_relay().is_empty());
+}
+
+struct Flaky(Mutex<Vec<Result<(), String>>>, tokio::sync::mpsc::Sender<usize>);
+
+impl HeartbeatTransport for Flaky {
+    fn send(&self, heartbeats: Vec<RelayedHeartbeat>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let _ = self.1.send(heartbeats.len()).await;
+            self.0.lock().unwrap().pop().unwrap_or(Ok(()))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_relay_is_sent_again() {
+    let table = Arc::new(HeartbeatTable::new());
+    table.record(instance(1), epoch(1));
+    let (sender, mut sent) = tokio::sync::mpsc::channel(8);
+    let transport = Flaky(Mutex::new(vec![Err("no leader".to_owned())]), sender);
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(relay(table.clone(), transport, shutdown.clone()));
+    assert_eq!(sent.recv().await, Some(1));
+    assert_eq!(sent.recv().await, Some(1), "the same heartbeat again");
+    assert_eq!(sent.recv().await, Some(0), "and not once more");
+    assert_eq!(table.relay_failing_for(), Duration::ZERO);
+    shutdown.cancel();
+    task.await.unwrap();
+}

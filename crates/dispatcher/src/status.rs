@@ -1,0 +1,126 @@
+//! Status reports: batches of one session become commands, one at a time, and are acknowledged once committed. All sessions
+//! together have a bounded number under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tonic::Status;
+use trireme_rpc::agent as wire;
+use trireme_state::command::TaskReport;
+use trireme_state::limits::REPORTS_PER_COMMAND;
+use trireme_state::store::ProposeError;
+use trireme_state::{Actor, Command, Proposal, Rejection};
+use trireme_types::{ContainerInstanceId, SessionEpoch};
+
+use crate::session::Goodbye;
+use crate::{Shared, convert, request_id};
+
+/// Batches of one agent that wait to be proposed. An agent has fewer on their way.
+pub(crate) const BATCHES_WAITING: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Proposes one session's batches until the session is over.
+pub(crate) struct Pump {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) instance: ContainerInstanceId,
+    pub(crate) epoch: SessionEpoch,
+    pub(crate) batches: mpsc::Receiver<wire::StatusBatch>,
+    pub(crate) out: mpsc::Sender<Result<wire::ControlMessage, Status>>,
+}
+
+impl Pump {
+    /// Runs until the session ends, or until it must.
+    pub(crate) async fn run(mut self) -> Option<Goodbye> {
+        while let Some(first) = self.batches.recv().await {
+            let mut numbers = vec![first.batch];
+            let mut reports = first.reports;
+            while reports.len() < REPORTS_PER_COMMAND
+                && let Ok(next) = self.batches.try_recv()
+            {
+                numbers.push(next.batch);
+                reports.extend(next.reports);
+            }
+            let reports = self.understood(reports);
+            for part in reports.chunks(REPORTS_PER_COMMAND) {
+                if let Err(goodbye) = self.commit(part.to_vec()).await {
+                    return Some(goodbye);
+                }
+            }
+            for batch in numbers {
+                let message = wire::control_message::Message::StatusAck(wire::StatusAck { batch });
+                self.out.send(Ok(wire::ControlMessage { message: Some(message) })).await.ok()?;
+            }
+        }
+        None
+    }
+
+    fn understood(&self, reports: Vec<wire::TaskReport>) -> Vec<TaskReport> {
+        let understand = |report| match convert::report(report) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                tracing::warn!(instance = %self.instance, error = error.describe(), "a report is ignored");
+                count("malformed", 1);
+                None
+            }
+        };
+        reports.into_iter().filter_map(understand).collect()
+    }
+
+    /// Proposes reports until they are committed or refused for good. A refused batch is halved, so that one bad report
+    /// does not take the others with it.
+    async fn commit(&self, reports: Vec<TaskReport>) -> Result<(), Goodbye> {
+        let mut waiting = vec![reports];
+        while let Some(mut part) = waiting.pop() {
+            let length = part.len();
+            if length == 0 {
+                continue;
+            }
+            match self.propose(part.clone()).await {
+                Ok(()) => count("committed", length),
+                Err(Rejection::StaleEpoch) => return Err(Goodbye::epoch_over()),
+                Err(Rejection::ContainerInstanceNotFound) => return Err(Goodbye::unknown_instance()),
+                Err(_) if length > 1 => {
+                    waiting.push(part.split_off(length / 2));
+                    waiting.push(part);
+                }
+                Err(rejection) => {
+                    let task = part.first().map(|report| report.task);
+                    tracing::warn!(instance = %self.instance, ?task, %rejection, "a report is refused");
+                    count("refused", length);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn propose(&self, reports: Vec<TaskReport>) -> Result<(), Rejection> {
+        let proposal = Proposal {
+            actor: Actor::Agent(self.instance),
+            request_id: request_id(),
+            key: None,
+            command: Command::ReportTasks { instance: self.instance, epoch: self.epoch, reports },
+        };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let proposed = {
+                // Never closed, so that it cannot fail.
+                let _permit = self.shared.status_permits.acquire().await;
+                self.shared.store.propose(proposal.clone()).await
+            };
+            match proposed {
+                Ok(_) => return Ok(()),
+                Err(ProposeError::Rejected(rejection)) => return Err(rejection),
+                Err(ProposeError::Unknown { .. } | ProposeError::Unavailable { .. }) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+fn count(result: &'static str, reports: usize) {
+    metrics::counter!("trireme_status_reports_total", "result" => result).increment(reports as u64);
+}
