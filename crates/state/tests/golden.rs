@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use support::*;
-use trireme_state::command::{TaggedResource, TaskReport};
+use trireme_state::command::{Command, TaggedResource, TaskReport};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -253,4 +253,59 @@ fn every_kind_keeps_its_bytes() {
         let lines: String = golden.values().map(|line| format!("{line}\n")).collect();
         std::fs::write(FILE, lines).unwrap();
     }
+}
+
+const STORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/story-v1.txt");
+
+/// A short life of a cluster, the same each time: its log, and the snapshot that it leads to.
+fn story() -> Node {
+    let mut node = Node::new();
+    let at = node.open("agent-1", "us-east-1a");
+    node.propose(register("web", Some(8080))).unwrap();
+    node.propose_with(create_service("web", definition("web", 1), 1), Some(key("token", 1))).unwrap();
+    let found = node.state.service(&service("web")).unwrap().clone();
+    let start = Command::StartServiceTasks {
+        service: service("web"),
+        version: found.version,
+        deployment: found.deployments[0].id,
+        placements: vec![at.clone()],
+    };
+    node.propose(start).unwrap();
+    let reason = text("silent");
+    node.propose(Command::LoseInstance { instance: at.instance, epoch: at.epoch, reason }).unwrap();
+    node.propose(Command::DeleteService { key: service("web"), force: true }).unwrap();
+    node
+}
+
+/// A newer binary replays an older log to the same state: the lines are `at actor request event…`, the last one is the
+/// snapshot.
+#[test]
+fn an_old_log_replays_to_the_recorded_snapshot() {
+    if std::env::var_os("UPDATE_EXPECT").is_some() && !std::path::Path::new(STORY).exists() {
+        let node = story();
+        let mut lines = String::new();
+        for entry in &node.log {
+            let events: Vec<String> = entry.events.iter().map(|event| hex::encode(event.bytes())).collect();
+            lines.push_str(&format!("{} {}\n", entry.at.millis(), events.join(" ")));
+        }
+        lines.push_str(&format!("{}\n", hex::encode(codec::encode_snapshot(&node.state))));
+        std::fs::write(STORY, lines).unwrap();
+    }
+    let stored = std::fs::read_to_string(STORY).unwrap();
+    let (log, snapshot) = stored.trim_end().rsplit_once('\n').unwrap();
+    let mut state = State::new();
+    for (number, line) in log.lines().enumerate() {
+        let (at, events) = line.split_once(' ').unwrap();
+        let open = |event| SealedEvent::open(&hex::decode(event).unwrap()).unwrap();
+        let entry = Entry {
+            base: state.position(),
+            at: Timestamp::from_millis(at.parse().unwrap()),
+            actor: Actor::Operator,
+            request_id: RequestId::from_bits(number as u128),
+            events: events.split(' ').map(open).collect(),
+        };
+        assert_eq!(apply_entry(&mut state, &entry), Applied::Applied);
+    }
+    assert_eq!(hex::encode(codec::encode_snapshot(&state)), snapshot);
+    assert_eq!(codec::decode_snapshot(&hex::decode(snapshot).unwrap()), Ok(state));
 }
