@@ -1,6 +1,23 @@
-//! Who is a control node, and how that changes: join, promote, leave, handover.
+//! Who is a control node, and how that changes. The leader alone changes it, one change at a time.
+//!
+//! A node joins as a learner, catches up, and is promoted to voter. Ids are never used twice: the machine keeps the
+//! highest that ever was a member.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::ChangeMembers;
+use openraft::Instant;
+use openraft::async_runtime::WatchReceiver;
+use openraft::error::{ClientWriteError, RaftError};
+use tokio::sync::{Mutex, watch};
+
+use crate::config::{Raft, Settings, TypeConfig};
+use crate::machine::View;
+
+type Metrics = openraft::RaftMetrics<TypeConfig>;
 
 /// A control node, as the membership records it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,4 +30,177 @@ pub struct Member {
     pub api_address: String,
     /// Drawn by the node before it joined, so that a repeated join finds the id it was given.
     pub token: Bytes,
+}
+
+/// Why the membership is not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Ask the leader.
+    NotLeader,
+    /// It would do harm, or it makes no sense.
+    Because(String),
+}
+
+fn because(reason: impl std::fmt::Display) -> Refused {
+    Refused::Because(reason.to_string())
+}
+
+fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Refused {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Refused::NotLeader,
+        other => because(other),
+    }
+}
+
+/// Changes the membership.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    raft: Raft,
+    node_id: u64,
+    view: watch::Receiver<Arc<View>>,
+    settings: Settings,
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        raft: Raft,
+        node_id: u64,
+        view: watch::Receiver<Arc<View>>,
+        settings: Settings,
+    ) -> Self {
+        Self { raft, node_id, view, settings, one_at_a_time: Arc::default() }
+    }
+
+    fn metrics(&self) -> Metrics {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    fn leading(&self) -> Result<Metrics, Refused> {
+        let metrics = self.metrics();
+        if metrics.current_leader != Some(self.node_id) || !metrics.state.is_leader() {
+            return Err(Refused::NotLeader);
+        }
+        Ok(metrics)
+    }
+
+    /// Adds a node as a learner and gives it its id; the same token gets the same id again.
+    pub(crate) async fn join(&self, member: Member) -> Result<u64, Refused> {
+        let _turn = self.one_at_a_time.lock().await;
+        let metrics = self.leading()?;
+        if member.token.len() != 16 {
+            return Err(because("a join needs a token of 16 bytes"));
+        }
+        if member.zone.is_empty() || member.peer_address.is_empty() {
+            return Err(because("a join needs a zone and a peer address"));
+        }
+        let membership = metrics.membership_config.membership();
+        let known = membership.nodes().find(|(_, other)| other.token == member.token);
+        if let Some((id, _)) = known {
+            return Ok(*id);
+        }
+        // The leader has applied its own blank entry before it decides, and with it every membership before.
+        let applied = self.view.borrow().highest_node_id;
+        let highest = membership.nodes().map(|(id, _)| *id).max().unwrap_or(0).max(applied);
+        let id = highest.checked_add(1).ok_or_else(|| because("there are no node ids left"))?;
+        tracing::info!(id, zone = %member.zone, address = %member.peer_address, "a control node joins");
+        self.raft.add_learner(id, member, false).await.map_err(refused)?;
+        Ok(id)
+    }
+
+    /// Makes a learner a voter once it has caught up.
+    pub(crate) async fn promote(&self, id: u64) -> Result<(), Refused> {
+        let _turn = self.one_at_a_time.lock().await;
+        let metrics = self.leading()?;
+        let membership = metrics.membership_config.membership();
+        if membership.voter_ids().any(|voter| voter == id) {
+            return Ok(());
+        }
+        if membership.get_node(&id).is_none() {
+            return Err(because(format!("node {id} is no member of this cluster; it has to join anew")));
+        }
+        let target = metrics.last_log_index.unwrap_or(0);
+        let caught_up = |metrics: &Metrics| {
+            let matched = metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
+            metrics.replication.is_none() || matched.is_some_and(|log_id| log_id.index >= target)
+        };
+        let wait = self.raft.wait(Some(self.settings.call_limit / 2));
+        if wait.metrics(caught_up, "the learner has caught up").await.is_err() {
+            return Err(because(format!("node {id} has not caught up yet")));
+        }
+        self.leading()?;
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+        self.raft.change_membership(change, true).await.map_err(refused)?;
+        tracing::info!(id, "a control node votes from now on");
+        Ok(())
+    }
+
+    /// Removes a node, unless what is left would have no quorum that is alive.
+    pub(crate) async fn leave(&self, id: u64) -> Result<(), Refused> {
+        let metrics = self.leading()?;
+        let membership = metrics.membership_config.membership();
+        if membership.get_node(&id).is_none() {
+            return Ok(());
+        }
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        if !voters.contains(&id) {
+            let _turn = self.one_at_a_time.lock().await;
+            let change = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
+            self.raft.change_membership(change, false).await.map_err(refused)?;
+            return Ok(());
+        }
+        let remaining: BTreeSet<u64> = voters.iter().copied().filter(|voter| *voter != id).collect();
+        if remaining.is_empty() {
+            return Err(because(format!("node {id} is the last voter")));
+        }
+        let alive = remaining.iter().filter(|voter| self.is_alive(&metrics, **voter)).count();
+        let quorum = remaining.len() / 2 + 1;
+        if alive < quorum {
+            return Err(because(format!(
+                "without node {id} only {alive} of {} voters would be alive, {quorum} are needed",
+                remaining.len()
+            )));
+        }
+        if id == self.node_id {
+            // A leader that removes itself would lead on without a vote of its own.
+            self.handover().await?;
+            return Err(Refused::NotLeader);
+        }
+        let _turn = self.one_at_a_time.lock().await;
+        let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
+        self.raft.change_membership(change, false).await.map_err(refused)?;
+        tracing::info!(id, "a control node has left");
+        Ok(())
+    }
+
+    fn is_alive(&self, metrics: &Metrics, id: u64) -> bool {
+        let limit = (self.settings.election_max * 2).max(Duration::from_secs(1));
+        id == self.node_id || heard(metrics, id).is_some_and(|ago| ago <= limit)
+    }
+
+    /// Gives leadership to the voter that is furthest; returns who leads then.
+    pub(crate) async fn handover(&self) -> Result<u64, Refused> {
+        let metrics = self.leading()?;
+        let voters = metrics.membership_config.membership().voter_ids();
+        let candidates = voters.filter(|voter| *voter != self.node_id && self.is_alive(&metrics, *voter));
+        let matched = |id: &u64| metrics.replication.as_ref().and_then(|all| all.get(id).copied().flatten());
+        let Some(to) = candidates.max_by_key(matched) else {
+            return Err(because("no other voter is alive"));
+        };
+        tracing::info!(to, "handing leadership over");
+        self.raft.trigger().transfer_leader(to).await.map_err(because)?;
+        let elsewhere =
+            |metrics: &Metrics| metrics.current_leader.is_some_and(|leader| leader != self.node_id);
+        let limit = (self.settings.election_max * 4).max(Duration::from_secs(2));
+        match self.raft.wait(Some(limit)).metrics(elsewhere, "another node leads").await {
+            Ok(metrics) => Ok(metrics.current_leader.unwrap_or(0)),
+            Err(_) => Err(because(format!("node {to} did not take over"))),
+        }
+    }
+}
+
+/// How long ago a leader heard from a member.
+pub(crate) fn heard(metrics: &Metrics, id: u64) -> Option<Duration> {
+    let acked = metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?;
+    Some(acked.elapsed())
 }

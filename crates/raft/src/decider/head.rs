@@ -24,7 +24,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { decide, check: invariant::check_touched }
+        Self { decide, check: invariant::check_step }
     }
 }
 

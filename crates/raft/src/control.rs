@@ -1,0 +1,335 @@
+//! The control service: what control nodes ask of each other beside Raft, and the operator's verbs.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, stream};
+use openraft::Instant;
+use openraft::async_runtime::WatchReceiver;
+use tonic::{Request, Response, Status};
+use trireme_rpc::{control, convert, log};
+use trireme_state::codec;
+use trireme_types::{ContainerInstanceId, Sequence, SessionEpoch};
+
+use crate::clock::Clock;
+use crate::config::{Raft, Settings};
+use crate::decider::Refusal;
+use crate::history::{History, Part};
+use crate::identity::Identity;
+use crate::machine::View;
+use crate::membership::{Keeper, Member, Refused, heard};
+use crate::network::server::check_cluster;
+use crate::read::Reader;
+use crate::store::{RaftStore, within};
+use crate::wire;
+
+/// Records that one read of a followed history takes at most.
+const HISTORY_PART: usize = 512;
+
+/// A heartbeat of an agent that another control node heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayedHeartbeat {
+    /// Whose.
+    pub instance: ContainerInstanceId,
+    /// Under which session.
+    pub epoch: SessionEpoch,
+    /// How long ago it was heard.
+    pub age: Duration,
+}
+
+/// Takes the heartbeats that other control nodes relay; the dispatcher fills it. Called on the leader only.
+pub trait HeartbeatSink: Send + Sync + 'static {
+    /// Notes heartbeats that `from` heard.
+    fn relayed(&self, from: u64, heartbeats: &[RelayedHeartbeat]);
+}
+
+/// The control service of one node.
+#[derive(Clone)]
+pub struct ControlService {
+    pub(crate) raft: Raft,
+    pub(crate) identity: Identity,
+    pub(crate) store: RaftStore,
+    pub(crate) reader: Reader,
+    pub(crate) keeper: Keeper,
+    pub(crate) history: Arc<History>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn HeartbeatSink>>>,
+}
+
+impl ControlService {
+    fn not_leader(&self) -> control::NotLeader {
+        let leader = self.store.leader.borrow();
+        control::NotLeader {
+            leader: leader.leadership.leader.map_or(0, |id| id.get()),
+            peer_address: leader.address.clone().unwrap_or_default(),
+        }
+    }
+
+    fn check(&self, cluster: &[u8]) -> Result<(), Status> {
+        check_cluster(self.identity.cluster, cluster)
+    }
+
+    /// What this node knows of itself and the others; it needs no quorum.
+    pub fn status(&self) -> control::StatusResponse {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let view: Arc<View> = self.store.applied();
+        let membership = metrics.membership_config.membership();
+        let voters: std::collections::BTreeSet<u64> = membership.voter_ids().collect();
+        let members = membership.nodes().map(|(id, member)| control::MemberStatus {
+            member: Some(wire::member_to_wire(*id, member)),
+            voter: voters.contains(id),
+            heard_millis_ago: heard(&metrics, *id)
+                .map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+            matched_index: metrics
+                .replication
+                .as_ref()
+                .and_then(|all| all.get(id).copied().flatten())
+                .map(|id| id.index),
+        });
+        let zone = membership.get_node(&self.identity.node_id).map(|member| member.zone.clone());
+        let lease = self.settings.election_max;
+        let is_leader = metrics.state.is_leader();
+        let acked = metrics.last_quorum_acked.as_ref().is_some_and(|acked| acked.elapsed() < lease);
+        control::StatusResponse {
+            node_id: self.identity.node_id,
+            zone: zone.unwrap_or_default(),
+            cluster_id: convert::cluster_to_bytes(self.identity.cluster),
+            incarnation: self.identity.incarnation,
+            role: format!("{:?}", metrics.state).to_lowercase(),
+            leader_id: metrics.current_leader.unwrap_or(0),
+            term: metrics.current_term,
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: view.index(),
+            applied_sequence: view.state.position().sequence.get(),
+            members: members.collect(),
+            now_millis: self.clock.wall().millis(),
+            snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
+            has_quorum: is_leader && (acked || voters.len() == 1),
+        }
+    }
+}
+
+type Records = Pin<Box<dyn Stream<Item = Result<log::HistoryRecord, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl control::control_server::Control for ControlService {
+    async fn propose(
+        &self,
+        request: Request<control::ProposeRequest>,
+    ) -> Result<Response<control::ProposeResponse>, Status> {
+        use control::propose_response::Result as Wire;
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let proposal = codec::decode_proposal(&request.proposal)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let limit = Duration::from_millis(request.limit_millis.into()).min(self.settings.propose_limit);
+        let unknown = |reason: &str| Wire::Unknown(control::Unknown { reason: reason.to_owned() });
+        let result = match within(limit, self.store.decide_here(proposal)).await {
+            Some(Ok(committed)) => Wire::Success(control::Success {
+                outcome: codec::encode_outcome(&committed.outcome).into(),
+                sequence: committed.sequence.get(),
+            }),
+            Some(Err(Refusal::Rejected(rejection))) => {
+                Wire::Rejection(codec::encode_rejection(&rejection).into())
+            }
+            Some(Err(Refusal::Unknown(reason))) => unknown(&reason),
+            Some(Err(Refusal::NotDeciding)) => Wire::NotLeader(self.not_leader()),
+            None => unknown("it was not committed in time"),
+        };
+        Ok(Response::new(control::ProposeResponse { result: Some(result) }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<control::ReadIndexRequest>,
+    ) -> Result<Response<control::ReadIndexResponse>, Status> {
+        use control::read_index_response::Result as Wire;
+        self.check(&request.into_inner().cluster_id)?;
+        let leading = self.raft.metrics().borrow_watched().current_leader == Some(self.identity.node_id);
+        let result = if leading {
+            match self.reader.index().await {
+                Ok(index) => Wire::Index(index),
+                Err(reason) => Wire::Unknown(control::Unknown { reason }),
+            }
+        } else {
+            Wire::NotLeader(self.not_leader())
+        };
+        Ok(Response::new(control::ReadIndexResponse { result: Some(result) }))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<control::StatusRequest>,
+    ) -> Result<Response<control::StatusResponse>, Status> {
+        Ok(Response::new(ControlService::status(self)))
+    }
+
+    type HistoryStream = Records;
+
+    async fn history(&self, request: Request<control::HistoryRequest>) -> Result<Response<Records>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let reading = Reading {
+            history: Arc::clone(&self.history),
+            view: self.store.watch_applied(),
+            next: request.from_sequence.max(1),
+            left: if request.limit == 0 { u64::MAX } else { request.limit },
+            follow: request.follow,
+        };
+        let parts = stream::unfold(Some(reading), |reading| async {
+            let mut reading = reading?;
+            match reading.part().await {
+                Ok(Some(records)) => Some((Ok(records), Some(reading))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), None)),
+            }
+        });
+        use futures_util::StreamExt;
+        let records = parts.flat_map(|part| match part {
+            Ok(records) => stream::iter(records.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(status) => stream::iter(vec![Err(status)]),
+        });
+        Ok(Response::new(Box::pin(records)))
+    }
+
+    async fn join(
+        &self,
+        request: Request<control::JoinRequest>,
+    ) -> Result<Response<control::JoinResponse>, Status> {
+        use control::join_response::Result as Wire;
+        let request = request.into_inner();
+        if !request.cluster_id.is_empty() {
+            self.check(&request.cluster_id)?;
+        }
+        let member = Member {
+            zone: request.zone,
+            peer_address: request.peer_address,
+            api_address: request.api_address,
+            token: request.token,
+        };
+        let result = match within(self.settings.call_limit, self.keeper.join(member)).await {
+            Some(Ok(node_id)) => Wire::Joined(control::Joined {
+                cluster_id: convert::cluster_to_bytes(self.identity.cluster),
+                incarnation: self.identity.incarnation,
+                node_id,
+            }),
+            Some(Err(Refused::NotLeader)) => Wire::NotLeader(self.not_leader()),
+            Some(Err(Refused::Because(reason))) => Wire::Refused(reason),
+            None => return Err(Status::deadline_exceeded("the cluster did not commit it in time")),
+        };
+        Ok(Response::new(control::JoinResponse { result: Some(result) }))
+    }
+
+    async fn promote(
+        &self,
+        request: Request<control::PromoteRequest>,
+    ) -> Result<Response<control::PromoteResponse>, Status> {
+        use control::promote_response::Result as Wire;
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let result = match within(self.settings.call_limit, self.keeper.promote(request.node_id)).await {
+            Some(Ok(())) => Wire::Done(control::Done {}),
+            Some(Err(Refused::NotLeader)) => Wire::NotLeader(self.not_leader()),
+            Some(Err(Refused::Because(reason))) => Wire::Refused(reason),
+            None => return Err(Status::deadline_exceeded("the cluster did not commit it in time")),
+        };
+        Ok(Response::new(control::PromoteResponse { result: Some(result) }))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<control::LeaveRequest>,
+    ) -> Result<Response<control::LeaveResponse>, Status> {
+        use control::leave_response::Result as Wire;
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let result = match within(self.settings.call_limit, self.keeper.leave(request.node_id)).await {
+            Some(Ok(())) => Wire::Done(control::Done {}),
+            Some(Err(Refused::NotLeader)) => Wire::NotLeader(self.not_leader()),
+            Some(Err(Refused::Because(reason))) => Wire::Refused(reason),
+            None => return Err(Status::deadline_exceeded("the cluster did not commit it in time")),
+        };
+        Ok(Response::new(control::LeaveResponse { result: Some(result) }))
+    }
+
+    async fn handover(
+        &self,
+        request: Request<control::HandoverRequest>,
+    ) -> Result<Response<control::HandoverResponse>, Status> {
+        self.check(&request.into_inner().cluster_id)?;
+        let leader = match self.keeper.handover().await {
+            Ok(leader) => leader,
+            Err(Refused::NotLeader) => self.not_leader().leader,
+            Err(Refused::Because(reason)) => return Err(Status::failed_precondition(reason)),
+        };
+        Ok(Response::new(control::HandoverResponse { leader }))
+    }
+
+    async fn relay_heartbeats(
+        &self,
+        request: Request<control::RelayHeartbeatsRequest>,
+    ) -> Result<Response<control::RelayHeartbeatsResponse>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let deciding = self.store.leader.borrow().leadership.deciding;
+        let Some(sink) = self.sink.get().filter(|_| deciding) else {
+            return Ok(Response::new(control::RelayHeartbeatsResponse { accepted: false }));
+        };
+        let heartbeats: Result<Vec<_>, Status> = request.heartbeats.iter().map(relayed).collect();
+        sink.relayed(request.from, &heartbeats?);
+        Ok(Response::new(control::RelayHeartbeatsResponse { accepted: true }))
+    }
+}
+
+fn relayed(heartbeat: &control::relay_heartbeats_request::Heartbeat) -> Result<RelayedHeartbeat, Status> {
+    let instance = heartbeat.container_instance_id.parse();
+    Ok(RelayedHeartbeat {
+        instance: instance
+            .map_err(|error: trireme_types::IdError| Status::invalid_argument(error.to_string()))?,
+        epoch: SessionEpoch::new(heartbeat.epoch),
+        age: Duration::from_millis(heartbeat.age_ms.into()),
+    })
+}
+
+/// A reader of the history that may wait for more.
+struct Reading {
+    history: Arc<History>,
+    view: tokio::sync::watch::Receiver<Arc<View>>,
+    next: u64,
+    left: u64,
+    follow: bool,
+}
+
+impl Reading {
+    /// The next records; `None` at the end.
+    async fn part(&mut self) -> Result<Option<Vec<log::HistoryRecord>>, Status> {
+        loop {
+            if self.left == 0 {
+                return Ok(None);
+            }
+            // Only what is applied is shown: the history holds it before watchers see it.
+            let applied = self.view.borrow_and_update().state.position().sequence.get();
+            let limit = self.left.min(HISTORY_PART as u64);
+            let limit = usize::try_from(limit).unwrap_or(HISTORY_PART);
+            if self.next <= applied {
+                let part = self.history.read(Sequence::new(self.next), limit);
+                let records = match part.map_err(|error| Status::data_loss(error.to_string()))? {
+                    Part::Records(records) => records,
+                    Part::Elsewhere => {
+                        return Err(Status::unavailable(format!("record {} is not on this node", self.next)));
+                    }
+                };
+                if let Some(last) = records.last() {
+                    self.next = last.sequence.saturating_add(1);
+                    self.left = self.left.saturating_sub(records.len() as u64);
+                    return Ok(Some(records));
+                }
+            }
+            if !self.follow || self.view.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}

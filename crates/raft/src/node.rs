@@ -1,0 +1,515 @@
+//! One control node's Raft, put together: what `server` starts, asks and stops.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use trireme_rpc::control::control_server::ControlServer;
+use trireme_rpc::raft::raft_server::RaftServer;
+use trireme_rpc::{control, convert};
+use trireme_state::store::Leadership;
+use trireme_types::{ClusterUuid, NodeId};
+
+use crate::clock::{Clock, OfficeClock, Random, SystemClock, SystemRandom};
+use crate::config::{Raft, Settings};
+use crate::control::{ControlService, HeartbeatSink};
+use crate::decider::{self, Decider, Rules};
+use crate::error::Error;
+use crate::history::History;
+use crate::identity::{Folder, Identity};
+use crate::log::flusher::Flusher;
+use crate::log::store::LogStore;
+use crate::machine::{Machine, View};
+use crate::membership::{Keeper, Member, Refused};
+use crate::network::client::Network;
+use crate::network::peers::{Connect, MESSAGE_BYTES, Peers, TcpConnect};
+use crate::network::server::RaftService;
+use crate::read::{Reader, Rounds};
+use crate::snapshot::Snapshots;
+use crate::storage::{Kv, Storage};
+use crate::store::{Leader, RaftStore};
+use crate::upkeep;
+
+/// What the world gives to a node. A simulation brings its own.
+#[derive(Clone)]
+pub struct World {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Connections to peers.
+    pub connect: Arc<dyn Connect>,
+    /// The pure functions of the state.
+    pub rules: Rules,
+    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes so long.
+    pub simulated_sync: Option<Duration>,
+}
+
+impl World {
+    /// The real one.
+    pub fn real(settings: &Settings) -> Self {
+        Self {
+            clock: Arc::new(SystemClock::default()),
+            random: Arc::new(SystemRandom),
+            connect: Arc::new(TcpConnect::new(settings)),
+            rules: Rules::default(),
+            simulated_sync: None,
+        }
+    }
+}
+
+/// A running control node's Raft. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Node {
+    identity: Identity,
+    raft: Raft,
+    store: RaftStore,
+    keeper: Keeper,
+    raft_service: RaftService,
+    control: ControlService,
+    sink: Arc<OnceLock<Arc<dyn HeartbeatSink>>>,
+    fatal: watch::Receiver<Option<String>>,
+    stop: CancellationToken,
+    kv: std::sync::Weak<dyn Kv>,
+}
+
+/// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
+/// is refused.
+///
+/// # Errors
+/// A folder in use, storage that fails.
+pub async fn init(folder: &Folder, member: Member, settings: &Settings) -> Result<Identity, Error> {
+    let world = World::real(settings);
+    folder.require_empty()?;
+    let cluster = ClusterUuid::from_bits(random_bits(&*world.random));
+    let identity = Identity { cluster, incarnation: 1, node_id: 1 };
+    folder.create(identity)?;
+    let storage = folder.open(identity)?;
+    let node = Node::start(identity, storage, settings.clone(), world).await?;
+    let started = node.initialise(member).await;
+    node.shutdown().await;
+    started.map(|()| identity)
+}
+
+/// Joins `folder` to a running cluster, through any of its nodes at `seeds`. The node is a learner until it runs and
+/// has caught up. A join that was cut short may be repeated.
+///
+/// # Errors
+/// A folder in use, a cluster that refuses or does not answer.
+pub async fn join(
+    folder: &Folder,
+    mut member: Member,
+    seeds: &[String],
+    settings: &Settings,
+) -> Result<Identity, Error> {
+    let world = World::real(settings);
+    folder.require_empty()?;
+    let token = random_bits(&*world.random).to_be_bytes();
+    member.token = folder.token(|| bytes::Bytes::copy_from_slice(&token))?;
+    let identity = upkeep::ask_to_join(&*world.connect, &member, seeds, settings).await?;
+    folder.create(identity)?;
+    Ok(identity)
+}
+
+fn random_bits(random: &dyn Random) -> u128 {
+    let seed = random.seed();
+    let mut bits = [0u8; 16];
+    bits.copy_from_slice(&seed[..16]);
+    u128::from_be_bytes(bits)
+}
+
+impl Node {
+    /// Starts the node of `folder`, which `init` or `join` has made.
+    ///
+    /// # Errors
+    /// A folder that holds no node, is damaged, or belongs to someone else.
+    pub async fn open(folder: &Folder, settings: Settings) -> Result<Self, Error> {
+        let identity = folder.require_identity()?;
+        let storage = folder.open(identity)?;
+        let world = World::real(&settings);
+        let node = Self::start(identity, storage, settings, world).await?;
+        if !node.raft.is_initialized().await.unwrap_or(false) {
+            tracing::info!(%identity, "no log yet; waiting for the leader's");
+        }
+        Ok(node)
+    }
+
+    /// Starts a node on this storage in this world. It belongs to the runtime on which it is started.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, damaged storage.
+    pub async fn start(
+        identity: Identity,
+        storage: Storage,
+        settings: Settings,
+        world: World,
+    ) -> Result<Self, Error> {
+        let config = settings.to_openraft()?;
+        let flusher = match world.simulated_sync {
+            None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
+            Some(delay) => Flusher::task(Arc::clone(&storage.kv), delay),
+        };
+        let damaged = |error: std::io::Error| Error::Stopped { reason: error.to_string() };
+        let log = LogStore::open(Arc::clone(&storage.kv), flusher.clone()).map_err(damaged)?;
+        let history = Arc::new(History::open(Arc::clone(&storage.kv)).map_err(damaged)?);
+        let snapshots =
+            Snapshots::open(Arc::clone(&storage.files), flusher, identity.cluster).map_err(damaged)?;
+        let kv = Arc::downgrade(&storage.kv);
+        let (machine, view) = Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots));
+        let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
+        let network = Network::new(peers.clone());
+        let raft = Raft::new(identity.node_id, config, network, log, machine).await;
+        let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;
+        let parts = Parts { identity, settings, world, raft, view, history, snapshots, peers, kv };
+        Ok(parts.assemble())
+    }
+
+    /// Makes this node the only voter of a new cluster.
+    ///
+    /// # Errors
+    /// Refused when there is a log already.
+    pub async fn initialise(&self, member: Member) -> Result<(), Error> {
+        let members = std::collections::BTreeMap::from([(self.identity.node_id, member)]);
+        self.raft.initialize(members).await.map_err(|error| Error::Refused { reason: error.to_string() })
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The store.
+    pub fn store(&self) -> RaftStore {
+        self.store.clone()
+    }
+
+    /// What this node knows of itself and the others; it needs no quorum.
+    pub fn status(&self) -> control::StatusResponse {
+        self.control.status()
+    }
+
+    /// Connections to the other control nodes.
+    pub fn peers(&self) -> Peers {
+        self.store.peers.clone()
+    }
+
+    /// openraft's handle, for tests.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Where relayed heartbeats go. The first one given stays.
+    pub fn set_heartbeat_sink(&self, sink: Arc<dyn HeartbeatSink>) {
+        let _first_stays = self.sink.set(sink);
+    }
+
+    /// The gRPC services of this node.
+    pub fn routes(&self) -> Routes {
+        let raft = RaftServer::new(self.raft_service.clone())
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        let control = ControlServer::new(self.control.clone())
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        Routes::new(raft).add_service(control)
+    }
+
+    /// Serves `routes`, this node's own with what the caller added to them, until the node stops.
+    ///
+    /// # Errors
+    /// A listener that fails.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        routes: Routes,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        serve(listener, routes, self.stop.clone())
+    }
+
+    /// Resolves with the reason when Raft has stopped for good: storage failed, or a defect. The process must end.
+    pub async fn fatal(&self) -> Error {
+        let mut fatal = self.fatal.clone();
+        let reason = match fatal.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "it was shut down".to_owned(),
+        };
+        Error::Stopped { reason }
+    }
+
+    /// Hands leadership to another voter, if this node leads and another is alive.
+    ///
+    /// # Errors
+    /// No other voter took over.
+    pub async fn handover(&self) -> Result<(), Error> {
+        match self.keeper.handover().await {
+            Ok(_) | Err(Refused::NotLeader) => Ok(()),
+            Err(Refused::Because(reason)) => Err(Error::Refused { reason }),
+        }
+    }
+
+    /// Removes this node, or another, from the cluster.
+    ///
+    /// # Errors
+    /// What is left would have no quorum that is alive; no leader answers.
+    pub async fn leave(&self, node_id: u64) -> Result<(), Error> {
+        upkeep::ask_to_leave(&self.store, &self.keeper, node_id).await
+    }
+
+    /// Stops: hands leadership over first, if it can, then ends Raft and syncs what is left.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.handover().await {
+            tracing::info!(%error, "stopping while leading");
+        }
+        self.halt().await;
+    }
+
+    /// Stops without handing leadership over.
+    pub async fn halt(&self) {
+        self.stop.cancel();
+        let _ended = self.raft.shutdown().await;
+    }
+
+    /// True once nothing holds the storage any more: it may be opened again.
+    pub fn storage_is_closed(&self) -> bool {
+        self.kv.strong_count() == 0
+    }
+}
+
+async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<(), Error> {
+    let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+        // Small messages must not wait for more.
+        stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+    });
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
+        .map_err(|error| Error::Stopped { reason: format!("the listener failed: {error}") })
+}
+
+/// What a node is assembled from.
+struct Parts {
+    identity: Identity,
+    settings: Settings,
+    world: World,
+    raft: Raft,
+    view: watch::Receiver<Arc<View>>,
+    history: Arc<History>,
+    snapshots: Arc<Snapshots>,
+    peers: Peers,
+    kv: std::sync::Weak<dyn Kv>,
+}
+
+impl Parts {
+    fn assemble(self) -> Node {
+        let (raft, settings, node_id) = (self.raft, self.settings, self.identity.node_id);
+        let stop = CancellationToken::new();
+        let (office_sender, office) = watch::channel(None::<OfficeClock>);
+        let (requests, queue) = decider::queue();
+        let leader = watch_leader(raft.clone(), node_id, office.clone());
+        let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
+        let fitness = upkeep::fitness(
+            raft.clone(),
+            node_id,
+            self.peers.clone(),
+            keeper.clone(),
+            Arc::clone(&self.world.clock),
+            settings.clone(),
+        );
+        let decider = Decider {
+            raft: raft.clone(),
+            node_id,
+            view: self.view.clone(),
+            clock: Arc::clone(&self.world.clock),
+            random: self.world.random,
+            rules: self.world.rules,
+            fitness,
+            office: office_sender,
+        };
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = decider.run(queue) => {}
+                () = stopped.cancelled() => {}
+            }
+        });
+        let reader = Reader::start(Rounds {
+            raft: raft.clone(),
+            node_id,
+            peers: self.peers.clone(),
+            limit: settings.call_limit / 4,
+        });
+        let store = RaftStore {
+            view: self.view,
+            requests,
+            leader,
+            office,
+            reader: reader.clone(),
+            history: Arc::clone(&self.history),
+            peers: self.peers.clone(),
+            settings: settings.clone(),
+        };
+        let sink = Arc::new(OnceLock::new());
+        let control = ControlService {
+            raft: raft.clone(),
+            identity: self.identity,
+            store: store.clone(),
+            reader,
+            keeper: keeper.clone(),
+            history: self.history,
+            clock: self.world.clock,
+            settings,
+            sink: Arc::clone(&sink),
+        };
+        let raft_service = RaftService {
+            raft: raft.clone(),
+            cluster: self.identity.cluster,
+            node_id,
+            snapshots: self.snapshots,
+        };
+        let fatal = watch_fatal(raft.clone());
+        upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, stop.clone());
+        Node {
+            identity: self.identity,
+            raft,
+            store,
+            keeper,
+            raft_service,
+            control,
+            sink,
+            fatal,
+            stop,
+            kv: self.kv,
+        }
+    }
+}
+
+/// Follows who leads and whether this node decides.
+fn watch_leader(
+    raft: Raft,
+    node_id: u64,
+    mut office: watch::Receiver<Option<OfficeClock>>,
+) -> watch::Receiver<Leader> {
+    let (sender, receiver) = watch::channel(Leader::default());
+    let mut metrics = raft.server_metrics();
+    drop(raft);
+    tokio::spawn(async move {
+        loop {
+            let deciding = office.borrow_and_update().is_some();
+            let next = {
+                let metrics = metrics.borrow_watched();
+                let leader = metrics.current_leader;
+                let member = leader.and_then(|id| metrics.membership_config.membership().get_node(&id));
+                let elsewhere = leader.is_some_and(|id| id != node_id);
+                Leader {
+                    leadership: Leadership {
+                        leader: leader.map(NodeId::new),
+                        term: metrics.vote.leader_id.term,
+                        deciding,
+                    },
+                    address: member.filter(|_| elsewhere).map(|member| member.peer_address.clone()),
+                }
+            };
+            sender.send_if_modified(|current| {
+                if *current == next {
+                    return false;
+                }
+                if next.leadership.leader.is_some() && next.leadership.leader != current.leadership.leader {
+                    metrics::counter!("trireme_raft_leader_changes_total").increment(1);
+                }
+                *current = next;
+                true
+            });
+            let ended = tokio::select! {
+                changed = metrics.changed() => changed.is_err(),
+                changed = office.changed() => changed.is_err(),
+            };
+            if ended {
+                sender.send_replace(Leader::default());
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Learns of it when Raft stops for good.
+fn watch_fatal(raft: Raft) -> watch::Receiver<Option<String>> {
+    let (sender, receiver) = watch::channel(None);
+    let mut metrics = raft.metrics();
+    drop(raft);
+    tokio::spawn(async move {
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            if let Err(error) = state {
+                if !matches!(error, openraft::error::Fatal::Stopped) {
+                    tracing::error!(%error, "raft has stopped for good");
+                }
+                sender.send_replace(Some(error.to_string()));
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                sender.send_replace(Some("raft has ended".to_owned()));
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Threads of Raft's own, so that a busy API does not keep heartbeats waiting.
+pub struct Threads {
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Threads {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(settings: &Settings) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.threads.max(1))
+            .thread_name("raft")
+            .enable_all()
+            .build()
+            .map_err(Error::Storage)?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// Runs a future on them: [`Node::open`] and [`Node::serve`] belong here.
+    ///
+    /// # Errors
+    /// The future panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(runtime) = &self.runtime else {
+            return Err(Error::Stopped { reason: "its threads have stopped".to_owned() });
+        };
+        runtime.spawn(future).await.map_err(|error| Error::Stopped { reason: error.to_string() })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // A runtime may not be dropped within another one; its tasks are of no use any more.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The message form of this cluster's id.
+pub(crate) fn cluster_bytes(identity: Identity) -> bytes::Bytes {
+    convert::cluster_to_bytes(identity.cluster)
+}

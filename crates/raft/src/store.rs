@@ -1,0 +1,312 @@
+//! [`Store`] on Raft: views and watches are local, writes go to the leader's decider wherever it is, reads are
+//! linearizable through a read index.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use prost::bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::WatchStream;
+use tonic::Code;
+use trireme_rpc::{control, convert};
+use trireme_state::store::{
+    BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store,
+};
+use trireme_state::{Proposal, State, codec};
+use trireme_types::{Sequence, Timestamp};
+
+use crate::clock::OfficeClock;
+use crate::config::Settings;
+use crate::decider::{Refusal, Request};
+use crate::history::{self, History, Part};
+use crate::machine::View;
+use crate::network::peers::Peers;
+use crate::read::Reader;
+
+/// The shortest and the longest pause between two tries.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// Where the leader is, as this node knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub leadership: Leadership,
+    /// Its address, unless it is this node.
+    pub address: Option<String>,
+}
+
+/// The store of one control node.
+#[derive(Clone)]
+pub struct RaftStore {
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) leader: watch::Receiver<Leader>,
+    pub(crate) office: watch::Receiver<Option<OfficeClock>>,
+    pub(crate) reader: Reader,
+    pub(crate) history: Arc<History>,
+    pub(crate) peers: Peers,
+    pub(crate) settings: Settings,
+}
+
+/// What one try came to.
+enum Attempt {
+    Done(Committed),
+    Rejected(trireme_state::Rejection),
+    /// It may have been committed.
+    Unknown(String),
+    /// Nobody looked at it.
+    NotTaken(String),
+}
+
+impl RaftStore {
+    /// What has been applied here, with its place in the log.
+    pub fn applied(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Watches what has been applied here, snapshots included.
+    pub fn watch_applied(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// Has this node's decider decide. Fails at once when this node does not decide.
+    pub(crate) async fn decide_here(&self, proposal: Proposal) -> Result<Committed, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request { proposal, reply };
+        self.requests.send(request).await.map_err(|_| Refusal::NotDeciding)?;
+        answer.await.unwrap_or_else(|_| Err(Refusal::Unknown("the decider has stopped".to_owned())))
+    }
+
+    async fn attempt(&self, proposal: &Proposal, limit: Duration) -> Attempt {
+        let leader = self.leader.borrow().clone();
+        if leader.leadership.deciding {
+            return match tokio::time::timeout(limit, self.decide_here(proposal.clone())).await {
+                Ok(Ok(committed)) => Attempt::Done(committed),
+                Ok(Err(Refusal::Rejected(rejection))) => Attempt::Rejected(rejection),
+                Ok(Err(Refusal::Unknown(reason))) => Attempt::Unknown(reason),
+                Ok(Err(Refusal::NotDeciding)) => Attempt::NotTaken("leadership has moved".to_owned()),
+                Err(_) => Attempt::Unknown("the leader did not commit it in time".to_owned()),
+            };
+        }
+        match leader.address {
+            Some(address) => self.forward(&address, proposal, limit).await,
+            None => Attempt::NotTaken("no leader is known".to_owned()),
+        }
+    }
+
+    async fn forward(&self, address: &str, proposal: &Proposal, limit: Duration) -> Attempt {
+        use control::propose_response::Result as Wire;
+        let limit = limit.min(self.settings.call_limit);
+        let request = control::ProposeRequest {
+            cluster_id: convert::cluster_to_bytes(self.peers.cluster()),
+            proposal: Bytes::from(codec::encode_proposal(proposal)),
+            limit_millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
+        };
+        let mut client = match self.peers.control(address) {
+            Ok(client) => client,
+            Err(error) => return Attempt::NotTaken(error.to_string()),
+        };
+        let answer = match tokio::time::timeout(limit, client.propose(request)).await {
+            Err(_) => return Attempt::Unknown("the leader did not answer in time".to_owned()),
+            Ok(Err(status)) if never_arrived(&status) => {
+                return Attempt::NotTaken(status.message().to_owned());
+            }
+            Ok(Err(status)) => return Attempt::Unknown(status.message().to_owned()),
+            Ok(Ok(answer)) => answer.into_inner(),
+        };
+        match answer.result {
+            Some(Wire::Success(success)) => match codec::decode_outcome(&success.outcome) {
+                Ok(outcome) => {
+                    Attempt::Done(Committed { sequence: Sequence::new(success.sequence), outcome })
+                }
+                Err(error) => Attempt::Unknown(error.to_string()),
+            },
+            Some(Wire::Rejection(bytes)) => match codec::decode_rejection(&bytes) {
+                Ok(rejection) => Attempt::Rejected(rejection),
+                Err(error) => Attempt::Unknown(error.to_string()),
+            },
+            Some(Wire::NotLeader(_)) => Attempt::NotTaken("leadership has moved".to_owned()),
+            Some(Wire::Unknown(unknown)) => Attempt::Unknown(unknown.reason),
+            None => Attempt::Unknown("the leader answered nothing".to_owned()),
+        }
+    }
+
+    /// Proposes until it is known what became of it, or the limit is over.
+    async fn propose_until(&self, proposal: Proposal) -> Result<Committed, ProposeError> {
+        let deadline = Instant::now() + self.settings.propose_limit;
+        let mut unknown: Option<String> = None;
+        let mut pause = PAUSE.0;
+        let mut leader = self.leader.clone();
+        loop {
+            leader.mark_unchanged();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let reason = match self.attempt(&proposal, left).await {
+                Attempt::Done(committed) => {
+                    self.reach(deadline, |view| view.state.position().sequence >= committed.sequence).await?;
+                    return Ok(committed);
+                }
+                Attempt::Rejected(rejection) => {
+                    // Without a key nothing tells a repeat from a new command: an earlier try may have succeeded.
+                    return Err(match unknown {
+                        Some(reason) if proposal.key.is_none() => ProposeError::Unknown { reason },
+                        _ => ProposeError::Rejected(rejection),
+                    });
+                }
+                Attempt::Unknown(reason) => {
+                    unknown = Some(reason.clone());
+                    reason
+                }
+                Attempt::NotTaken(reason) => reason,
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(match unknown {
+                    Some(reason) => ProposeError::Unknown { reason },
+                    None => ProposeError::Unavailable { reason },
+                });
+            }
+            let _changed = tokio::time::timeout(pause, leader.changed()).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// Waits until this node has applied enough.
+    async fn reach(
+        &self,
+        deadline: Instant,
+        enough: impl Fn(&View) -> bool,
+    ) -> Result<Arc<View>, ProposeError> {
+        let mut view = self.view.clone();
+        match tokio::time::timeout_at(deadline, view.wait_for(|view| enough(view))).await {
+            Ok(Ok(view)) => Ok(Arc::clone(&view)),
+            Ok(Err(_)) => Err(ProposeError::Unknown { reason: "the node stops".to_owned() }),
+            Err(_) => {
+                Err(ProposeError::Unknown { reason: "it is committed, but this node lags behind".to_owned() })
+            }
+        }
+    }
+
+    async fn read_until(&self) -> Result<Arc<State>, ReadError> {
+        let deadline = Instant::now() + self.settings.call_limit;
+        let mut pause = PAUSE.0;
+        let mut leader = self.leader.clone();
+        loop {
+            leader.mark_unchanged();
+            let reason = match tokio::time::timeout_at(deadline, self.reader.index()).await {
+                Ok(Ok(index)) => {
+                    let reached = self.reach(deadline, |view| view.index() >= index).await;
+                    return match reached {
+                        Ok(view) => Ok(Arc::clone(&view.state)),
+                        Err(_) => Err(ReadError { reason: "this node lags behind".to_owned() }),
+                    };
+                }
+                Ok(Err(reason)) => reason,
+                Err(_) => "the leader did not answer in time".to_owned(),
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(ReadError { reason });
+            }
+            let _changed = tokio::time::timeout(pause, leader.changed()).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    async fn history_from(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, ReadError> {
+        let failed = |reason: String| ReadError { reason };
+        let records = match self.history.read(from, limit).map_err(|error| failed(error.to_string()))? {
+            Part::Records(records) => records,
+            Part::Elsewhere => self.history_elsewhere(from, limit).await.map_err(failed)?,
+        };
+        let decoded: std::io::Result<Vec<Record>> = records.into_iter().map(history::decode).collect();
+        decoded.map_err(|error| failed(error.to_string()))
+    }
+
+    async fn history_elsewhere(
+        &self,
+        from: Sequence,
+        limit: usize,
+    ) -> Result<Vec<trireme_rpc::log::HistoryRecord>, String> {
+        let membership = self.applied().membership.membership().clone();
+        let mut reason = "no other node is known".to_owned();
+        for (_, member) in membership.nodes() {
+            match fetch_history(&self.peers, &member.peer_address, from, limit, self.settings.call_limit)
+                .await
+            {
+                Ok(records) => return Ok(records),
+                Err(error) => reason = error,
+            }
+        }
+        Err(format!("the history from {from} on is not here, and no peer has it: {reason}"))
+    }
+}
+
+/// Records from a peer.
+pub(crate) async fn fetch_history(
+    peers: &Peers,
+    address: &str,
+    from: Sequence,
+    limit: usize,
+    time: Duration,
+) -> Result<Vec<trireme_rpc::log::HistoryRecord>, String> {
+    let request = control::HistoryRequest {
+        cluster_id: convert::cluster_to_bytes(peers.cluster()),
+        from_sequence: from.get(),
+        limit: limit as u64,
+        follow: false,
+    };
+    let fetch = async {
+        let mut client = peers.control(address).map_err(|error| error.to_string())?;
+        let stream = client.history(request).await.map_err(|status| status.message().to_owned())?;
+        let records: Vec<_> = stream.into_inner().take(limit).collect().await;
+        records.into_iter().collect::<Result<Vec<_>, _>>().map_err(|status| status.message().to_owned())
+    };
+    tokio::time::timeout(time, fetch)
+        .await
+        .unwrap_or_else(|_| Err(format!("{address} did not answer in time")))
+}
+
+/// True when a request cannot have reached the leader's decider.
+fn never_arrived(status: &tonic::Status) -> bool {
+    let refused = status.code() == Code::Unavailable && status.message().contains("connect error");
+    refused || status.code() == Code::FailedPrecondition
+}
+
+impl Store for RaftStore {
+    fn view(&self) -> Arc<State> {
+        Arc::clone(&self.view.borrow().state)
+    }
+
+    fn watch(&self) -> BoxStream<'static, Arc<State>> {
+        Box::pin(WatchStream::new(self.view.clone()).map(|view| Arc::clone(&view.state)))
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Arc<State>, ReadError>> {
+        Box::pin(self.read_until())
+    }
+
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, ProposeError>> {
+        Box::pin(self.propose_until(proposal))
+    }
+
+    fn leadership(&self) -> Leadership {
+        self.leader.borrow().leadership
+    }
+
+    fn watch_leadership(&self) -> BoxStream<'static, Leadership> {
+        Box::pin(WatchStream::new(self.leader.clone()).map(|leader| leader.leadership))
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.office.borrow().as_ref().map(OfficeClock::now)
+    }
+
+    fn history(&self, from: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, ReadError>> {
+        Box::pin(self.history_from(from, limit))
+    }
+}
+
+/// Bounds a future by time; `None` when it was over first.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}

@@ -1,0 +1,281 @@
+//! What a node does by itself and asks of others: joining, promotion, leaving, a look at the others' clocks before
+//! it decides, and fetching the history that a snapshot jumped over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use trireme_rpc::control::control_client::ControlClient;
+use trireme_rpc::{control, convert};
+
+use crate::clock::Clock;
+use crate::config::{Raft, Settings};
+use crate::decider::Fitness;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::membership::{Keeper, Member, Refused};
+use crate::network::peers::{Connect, Peers};
+use crate::node::cluster_bytes;
+use crate::store::{RaftStore, fetch_history, within};
+
+const PAUSE: Duration = Duration::from_millis(100);
+/// The limit for looking at a peer's clock.
+const CLOCK_LIMIT: Duration = Duration::from_millis(250);
+/// Records that are fetched at once.
+const FETCH: usize = 2_000;
+
+fn client(connect: &dyn Connect, address: &str) -> Result<ControlClient<Channel>, String> {
+    connect.connect(address).map(ControlClient::new).map_err(|error| error.to_string())
+}
+
+/// Asks a running cluster for an id, through any node.
+pub(crate) async fn ask_to_join(
+    connect: &dyn Connect,
+    member: &Member,
+    seeds: &[String],
+    settings: &Settings,
+) -> Result<Identity, Error> {
+    use control::join_response::Result as Wire;
+    let deadline = Instant::now() + settings.propose_limit;
+    let mut reason = "no seed was given".to_owned();
+    let mut hint: Option<String> = None;
+    let mut turn = 0usize;
+    while Instant::now() < deadline && !seeds.is_empty() {
+        let address = hint.take().unwrap_or_else(|| seeds[turn % seeds.len()].clone());
+        turn = turn.wrapping_add(1);
+        let request = control::JoinRequest {
+            cluster_id: bytes::Bytes::new(),
+            zone: member.zone.clone(),
+            peer_address: member.peer_address.clone(),
+            api_address: member.api_address.clone(),
+            token: member.token.clone(),
+        };
+        let mut client = client(connect, &address)
+            .map_err(|reason| Error::WrongPeer { address: address.clone(), reason })?;
+        let answer = within(settings.call_limit, client.join(request)).await;
+        reason = match answer {
+            None => format!("{address} did not answer in time"),
+            Some(Err(status)) => format!("{address}: {}", status.message()),
+            Some(Ok(answer)) => match answer.into_inner().result {
+                Some(Wire::Joined(joined)) => {
+                    let cluster = convert::cluster_from_bytes(&joined.cluster_id);
+                    let cluster = cluster.map_err(|error| Error::WrongPeer {
+                        address: address.clone(),
+                        reason: error.to_string(),
+                    })?;
+                    return Ok(Identity {
+                        cluster,
+                        incarnation: joined.incarnation,
+                        node_id: joined.node_id,
+                    });
+                }
+                Some(Wire::Refused(reason)) if !reason.contains("configuration change") => {
+                    return Err(Error::Refused { reason });
+                }
+                Some(Wire::Refused(reason)) => reason,
+                Some(Wire::NotLeader(leader)) => {
+                    hint = Some(leader.peer_address).filter(|address| !address.is_empty());
+                    format!("{address} does not lead")
+                }
+                None => format!("{address} answered nothing"),
+            },
+        };
+        if hint.is_none() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Err(Error::NoLeader { seconds: settings.propose_limit.as_secs(), reason })
+}
+
+/// Has the leader remove a node.
+pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u64) -> Result<(), Error> {
+    use control::leave_response::Result as Wire;
+    let deadline = Instant::now() + store.settings.propose_limit;
+    let mut reason;
+    loop {
+        match keeper.leave(node_id).await {
+            Ok(()) => return Ok(()),
+            Err(Refused::Because(reason)) => return Err(Error::Refused { reason }),
+            Err(Refused::NotLeader) => {}
+        }
+        let address = store.leader.borrow().address.clone();
+        reason = match address {
+            None => "no leader is known".to_owned(),
+            Some(address) => {
+                let cluster_id = convert::cluster_to_bytes(store.peers.cluster());
+                let mut client = store.peers.control(&address)?;
+                let request = control::LeaveRequest { cluster_id, node_id };
+                match within(store.settings.call_limit, client.leave(request)).await {
+                    None => format!("{address} did not answer in time"),
+                    Some(Err(status)) => format!("{address}: {}", status.message()),
+                    Some(Ok(answer)) => match answer.into_inner().result {
+                        Some(Wire::Done(_)) => return Ok(()),
+                        Some(Wire::Refused(reason)) => return Err(Error::Refused { reason }),
+                        _ => format!("{address} does not lead"),
+                    },
+                }
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(Error::NoLeader { seconds: store.settings.propose_limit.as_secs(), reason });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Starts what a node does by itself.
+pub(crate) fn start(
+    store: RaftStore,
+    raft: Raft,
+    keeper: Keeper,
+    identity: Identity,
+    stop: CancellationToken,
+) {
+    let (promoted, filled) = (store.clone(), store);
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = become_voter(&promoted, &raft, &keeper, identity) => {}
+            () = stopped.cancelled() => {}
+        }
+    });
+    tokio::spawn(async move {
+        tokio::select! {
+            () = fill_history(&filled, identity) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+}
+
+/// Asks to be made a voter until it is one. A node that was removed gives up.
+async fn become_voter(store: &RaftStore, raft: &Raft, keeper: &Keeper, identity: Identity) {
+    use control::promote_response::Result as Wire;
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let (votes, member) = {
+            let metrics = raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let membership = metrics.membership_config.membership();
+            let votes = membership.voter_ids().any(|id| id == identity.node_id);
+            (votes, membership.get_node(&identity.node_id).is_some())
+        };
+        if votes {
+            return;
+        }
+        if !member {
+            continue;
+        }
+        let address = store.leader.borrow().address.clone();
+        let Some(address) = address else {
+            let _asked = keeper.promote(identity.node_id).await;
+            continue;
+        };
+        let Ok(mut client) = store.peers.control(&address) else { continue };
+        let request =
+            control::PromoteRequest { cluster_id: cluster_bytes(identity), node_id: identity.node_id };
+        match within(store.settings.call_limit, client.promote(request)).await {
+            Some(Ok(answer)) => {
+                if let Some(Wire::Refused(reason)) = answer.into_inner().result {
+                    tracing::info!(%reason, "not a voter yet");
+                }
+            }
+            Some(Err(status)) => tracing::info!(reason = status.message(), "not a voter yet"),
+            None => {}
+        }
+    }
+}
+
+/// Fetches the records that a snapshot jumped over, from any peer that has them, checked against the chain.
+async fn fill_history(store: &RaftStore, identity: Identity) {
+    let mut view = store.watch_applied();
+    loop {
+        if let Some((from, to)) = store.history.extent().gap {
+            let membership = view.borrow().membership.membership().clone();
+            let missing = to.sequence.get().saturating_sub(from.sequence.get());
+            let limit = usize::try_from(missing).unwrap_or(FETCH).min(FETCH);
+            for (id, member) in membership.nodes() {
+                if *id == identity.node_id {
+                    continue;
+                }
+                let next = from.sequence.next();
+                let limit_time = store.settings.call_limit;
+                let fetched =
+                    fetch_history(&store.peers, &member.peer_address, next, limit, limit_time).await;
+                match fetched.map(|records| store.history.fill(&records)) {
+                    Ok(Ok(closed)) => {
+                        tracing::info!(closed, peer = id, "history was fetched");
+                        break;
+                    }
+                    Ok(Err(error)) => tracing::error!(%error, peer = id, "a peer's history does not fit"),
+                    Err(reason) => tracing::debug!(%reason, peer = id, "no history from there"),
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let resets = view.borrow_and_update().resets;
+        if view.wait_for(|view| view.resets != resets).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks at the voters' clocks before this node decides. One that is too far off hands leadership on.
+pub(crate) fn fitness(
+    raft: Raft,
+    node_id: u64,
+    peers: Peers,
+    keeper: Keeper,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+) -> Fitness {
+    Arc::new(move || {
+        let (raft, peers, keeper) = (raft.clone(), peers.clone(), keeper.clone());
+        let (clock, tolerance) = (Arc::clone(&clock), settings.clock_tolerance);
+        Box::pin(async move {
+            let Some(offset) = clock_offset(&raft, node_id, &peers, &*clock).await else { return true };
+            metrics::gauge!("trireme_raft_clock_offset_seconds").set(offset as f64 / 1000.0);
+            if Duration::from_millis(offset.unsigned_abs()) <= tolerance {
+                return true;
+            }
+            tracing::error!(offset_millis = offset, "this node's clock is wrong; it hands leadership on");
+            match keeper.handover().await {
+                Ok(_) | Err(Refused::NotLeader) => {}
+                Err(Refused::Because(reason)) => tracing::error!(%reason, "and nobody takes it"),
+            }
+            tokio::time::sleep(PAUSE).await;
+            false
+        })
+    })
+}
+
+/// How far this node's wall clock is ahead of the voters' median, in milliseconds. `None` without a majority of
+/// answers: then nobody knows better.
+async fn clock_offset(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Option<i64> {
+    let voters: Vec<(u64, String)> = {
+        let metrics = raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters = membership
+            .voter_ids()
+            .filter_map(|id| membership.get_node(&id).map(|member| (id, member.peer_address.clone())));
+        voters.collect()
+    };
+    let others = voters.iter().filter(|(id, _)| *id != node_id).map(|(_, address)| async move {
+        let mut client = peers.control(address).ok()?;
+        let before = clock.wall().millis();
+        let answer = within(CLOCK_LIMIT, client.status(control::StatusRequest {})).await?.ok()?;
+        let middle = before / 2 + clock.wall().millis() / 2;
+        i64::try_from(i128::from(answer.into_inner().now_millis) - i128::from(middle)).ok()
+    });
+    let mut offsets: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
+    offsets.push(0);
+    if offsets.len() <= voters.len() / 2 || offsets.len() < 3 {
+        return None;
+    }
+    offsets.sort_unstable();
+    offsets.get(offsets.len() / 2).map(|median| median.saturating_neg())
+}

@@ -1,0 +1,218 @@
+//! A cluster in one process: real gRPC over loopback, real RocksDB in a temporary folder.
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use trireme_raft::{Folder, Member, Node, Settings, init, join};
+use trireme_state::object::ClusterKey;
+use trireme_state::store::{Committed, ProposeError, Store};
+use trireme_state::{Actor, Command, Proposal};
+use trireme_types::{ClusterName, RequestId, Scope};
+
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits for a condition, and says what was seen last when it does not come.
+pub async fn wait_for<T, F: Future<Output = Result<T, String>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match condition().await {
+            Ok(value) => return value,
+            Err(seen) if Instant::now() > deadline => panic!("{what} did not happen; last seen: {seen}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+pub fn cluster_key(name: &str) -> ClusterKey {
+    ClusterKey { scope: Scope::development(), name: ClusterName::new(name).unwrap() }
+}
+
+/// A command with one event: a new cluster of that name.
+pub fn create(name: &str) -> Proposal {
+    Proposal {
+        actor: Actor::Operator,
+        request_id: RequestId::from_bits(rand::random()),
+        key: None,
+        command: Command::CreateCluster { cluster: cluster_key(name), tags: Default::default() },
+    }
+}
+
+/// A command that is refused unless the cluster is there.
+pub fn delete(name: &str) -> Proposal {
+    Proposal {
+        actor: Actor::Operator,
+        request_id: RequestId::from_bits(rand::random()),
+        key: None,
+        command: Command::DeleteCluster { cluster: cluster_key(name) },
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings { propose_limit: Duration::from_secs(20), ..Settings::local() }
+}
+
+pub struct TestCluster {
+    pub place: tempfile::TempDir,
+    pub settings: Settings,
+    pub nodes: BTreeMap<u64, Node>,
+    addresses: BTreeMap<u64, String>,
+    folders: BTreeMap<u64, PathBuf>,
+}
+
+impl TestCluster {
+    /// A running cluster of so many voters.
+    pub async fn start(count: u64, settings: Settings) -> Self {
+        let _first = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let mut cluster = Self {
+            place: tempfile::tempdir().unwrap(),
+            settings,
+            nodes: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            folders: BTreeMap::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let folder = Folder::new(cluster.place.path().join("n1"));
+        let identity = init(&folder, member(&address, 1), &cluster.settings).await.unwrap();
+        cluster.folders.insert(1, folder.path().to_owned());
+        cluster.addresses.insert(identity.node_id, address);
+        wait_closed(&folder).await;
+        cluster.run(1, listener).await;
+        for _ in 1..count {
+            cluster.join().await;
+        }
+        cluster.wait_voters(count as usize).await;
+        cluster
+    }
+
+    /// Adds a node; returns its id.
+    pub async fn join(&mut self) -> u64 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let number = self.folders.len() as u64 + 1;
+        let folder = Folder::new(self.place.path().join(format!("n{number}")));
+        let seeds: Vec<String> = self.nodes.keys().map(|id| self.addresses[id].clone()).collect();
+        let identity = join(&folder, member(&address, number), &seeds, &self.settings).await.unwrap();
+        self.folders.insert(identity.node_id, folder.path().to_owned());
+        self.addresses.insert(identity.node_id, address);
+        self.run(identity.node_id, listener).await;
+        identity.node_id
+    }
+
+    async fn run(&mut self, id: u64, listener: TcpListener) {
+        let folder = Folder::new(&self.folders[&id]);
+        let node = Node::open(&folder, self.settings.clone()).await.unwrap();
+        tokio::spawn(node.serve(listener, node.routes()));
+        self.nodes.insert(id, node);
+    }
+
+    /// Stops a node without any grace.
+    pub async fn kill(&mut self, id: u64) {
+        let node = self.nodes.remove(&id).unwrap();
+        node.halt().await;
+        drop(node);
+        wait_closed(&Folder::new(&self.folders[&id])).await;
+    }
+
+    /// Starts a stopped node on its data.
+    pub async fn restart(&mut self, id: u64) {
+        let address = self.addresses[&id].clone();
+        let listener = wait_for("the port is free", || async {
+            TcpListener::bind(&address).await.map_err(|error| error.to_string())
+        })
+        .await;
+        self.run(id, listener).await;
+    }
+
+    pub fn address(&self, id: u64) -> String {
+        self.addresses[&id].clone()
+    }
+
+    pub fn folder(&self, id: u64) -> PathBuf {
+        self.folders[&id].clone()
+    }
+
+    /// The node that decides.
+    pub async fn leader(&self) -> u64 {
+        wait_for("a node decides", || async {
+            let deciding: Vec<u64> = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| node.store().leadership().deciding)
+                .map(|(id, _)| *id)
+                .collect();
+            match deciding.as_slice() {
+                [one] => Ok(*one),
+                other => Err(format!("deciding: {other:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Any node that does not decide.
+    pub async fn follower(&self) -> u64 {
+        let leader = self.leader().await;
+        self.nodes.keys().copied().find(|id| *id != leader).unwrap()
+    }
+
+    pub async fn wait_voters(&self, count: usize) {
+        wait_for("all nodes vote", || async {
+            let voters: Vec<usize> = self
+                .nodes
+                .values()
+                .map(|node| node.status().members.iter().filter(|member| member.voter).count())
+                .collect();
+            if voters.iter().all(|found| *found == count) { Ok(()) } else { Err(format!("{voters:?}")) }
+        })
+        .await;
+    }
+
+    pub async fn propose(&self, id: u64, proposal: Proposal) -> Result<Committed, ProposeError> {
+        self.nodes[&id].store().propose(proposal).await
+    }
+
+    /// All nodes have applied the same.
+    pub async fn wait_equal(&self) {
+        wait_for("all nodes are equal", || async {
+            let states: Vec<_> = self.nodes.values().map(|node| node.store().view()).collect();
+            let equal = states.windows(2).all(|pair| pair[0] == pair[1]);
+            if equal {
+                Ok(())
+            } else {
+                Err(format!("{:?}", states.iter().map(|state| state.position()).collect::<Vec<_>>()))
+            }
+        })
+        .await;
+    }
+}
+
+pub fn member(address: &str, number: u64) -> Member {
+    Member {
+        zone: format!("us-east-1{}", ["a", "b", "c"][(number as usize + 2) % 3]),
+        peer_address: address.to_owned(),
+        ..Member::default()
+    }
+}
+
+/// Waits until nobody holds the folder's database.
+pub async fn wait_closed(folder: &Folder) {
+    let identity = folder.require_identity().unwrap();
+    wait_for("the database is closed", || async {
+        folder
+            .open(identity)
+            .map(drop)
+            .map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)))
+    })
+    .await;
+}
