@@ -1,0 +1,116 @@
+//! A plan's commands, proposed: in order within a lane, lanes side by side.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use trireme_state::object::ServiceKey;
+use trireme_state::store::{ProposeError, Store};
+use trireme_state::{Actor, Command, Proposal, Rejection};
+use trireme_types::{ContainerInstanceId, RequestId, Sequence};
+
+use super::Limits;
+use crate::metrics;
+
+/// Commands that must keep their order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Service(ServiceKey),
+    Instance(ContainerInstanceId),
+    Other,
+}
+
+fn lane(command: &Command) -> Lane {
+    match command {
+        Command::StartServiceTasks { service, .. }
+        | Command::StopServiceTasks { service, .. }
+        | Command::RecordProgress { service, .. } => Lane::Service(service.clone()),
+        Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
+        _ => Lane::Other,
+    }
+}
+
+/// What came of a plan's commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Proposed {
+    /// The last of them that committed. The next view holds it.
+    pub last: Sequence,
+    /// Those that were refused or have no outcome.
+    pub failed: usize,
+    /// Of them, those that may still commit.
+    pub unknown: usize,
+}
+
+impl Proposed {
+    fn with(self, other: Self) -> Self {
+        Self {
+            last: self.last.max(other.last),
+            failed: self.failed.saturating_add(other.failed),
+            unknown: self.unknown.saturating_add(other.unknown),
+        }
+    }
+}
+
+/// Proposes all commands and waits for their outcomes.
+pub(super) async fn propose(
+    store: &dyn Store,
+    name: &'static str,
+    commands: Vec<Command>,
+    limits: &Limits,
+) -> Proposed {
+    let mut lanes: BTreeMap<Lane, Vec<Command>> = BTreeMap::new();
+    for command in commands.into_iter().take(limits.commands) {
+        lanes.entry(lane(&command)).or_default().push(command);
+    }
+    let limit = limits.command_time;
+    futures_util::stream::iter(lanes.into_values())
+        .map(|commands| follow(store, name, commands, limit))
+        .buffer_unordered(limits.lanes.max(1))
+        .fold(Proposed::default(), async |sum, lane| sum.with(lane))
+        .await
+}
+
+/// One lane. A refusal ends it: what follows was planned on what the refused command would have made.
+async fn follow(store: &dyn Store, name: &'static str, commands: Vec<Command>, limit: Duration) -> Proposed {
+    let mut done = Proposed::default();
+    for command in commands {
+        let proposal = Proposal {
+            actor: Actor::Controller(name.to_owned()),
+            request_id: RequestId::from_bits(rand::random()),
+            key: None,
+            command,
+        };
+        let answer = tokio::time::timeout(limit, store.propose(proposal.clone())).await;
+        let answer = answer
+            .unwrap_or_else(|_| Err(ProposeError::Unknown { reason: format!("no answer in {limit:?}") }));
+        match answer {
+            Ok(committed) => {
+                metrics::command(name, "ok");
+                metrics::committed(&proposal.command);
+                done.last = done.last.max(committed.sequence);
+            }
+            Err(error) => {
+                metrics::command(name, metrics::result_of(&error));
+                log(name, &error);
+                done.failed = 1;
+                done.unknown = usize::from(matches!(error, ProposeError::Unknown { .. }));
+                break;
+            }
+        }
+    }
+    done
+}
+
+/// Stale is the course of things: others change the state too.
+fn log(controller: &'static str, error: &ProposeError) {
+    match error {
+        ProposeError::Rejected(Rejection::Stale { what }) => {
+            tracing::debug!(controller, %what, "planned on an older state; planning anew");
+        }
+        ProposeError::Rejected(rejection @ Rejection::Defect { .. }) => {
+            tracing::error!(controller, %rejection, "command refused");
+        }
+        ProposeError::Rejected(rejection) => tracing::warn!(controller, %rejection, "command refused"),
+        other => tracing::warn!(controller, error = %other, "command without an outcome"),
+    }
+}
