@@ -1,1 +1,117 @@
-//! agent
+//! The node's side: what the control plane assigns to this container instance becomes containers.
+//!
+//! - Without a control plane everything keeps running, and reports wait ([`outbox`]).
+//! - After its own restart an agent finds its containers by their labels and adopts them. It restarts nothing ([`worker`]).
+//! - What is older than what it has accepted is refused ([`ledger`]). In a full set of assignments, what is not in it goes before
+//!   anything new starts.
+//! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
+//!
+//! Reading order: [`AgentConfig`] · [`run`] · [`session`] · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
+//! [`outbox`].
+
+mod clock;
+mod config;
+mod error;
+pub mod image;
+pub mod ledger;
+pub mod outbox;
+pub mod runtime;
+mod session;
+pub mod task;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{AgentConfig, RESERVED_PORTS, RuntimeConfig};
+pub use error::Error;
+use ledger::Ledger;
+use outbox::Outbox;
+use runtime::Runtime;
+use runtime::docker::DockerRuntime;
+use runtime::fake::FakeRuntime;
+
+/// Runs an agent until `shutdown`. Its containers go on running afterwards.
+///
+/// # Errors
+/// There is no container runtime, the configuration makes no sense, or the ledger cannot be used. Anything that has to do with
+/// the control plane is retried and never ends an agent.
+pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), Error> {
+    config.check()?;
+    let runtime: Arc<dyn Runtime> = match &config.runtime {
+        RuntimeConfig::Docker { socket } => Arc::new(DockerRuntime::connect(socket).await?),
+        RuntimeConfig::Fake { start_delay_ms } => {
+            Arc::new(FakeRuntime::new(Duration::from_millis(*start_delay_ms)))
+        }
+    };
+    run_with(config, runtime, shutdown).await
+}
+
+/// Runs an agent with a given runtime until `shutdown`. Dropping the future is the same as killing the agent.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_with(
+    config: AgentConfig,
+    runtime: Arc<dyn Runtime>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    config.check()?;
+    let ledger = Ledger::open(config.data_dir.as_deref())?;
+    let runtime_version = runtime.version().await.map_err(Error::List)?;
+    let outbox = Arc::new(Outbox::default());
+    let (worker, inbox) = worker::Worker::new(runtime, Arc::clone(&outbox));
+    let sessions = session::Sessions { config, runtime_version, ledger, outbox, worker: inbox, shutdown };
+    sessions.introduce().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(worker.run());
+    sessions.run().await
+}
+
+/// Runs many agents in one process, each with sessions of its own, until `shutdown`. For simulated ones.
+///
+/// # Errors
+/// The first one that fails ends all.
+pub async fn run_many(configs: Vec<AgentConfig>, shutdown: CancellationToken) -> Result<(), Error> {
+    let mut agents = JoinSet::new();
+    for config in configs {
+        agents.spawn(run(config, shutdown.clone()));
+    }
+    while let Some(ended) = agents.join_next().await {
+        // A panic of one agent is a defect: it is not hidden.
+        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    }
+    Ok(())
+}
+
+/// Kills and removes all containers of the agent whose ledger is in `config.data_dir`, and says how many there were. The agent
+/// must not run. For a development cluster's `stop` and `kill`.
+///
+/// # Errors
+/// Docker does not answer, or the ledger cannot be read.
+pub async fn remove_containers(config: &AgentConfig) -> Result<usize, Error> {
+    let RuntimeConfig::Docker { socket } = &config.runtime else { return Ok(0) };
+    let ledger = Ledger::open(config.data_dir.as_deref())?;
+    if ledger.entries().instance.is_empty() {
+        return Ok(0);
+    }
+    let runtime = Arc::new(DockerRuntime::connect(socket).await?);
+    let owner = runtime::Owner { instance: ledger.entries().instance.clone(), ..runtime::Owner::default() };
+    let found = runtime.list(&owner).await.map_err(Error::List)?;
+    let count = found.len();
+    let mut removals = JoinSet::new();
+    for container in found {
+        let runtime = Arc::clone(&runtime);
+        removals.spawn(async move {
+            let removed = runtime.remove(&container.id).await;
+            removed.map_err(|source| Error::Remove { container: container.id, source })
+        });
+    }
+    while let Some(removed) = removals.join_next().await {
+        removed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    }
+    Ok(count)
+}

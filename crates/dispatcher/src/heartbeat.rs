@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use trireme_state::store::BoxFuture;
 use trireme_types::{ContainerInstanceId, SessionEpoch};
+
+use crate::clock::{self, Instant};
 
 /// How often a node relays what it heard.
 pub const RELAY_INTERVAL: Duration = Duration::from_millis(500);
@@ -68,7 +70,7 @@ impl HeartbeatTable {
 
     /// An agent was heard on this node, now.
     pub fn record(&self, instance: ContainerInstanceId, epoch: SessionEpoch) {
-        let now = Instant::now();
+        let now = clock::now();
         let previous = self.lock().hear(instance, Beat { epoch, at: now, fresh: true });
         if let Some(previous) = previous {
             metrics::histogram!("trireme_agent_heartbeat_age_seconds")
@@ -78,7 +80,7 @@ impl HeartbeatTable {
 
     /// Another node heard agents, as long ago as it says.
     pub fn record_relayed(&self, heartbeats: impl IntoIterator<Item = RelayedHeartbeat>) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut table = self.lock();
         for heartbeat in heartbeats {
             let at = now.checked_sub(heartbeat.age).unwrap_or(now);
@@ -88,7 +90,7 @@ impl HeartbeatTable {
 
     /// What was heard on this node since the last call.
     pub fn drain_for_relay(&self) -> Vec<RelayedHeartbeat> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut table = self.lock();
         table.beats.retain(|_, beat| now.saturating_duration_since(beat.at) < KEPT);
         let fresh = table.beats.iter_mut().filter(|(_, beat)| beat.fresh);
@@ -104,7 +106,7 @@ impl HeartbeatTable {
     /// Gives back what could not be relayed.
     fn restore(&self, heartbeats: &[RelayedHeartbeat]) {
         let mut table = self.lock();
-        table.failing_since.get_or_insert_with(Instant::now);
+        table.failing_since.get_or_insert_with(clock::now);
         for heartbeat in heartbeats {
             if let Some(beat) = table.beats.get_mut(&heartbeat.instance) {
                 beat.fresh = true;
@@ -119,7 +121,7 @@ impl HeartbeatTable {
 
     /// Every instance that was heard here or by relay within the last minutes, and how long ago.
     pub fn snapshot(&self) -> BTreeMap<ContainerInstanceId, Heard> {
-        let now = Instant::now();
+        let now = clock::now();
         let heard = |beat: &Beat| Heard { epoch: beat.epoch, age: now.saturating_duration_since(beat.at) };
         self.lock().beats.iter().map(|(instance, beat)| (*instance, heard(beat))).collect()
     }

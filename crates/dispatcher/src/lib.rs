@@ -10,6 +10,7 @@
 //! Reading order: [`Dispatcher`] · [`session`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
 
 mod assignment;
+mod clock;
 mod convert;
 mod error;
 pub mod heartbeat;

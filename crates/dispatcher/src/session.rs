@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tonic::{Status, Streaming};
 use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
@@ -18,7 +18,7 @@ use trireme_types::{ClusterUuid, ContainerInstanceId, SessionEpoch};
 
 use crate::assignment::Assignment;
 use crate::status::{BATCHES_WAITING, Pump};
-use crate::{Shared, convert, request_id};
+use crate::{Shared, clock, convert, request_id};
 
 /// The first message must come within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
@@ -226,12 +226,12 @@ impl<'a> Session<'a> {
         if let Some(goodbye) = self.assign().await? {
             return Some(goodbye);
         }
-        let mut heard = Instant::now();
+        let mut heard = clock::now();
         loop {
             let idle = heard + self.shared.config.idle_limit;
             tokio::select! {
                 message = timeout_at(idle, inbound.message()) => {
-                    heard = Instant::now();
+                    heard = clock::now();
                     let Ok(message) = message else { return Some(Goodbye::because("nothing was heard for too long")) };
                     if let Some(goodbye) = self.hear(message.ok()??) {
                         return Some(goodbye);

@@ -1,0 +1,126 @@
+//! What an agent is told by its operator.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Ports that ECS keeps from tasks: ssh, Docker's and the agent's own (ECS API: registeredResources).
+pub const RESERVED_PORTS: [u16; 5] = [22, 2375, 2376, 51678, 51679];
+
+/// Everything that an agent needs to know. Fields that are left out of a serialised form have their default.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentConfig {
+    /// Control nodes' gRPC addresses, such as `http://127.0.0.1:7100`. The agent uses the first that answers.
+    pub endpoints: Vec<String>,
+    /// The ECS cluster's name. It is created when it does not exist.
+    pub cluster: String,
+    /// Where the machine is.
+    pub zone: String,
+    /// The agent's name, for people; such as `us-east-1a/agent-1`.
+    pub name: String,
+    /// The region that the agent's tasks live in.
+    pub region: String,
+    /// The account that the agent's tasks live in.
+    pub account: String,
+    /// Where the ledger is kept. Without one a restarted agent is a new container instance; only for simulated ones.
+    pub data_dir: Option<PathBuf>,
+    /// What runs containers.
+    pub runtime: RuntimeConfig,
+    /// Cpu units to offer; the machine's when not given (1,024 for each processor).
+    pub cpu_units: Option<u32>,
+    /// Memory to offer, in MiB; the machine's when not given.
+    pub memory_mib: Option<u32>,
+    /// Host ports that tasks may not have.
+    pub reserved_ports: Vec<u16>,
+    /// ECS attributes beside those that the agent sets itself.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What runs an agent's containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum RuntimeConfig {
+    /// A Docker Engine.
+    Docker {
+        /// Its socket.
+        socket: PathBuf,
+    },
+    /// Containers that exist in the agent's memory only.
+    Fake {
+        /// How long a container takes to start, in milliseconds.
+        #[serde(default)]
+        start_delay_ms: u64,
+    },
+}
+
+impl RuntimeConfig {
+    /// The Docker Engine at its usual socket.
+    pub fn docker() -> Self {
+        Self::Docker { socket: PathBuf::from("/var/run/docker.sock") }
+    }
+
+    /// Simulated containers that start at once.
+    pub fn fake() -> Self {
+        Self::Fake { start_delay_ms: 0 }
+    }
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            cluster: "default".to_owned(),
+            zone: "us-east-1a".to_owned(),
+            name: "agent-1".to_owned(),
+            region: "us-east-1".to_owned(),
+            account: "123456789012".to_owned(),
+            data_dir: None,
+            runtime: RuntimeConfig::docker(),
+            cpu_units: None,
+            memory_mib: None,
+            reserved_ports: RESERVED_PORTS.to_vec(),
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+impl AgentConfig {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let bad = |reason: &str| Err(Error::Config { reason: reason.to_owned() });
+        if self.endpoints.is_empty() {
+            return bad("give the address of at least one control node");
+        }
+        for endpoint in &self.endpoints {
+            if let Err(error) = tonic::transport::Endpoint::from_shared(endpoint.clone()) {
+                return bad(&format!("`{endpoint}` is not an address of a control node: {error}"));
+            }
+        }
+        if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
+            return bad("an agent with Docker needs a data folder, to find its containers again");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn offered_cpu(&self) -> u32 {
+        let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.cpu_units.unwrap_or_else(|| u32::try_from(processors()).unwrap_or(1).saturating_mul(1024))
+    }
+
+    pub(crate) fn offered_memory(&self) -> u32 {
+        self.memory_mib.unwrap_or_else(machine_memory_mib)
+    }
+}
+
+/// The machine's memory. 512 when the system does not say.
+fn machine_memory_mib() -> u32 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kibibytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kibibytes.and_then(|kibibytes| u32::try_from(kibibytes / 1024).ok()).unwrap_or(512)
+}

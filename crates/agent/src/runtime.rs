@@ -1,0 +1,189 @@
+//! What runs containers, behind one trait: `docker` for machines, `fake` for tests and simulated nodes.
+
+pub mod docker;
+pub mod fake;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding};
+use trireme_types::TaskId;
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a failed call was about, as ECS names it in a container's `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The image could not be had.
+    CannotPull,
+    /// The container could not be made.
+    CannotCreate,
+    /// The container could not be started.
+    CannotStart,
+    /// The container could not be stopped or killed.
+    CannotStop,
+    /// The container is dead, but could not be removed.
+    CannotRemove,
+    /// The container could not be looked at.
+    CannotInspect,
+    /// The runtime did not answer in time. What was asked may have been done.
+    Timeout,
+    /// The runtime cannot be reached. Nothing was done.
+    Unreachable,
+}
+
+impl FailureKind {
+    /// ECS's name for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CannotPull => "CannotPullContainerError",
+            Self::CannotCreate => "CannotCreateContainerError",
+            Self::CannotStart => "CannotStartContainerError",
+            Self::CannotStop | Self::CannotRemove => "CannotStopContainerError",
+            Self::CannotInspect | Self::Unreachable => "CannotInspectContainerError",
+            Self::Timeout => "DockerTimeoutError",
+        }
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", kind.as_str())]
+pub struct Failure {
+    /// What it was about.
+    pub kind: FailureKind,
+    /// What the runtime said.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// An image that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Its repository digest, or its id when it came from no repository.
+    pub digest: String,
+}
+
+/// Whose containers: the labels that keep agents on one engine, and control planes, apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The container instance's id.
+    pub instance: String,
+    /// The control plane's identity.
+    pub cluster_uuid: String,
+    /// The agent's name, for people.
+    pub name: String,
+}
+
+/// One container of a task, to be made.
+#[derive(Debug, Clone)]
+pub struct NewContainer {
+    /// Whose.
+    pub owner: Arc<Owner>,
+    /// The task.
+    pub task: Arc<AssignedTask>,
+    /// Which of its containers.
+    pub index: usize,
+}
+
+impl NewContainer {
+    /// Its definition.
+    pub fn definition(&self) -> &Container {
+        &self.task.containers[self.index]
+    }
+
+    /// Its name on the engine. The same container has the same name after a restart of the agent.
+    pub fn container_name(&self) -> String {
+        format!("trireme-{}-{}", self.task.task_id, self.definition().name)
+    }
+}
+
+/// What is known of a container that was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Started {
+    /// Its published ports.
+    pub bindings: Vec<NetworkBinding>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code; absent when it never ran or nobody knows.
+    pub code: Option<i32>,
+    /// `<ErrorName>: detail`, when there is more to say.
+    pub reason: Option<String>,
+}
+
+/// How a container was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoundState {
+    /// Made, never started.
+    Created,
+    /// Running.
+    Running(Started),
+    /// Ended.
+    Exited(Exit),
+}
+
+/// A container of ours that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The runtime's id for it.
+    pub id: String,
+    /// The task that it belongs to; absent when its label is not a task's id.
+    pub task: Option<TaskId>,
+    /// Its name in the task definition.
+    pub name: String,
+    /// Its image's digest, if known.
+    pub digest: String,
+    /// How it is.
+    pub state: FoundState,
+}
+
+/// Something that happened to a container without being asked for, or while it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The task that it belongs to.
+    pub task: TaskId,
+    /// The runtime's id for it.
+    pub container: String,
+    /// How it ended.
+    pub exit: Exit,
+}
+
+/// What runs containers. Each call has a time limit of its own.
+pub trait Runtime: Send + Sync + 'static {
+    /// The runtime's version, to be shown; fails when it does not answer.
+    fn version(&self) -> BoxFuture<'_, Result<String, Failure>>;
+
+    /// All containers of `owner`, in any state.
+    fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>>;
+
+    /// Sees to it that the image is there.
+    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>>;
+
+    /// Makes a container and gives its id. The same container asked for twice is made once.
+    fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>>;
+
+    /// Starts a container that was never started. One that was is left as it is. `published`: it has ports to report.
+    fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>>;
+
+    /// Asks a container to stop, and kills it after `patience`. Succeeds when it does not run.
+    fn stop<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, Result<Exit, Failure>>;
+
+    /// Kills a container if it runs, and removes it. Succeeds when it is not there.
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Sends what happens to `owner`'s containers, until the receiver is gone.
+    fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;
+}

@@ -1,0 +1,373 @@
+//! Docker, by its API. The only place that knows it.
+//!
+//! Docker is the source of truth about containers; this module keeps nothing about them but which starts were tried, so that
+//! none is tried twice: starting a container that has ended would be a restart.
+
+mod call;
+mod found;
+mod labels;
+mod spec;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{EventMessage, ImageInspect};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
+    KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{
+    BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, NewContainer, Owner, Runtime, Started,
+};
+use crate::Error;
+use crate::image::{Images, Source};
+use call::{Outcome, call, failed};
+
+/// Docker makes and starts this many containers at once; more only wait inside it.
+const STARTS_AT_ONCE: usize = 8;
+const PULLS_AT_ONCE: usize = 4;
+const STOPS_AT_ONCE: usize = 64;
+/// Limits of calls that take no time but Docker's own.
+const QUICK: Duration = Duration::from_secs(10);
+const CREATE: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(90);
+const REMOVE: Duration = Duration::from_secs(30);
+/// Beyond the patience that a stop was given.
+const STOP_MARGIN: Duration = Duration::from_secs(20);
+/// The client's own limit is out of the way: each call has one here.
+const CLIENT_SECONDS: u64 = 24 * 3600;
+const EVENTS_PAUSE: Duration = Duration::from_millis(500);
+
+/// A Docker Engine.
+pub struct DockerRuntime {
+    docker: Docker,
+    images: Images<Registry>,
+    starts: Semaphore,
+    stops: Semaphore,
+    /// Containers whose start was tried and not answered.
+    unanswered: Mutex<BTreeSet<String>>,
+}
+
+impl DockerRuntime {
+    /// Connects to the engine at `socket`, in the API version that both know.
+    ///
+    /// # Errors
+    /// No engine answers there.
+    pub async fn connect(socket: &Path) -> Result<Self, Error> {
+        describe_metrics();
+        let none = |source| Error::NoDocker { socket: socket.to_owned(), source };
+        let path = socket.to_string_lossy();
+        let client = Docker::connect_with_unix(&path, CLIENT_SECONDS, bollard::API_DEFAULT_VERSION)
+            .map_err(|error| none(Failure::new(FailureKind::Unreachable, error.to_string())))?;
+        let docker = call("version", QUICK, client.negotiate_version())
+            .await
+            .map_err(|error| none(failed(FailureKind::CannotInspect, error)))?;
+        let registry = Registry { docker: docker.clone(), pulls: Semaphore::new(PULLS_AT_ONCE) };
+        Ok(Self {
+            docker,
+            images: Images::new(Arc::new(registry)),
+            starts: Semaphore::new(STARTS_AT_ONCE),
+            stops: Semaphore::new(STOPS_AT_ONCE),
+            unanswered: Mutex::default(),
+        })
+    }
+
+    fn unanswered(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn create_once(&self, new: &NewContainer) -> Result<String, Outcome> {
+        let _permit = self.starts.acquire().await;
+        let name = new.container_name();
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let body = spec::body(new);
+        let created = call("create", CREATE, self.docker.create_container(Some(options), body)).await;
+        match created {
+            Ok(created) => Ok(created.id),
+            // Made before, by a call whose answer got lost.
+            Err(Outcome::Refused { status: 409, message }) => {
+                let existing = self.inspect(&name).await?;
+                let labels = existing.config.as_ref().and_then(|config| config.labels.as_ref());
+                match existing.id {
+                    Some(id) if labels.is_some_and(|known| labels::same(known, new)) => Ok(id),
+                    _ => Err(Outcome::Refused { status: 409, message }),
+                }
+            }
+            Err(outcome) => Err(outcome),
+        }
+    }
+
+    async fn inspect(&self, id: &str) -> Result<bollard::models::ContainerInspectResponse, Outcome> {
+        call("inspect", QUICK, self.docker.inspect_container(id, None::<InspectContainerOptions>)).await
+    }
+
+    async fn start_once(&self, id: &str) -> Result<(), Failure> {
+        let cannot = |outcome| failed(FailureKind::CannotStart, outcome);
+        let tried_before = !self.unanswered().insert(id.to_owned());
+        if tried_before {
+            let known = self.inspect(id).await.map_err(cannot)?;
+            if found::was_started(&known) {
+                self.unanswered().remove(id);
+                return Ok(());
+            }
+        }
+        let _permit = self.starts.acquire().await;
+        let started =
+            call("start", START, self.docker.start_container(id, None::<StartContainerOptions>)).await;
+        let answered = match &started {
+            Ok(()) => true,
+            Err(outcome) => outcome.is_answer(),
+        };
+        if answered {
+            self.unanswered().remove(id);
+        }
+        match started {
+            Err(outcome) if !outcome.is_not_modified() => Err(cannot(outcome)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn exit_of(&self, id: &str) -> Result<Exit, Failure> {
+        match self.inspect(id).await {
+            Ok(known) => Ok(known.state.as_ref().map(found::exit).unwrap_or_default()),
+            Err(outcome) if outcome.is_not_found() => Ok(Exit::default()),
+            Err(outcome) => Err(failed(FailureKind::CannotStop, outcome)),
+        }
+    }
+
+    async fn list_now(&self, owner: &Owner) -> Result<Vec<Found>, Failure> {
+        let filters = HashMap::from([("label", vec![labels::of_agent(owner)])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = call("list", QUICK, self.docker.list_containers(Some(options))).await;
+        let listed = listed.map_err(|outcome| failed(FailureKind::CannotInspect, outcome))?;
+        let mut all = Vec::with_capacity(listed.len());
+        for summary in &listed {
+            let Some(found) = found::container(summary) else { continue };
+            let Some(state) = found::state(summary) else {
+                // Docker's list does not say how it ended.
+                match self.inspect(&found.id).await {
+                    Ok(known) => all.push(found::inspected(found, &known)),
+                    Err(outcome) if outcome.is_not_found() => {}
+                    Err(outcome) => return Err(failed(FailureKind::CannotInspect, outcome)),
+                }
+                continue;
+            };
+            all.push(Found { state, ..found });
+        }
+        Ok(all)
+    }
+
+    /// An event of Docker as one of ours. Only an exit by SIGKILL asks Docker whether it was for lack of memory.
+    async fn understand(&self, message: EventMessage) -> Option<Event> {
+        let actor = message.actor?;
+        let attributes = actor.attributes.unwrap_or_default();
+        let container = actor.id?;
+        let task = attributes.get(labels::TASK_ID)?.parse().ok()?;
+        let code = attributes.get("exitCode").and_then(|code| code.parse::<i32>().ok());
+        let mut exit = Exit { code, reason: None };
+        if code == Some(137)
+            && let Ok(known) = self.inspect(&container).await
+            && let Some(state) = &known.state
+        {
+            exit.reason = found::exit(state).reason;
+        }
+        Some(Event { task, container, exit })
+    }
+
+    async fn watch_once(
+        &self,
+        owner: &Owner,
+        since: &mut Option<String>,
+        events: &mpsc::Sender<Event>,
+    ) -> Option<()> {
+        let filters = HashMap::from([
+            ("label", vec![labels::of_agent(owner)]),
+            ("type", vec!["container".to_owned()]),
+            ("event", vec!["die".to_owned()]),
+        ]);
+        let mut options = EventsOptionsBuilder::default().filters(&filters);
+        if let Some(since) = since {
+            options = options.since(since);
+        }
+        let mut stream = Box::pin(self.docker.events(Some(options.build())));
+        while let Some(message) = stream.next().await {
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => {
+                    tracing::debug!(%error, "Docker's events broke off");
+                    return Some(());
+                }
+            };
+            if let Some(nanos) = message.time_nano {
+                *since = Some(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000));
+            }
+            if let Some(event) = self.understand(message).await {
+                events.send(event).await.ok()?;
+            }
+        }
+        Some(())
+    }
+}
+
+impl Runtime for DockerRuntime {
+    fn version(&self) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async {
+            let version = call("version", QUICK, self.docker.version()).await;
+            let version = version.map_err(|outcome| failed(FailureKind::CannotInspect, outcome))?;
+            Ok(format!("DockerVersion: {}", version.version.unwrap_or_default()))
+        })
+    }
+
+    fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(self.list_now(owner))
+    }
+
+    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>> {
+        Box::pin(self.images.get(reference))
+    }
+
+    fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let cannot = |outcome| failed(FailureKind::CannotCreate, outcome);
+            if let Some(reason) = spec::unsupported(&new) {
+                return Err(Failure::new(FailureKind::CannotCreate, reason));
+            }
+            match self.create_once(&new).await {
+                // Removed within the minute in which the image is taken to be there.
+                Err(Outcome::Refused { status: 404, .. }) => {
+                    let reference = &new.definition().image;
+                    self.images.forget(reference);
+                    self.images.get(reference).await?;
+                    self.create_once(&new).await.map_err(cannot)
+                }
+                created => created.map_err(cannot),
+            }
+        })
+    }
+
+    fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>> {
+        Box::pin(async move {
+            self.start_once(id).await?;
+            if !published {
+                return Ok(Started::default());
+            }
+            match self.inspect(id).await {
+                Ok(known) => Ok(found::started(&known)),
+                Err(outcome) if outcome.is_not_found() => Ok(Started::default()),
+                // It runs all the same, and the ports are known at the next look.
+                Err(outcome) => Err(failed(FailureKind::Timeout, outcome)),
+            }
+        })
+    }
+
+    fn stop<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, Result<Exit, Failure>> {
+        Box::pin(async move {
+            let _permit = self.stops.acquire().await;
+            let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
+            let options = StopContainerOptionsBuilder::default().t(seconds).build();
+            let limit = patience + STOP_MARGIN;
+            match call("stop", limit, self.docker.stop_container(id, Some(options))).await {
+                Err(outcome) if !outcome.is_not_modified() && !outcome.is_not_found() => {
+                    Err(failed(FailureKind::CannotStop, outcome))
+                }
+                _ => self.exit_of(id).await,
+            }
+        })
+    }
+
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let _permit = self.stops.acquire().await;
+            let killed =
+                call("kill", QUICK, self.docker.kill_container(id, None::<KillContainerOptions>)).await;
+            match killed {
+                Err(outcome) if outcome.is_not_found() => return Ok(()),
+                // 409: it does not run.
+                Err(outcome) if !matches!(outcome, Outcome::Refused { status: 409, .. }) => {
+                    return Err(failed(FailureKind::CannotStop, outcome));
+                }
+                _ => {}
+            }
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            match call("remove", REMOVE, self.docker.remove_container(id, Some(options))).await {
+                Err(outcome) if !outcome.is_not_found() => Err(failed(FailureKind::CannotRemove, outcome)),
+                _ => {
+                    self.unanswered().remove(id);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut since = None;
+            while self.watch_once(owner, &mut since, &events).await.is_some() && !events.is_closed() {
+                tokio::time::sleep(EVENTS_PAUSE).await;
+            }
+        })
+    }
+}
+
+/// Docker's images, local and by registry.
+struct Registry {
+    docker: Docker,
+    pulls: Semaphore,
+}
+
+impl Source for Registry {
+    fn local<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<Image>, Failure>> {
+        Box::pin(async move {
+            match call("image", QUICK, self.docker.inspect_image(reference)).await {
+                Ok(image) => Ok(Some(Image { digest: digest(&image) })),
+                Err(outcome) if outcome.is_not_found() => Ok(None),
+                Err(outcome) => Err(failed(FailureKind::CannotPull, outcome)),
+            }
+        })
+    }
+
+    fn pull<'a>(&'a self, reference: &'a str, idle: Duration) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let _permit = self.pulls.acquire().await;
+            let cannot = |message: String| Failure::new(FailureKind::CannotPull, message);
+            let full = spec::with_tag(reference);
+            let options = CreateImageOptionsBuilder::default().from_image(&full).build();
+            let mut progress = Box::pin(self.docker.create_image(Some(options), None, None));
+            let outcome = loop {
+                match tokio::time::timeout(idle, progress.next()).await {
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(error))) => break Err(cannot(error.to_string())),
+                    Ok(None) => break Ok(()),
+                    Err(_) => break Err(cannot(format!("no progress within {} s", idle.as_secs()))),
+                }
+            };
+            let result = if outcome.is_ok() { "ok" } else { "error" };
+            metrics::counter!("trireme_image_pulls_total", "result" => result).increment(1);
+            outcome
+        })
+    }
+}
+
+fn digest(image: &ImageInspect) -> String {
+    let repository = image.repo_digests.iter().flatten().find_map(|digest| digest.split_once('@'));
+    match repository {
+        Some((_, digest)) => digest.to_owned(),
+        None => image.id.clone().unwrap_or_default(),
+    }
+}
+
+fn describe_metrics() {
+    metrics::describe_histogram!(
+        "trireme_docker_call_seconds",
+        metrics::Unit::Seconds,
+        "Time that calls of the Docker Engine took, by call and result"
+    );
+    metrics::describe_counter!("trireme_image_pulls_total", "Image pulls that were tried, by result");
+}

@@ -1,0 +1,225 @@
+//! Containers in memory: they start, run and stop without a process behind them.
+//!
+//! A container's environment may say how it behaves: `FAKE_EXIT_AFTER_MS` and `FAKE_EXIT_CODE` end it by itself. An image
+//! whose reference begins with `missing/` cannot be pulled; one that begins with `broken/` cannot be started.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use trireme_rpc::agent::NetworkBinding;
+use trireme_types::TaskId;
+
+use super::{
+    BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Image, NewContainer, Owner, Runtime,
+    Started,
+};
+
+/// Ports that are given to those who asked for any.
+const FIRST_DYNAMIC_PORT: u32 = 32_768;
+
+struct FakeContainer {
+    new: NewContainer,
+    task: Option<TaskId>,
+    state: FoundState,
+}
+
+#[derive(Default)]
+struct Machine {
+    containers: BTreeMap<String, FakeContainer>,
+    made: u64,
+    started: u64,
+    watchers: Vec<mpsc::Sender<Event>>,
+}
+
+/// An engine in memory. Clones share its containers.
+#[derive(Clone, Default)]
+pub struct FakeRuntime {
+    machine: Arc<Mutex<Machine>>,
+    start_delay: Duration,
+}
+
+impl FakeRuntime {
+    /// An engine whose containers take `start_delay` to start.
+    pub fn new(start_delay: Duration) -> Self {
+        Self { machine: Arc::default(), start_delay }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many containers there are, in any state.
+    pub fn containers(&self) -> usize {
+        self.lock().containers.len()
+    }
+
+    /// How many containers were ever started.
+    pub fn starts(&self) -> u64 {
+        self.lock().started
+    }
+
+    /// The ids of the running containers.
+    pub fn running(&self) -> Vec<String> {
+        let machine = self.lock();
+        let running =
+            machine.containers.iter().filter(|(_, one)| matches!(one.state, FoundState::Running(_)));
+        running.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Ends a running container, as if its process had exited. False when it does not run.
+    pub async fn exit(&self, id: &str, code: i32) -> bool {
+        let Some((event, watchers)) = self.end(id, code) else { return false };
+        for watcher in watchers {
+            let _ = watcher.send(event.clone()).await;
+        }
+        true
+    }
+
+    fn end(&self, id: &str, code: i32) -> Option<(Event, Vec<mpsc::Sender<Event>>)> {
+        let mut machine = self.lock();
+        let container = machine.containers.get_mut(id)?;
+        if !matches!(container.state, FoundState::Running(_)) {
+            return None;
+        }
+        let exit = Exit { code: Some(code), reason: None };
+        container.state = FoundState::Exited(exit.clone());
+        let event = Event { task: container.task?, container: id.to_owned(), exit };
+        machine.watchers.retain(|watcher| !watcher.is_closed());
+        Some((event, machine.watchers.clone()))
+    }
+
+    fn begin(&self, id: &str) -> Result<(Started, Option<(Duration, i32)>), Failure> {
+        let mut guard = self.lock();
+        let machine = &mut *guard;
+        let Some(container) = machine.containers.get_mut(id) else {
+            return Err(Failure::new(FailureKind::CannotStart, format!("no such container: {id}")));
+        };
+        match &container.state {
+            FoundState::Created => {}
+            FoundState::Running(started) => return Ok((started.clone(), None)),
+            FoundState::Exited(_) => return Ok((Started::default(), None)),
+        }
+        if container.new.definition().image.starts_with("broken/") {
+            return Err(Failure::new(FailureKind::CannotStart, "the image is broken"));
+        }
+        machine.started += 1;
+        let mut next_port = FIRST_DYNAMIC_PORT + u32::try_from(machine.started % 28_000).unwrap_or(0);
+        let bindings = container.new.definition().port_mappings.iter().map(|mapping| {
+            let any = mapping.host_port == 0;
+            next_port += u32::from(any);
+            NetworkBinding {
+                bind_ip: "0.0.0.0".to_owned(),
+                container_port: mapping.container_port,
+                host_port: if any { next_port } else { mapping.host_port },
+                udp: mapping.udp,
+            }
+        });
+        let started = Started {
+            bindings: if container.new.task.network_mode == "bridge" {
+                bindings.collect()
+            } else {
+                Vec::new()
+            },
+        };
+        container.state = FoundState::Running(started.clone());
+        let variable = |name: &str| {
+            let found = container.new.definition().environment.iter().find(|variable| variable.name == name);
+            found.and_then(|variable| variable.value.parse::<u32>().ok())
+        };
+        let exit_after = variable("FAKE_EXIT_AFTER_MS").map(|after| {
+            let code = variable("FAKE_EXIT_CODE").and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
+            (Duration::from_millis(after.into()), code)
+        });
+        Ok((started, exit_after))
+    }
+}
+
+impl Runtime for FakeRuntime {
+    fn version(&self) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async { Ok("fake".to_owned()) })
+    }
+
+    fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
+        Box::pin(async move {
+            let machine = self.lock();
+            let ours = machine.containers.iter().filter(|(_, one)| one.new.owner.instance == owner.instance);
+            let found = ours.map(|(id, one)| Found {
+                id: id.clone(),
+                task: one.task,
+                name: one.new.definition().name.clone(),
+                digest: digest(&one.new.definition().image),
+                state: one.state.clone(),
+            });
+            Ok(found.collect())
+        })
+    }
+
+    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>> {
+        Box::pin(async move {
+            if reference.starts_with("missing/") {
+                return Err(Failure::new(FailureKind::CannotPull, format!("{reference} is nowhere")));
+            }
+            Ok(Image { digest: digest(reference) })
+        })
+    }
+
+    fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let mut machine = self.lock();
+            machine.made += 1;
+            let id = format!("{:064x}", machine.made);
+            let task = new.task.task_id.parse().ok();
+            let container = FakeContainer { new, task, state: FoundState::Created };
+            machine.containers.insert(id.clone(), container);
+            Ok(id)
+        })
+    }
+
+    fn start<'a>(&'a self, id: &'a str, _: bool) -> BoxFuture<'a, Result<Started, Failure>> {
+        Box::pin(async move {
+            if !self.start_delay.is_zero() {
+                tokio::time::sleep(self.start_delay).await;
+            }
+            let (started, exit_after) = self.begin(id)?;
+            if let Some((after, code)) = exit_after {
+                let (runtime, id) = (self.clone(), id.to_owned());
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    runtime.exit(&id, code).await;
+                });
+            }
+            Ok(started)
+        })
+    }
+
+    fn stop<'a>(&'a self, id: &'a str, _: Duration) -> BoxFuture<'a, Result<Exit, Failure>> {
+        Box::pin(async move {
+            // 128 + SIGTERM, as a process without a handler ends.
+            let _ = self.end(id, 143);
+            Ok(match self.lock().containers.get(id).map(|one| &one.state) {
+                Some(FoundState::Exited(exit)) => exit.clone(),
+                _ => Exit::default(),
+            })
+        })
+    }
+
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.lock().containers.remove(id);
+            Ok(())
+        })
+    }
+
+    fn watch<'a>(&'a self, _: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.lock().watchers.push(events.clone());
+            events.closed().await;
+        })
+    }
+}
+
+fn digest(reference: &str) -> String {
+    format!("sha256:fake-{reference}")
+}

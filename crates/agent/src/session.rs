@@ -1,0 +1,350 @@
+//! Sessions with control nodes, one after the other: dial, say Hello, follow assignments, send heartbeats and reports. When one
+//! ends the next control node is tried; the containers do not notice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+use trireme_rpc::agent as wire;
+use trireme_rpc::agent::agent_message::Message as FromAgent;
+use trireme_rpc::agent::agents_client::AgentsClient;
+use trireme_rpc::agent::control_message::Message as ToAgent;
+
+use crate::clock::{self, Instant};
+use crate::ledger::Ledger;
+use crate::outbox::Outbox;
+use crate::runtime::Owner;
+use crate::worker::{Inbox, Input};
+use crate::{AgentConfig, Error};
+
+const MESSAGE_BYTES: usize = 64 << 20;
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// Opening a session waits for a leader.
+const WELCOME_LIMIT: Duration = Duration::from_secs(6);
+const SEND_LIMIT: Duration = Duration::from_secs(5);
+/// A control node that does not answer pings for so long is left: a node is lost after five seconds of silence.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const PING_LIMIT: Duration = Duration::from_secs(2);
+/// Reports wait no longer than this for company.
+const FLUSH: Duration = Duration::from_millis(20);
+/// Batches of reports that are not acknowledged.
+const BATCHES_IN_FLIGHT: usize = 4;
+const OUTBOUND_MESSAGES: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// A session that lasted so long was a good one.
+const GOOD_SESSION: Duration = Duration::from_secs(5);
+/// How long a forgotten agent waits for its containers to go.
+const FORGET_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why a session ended.
+enum End {
+    /// The agent stops.
+    Shutdown,
+    /// Anything that another session may cure.
+    Lost(String),
+    /// The control plane does not know this agent.
+    Unknown,
+}
+
+fn lost(reason: impl Into<String>) -> End {
+    End::Lost(reason.into())
+}
+
+/// What outlives sessions.
+pub(crate) struct Sessions {
+    pub(crate) config: AgentConfig,
+    pub(crate) runtime_version: String,
+    pub(crate) ledger: Ledger,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) worker: Inbox,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Sessions {
+    /// Holds sessions until shutdown. Only a ledger that cannot be written ends it otherwise.
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        let (mut turn, mut failures) = (0_usize, 0_u32);
+        loop {
+            let begun = clock::now();
+            let endpoint = self.config.endpoints[turn % self.config.endpoints.len()].clone();
+            let end = self.hold(&endpoint).await?;
+            self.outbox.rewind();
+            match end {
+                End::Shutdown => return Ok(()),
+                End::Lost(reason) => tracing::warn!(endpoint, reason, "session over"),
+                End::Unknown => self.start_anew().await?,
+            }
+            failures = if begun.elapsed() > GOOD_SESSION { 0 } else { failures.saturating_add(1) };
+            turn = turn.wrapping_add(1);
+            if self.shutdown.is_cancelled() {
+                return Ok(());
+            }
+            // The first round over the control nodes is quick: one of them may just have died.
+            let rounds = failures / u32::try_from(self.config.endpoints.len()).unwrap_or(u32::MAX);
+            let longest = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
+            tokio::select! {
+                () = tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))) => {}
+                () = self.shutdown.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    async fn hold(&mut self, endpoint: &str) -> Result<End, Error> {
+        let shutdown = self.shutdown.clone();
+        let opened = tokio::select! {
+            opened = timeout(WELCOME_LIMIT, self.open(endpoint)) => opened,
+            () = shutdown.cancelled() => return Ok(End::Shutdown),
+        };
+        let (mut stream, welcome) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(end)) => return Ok(end),
+            Err(_) => return Ok(lost("no welcome in time")),
+        };
+        let known = self.ledger.entries();
+        if !known.instance.is_empty() && known.cluster_uuid != welcome.cluster_uuid {
+            return Ok(lost("this agent's data folder belongs to another control plane"));
+        }
+        self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid)?;
+        let owner = self.owner();
+        if self.tell(Input::Identity(Arc::new(owner))).await.is_none() {
+            return Ok(End::Shutdown);
+        }
+        tracing::info!(endpoint, instance = welcome.container_instance_id, epoch = welcome.epoch, "session");
+        stream.epoch = welcome.epoch;
+        self.follow(stream, Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into()))
+            .await
+    }
+
+    /// Tells the worker who it is, if that is known from a former life: it sees to its containers before any session.
+    pub(crate) async fn introduce(&self) {
+        if !self.ledger.entries().instance.is_empty() {
+            let _ = self.tell(Input::Identity(Arc::new(self.owner()))).await;
+        }
+    }
+
+    /// This agent's labels.
+    fn owner(&self) -> Owner {
+        let known = self.ledger.entries();
+        Owner {
+            instance: known.instance.clone(),
+            cluster_uuid: known.cluster_uuid.clone(),
+            name: self.config.name.clone(),
+        }
+    }
+
+    async fn open(&self, endpoint: &str) -> Result<(Stream, wire::Welcome), End> {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| lost(error.to_string()))?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_LIMIT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_LIMIT)
+            .keep_alive_while_idle(true)
+            .connect()
+            .await
+            .map_err(|error| lost(describe(&error)))?;
+        let mut client = AgentsClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        let (out, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
+        let mut stream = Stream { out, inbound: None, epoch: 0 };
+        stream.send(FromAgent::Hello(self.hello())).await?;
+        let answer = client.session(ReceiverStream::new(receiver)).await;
+        let mut inbound = answer.map_err(|status| lost(status.message()))?.into_inner();
+        match inbound.message().await {
+            Ok(Some(wire::ControlMessage { message: Some(ToAgent::Welcome(welcome)) })) => {
+                stream.inbound = Some(inbound);
+                Ok((stream, welcome))
+            }
+            Ok(Some(wire::ControlMessage { message: Some(ToAgent::Goodbye(goodbye)) })) => {
+                Err(end_of(goodbye))
+            }
+            Ok(_) => Err(lost("the control node did not say welcome")),
+            Err(status) => Err(lost(status.message())),
+        }
+    }
+
+    fn hello(&self) -> wire::Hello {
+        let known = self.ledger.entries();
+        let mut attributes = self.config.attributes.clone();
+        for (name, value) in [
+            ("ecs.availability-zone", self.config.zone.as_str()),
+            ("ecs.os-type", std::env::consts::OS),
+            ("ecs.cpu-architecture", std::env::consts::ARCH),
+        ] {
+            attributes.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };
+        wire::Hello {
+            container_instance_id: known.instance.clone(),
+            cluster_uuid: known.cluster_uuid.clone(),
+            account: self.config.account.clone(),
+            region: self.config.region.clone(),
+            cluster: self.config.cluster.clone(),
+            name: self.config.name.clone(),
+            zone: self.config.zone.clone(),
+            cpu_units: self.config.offered_cpu(),
+            memory_mib: self.config.offered_memory(),
+            reserved_ports: self.config.reserved_ports.iter().map(port).collect(),
+            attributes: attributes.into_iter().collect(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            docker_version: self.runtime_version.clone(),
+            registration_token: known.registration_token.clone(),
+        }
+    }
+
+    async fn tell(&self, input: Input) -> Option<()> {
+        self.worker.send(input).await.ok()
+    }
+
+    async fn follow(&mut self, mut stream: Stream, heartbeat: Duration) -> Result<End, Error> {
+        let Some(mut inbound) = stream.inbound.take() else { return Ok(lost("no stream")) };
+        let mut beats = tokio::time::interval(heartbeat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flush = Flush::default();
+        let shutdown = self.shutdown.clone();
+        loop {
+            let due = flush.due(&self.outbox);
+            let result = tokio::select! {
+                message = inbound.message() => match message {
+                    Ok(Some(message)) => self.hear(&stream, message).await?,
+                    Ok(None) => Err(lost("the control node closed the stream")),
+                    Err(status) => Err(lost(status.message())),
+                },
+                _ = beats.tick() => {
+                    let heartbeat = wire::Heartbeat { epoch: stream.epoch };
+                    stream.send(FromAgent::Heartbeat(heartbeat)).await
+                }
+                () = self.outbox.filled() => Ok(()),
+                () = at(due) => flush.send(&self.outbox, &stream).await,
+                () = shutdown.cancelled() => Err(End::Shutdown),
+            };
+            if let Err(end) = result {
+                return Ok(end);
+            }
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        stream: &Stream,
+        message: wire::ControlMessage,
+    ) -> Result<Result<(), End>, Error> {
+        let told = match message.message {
+            Some(ToAgent::Assignments(assignments)) => return self.assigned(stream, assignments).await,
+            Some(ToAgent::StatusAck(ack)) => {
+                let stopped = self.outbox.acknowledge(ack.batch);
+                if stopped.is_empty() { Some(()) } else { self.tell(Input::Acknowledged(stopped)).await }
+            }
+            Some(ToAgent::Goodbye(goodbye)) => return Ok(Err(end_of(goodbye))),
+            Some(ToAgent::Welcome(_)) | None => Some(()),
+        };
+        Ok(told.ok_or(End::Shutdown))
+    }
+
+    async fn assigned(
+        &mut self,
+        stream: &Stream,
+        assignments: wire::Assignments,
+    ) -> Result<Result<(), End>, Error> {
+        let (sequence, epoch) = (assignments.sequence, assignments.epoch);
+        if epoch != stream.epoch {
+            return Ok(Err(lost("assignments of another session")));
+        }
+        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, sequence, epoch)? {
+            return Ok(Err(lost(fenced.to_string())));
+        }
+        if self.tell(Input::Assignments(assignments)).await.is_none() {
+            return Ok(Err(End::Shutdown));
+        }
+        Ok(stream.send(FromAgent::Ack(wire::AssignmentsAck { sequence, epoch })).await)
+    }
+
+    /// The control plane does not know the agent: its containers go, then it registers anew.
+    async fn start_anew(&mut self) -> Result<(), Error> {
+        tracing::warn!(instance = self.ledger.entries().instance, "not registered any more; starting anew");
+        let (done, gone) = oneshot::channel();
+        if self.tell(Input::Forget(done)).await.is_some() && timeout(FORGET_LIMIT, gone).await.is_err() {
+            tracing::error!("containers of the former registration are still there");
+        }
+        self.outbox.retain(|_| false);
+        self.ledger.forget()
+    }
+}
+
+struct Stream {
+    out: mpsc::Sender<wire::AgentMessage>,
+    inbound: Option<Streaming<wire::ControlMessage>>,
+    epoch: u64,
+}
+
+impl Stream {
+    async fn send(&self, message: FromAgent) -> Result<(), End> {
+        let message = wire::AgentMessage { message: Some(message) };
+        match timeout(SEND_LIMIT, self.out.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(lost("the control node does not read")),
+        }
+    }
+}
+
+/// When reports are sent: at once while nothing is under way, else together with what comes within [`FLUSH`].
+#[derive(Default)]
+struct Flush {
+    last: Option<Instant>,
+    number: u64,
+}
+
+impl Flush {
+    fn due(&self, outbox: &Outbox) -> Option<Instant> {
+        if !outbox.has_waiting() {
+            return None;
+        }
+        match outbox.in_flight() {
+            0 => Some(clock::now()),
+            under_way if under_way < BATCHES_IN_FLIGHT => {
+                Some(self.last.map_or_else(clock::now, |last| last + FLUSH))
+            }
+            _ => None,
+        }
+    }
+
+    async fn send(&mut self, outbox: &Outbox, stream: &Stream) -> Result<(), End> {
+        self.number += 1;
+        self.last = Some(clock::now());
+        let reports = outbox.take(self.number);
+        if reports.is_empty() {
+            return Ok(());
+        }
+        let batch = wire::StatusBatch { epoch: stream.epoch, batch: self.number, reports };
+        stream.send(FromAgent::Status(batch)).await
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn end_of(goodbye: wire::Goodbye) -> End {
+    if goodbye.unknown_instance { End::Unknown } else { lost(goodbye.reason) }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

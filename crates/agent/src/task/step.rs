@@ -1,0 +1,563 @@
+//! The life of one task as a pure machine: it is told what happened and says one move at a time. No clock, no I/O.
+//!
+//! Each container goes pulled → created → running → exited → removed, never back. All images are there before the first
+//! container is made, and all containers are made before the first is started. A failed start or the end of an essential
+//! container stops the rest. Containers are removed once the control plane has acknowledged that the task is STOPPED.
+
+use std::sync::Arc;
+
+use trireme_rpc::agent::{
+    AssignedTask, Container, ContainerReport, NetworkBinding, PortMapping, StopCode, TaskReport, TaskStatus,
+};
+
+use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Image, Started};
+
+/// ECS's words when an essential container ends.
+pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// ECS's words when a task does not come up.
+pub const FAILED_TO_START: &str = "Task failed to start";
+
+/// What is wanted of a task. It only ever goes down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// To be started and kept.
+    Running,
+    /// To be stopped with patience.
+    Stopped,
+    /// Not ours any more: away with its containers, at once and without a report.
+    Gone,
+}
+
+/// How far a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing was done.
+    New,
+    /// Its image is there.
+    Pulled,
+    /// It is made.
+    Created,
+    /// It was started, and nothing else was heard since.
+    Running,
+    /// It ended, or never will run.
+    Exited,
+}
+
+/// Something to be done for one container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Get its image.
+    Pull,
+    /// Make it.
+    Create,
+    /// Start it.
+    Start,
+    /// Ask it to stop, and kill it when it does not.
+    Stop,
+    /// Kill it and remove it.
+    Remove,
+}
+
+/// One move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Do this for the container of that index, and answer.
+    Do(Operation, usize),
+    /// Nothing to do until something happens.
+    Wait,
+    /// Nothing is left to be done, ever.
+    Done,
+}
+
+/// What came of a move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The image.
+    Pulled(Result<Image, Failure>),
+    /// The container's id. After [`FailureKind::Timeout`] it may be there under `fallback_id`.
+    Created {
+        /// What the runtime said.
+        result: Result<String, Failure>,
+        /// The name that it was to have.
+        fallback_id: String,
+    },
+    /// Published ports.
+    Started(Result<Started, Failure>),
+    /// How it ended.
+    Stopped(Result<Exit, Failure>),
+    /// It is not there any more.
+    Removed(Result<(), Failure>),
+}
+
+impl Answer {
+    fn operation(&self) -> Operation {
+        match self {
+            Self::Pulled(_) => Operation::Pull,
+            Self::Created { .. } => Operation::Create,
+            Self::Started(_) => Operation::Start,
+            Self::Stopped(_) => Operation::Stop,
+            Self::Removed(_) => Operation::Remove,
+        }
+    }
+}
+
+/// One container of a task.
+#[derive(Debug, Clone)]
+pub struct Member {
+    phase: Phase,
+    busy: Option<Operation>,
+    /// The runtime's id; present while the container may be there.
+    id: Option<String>,
+    /// The id that was reported, kept after the removal.
+    runtime_id: String,
+    digest: String,
+    exit: Exit,
+    bindings: Vec<NetworkBinding>,
+    /// Heard before the answer to its start.
+    early_exit: Option<Exit>,
+    /// The runtime's list at or before this tick cannot know it.
+    changed_at: u64,
+}
+
+impl Member {
+    fn new() -> Self {
+        Self {
+            phase: Phase::New,
+            busy: None,
+            id: None,
+            runtime_id: String::new(),
+            digest: String::new(),
+            exit: Exit::default(),
+            bindings: Vec::new(),
+            early_exit: None,
+            changed_at: 0,
+        }
+    }
+
+    fn found(found: &Found) -> Self {
+        let mut member = Self::new();
+        member.phase = match &found.state {
+            FoundState::Created => Phase::Created,
+            FoundState::Running(started) => {
+                member.bindings.clone_from(&started.bindings);
+                Phase::Running
+            }
+            FoundState::Exited(exit) => {
+                member.exit = exit.clone();
+                Phase::Exited
+            }
+        };
+        member.id = Some(found.id.clone());
+        member.runtime_id.clone_from(&found.id);
+        member.digest.clone_from(&found.digest);
+        member
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The runtime's id, while the container may be there.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn living(&self) -> bool {
+        self.phase == Phase::Running || matches!(self.busy, Some(Operation::Create | Operation::Start))
+    }
+
+    fn idle_in(&self, phase: Phase) -> bool {
+        self.phase == phase && self.busy.is_none()
+    }
+}
+
+/// One task on this agent.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    spec: Arc<AssignedTask>,
+    wanted: Wanted,
+    members: Vec<Member>,
+    status: TaskStatus,
+    cause: Option<(StopCode, &'static str)>,
+    acknowledged: bool,
+    /// Something that was not reported yet.
+    news: bool,
+    pull_started_at: u64,
+    pull_stopped_at: u64,
+    execution_stopped_at: u64,
+}
+
+impl Machine {
+    /// A task that is new to the agent, with those of its containers that were found. Containers that were started before are
+    /// never started again: what is missing of them counts as ended.
+    pub fn new(spec: Arc<AssignedTask>, found: &[Found]) -> Self {
+        let known = spec.known_status();
+        let ran = known > TaskStatus::Pending
+            || found.iter().any(|found| !matches!(found.state, FoundState::Created));
+        let members: Vec<Member> = spec
+            .containers
+            .iter()
+            .map(|container| match found.iter().find(|found| found.name == container.name) {
+                Some(found) => Member::found(found),
+                None if ran => Member { phase: Phase::Exited, exit: vanished(), ..Member::new() },
+                None => Member::new(),
+            })
+            .collect();
+        let mut machine = Self {
+            wanted: if spec.desired_running { Wanted::Running } else { Wanted::Stopped },
+            members,
+            status: known.max(TaskStatus::Pending),
+            cause: None,
+            acknowledged: false,
+            news: !found.is_empty(),
+            pull_started_at: 0,
+            pull_stopped_at: 0,
+            execution_stopped_at: 0,
+            spec,
+        };
+        if ran && machine.essential_exited() {
+            machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED));
+        }
+        machine
+    }
+
+    /// Containers of a task that is not this agent's: they go.
+    pub fn stray(task_id: String, found: &[Found]) -> Self {
+        let containers =
+            found.iter().map(|found| Container { name: found.name.clone(), ..Container::default() });
+        let spec = AssignedTask { task_id, containers: containers.collect(), ..AssignedTask::default() };
+        Self {
+            members: found.iter().map(Member::found).collect(),
+            wanted: Wanted::Gone,
+            news: false,
+            ..Self::new(Arc::new(spec), &[])
+        }
+    }
+
+    /// The task.
+    pub fn spec(&self) -> &Arc<AssignedTask> {
+        &self.spec
+    }
+
+    /// Its containers, in the definition's order.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Its status now.
+    pub fn status(&self) -> TaskStatus {
+        self.status
+    }
+
+    /// What is wanted of it.
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// Wants less of it than before. Wanting more is ignored.
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = self.wanted.max(wanted);
+    }
+
+    /// The control plane knows that it is STOPPED.
+    pub fn acknowledge_stop(&mut self) {
+        self.acknowledged |= self.status == TaskStatus::Stopped;
+    }
+
+    /// Whether the next move may be one that brings it up.
+    pub fn rising(&self) -> bool {
+        !self.leaving() && self.status < TaskStatus::Running
+    }
+
+    /// Whether any of its containers may be there.
+    pub fn has_containers(&self) -> bool {
+        self.members.iter().any(|member| {
+            member.id.is_some() || matches!(member.busy, Some(Operation::Create | Operation::Start))
+        })
+    }
+
+    fn leaving(&self) -> bool {
+        self.wanted != Wanted::Running || self.cause.is_some() || self.status > TaskStatus::Running
+    }
+
+    fn essential_exited(&self) -> bool {
+        let mut members = self.members.iter().zip(&self.spec.containers);
+        members.any(|(member, container)| container.essential && member.phase == Phase::Exited)
+    }
+
+    /// The next move. Call it until it waits; each move it gives must be answered.
+    pub fn step(&mut self, now: u64, tick: u64) -> Move {
+        self.settle(now);
+        let next = if self.leaving() { self.down() } else { self.up() };
+        if let Move::Do(operation, index) = next {
+            let member = &mut self.members[index];
+            member.busy = Some(operation);
+            member.changed_at = tick;
+            if operation == Operation::Pull && self.pull_started_at == 0 {
+                self.pull_started_at = now;
+            }
+        }
+        next
+    }
+
+    fn up(&self) -> Move {
+        let ladder = [
+            (Phase::New, Operation::Pull),
+            (Phase::Pulled, Operation::Create),
+            (Phase::Created, Operation::Start),
+        ];
+        for (phase, operation) in ladder {
+            if let Some(index) = self.members.iter().position(|member| member.idle_in(phase)) {
+                return Move::Do(operation, index);
+            }
+            if self.members.iter().any(|member| member.phase == phase) {
+                return Move::Wait;
+            }
+        }
+        Move::Wait
+    }
+
+    fn down(&self) -> Move {
+        let removing = self.wanted == Wanted::Gone || self.acknowledged;
+        for (index, member) in self.members.iter().enumerate() {
+            let next = if removing {
+                // A stop that is under way is overtaken: its answer no longer matters.
+                let free = matches!(member.busy, None | Some(Operation::Pull | Operation::Stop));
+                (member.id.is_some() && free).then_some(Operation::Remove)
+            } else {
+                member.idle_in(Phase::Running).then_some(Operation::Stop)
+            };
+            if let Some(operation) = next {
+                return Move::Do(operation, index);
+            }
+        }
+        if removing && !self.has_containers() { Move::Done } else { Move::Wait }
+    }
+
+    /// Draws the conclusions for the task from its containers.
+    fn settle(&mut self, now: u64) {
+        if !self.leaving() {
+            if self.members.iter().all(|member| member.phase >= Phase::Running) {
+                self.go_to(TaskStatus::Running);
+            }
+            return;
+        }
+        if self.members.iter().any(Member::living) {
+            self.go_to(TaskStatus::Stopping);
+            return;
+        }
+        let ran = self.members.iter().any(|member| !member.runtime_id.is_empty());
+        if self.execution_stopped_at == 0 && ran {
+            self.execution_stopped_at = now;
+        }
+        self.go_to(TaskStatus::Stopped);
+    }
+
+    fn go_to(&mut self, status: TaskStatus) {
+        if self.status < status {
+            self.status = status;
+            self.news = true;
+        }
+    }
+
+    fn fail_to_start(&mut self) {
+        if !self.leaving() {
+            self.cause = Some((StopCode::TaskFailedToStart, FAILED_TO_START));
+        }
+    }
+
+    /// What came of a move. An answer that was overtaken is ignored.
+    pub fn answer(&mut self, index: usize, answer: Answer, now: u64, tick: u64) {
+        let Some(member) = self.members.get_mut(index) else { return };
+        if member.busy != Some(answer.operation()) {
+            return;
+        }
+        member.busy = None;
+        member.changed_at = tick;
+        self.news = true;
+        match answer {
+            Answer::Pulled(result) => self.pulled(index, result, now),
+            Answer::Created { result, fallback_id } => self.created(index, result, fallback_id),
+            Answer::Started(result) => self.started(index, result, now),
+            Answer::Stopped(Ok(exit)) => self.exited(index, exit),
+            Answer::Removed(Ok(())) => {
+                member.id = None;
+                if member.phase != Phase::Exited {
+                    self.exited(index, Exit::default());
+                }
+            }
+            // It is asked again; who carries it out sees to the pause.
+            Answer::Stopped(Err(_)) | Answer::Removed(Err(_)) => {}
+        }
+    }
+
+    fn pulled(&mut self, index: usize, result: Result<Image, Failure>, now: u64) {
+        self.pull_stopped_at = now;
+        let member = &mut self.members[index];
+        match result {
+            Ok(image) => {
+                member.phase = member.phase.max(Phase::Pulled);
+                member.digest = image.digest;
+            }
+            Err(failure) => {
+                member.exit.reason = Some(failure.to_string());
+                self.fail_to_start();
+            }
+        }
+    }
+
+    fn created(&mut self, index: usize, result: Result<String, Failure>, fallback_id: String) {
+        let member = &mut self.members[index];
+        match result {
+            Ok(id) => {
+                member.phase = member.phase.max(Phase::Created);
+                member.runtime_id.clone_from(&id);
+                member.id = Some(id);
+            }
+            Err(failure) => {
+                if failure.kind == FailureKind::Timeout {
+                    member.id = Some(fallback_id);
+                }
+                member.exit.reason = Some(failure.to_string());
+                self.fail_to_start();
+            }
+        }
+    }
+
+    fn started(&mut self, index: usize, result: Result<Started, Failure>, now: u64) {
+        let member = &mut self.members[index];
+        let early_exit = member.early_exit.take();
+        match result {
+            Ok(started) => {
+                member.bindings = started.bindings;
+                if self.spec.network_mode == "host" {
+                    member.bindings = host_bindings(&self.spec.containers[index]);
+                }
+                member.phase = member.phase.max(Phase::Running);
+            }
+            Err(failure) => {
+                // After a time limit it may run all the same: it is stopped before the task is.
+                if failure.kind == FailureKind::Timeout {
+                    member.phase = member.phase.max(Phase::Running);
+                }
+                member.exit.reason = Some(failure.to_string());
+                self.fail_to_start();
+            }
+        }
+        // It was up, if only for a moment.
+        self.settle(now);
+        if let Some(exit) = early_exit {
+            self.exited(index, exit);
+        }
+    }
+
+    fn exited(&mut self, index: usize, exit: Exit) {
+        let member = &mut self.members[index];
+        let first = member.phase != Phase::Exited;
+        member.phase = Phase::Exited;
+        if member.exit.code.is_none() {
+            member.exit.code = exit.code;
+        }
+        if member.exit.reason.is_none() {
+            member.exit.reason = exit.reason;
+        }
+        self.news = true;
+        if first && self.spec.containers[index].essential && !self.leaving() {
+            self.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED));
+        }
+    }
+
+    /// A container ended, with or without having been asked to.
+    pub fn sight_exit(&mut self, container: &str, exit: Exit) {
+        let Some(index) = self.members.iter().position(|member| member.id.as_deref() == Some(container))
+        else {
+            return;
+        };
+        let member = &mut self.members[index];
+        match (member.phase, member.busy) {
+            (Phase::Created, Some(Operation::Start)) => member.early_exit = Some(exit),
+            (Phase::Running, _) => self.exited(index, exit),
+            _ => {}
+        }
+    }
+
+    /// The runtime's full list of this task's containers, begun at `tick`. What changed since is not judged by it.
+    pub fn sight(&mut self, found: &[Found], tick: u64) {
+        for index in 0..self.members.len() {
+            let member = &self.members[index];
+            let Some(id) = member.id.clone() else { continue };
+            if member.changed_at >= tick || member.phase != Phase::Running {
+                continue;
+            }
+            match found.iter().find(|found| found.id == id).map(|found| &found.state) {
+                Some(FoundState::Running(_)) => {}
+                Some(FoundState::Exited(exit)) => self.exited(index, exit.clone()),
+                Some(FoundState::Created) | None => self.exited(index, vanished()),
+            }
+        }
+    }
+
+    /// What there is to tell the control plane, once.
+    pub fn take_news(&mut self) -> Option<TaskReport> {
+        // What comes before RUNNING is told with it.
+        let worth_telling = self.status > TaskStatus::Pending && self.wanted != Wanted::Gone;
+        if !self.news || !worth_telling || self.acknowledged {
+            return None;
+        }
+        self.news = false;
+        Some(self.report())
+    }
+
+    fn report(&self) -> TaskReport {
+        let (code, reason) = self.cause.unwrap_or((StopCode::Unspecified, ""));
+        let members = self.members.iter().zip(&self.spec.containers);
+        TaskReport {
+            task_id: self.spec.task_id.clone(),
+            status: self.status.into(),
+            containers: members.map(|(member, container)| self.report_member(member, container)).collect(),
+            stop_code: code.into(),
+            stopped_reason: reason.to_owned(),
+            pull_started_at: self.pull_started_at,
+            pull_stopped_at: self.pull_stopped_at,
+            execution_stopped_at: self.execution_stopped_at,
+        }
+    }
+
+    fn report_member(&self, member: &Member, container: &Container) -> ContainerReport {
+        let status = match member.phase {
+            _ if self.status == TaskStatus::Stopped => TaskStatus::Stopped,
+            Phase::New | Phase::Pulled | Phase::Created => TaskStatus::Pending,
+            Phase::Running => TaskStatus::Running,
+            Phase::Exited => TaskStatus::Stopped,
+        };
+        ContainerReport {
+            name: container.name.clone(),
+            runtime_id: member.runtime_id.clone(),
+            image_digest: member.digest.clone(),
+            status: status.into(),
+            exit_code: member.exit.code,
+            reason: member.exit.reason.clone().unwrap_or_default(),
+            network_bindings: member.bindings.clone(),
+        }
+    }
+}
+
+/// In the host's own network the ports are the container's.
+fn host_bindings(container: &Container) -> Vec<NetworkBinding> {
+    let binding = |mapping: &PortMapping| NetworkBinding {
+        bind_ip: "0.0.0.0".to_owned(),
+        container_port: mapping.container_port,
+        host_port: mapping.container_port,
+        udp: mapping.udp,
+    };
+    container.port_mappings.iter().map(binding).collect()
+}
+
+fn vanished() -> Exit {
+    Exit { code: None, reason: Some("ContainerGoneError: the container disappeared".to_owned()) }
+}
+
+#[cfg(test)]
+#[path = "step/tests.rs"]
+mod tests;

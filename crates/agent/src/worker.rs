@@ -1,0 +1,366 @@
+//! The worker: what is assigned becomes machines, their moves are carried out, and what they have to tell goes to the outbox.
+//!
+//! A full set is compared with the runtime's own list, for the runtime is the source of truth: containers of tasks in the set
+//! are adopted, all others are killed and removed before any task of the set starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use trireme_rpc::agent::{AssignedTask, Assignments};
+use trireme_types::TaskId;
+
+use crate::clock;
+use crate::outbox::Outbox;
+use crate::runtime::{Event, Failure, FailureKind, Found, Owner, Runtime};
+use crate::task::run::Order;
+use crate::task::step::{Answer, Machine, Move, Wanted};
+
+/// How often the runtime is asked for the full list, in case an event was missed.
+const LIST_INTERVAL: Duration = Duration::from_secs(10);
+const LIST_PAUSE: Duration = Duration::from_secs(1);
+/// Inputs and events that wait for the worker.
+const WAITING: usize = 1_024;
+
+/// What the session tells the worker.
+pub(crate) enum Input {
+    /// The agent's identity is known.
+    Identity(Arc<Owner>),
+    /// Assignments that passed the fence.
+    Assignments(Assignments),
+    /// The control plane knows that these are STOPPED.
+    Acknowledged(Vec<TaskId>),
+    /// Everything goes; answered when it is gone.
+    Forget(oneshot::Sender<()>),
+}
+
+enum Finished {
+    Answer { task: TaskId, index: usize, answer: Answer },
+    Listed { tick: u64, result: Result<Vec<Found>, Failure> },
+    Watched,
+}
+
+/// The session's end of the worker.
+pub(crate) type Inbox = mpsc::Sender<Input>;
+
+pub(crate) struct Worker {
+    runtime: Arc<dyn Runtime>,
+    owner: Option<Arc<Owner>>,
+    outbox: Arc<Outbox>,
+    inbox: mpsc::Receiver<Input>,
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    machines: BTreeMap<TaskId, Machine>,
+    /// A full set that waits for the runtime's list, and the tick at which that list was asked for.
+    arriving: Option<(u64, BTreeMap<TaskId, Arc<AssignedTask>>)>,
+    /// A full set was worked into the machines: what is not among them is not ours.
+    settled: bool,
+    /// Tasks whose containers must be gone before others start.
+    gate: BTreeSet<TaskId>,
+    forgotten: Option<oneshot::Sender<()>>,
+    operations: JoinSet<Finished>,
+    listing: bool,
+    tick: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, outbox: Arc<Outbox>) -> (Self, Inbox) {
+        let (sender, inbox) = mpsc::channel(WAITING);
+        let worker = Self {
+            runtime,
+            owner: None,
+            outbox,
+            inbox,
+            events: mpsc::channel(WAITING),
+            machines: BTreeMap::new(),
+            arriving: None,
+            settled: false,
+            gate: BTreeSet::new(),
+            forgotten: None,
+            operations: JoinSet::new(),
+            listing: false,
+            tick: 1,
+        };
+        (worker, sender)
+    }
+
+    /// Works until the session's end is gone.
+    pub(crate) async fn run(mut self) {
+        let mut list_again = tokio::time::interval(LIST_INTERVAL);
+        list_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                input = self.inbox.recv() => match input {
+                    Some(input) => self.hear(input),
+                    None => return,
+                },
+                Some(event) = self.events.1.recv() => self.sight(event),
+                Some(finished) = self.operations.join_next() => match finished {
+                    Ok(finished) => self.finish(finished),
+                    Err(error) => tracing::error!(%error, "an operation ended without an answer"),
+                },
+                _ = list_again.tick() => self.list(Duration::ZERO),
+            }
+            self.tick += 1;
+            self.open_gate();
+        }
+    }
+
+    fn hear(&mut self, input: Input) {
+        match input {
+            Input::Identity(owner) => self.identify(owner),
+            Input::Assignments(assignments) if assignments.full => self.receive_all(assignments),
+            Input::Assignments(assignments) => self.receive_changes(assignments),
+            Input::Acknowledged(tasks) => {
+                for task in tasks {
+                    if let Some(machine) = self.machines.get_mut(&task) {
+                        machine.acknowledge_stop();
+                        self.advance(task);
+                    }
+                }
+            }
+            Input::Forget(done) => {
+                self.forgotten = Some(done);
+                self.receive_all(Assignments::default());
+            }
+        }
+    }
+
+    fn identify(&mut self, owner: Arc<Owner>) {
+        if self.owner.as_ref() == Some(&owner) {
+            return;
+        }
+        let (runtime, events) = (Arc::clone(&self.runtime), self.events.0.clone());
+        let watched = Arc::clone(&owner);
+        self.operations.spawn(async move {
+            runtime.watch(&watched, events).await;
+            Finished::Watched
+        });
+        self.owner = Some(owner);
+    }
+
+    fn receive_all(&mut self, assignments: Assignments) {
+        self.arriving = Some((self.tick, by_id(assignments.tasks)));
+        self.listing = false;
+        self.list(Duration::ZERO);
+    }
+
+    fn receive_changes(&mut self, assignments: Assignments) {
+        let removed = assignments.removed.iter().filter_map(|id| id.parse().ok());
+        if let Some((_, arriving)) = &mut self.arriving {
+            arriving.extend(by_id(assignments.tasks));
+            for task in removed {
+                arriving.remove(&task);
+            }
+            return;
+        }
+        for task in removed {
+            self.discard(task);
+        }
+        for (task, spec) in by_id(assignments.tasks) {
+            self.accept(task, spec, &[]);
+            self.advance(task);
+        }
+    }
+
+    /// The task is not this agent's any more.
+    fn discard(&mut self, task: TaskId) {
+        self.outbox.forget(task);
+        if let Some(machine) = self.machines.get_mut(&task) {
+            machine.want(Wanted::Gone);
+            self.advance(task);
+        }
+    }
+
+    fn accept(&mut self, task: TaskId, spec: Arc<AssignedTask>, found: &[Found]) {
+        let wanted = if spec.desired_running { Wanted::Running } else { Wanted::Stopped };
+        let machine = self.machines.entry(task).or_insert_with(|| {
+            tracing::info!(%task, ?wanted, adopted = found.len(), "task");
+            Machine::new(spec, found)
+        });
+        machine.want(wanted);
+    }
+
+    /// Asks the runtime for its list. The one for a full set is asked for until it comes.
+    fn list(&mut self, pause: Duration) {
+        let Some(owner) = self.owner.clone() else { return };
+        if self.listing || (self.arriving.is_none() && !self.settled) {
+            return;
+        }
+        self.listing = true;
+        let (runtime, tick) = (Arc::clone(&self.runtime), self.tick);
+        self.operations.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Finished::Listed { tick, result: runtime.list(&owner).await }
+        });
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        match finished {
+            Finished::Answer { task, index, answer } => {
+                if let Answer::Removed(Err(Failure { kind: FailureKind::CannotRemove, .. })) = &answer {
+                    // Dead is enough for the others to start.
+                    self.gate.remove(&task);
+                }
+                if let Some(machine) = self.machines.get_mut(&task) {
+                    machine.answer(index, answer, clock::wall_millis(), self.tick);
+                    self.advance(task);
+                }
+            }
+            Finished::Listed { tick, result } => self.listed(tick, result),
+            Finished::Watched => {}
+        }
+    }
+
+    fn listed(&mut self, tick: u64, result: Result<Vec<Found>, Failure>) {
+        let wanted = self.arriving.as_ref().map(|(since, _)| *since);
+        if wanted.is_some_and(|since| tick < since) {
+            // Asked for before the full set came; its own is under way.
+            return;
+        }
+        self.listing = false;
+        let found = match result {
+            Ok(found) => found,
+            Err(failure) => {
+                tracing::warn!(%failure, "cannot list containers");
+                if self.arriving.is_some() {
+                    self.list(LIST_PAUSE);
+                }
+                return;
+            }
+        };
+        let mut groups = group(found);
+        match self.arriving.take() {
+            Some((_, arriving)) => self.reconcile(arriving, groups, tick),
+            None => {
+                for (task, machine) in &mut self.machines {
+                    machine.sight(&groups.remove(task).unwrap_or_default(), tick);
+                }
+                self.take_strays(groups);
+                self.advance_all();
+            }
+        }
+    }
+
+    fn reconcile(
+        &mut self,
+        arriving: BTreeMap<TaskId, Arc<AssignedTask>>,
+        mut groups: BTreeMap<TaskId, Vec<Found>>,
+        tick: u64,
+    ) {
+        self.outbox.retain(|task| arriving.contains_key(&task));
+        for (task, machine) in &mut self.machines {
+            machine.sight(groups.get(task).map_or(&[], Vec::as_slice), tick);
+            if !arriving.contains_key(task) {
+                machine.want(Wanted::Gone);
+                self.gate.insert(*task);
+            }
+        }
+        let (ours, strays): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut groups)
+            .into_iter()
+            .partition(|(task, _)| arriving.contains_key(task) || self.machines.contains_key(task));
+        self.gate.extend(strays.keys());
+        self.take_strays(strays);
+        for (task, spec) in arriving {
+            self.accept(task, spec, ours.get(&task).map_or(&[], Vec::as_slice));
+        }
+        self.settled = true;
+        self.advance_all();
+    }
+
+    fn take_strays(&mut self, strays: BTreeMap<TaskId, Vec<Found>>) {
+        for (task, found) in strays {
+            if !self.machines.contains_key(&task) {
+                tracing::info!(%task, containers = found.len(), "containers without an assignment go");
+                self.machines.insert(task, Machine::stray(task.to_string(), &found));
+            }
+        }
+    }
+
+    fn sight(&mut self, event: Event) {
+        if let Some(machine) = self.machines.get_mut(&event.task) {
+            machine.sight_exit(&event.container, event.exit);
+            self.advance(event.task);
+        }
+    }
+
+    fn advance_all(&mut self) {
+        let tasks: Vec<TaskId> = self.machines.keys().copied().collect();
+        for task in tasks {
+            self.advance(task);
+        }
+    }
+
+    /// Lets a machine make its moves until it waits.
+    fn advance(&mut self, task: TaskId) {
+        let (Some(machine), Some(owner)) = (self.machines.get_mut(&task), &self.owner) else { return };
+        let before = machine.status();
+        let mut done = false;
+        while !(machine.rising() && !self.gate.is_empty()) {
+            match machine.step(clock::wall_millis(), self.tick) {
+                Move::Do(operation, index) => {
+                    let order = Order::new(machine, owner, operation, index);
+                    let runtime = Arc::clone(&self.runtime);
+                    self.operations.spawn(async move {
+                        Finished::Answer { task, index, answer: order.carry_out(&*runtime).await }
+                    });
+                }
+                Move::Wait => break,
+                Move::Done => {
+                    done = true;
+                    break;
+                }
+            }
+        }
+        if machine.status() != before {
+            tracing::info!(%task, status = machine.status().as_str_name(), "task");
+        }
+        if let Some(report) = machine.take_news() {
+            self.outbox.push(task, report);
+        }
+        if done {
+            self.machines.remove(&task);
+        }
+    }
+
+    /// Once everything that had to go is gone, the others start.
+    fn open_gate(&mut self) {
+        if !self.gate.is_empty() {
+            let machines = &self.machines;
+            self.gate.retain(|task| machines.get(task).is_some_and(Machine::has_containers));
+            if self.gate.is_empty() {
+                self.advance_all();
+            }
+        }
+        if self.forgotten.is_some() && self.arriving.is_none() && self.machines.is_empty() {
+            self.owner = None;
+            self.settled = false;
+            if let Some(done) = self.forgotten.take() {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn by_id(tasks: Vec<AssignedTask>) -> BTreeMap<TaskId, Arc<AssignedTask>> {
+    let with_id = |task: AssignedTask| match task.task_id.parse() {
+        Ok(id) => Some((id, Arc::new(task))),
+        Err(_) => {
+            tracing::error!(id = task.task_id, "an assignment without a task id is ignored");
+            None
+        }
+    };
+    tasks.into_iter().filter_map(with_id).collect()
+}
+
+/// Containers by task. One whose label is not a task's id gets an id that no task has.
+fn group(found: Vec<Found>) -> BTreeMap<TaskId, Vec<Found>> {
+    let mut groups: BTreeMap<TaskId, Vec<Found>> = BTreeMap::new();
+    for found in found {
+        let task = found.task.unwrap_or_else(|| TaskId::from_bits(rand::random()));
+        groups.entry(task).or_default().push(found);
+    }
+    groups
+}
