@@ -1,1 +1,22 @@
-//! server
+//! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
+//!
+//! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`shutdown`] · `founding` (`server init`, `join`,
+//! `leave`) · `operator` (what the operator's verbs ask) · `record` (an event as JSON) · `observer` and `relay` (what the
+//! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
+
+pub mod accept;
+pub mod config;
+pub mod error;
+mod founding;
+pub mod metrics;
+mod observer;
+mod operator;
+mod record;
+mod relay;
+pub mod shutdown;
+pub mod wiring;
+
+pub use config::{Auth, FileConfig, ServerConfig, Timing};
+pub use error::Error;
+pub use founding::{AccessKeyFile, CLUSTER_KEY_FILE, IDENTITY_FILE, init, join, leave};
+pub use wiring::run;

@@ -1,1 +1,9 @@
-//! testkit
+//! For tests: waiting with a limit, and whole development clusters.
+//!
+//! Reading order: [`wait`] (`wait_for`: no test sleeps for luck) · [`cluster`] (a `trireme dev` that ends with its test).
+
+pub mod cluster;
+pub mod wait;
+
+pub use cluster::{DevCluster, Options};
+pub use wait::{Waited, wait_for};

@@ -1,2 +1,96 @@
-//! The `trireme` binary.
-fn main() {}
+//! The `trireme` binary: arguments, and the development cluster.
+//!
+//! Reading order: [`server`] and [`agent`] (one process of a cluster) · [`dev`] (a whole cluster on one machine) · [`process`]
+//! (processes that outlive who started them). The operator's verbs are in `trireme-cli`.
+
+mod agent;
+mod dev;
+mod process;
+mod server;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// This binary's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A container orchestrator with the Amazon ECS API that you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "trireme", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a control node, or found one.
+    Server(server::ServerArgs),
+    /// Run an agent: the side of a machine that runs containers.
+    Agent(agent::AgentArgs),
+    /// Run a whole cluster on this machine.
+    Dev(dev::DevArgs),
+    /// Show zones, control nodes, agents, services and tasks.
+    Status(trireme_cli::status::StatusArgs),
+    /// Show what happened, from the history.
+    Events(trireme_cli::events::EventsArgs),
+    /// Wait until a service is whole: all its tasks RUNNING, on machines that live.
+    Wait(trireme_cli::wait::WaitArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let long_lived = matches!(arguments.verb, Verb::Server(_) | Verb::Agent(_));
+    start_log(long_lived);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !is_closed_pipe(&error) {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    // Few threads: three control nodes and their agents may share one small machine, and Raft has threads of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let result = runtime.block_on(verb(arguments.verb));
+    // What still blocks a thread, such as a sync of a slow disk, must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}
+
+async fn verb(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Server(args) => Box::pin(server::run(args)).await,
+        Verb::Agent(args) => Box::pin(agent::run(args)).await,
+        Verb::Dev(args) => Box::pin(dev::run(args)).await,
+        Verb::Status(args) => Ok(trireme_cli::status::run(&args).await?),
+        Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
+        Verb::Wait(args) => Ok(trireme_cli::wait::run(&args).await?),
+    }
+}
+
+/// Logs go to standard error; `TRIREME_LOG` chooses what, as in `TRIREME_LOG=trireme_raft=debug`.
+fn start_log(long_lived: bool) {
+    let default = if long_lived { "info,openraft=error" } else { "error" };
+    let filter = EnvFilter::try_from_env("TRIREME_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// The reader of our output went away, as `head` does: nobody wants to hear of it.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,200 @@
+//! `server init`, `server join`, `server leave`: how a control node becomes and ceases to be one.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tonic::transport::Endpoint;
+use trireme_iam::{NewAccessKey, SealingKey};
+use trireme_raft::{Folder, Member, Node};
+use trireme_rpc::control::control_client::ControlClient;
+use trireme_rpc::control::{LeaveRequest, leave_response};
+use trireme_rpc::convert;
+use trireme_state::object::{AccessKeyId, SealedSecret};
+use trireme_state::store::Store;
+use trireme_state::{Actor, Command, Proposal};
+use trireme_types::{AccountId, RequestId};
+
+use crate::{Error, ServerConfig};
+
+/// The cluster key's file in a control node's data folder.
+pub const CLUSTER_KEY_FILE: &str = "cluster.key";
+/// The file in a data folder that says which control node it is; there once `init` or `join` is done.
+pub const IDENTITY_FILE: &str = "identity";
+
+/// For one call of `server leave`.
+const LEAVE_LIMIT: Duration = Duration::from_secs(15);
+/// A leader that moves meanwhile is followed so many times.
+const LEAVE_HOPS: usize = 5;
+
+/// An access key as its holder keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKeyFile {
+    /// The public id.
+    pub access_key_id: String,
+    /// The secret.
+    pub secret_access_key: String,
+}
+
+impl AccessKeyFile {
+    /// Reads the file that `server init --access-key-file` wrote.
+    ///
+    /// # Errors
+    /// It is not there or holds something else.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let text = std::fs::read(path).map_err(failed)?;
+        serde_json::from_slice(&text).map_err(|error| failed(error.into()))
+    }
+
+    /// Writes a new file that only its owner may read, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let draft = path.with_extension("new");
+        let text = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))?;
+        let write = || {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
+            writeln!(file, "{text}")?;
+            file.sync_all()?;
+            std::fs::rename(&draft, path)
+        };
+        write().map_err(failed)
+    }
+}
+
+/// Makes the data folder the first control node of a new cluster, and the cluster's first access key. Once: a folder that
+/// holds a node already is refused.
+///
+/// # Errors
+/// A folder in use, a disk that fails.
+pub async fn init(config: &ServerConfig) -> Result<AccessKeyFile, Error> {
+    let folder = Folder::new(&config.data);
+    folder.require_empty()?;
+    make_folder(&config.data)?;
+    let sealing_key = SealingKey::create(&key_path(config))?;
+    let settings = config.timing.settings();
+    trireme_raft::init(&folder, member(config), &settings).await?;
+    let node = Node::open(&folder, settings).await?;
+    let stored = store_access_key(&node, &sealing_key).await;
+    node.shutdown().await;
+    stored
+}
+
+async fn store_access_key(node: &Node, sealing_key: &SealingKey) -> Result<AccessKeyFile, Error> {
+    let key = NewAccessKey::generate();
+    let account = AccountId::development();
+    let sealed = sealing_key.seal(&key.id, &account, &key.secret)?;
+    let proposal = Proposal {
+        actor: Actor::Operator,
+        request_id: RequestId::from_bits(rand::random()),
+        key: None,
+        command: Command::CreateAccessKey {
+            id: AccessKeyId::new(&key.id),
+            principal: format!("arn:aws:iam::{}:root", account.as_str()),
+            account,
+            secret: SealedSecret { nonce: sealed.nonce, ciphertext: sealed.ciphertext },
+        },
+    };
+    let proposed = node.store().propose(proposal).await;
+    proposed.map_err(|error| Error::AccessKey { reason: error.to_string() })?;
+    Ok(AccessKeyFile { access_key_id: key.id, secret_access_key: key.secret })
+}
+
+/// Joins the data folder to the cluster of the control nodes at `peers`. `cluster_key` is a copy of the cluster's key: it is
+/// not sent over the wire. A join that was cut short may be repeated.
+///
+/// # Errors
+/// A folder in use, a key that is none, a cluster that refuses or does not answer.
+pub async fn join(config: &ServerConfig, peers: &[String], cluster_key: &Path) -> Result<u64, Error> {
+    let folder = Folder::new(&config.data);
+    folder.require_empty()?;
+    SealingKey::read(cluster_key)?;
+    make_folder(&config.data)?;
+    copy_key(cluster_key, &key_path(config))?;
+    let identity = trireme_raft::join(&folder, member(config), peers, &config.timing.settings()).await?;
+    Ok(identity.node_id)
+}
+
+/// Removes the control node of a data folder from its cluster, by asking the control node at `peer`. The node itself is then
+/// to be stopped and its data removed.
+///
+/// # Errors
+/// The rest would have no living quorum, or no leader answers.
+pub async fn leave(data: &Path, peer: &str) -> Result<u64, Error> {
+    let identity = Folder::new(data).require_identity()?;
+    let mut address = peer.to_owned();
+    for _ in 0..LEAVE_HOPS {
+        let failed = |reason: String| Error::Peer { address: address.clone(), reason };
+        let request = LeaveRequest {
+            cluster_id: convert::cluster_to_bytes(identity.cluster),
+            node_id: identity.node_id,
+        };
+        let answer = tokio::time::timeout(LEAVE_LIMIT, ask_to_leave(&address, request)).await;
+        let answer = answer.map_err(|_| failed("no answer in time".to_owned()))?.map_err(failed)?;
+        match answer {
+            Some(leave_response::Result::Done(_)) => return Ok(identity.node_id),
+            Some(leave_response::Result::Refused(reason)) => return Err(failed(reason)),
+            Some(leave_response::Result::NotLeader(other)) if !other.peer_address.is_empty() => {
+                address = other.peer_address;
+            }
+            Some(leave_response::Result::NotLeader(_)) | None => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+    Err(Error::Peer { address, reason: "no control node leads".to_owned() })
+}
+
+async fn ask_to_leave(
+    address: &str,
+    request: LeaveRequest,
+) -> Result<Option<leave_response::Result>, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+    let channel = endpoint.connect().await.map_err(|_| "no connection".to_owned())?;
+    let answer = ControlClient::new(channel).leave(request).await;
+    answer.map(|answer| answer.into_inner().result).map_err(|status| status.message().to_owned())
+}
+
+fn member(config: &ServerConfig) -> Member {
+    Member {
+        zone: config.zone.clone(),
+        peer_address: config.listen_grpc.to_string(),
+        api_address: config.listen_api.to_string(),
+        ..Member::default()
+    }
+}
+
+/// The cluster key of a control node.
+pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
+    config.data.join(CLUSTER_KEY_FILE)
+}
+
+fn make_folder(data: &Path) -> Result<(), Error> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|source| Error::Io { path: data.to_owned(), source })
+}
+
+fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    let text = std::fs::read(from).map_err(failed(from))?;
+    let write = || {
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+        file.write_all(&text)?;
+        file.sync_all()
+    };
+    write().map_err(failed(to))
+}

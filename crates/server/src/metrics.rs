@@ -1,0 +1,154 @@
+//! Metrics: one recorder for the process, its text at `/metrics`, and the gauges that are read off the state. Every room
+//! records its own; none has an id as a label.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use trireme_state::State;
+use trireme_state::object::TaskStatus;
+
+use crate::Error;
+
+/// Without a listener of the exporter's own, nobody else clears its histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// From half a millisecond, a replicated write, to half a minute, a forwarded call's limit.
+const BUCKETS: [f64; 16] = [
+    0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.0, 4.0, 10.0, 30.0,
+];
+
+const TASKS: &str = "trireme_tasks";
+const LEADS: &str = "trireme_raft_is_leader";
+const SEQUENCE: &str = "trireme_applied_sequence";
+const MEMORY: &str = "process_resident_memory_bytes";
+
+/// The process's recorder.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder. Once in a process, and within a runtime.
+    ///
+    /// # Errors
+    /// A recorder is installed already.
+    pub fn install(version: &'static str) -> Result<Self, Error> {
+        let wrong =
+            |error: metrics_exporter_prometheus::BuildError| Error::Metrics { reason: error.to_string() };
+        let handle = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS)
+            .map_err(wrong)?
+            .install_recorder()
+            .map_err(wrong)?;
+        metrics::describe_gauge!("trireme_build_info", "Always 1; the label is the version of the binary");
+        metrics::gauge!("trireme_build_info", "version" => version).set(1.0);
+        metrics::describe_gauge!(MEMORY, metrics::Unit::Bytes, "Resident memory of the process");
+        let upkeep = handle.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            loop {
+                ticks.tick().await;
+                upkeep.run_upkeep();
+                metrics::gauge!(MEMORY).set(resident_bytes() as f64);
+            }
+        });
+        Ok(Self { handle })
+    }
+
+    /// `GET /metrics`.
+    pub fn router(&self) -> Router {
+        let handle = self.handle.clone();
+        let render = move || {
+            let text = handle.render();
+            async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text) }
+        };
+        Router::new().route("/metrics", get(render))
+    }
+
+    /// Serves `/metrics` alone, for a process that serves nothing else over HTTP, until the process ends.
+    ///
+    /// # Errors
+    /// The address is taken, or not this machine's.
+    pub async fn serve(&self, address: SocketAddr) -> Result<(), Error> {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address, source })?;
+        let router = self.router();
+        tokio::spawn(async move {
+            // It never ends by itself.
+            let _ended = axum::serve(listener, router).await;
+        });
+        Ok(())
+    }
+}
+
+/// Tells the recorder what the control node's metrics mean.
+pub(crate) fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!(TASKS, Unit::Count, "Tasks by status and zone, as this node has applied them");
+    describe_gauge!(LEADS, Unit::Count, "1 while this node leads and decides");
+    describe_gauge!(SEQUENCE, Unit::Count, "The last event that this node has applied");
+    describe_gauge!(
+        "trireme_raft_applied_index",
+        Unit::Count,
+        "The last log entry that this node has applied"
+    );
+    describe_counter!(
+        "trireme_raft_leader_changes_total",
+        Unit::Count,
+        "Changes of the leader that this node saw"
+    );
+    describe_histogram!("trireme_raft_commit_seconds", Unit::Seconds, "Time from a proposal to its commit");
+    describe_histogram!("trireme_raft_fsync_seconds", Unit::Seconds, "Time that one fsync of the log took");
+    describe_counter!(
+        "trireme_raft_head_rebuilds_total",
+        Unit::Count,
+        "Times that the decider began anew from the applied state"
+    );
+    describe_counter!(
+        "trireme_raft_decider_panics_total",
+        Unit::Count,
+        "Commands that were rejected because deciding them panicked"
+    );
+    trireme_ecs_api::describe_metrics();
+    trireme_controllers::metrics::describe();
+}
+
+/// The gauges that are read off the state, and which of them were ever set: what is gone must show 0, not its last value.
+#[derive(Default)]
+pub(crate) struct StateGauges {
+    seen: BTreeSet<(String, TaskStatus)>,
+}
+
+impl StateGauges {
+    /// Sets them.
+    pub(crate) fn set(&mut self, state: &Arc<State>, leads: bool) {
+        metrics::gauge!(LEADS).set(f64::from(u8::from(leads)));
+        metrics::gauge!(SEQUENCE).set(state.position().sequence.get() as f64);
+        let gauge = |zone: &str, status: TaskStatus| metrics::gauge!(TASKS, "zone" => zone.to_owned(), "status" => status.as_str());
+        let mut gone = self.seen.clone();
+        for (zone, status, count) in state.index().task_counts() {
+            let cell = (zone.to_string(), status);
+            gauge(&cell.0, status).set(count as f64);
+            gone.remove(&cell);
+            self.seen.insert(cell);
+        }
+        for (zone, status) in gone {
+            gauge(&zone, status).set(0.0);
+        }
+    }
+}
+
+/// The process's resident memory, as the kernel tells it.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,59 @@
+//! What the controllers know beside the state: heartbeats, the monotonic clock, and how long this node has had its quorum.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use trireme_controllers::{Heard, Observer};
+use trireme_dispatcher::HeartbeatTable;
+use trireme_raft::node::Node;
+use trireme_types::ContainerInstanceId;
+
+/// How often the quorum is looked at.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// The controllers' observer on a control node.
+pub(crate) struct NodeObserver {
+    start: Instant,
+    heartbeats: Arc<HeartbeatTable>,
+    quorum_since: Mutex<Option<Instant>>,
+}
+
+impl NodeObserver {
+    pub(crate) fn new(heartbeats: Arc<HeartbeatTable>) -> Self {
+        Self { start: Instant::now(), heartbeats, quorum_since: Mutex::new(None) }
+    }
+
+    /// Looks at the quorum until `stop`.
+    pub(crate) async fn watch_quorum(self: Arc<Self>, node: Node, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let has_quorum = node.status().has_quorum;
+            let mut since = self.quorum_since.lock().unwrap_or_else(PoisonError::into_inner);
+            *since = if has_quorum { since.or_else(|| Some(Instant::now())) } else { None };
+        }
+    }
+}
+
+impl Observer for NodeObserver {
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn heartbeats(&self) -> BTreeMap<ContainerInstanceId, Heard> {
+        let heard = self.heartbeats.snapshot().into_iter();
+        heard.map(|(instance, heard)| (instance, Heard { epoch: heard.epoch, age: heard.age })).collect()
+    }
+
+    fn quorum_held_for(&self) -> Option<Duration> {
+        let since = *self.quorum_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since.elapsed())
+    }
+}

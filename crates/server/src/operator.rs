@@ -1,0 +1,211 @@
+//! What the operator's verbs ask: the cluster at a glance, one service, the history. Answered from what this node has applied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use trireme_dispatcher::{Heard, HeartbeatTable};
+use trireme_raft::node::Node;
+use trireme_rpc::operator::operator_server::Operator;
+use trireme_rpc::operator::{
+    self, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, ServiceStatusRequest,
+    ServiceStatusResponse, ServiceSummary, ServiceTasks, TaskCount,
+};
+use trireme_state::State;
+use trireme_state::object::{ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskStatus};
+use trireme_state::store::Store;
+use trireme_types::{ContainerInstanceId, Sequence};
+
+use crate::record;
+
+/// Records of one read of the history.
+const PART: usize = 256;
+/// Records that wait for a slow reader.
+const AHEAD: usize = 64;
+
+/// The operator's service on one control node.
+#[derive(Clone)]
+pub(crate) struct OperatorService {
+    pub(crate) node: Node,
+    pub(crate) heartbeats: Arc<HeartbeatTable>,
+    pub(crate) stop: CancellationToken,
+}
+
+type Heartbeats = BTreeMap<ContainerInstanceId, Heard>;
+
+impl OperatorService {
+    fn status(&self) -> (operator::Node, Vec<operator::Member>) {
+        let status = self.node.status();
+        let identity = self.node.identity();
+        let node = operator::Node {
+            id: status.node_id,
+            zone: status.zone,
+            cluster_uuid: identity.cluster.to_string(),
+            role: status.role,
+            leader_id: status.leader_id,
+            term: status.term,
+            applied_index: status.applied_index,
+            applied_sequence: status.applied_sequence,
+            has_quorum: status.has_quorum,
+            deciding: self.node.store().leadership().deciding,
+        };
+        let members = status.members.into_iter().filter_map(|status| {
+            let member = status.member?;
+            Some(operator::Member {
+                id: member.id,
+                zone: member.zone,
+                grpc_address: member.peer_address,
+                api_address: member.api_address,
+                voter: status.voter,
+            })
+        });
+        (node, members.collect())
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for OperatorService {
+    type EventsStream = ReceiverStream<Result<EventRecord, Status>>;
+
+    async fn cluster_status(
+        &self,
+        _: Request<ClusterStatusRequest>,
+    ) -> Result<Response<ClusterStatusResponse>, Status> {
+        let (node, members) = self.status();
+        let state = self.node.store().view();
+        let heartbeats = self.heartbeats.snapshot();
+        let tasks = state.index().task_counts().map(|(zone, status, count)| TaskCount {
+            zone: zone.to_string(),
+            status: status.as_str().to_owned(),
+            count,
+        });
+        Ok(Response::new(ClusterStatusResponse {
+            node: Some(node),
+            members,
+            instances: state.instances().map(|instance| to_instance(&state, instance, &heartbeats)).collect(),
+            tasks: tasks.collect(),
+            services: state.services().map(|service| to_service(&state, service)).collect(),
+        }))
+    }
+
+    async fn service_status(
+        &self,
+        request: Request<ServiceStatusRequest>,
+    ) -> Result<Response<ServiceStatusResponse>, Status> {
+        let request = request.into_inner();
+        // Before the state: a leader that is deposed in between has at worst an older state than it says.
+        let (node, _) = self.status();
+        let state = self.node.store().view();
+        let named = |service: &&Arc<Service>| {
+            service.key.name.as_str() == request.name && service.key.cluster.name.as_str() == request.cluster
+        };
+        // The living one, when an account or region has a deleted one of that name.
+        let service =
+            state.services().filter(named).min_by_key(|service| service.status != ServiceStatus::Active);
+        let tasks = service.map(|service| running_by_instance(&state, service, &self.heartbeats.snapshot()));
+        Ok(Response::new(ServiceStatusResponse {
+            node: Some(node),
+            service: service.map(|service| to_service(&state, service)),
+            tasks: tasks.unwrap_or_default(),
+        }))
+    }
+
+    async fn events(&self, request: Request<EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {
+        let request = request.into_inner();
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (store, stop) = (self.node.store(), self.stop.clone());
+        tokio::spawn(async move {
+            let from = Sequence::new(request.from_sequence.max(1));
+            tokio::select! {
+                () = send_history(&store, from, request.follow, &sender) => {}
+                () = stop.cancelled() => {}
+                () = sender.closed() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+/// Sends the history until its end, or on and on.
+async fn send_history(
+    store: &impl Store,
+    mut next: Sequence,
+    follow: bool,
+    sender: &mpsc::Sender<Result<EventRecord, Status>>,
+) {
+    let mut changes = store.watch();
+    loop {
+        let records = match store.history(next, PART).await {
+            Ok(records) => records,
+            Err(error) => {
+                let _reader_gone = sender.send(Err(Status::unavailable(error.to_string()))).await;
+                return;
+            }
+        };
+        for record in &records {
+            if sender.send(Ok(record::to_wire(record))).await.is_err() {
+                return;
+            }
+            next = record.sequence.next();
+        }
+        if records.is_empty() && (!follow || changes.next().await.is_none()) {
+            return;
+        }
+    }
+}
+
+fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbeats) -> operator::Instance {
+    let load = state.index().instance_load(instance.id);
+    // Under an older epoch it was a session that is over.
+    let heard = heartbeats.get(&instance.id).filter(|heard| heard.epoch >= instance.epoch);
+    operator::Instance {
+        id: instance.id.to_string(),
+        cluster: instance.registration.cluster.name.as_str().to_owned(),
+        name: instance.registration.name.clone(),
+        zone: instance.registration.zone.to_string(),
+        active: instance.status == InstanceStatus::Active,
+        connected: instance.connected,
+        running_tasks: load.running,
+        pending_tasks: load.pending,
+        silent_for_ms: heard.map(|heard| u64::try_from(heard.age.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn to_service(state: &State, service: &Service) -> ServiceSummary {
+    let load = state.index().service_load(&service.key);
+    let definition = &service.spec.task_definition;
+    ServiceSummary {
+        cluster: service.key.cluster.name.as_str().to_owned(),
+        name: service.key.name.as_str().to_owned(),
+        status: match service.status {
+            ServiceStatus::Active => "ACTIVE",
+            ServiceStatus::Draining => "DRAINING",
+            ServiceStatus::Inactive => "INACTIVE",
+        }
+        .to_owned(),
+        desired: service.spec.desired_count,
+        running: load.running,
+        pending: load.pending,
+        deployments: u32::try_from(service.deployments.len()).unwrap_or(u32::MAX),
+        task_definition: format!("{}:{}", definition.family.as_str(), definition.revision),
+    }
+}
+
+fn running_by_instance(state: &State, service: &Service, heartbeats: &Heartbeats) -> Vec<ServiceTasks> {
+    let mut counts: BTreeMap<ContainerInstanceId, u32> = BTreeMap::new();
+    for task in state.tasks_of_service(&service.key) {
+        if task.last_status == TaskStatus::Running {
+            let count = counts.entry(task.instance).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    let on = |(id, running)| {
+        let instance = state.instance(id).map(|instance| to_instance(state, instance, heartbeats));
+        ServiceTasks { instance, running }
+    };
+    counts.into_iter().map(on).collect()
+}

@@ -1,0 +1,207 @@
+//! What runs on a control node, and on which threads: Raft and gRPC on Raft's own, so that a busy API keeps no heartbeat waiting;
+//! the API, the controllers and the relay on the process's.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tower::ServiceExt;
+use trireme_controllers::{Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
+use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_iam::SealingKey;
+use trireme_raft::{Folder, Node, Threads};
+use trireme_rpc::operator::operator_server::OperatorServer;
+use trireme_state::store::Store;
+
+use crate::accept;
+use crate::founding::key_path;
+use crate::metrics::{self, Metrics, StateGauges};
+use crate::observer::NodeObserver;
+use crate::operator::OperatorService;
+use crate::relay::{IntoTable, ToLeader};
+use crate::{Auth, Error, ServerConfig, shutdown};
+
+/// How often the gauges are read off the state.
+const GAUGES: Duration = Duration::from_secs(1);
+/// For requests that are under way when the node is told to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// For Raft to end.
+const HALT: Duration = Duration::from_secs(5);
+
+/// Runs a control node until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// A data folder that is damaged or another's, an address that is taken, storage that fails.
+pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Error> {
+    let requested = shutdown::requested()?;
+    let metrics = Metrics::install(version)?;
+    metrics::describe();
+    let auth = match config.auth {
+        Auth::Off => AuthMode::Off,
+        Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
+    };
+    let settings = config.timing.settings();
+    let threads = Threads::start(&settings)?;
+    let folder = Folder::new(&config.data);
+    let node = threads.run(async move { Node::open(&folder, settings).await }).await??;
+    check_addresses(&node, &config)?;
+    let api = listen(config.listen_api).await?;
+    let grpc = listen(config.listen_grpc).await?;
+    tracing::info!(node = %node.identity(), zone = config.zone, api = %config.listen_api, grpc = %config.listen_grpc, "starting");
+
+    let stop = CancellationToken::new();
+    let heartbeats = Arc::new(HeartbeatTable::new());
+    node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
+    let dispatcher = start_rooms(&node, &heartbeats, &stop);
+    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone() };
+    let routes = node.routes().add_service(dispatcher.service()).add_service(OperatorServer::new(operator));
+    let serving = serve_grpc(&threads, &node, grpc, routes);
+    let api = tokio::spawn(serve_api(&node, api, auth, metrics, stop.clone()));
+
+    let ended = tokio::select! {
+        () = requested => Ok(()),
+        error = node.fatal() => Err(error.into()),
+        served = serving => served,
+    };
+    stop_in_order(&node, ended.is_ok(), &stop, api).await;
+    ended
+}
+
+/// Serves gRPC on Raft's threads. It returns only with an error: the node stops before its listener does.
+async fn serve_grpc(
+    threads: &Threads,
+    node: &Node,
+    listener: TcpListener,
+    routes: Routes,
+) -> Result<(), Error> {
+    let node = node.clone();
+    // The listener was registered with this runtime; its connections are to live on the other one.
+    let listener = listener.into_std().map_err(Error::System)?;
+    let serving = async move {
+        let listener = TcpListener::from_std(listener).map_err(Error::System)?;
+        node.serve(listener, routes).await.map_err(Error::from)
+    };
+    threads.run(serving).await?
+}
+
+/// Starts everything that works by itself.
+fn start_rooms(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &CancellationToken) -> Dispatcher {
+    let store: Arc<dyn Store> = Arc::new(node.store());
+    let config = DispatcherConfig::new(node.identity().cluster);
+    let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
+    tokio::spawn(dispatcher.clone().run(stop.clone()));
+    tokio::spawn(trireme_dispatcher::relay(
+        heartbeats.clone(),
+        ToLeader { node: node.clone() },
+        stop.clone(),
+    ));
+
+    let observer = Arc::new(NodeObserver::new(heartbeats.clone()));
+    tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));
+    let clock = observer.clone();
+    let services = ServiceController::new(Stopwatch::new(move || clock.monotonic()));
+    let run = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled_owned(future).await })
+    };
+    let limits = Limits::default();
+    run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
+    run(Box::pin(keep_gauges(store)));
+    dispatcher
+}
+
+async fn keep_gauges(store: Arc<dyn Store>) {
+    let mut gauges = StateGauges::default();
+    let mut ticks = tokio::time::interval(GAUGES);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        gauges.set(&store.view(), store.leadership().deciding);
+    }
+}
+
+/// The ECS API, `/healthz` and `/metrics`, until `stop` and until what is under way is answered.
+fn serve_api(
+    node: &Node,
+    listener: TcpListener,
+    auth: AuthMode,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let store: Arc<dyn Store> = Arc::new(node.store());
+    let api = Api { store, auth, clock: Arc::new(SystemClock) };
+    let health = node.clone();
+    let router = Router::new()
+        .route("/healthz", get(move || async move { Json(health_of(&health)) }))
+        .merge(metrics.router())
+        .fallback_service(trireme_ecs_api::router(api));
+    let answer = move |request: http::Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move {
+            let answered: Result<_, Infallible> = router.oneshot(request.map(Body::new)).await;
+            answered.unwrap_or_else(|never| match never {})
+        }
+    };
+    accept::serve(listener, answer, stop, DRAIN)
+}
+
+/// What a front door or a load balancer wants to know.
+fn health_of(node: &Node) -> serde_json::Value {
+    let leadership = node.store().leadership();
+    serde_json::json!({
+        "node": node.identity().node_id,
+        "leads": leadership.deciding,
+        "leader": leadership.leader.map(|id| id.get()),
+        "applied": node.store().view().position().sequence.get(),
+    })
+}
+
+/// Leadership first, so that others go on while this one ends; then those who wait for an answer; then Raft.
+async fn stop_in_order(
+    node: &Node,
+    orderly: bool,
+    stop: &CancellationToken,
+    api: tokio::task::JoinHandle<()>,
+) {
+    if orderly {
+        tracing::info!("stopping");
+        if let Err(error) = node.handover().await {
+            tracing::info!(%error, "stopping while leading");
+        }
+    }
+    stop.cancel();
+    let _drained = api.await;
+    if tokio::time::timeout(HALT, node.halt()).await.is_err() {
+        tracing::warn!("raft did not end in time");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// The other control nodes know this one by what it said when it joined.
+fn check_addresses(node: &Node, config: &ServerConfig) -> Result<(), Error> {
+    let status = node.status();
+    let own = status.members.into_iter().filter_map(|status| status.member);
+    let Some(own) = own.into_iter().find(|member| member.id == status.node_id) else { return Ok(()) };
+    let same = |setting, given: String, known: String| match given == known {
+        true => Ok(()),
+        false => Err(Error::Setting {
+            setting,
+            reason: format!("this control node joined with {known}, not {given}"),
+        }),
+    };
+    same("--zone", config.zone.clone(), own.zone)?;
+    same("--listen-grpc", config.listen_grpc.to_string(), own.peer_address)
+}

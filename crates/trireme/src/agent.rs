@@ -1,0 +1,137 @@
+//! `trireme agent`: the side of a machine that runs containers.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use trireme_agent::{AgentConfig, RuntimeConfig};
+use trireme_server::metrics::Metrics;
+
+/// An agent.
+///
+/// It dials a control node, registers this machine as a container instance, and runs what it is assigned. Without a control
+/// node it keeps everything running.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// The gRPC address of a control node. Give several: the first that answers is used.
+    #[arg(long = "server", value_name = "HOST:PORT", required = true)]
+    servers: Vec<String>,
+    /// The data folder: by what is in it a restarted agent finds its containers again.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The availability zone.
+    #[arg(long)]
+    zone: String,
+    /// A name for people. Default: the zone and this machine's name.
+    #[arg(long)]
+    name: Option<String>,
+    /// The ECS cluster to register in. It is created when it does not exist.
+    #[arg(long, default_value = "default")]
+    cluster: String,
+    /// The region of the tasks.
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// The account of the tasks.
+    #[arg(long, default_value = "123456789012")]
+    account: String,
+    /// What runs containers.
+    #[arg(long, value_enum, default_value = "docker")]
+    runtime: RuntimeArg,
+    /// Docker's socket.
+    #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock")]
+    docker_socket: PathBuf,
+    /// Cpu units to offer. Default: 1024 for each processor.
+    #[arg(long, value_name = "UNITS")]
+    cpu: Option<u32>,
+    /// Memory to offer, in MiB. Default: the machine's.
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+    /// Serve /metrics here.
+    #[arg(long, value_name = "IP:PORT")]
+    listen_metrics: Option<SocketAddr>,
+    /// Stand for so many instances, each with a session of its own; with the fake runtime only.
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1)]
+    fake_agents: u32,
+    #[arg(long, value_name = "FILE", hide = true)]
+    pid_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RuntimeArg {
+    /// A Docker Engine.
+    Docker,
+    /// Containers in memory only.
+    Fake,
+}
+
+/// Runs `trireme agent` until it is told to stop. What runs goes on without it.
+pub async fn run(args: AgentArgs) -> Result<()> {
+    if let Some(path) = &args.pid_file {
+        crate::process::write_pid(path, std::process::id())?;
+    }
+    if args.fake_agents == 0 || (args.fake_agents > 1 && args.runtime != RuntimeArg::Fake) {
+        bail!("--fake-agents above 1 needs --runtime fake");
+    }
+    if let Some(address) = args.listen_metrics {
+        Metrics::install(crate::VERSION)?.serve(address).await?;
+    }
+    let stop = CancellationToken::new();
+    let mut agents = tokio::task::JoinSet::new();
+    for number in 1..=args.fake_agents {
+        let (config, stop) = (config(&args, number), stop.clone());
+        agents.spawn(trireme_agent::run(config, stop));
+    }
+    let requested = trireme_server::shutdown::requested()?;
+    let mut result = Ok(());
+    tokio::select! {
+        () = requested => {}
+        // One that cannot run ends all of them.
+        ended = agents.join_next() => result = ended.context("no agents")?.context("the agent panicked")?,
+    }
+    stop.cancel();
+    while agents.join_next().await.is_some() {}
+    Ok(result?)
+}
+
+fn config(args: &AgentArgs, number: u32) -> AgentConfig {
+    let name = args.name.clone().unwrap_or_else(|| format!("{}/{}", args.zone, machine_name()));
+    let (name, data) = match args.fake_agents {
+        1 => (name, args.data.clone()),
+        _ => (format!("{name}-{number}"), args.data.join(number.to_string())),
+    };
+    AgentConfig {
+        endpoints: args.servers.iter().map(|server| with_scheme(server)).collect(),
+        cluster: args.cluster.clone(),
+        zone: args.zone.clone(),
+        name,
+        region: args.region.clone(),
+        account: args.account.clone(),
+        data_dir: Some(data),
+        runtime: match args.runtime {
+            RuntimeArg::Docker => RuntimeConfig::Docker { socket: args.docker_socket.clone() },
+            RuntimeArg::Fake => RuntimeConfig::fake(),
+        },
+        cpu_units: args.cpu,
+        memory_mib: args.memory,
+        ..AgentConfig::default()
+    }
+}
+
+fn with_scheme(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+}
+
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "agent-1".to_owned() } else { name.to_owned() }
+}
+
+/// Kills and removes the containers of the agent whose data folder this is. The agent itself must be dead, or it would take
+/// their end for news.
+pub async fn kill_containers(data: &Path) -> Result<()> {
+    let _ = data;
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! `trireme dev`: a whole cluster on one machine, each control node and each agent a process of its own.
+//!
+//! Reading order: [`layout`] (what lies where) · [`lock`] · [`ports`] · [`plan`] (a new cluster's shape) · [`launch`] · [`zone`] ·
+//! [`stop`] · [`door`] · [`env_file`].
+
+mod door;
+mod env_file;
+mod launch;
+mod layout;
+mod lock;
+mod plan;
+mod ports;
+mod stop;
+mod zone;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use trireme_cli::cluster_file::ClusterFile;
+use trireme_server::AccessKeyFile;
+
+use door::{Door, Nodes};
+use launch::Launcher;
+use layout::Layout;
+use zone::Started;
+
+/// A three-zone cluster on this machine.
+///
+/// Runs in the foreground and holds the front door. Ctrl-C stops all of it, containers too. If it is killed, the control
+/// nodes and agents live on, and the next `trireme dev` adopts them. It restarts nothing.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DevArgs {
+    #[command(subcommand)]
+    verb: Option<DevVerb>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// How the cluster is to be.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The front door's port for the ECS API; the next one is for the operator's verbs. Default: as before, else 8080.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Zones. Default: as before, else 3.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    zones: Option<u8>,
+    /// Agents in each zone. Default: as before, else 1.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    agents_per_zone: Option<u16>,
+    /// Run containers with Docker, or pretend to. Default: as before, else docker.
+    #[arg(long, value_enum)]
+    runtime: Option<Runtime>,
+    /// Whether requests must be signed. Default: as before, else sigv4.
+    #[arg(long, value_enum)]
+    auth: Option<Auth>,
+    /// Cpu units that each agent offers. They are shares, so agents may offer more than the machine has. Default: 1024 for
+    /// each processor, at least 4096.
+    #[arg(long, value_name = "UNITS", value_parser = clap::value_parser!(u32).range(128..))]
+    agent_cpu: Option<u32>,
+    /// Memory in MiB that each agent offers. Default: three quarters of the machine's, shared among the agents.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
+    agent_memory: Option<u32>,
+    /// Instances that each agent process stands for, each with its own session; with the fake runtime only.
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    fake_agents: Option<u32>,
+    /// Stop what runs, forget everything, and begin anew.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Args)]
+struct DataArgs {
+    /// The cluster's data folder.
+    #[arg(long, value_name = "DIR", env = "TRIREME_DATA", default_value = ".trireme")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevVerb {
+    /// Kill a zone: SIGKILL to its control node and agents, and their containers killed.
+    Kill {
+        /// Such as us-east-1b.
+        zone: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Start a zone again; returns when it has caught up and its agents are registered.
+    Start {
+        /// Such as us-east-1b.
+        zone: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Stop all of it, containers too. The data stay.
+    Stop {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// What runs containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// Nothing: tasks are only said to run.
+    Fake,
+}
+
+impl Runtime {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Fake => "fake",
+        }
+    }
+}
+
+/// Whether requests must be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// AWS signature version 4.
+    Sigv4,
+    /// Anybody on this machine may do anything.
+    Off,
+}
+
+impl Auth {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sigv4 => "sigv4",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Runs `trireme dev` or one of its verbs.
+pub async fn run(args: DevArgs) -> Result<()> {
+    match args.verb {
+        None => foreground(args.run).await,
+        Some(DevVerb::Kill { zone, data }) => stop::kill_zone(&data.data, &zone).await,
+        Some(DevVerb::Start { zone, data }) => zone::start_zone(&data.data, &zone).await,
+        Some(DevVerb::Stop { data }) => stop::stop(&data.data).await,
+    }
+}
+
+async fn foreground(args: RunArgs) -> Result<()> {
+    // From here on a signal is an order to stop in good order, also while things are being started.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let layout = Layout::create(&args.data.data)?;
+    let _lock = lock::take(&layout)?;
+    if args.fresh {
+        wipe(&layout).await?;
+    }
+    let before = ClusterFile::read(layout.root())?;
+    let running = match &before {
+        Some(cluster) => any_running(&Launcher::new(layout.clone(), cluster.clone())?)?,
+        None => false,
+    };
+    let cluster = plan::cluster(&args, before.as_ref(), running)?;
+    let door = Door::bind(cluster.front_door.parse()?, cluster.front_door_grpc.parse()?).await?;
+    cluster.write(layout.root())?;
+    let launcher = Launcher::new(layout, cluster)?;
+    let result = tokio::select! {
+        result = bring_up(&launcher, door) => match result {
+            Ok(()) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    if running && result.is_err() {
+        // What was alive before stays alive: it may be whole but for one zone.
+        return result;
+    }
+    if let Err(error) = &result {
+        eprintln!("error: {error:#}");
+    }
+    println!("stopping");
+    tokio::select! {
+        stopped = stop::stop_all(&launcher) => stopped?,
+        _ = interrupt.recv() => anyhow::bail!("interrupted while stopping; `trireme dev stop` finishes it"),
+    }
+    println!("stopped");
+    result.map_err(|_| anyhow::anyhow!("the cluster did not come up"))
+}
+
+/// Stops and forgets the cluster that was here.
+async fn wipe(layout: &Layout) -> Result<()> {
+    let Some(cluster) = ClusterFile::read(layout.root())? else { return Ok(()) };
+    let zones: Vec<String> = cluster.zones.iter().map(|zone| zone.name.clone()).collect();
+    stop::stop_all(&Launcher::new(layout.clone(), cluster)?).await?;
+    layout.wipe(&zones)
+}
+
+fn any_running(launcher: &Launcher) -> Result<bool> {
+    for zone in &launcher.cluster.zones {
+        for role in Launcher::roles(zone) {
+            if launcher.find(&zone.name, role)?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+async fn bring_up(launcher: &Launcher, door: Door) -> Result<()> {
+    let cluster = &launcher.cluster;
+    println!("zones: {}", cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", "));
+    let mut started = found_cluster(launcher).await?;
+    started.extend(zone::start(launcher, &cluster.zones).await?);
+    door.open(&Nodes::watch(cluster));
+    let key = AccessKeyFile::read(&launcher.layout.access_key())?;
+    env_file::write(&launcher.layout, &cluster.front_door, launcher.bin(), &key)?;
+    zone::wait_ready(launcher, &mut started).await?;
+    for started in started {
+        tokio::spawn(tell_end(started));
+    }
+    println!("ECS API:  http://{}", cluster.front_door);
+    println!("gRPC:     {}", cluster.front_door_grpc);
+    println!("try:      . {}", shown(&launcher.layout.env()));
+    println!("ready");
+    Ok(())
+}
+
+/// Relative to the current folder when that is shorter.
+fn shown(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// Makes the control nodes' data where there are none: the first node's by `init`, the others' by `join`.
+async fn found_cluster(launcher: &Launcher) -> Result<Vec<Started>> {
+    let zones = &launcher.cluster.zones;
+    let first = zones.first().context("no zones")?;
+    let mut started = Vec::new();
+    if !launcher.layout.access_key().exists() {
+        // What an interrupted founding left: nobody was ever given its key.
+        launcher.layout.wipe_server(&first.name)?;
+        launcher.init(first).await?;
+    }
+    let key = launcher.layout.cluster_key(&first.name);
+    for zone in &zones[1..] {
+        if launcher.layout.is_founded(&zone.name) {
+            continue;
+        }
+        started.extend(zone::start_server(launcher, first).await?);
+        launcher.join(zone, &first.grpc, &key).await?;
+        // It votes from the moment it answers; the next one joins three living nodes, not two dead ones.
+        started.extend(zone::start_server(launcher, zone).await?);
+    }
+    Ok(started)
+}
+
+/// Says when a process ends. Nothing is restarted: who kills a zone wants it dead.
+async fn tell_end(started: Started) {
+    let Started { zone, role, mut child } = started;
+    if let Ok(status) = child.wait().await {
+        println!("{zone}: {role} ended ({status})");
+    }
+}

@@ -1,0 +1,153 @@
+//! `trireme server`: a control node, and how one is founded.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use trireme_server::{Auth, FileConfig, ServerConfig, Timing};
+
+/// A control node.
+///
+/// Its data folder is made once: by `server init` for the first node of a new cluster, by `server join` for the others.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ServerArgs {
+    #[command(subcommand)]
+    verb: Option<ServerVerb>,
+    #[command(flatten)]
+    node: NodeArgs,
+    #[arg(long, value_name = "FILE", hide = true)]
+    pid_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ServerVerb {
+    /// Found a new cluster: its identity, its key, its first access key. Once.
+    Init {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Write the first access key here, with mode 0600, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        access_key_file: Option<PathBuf>,
+    },
+    /// Join a running cluster.
+    Join {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// The gRPC address of a control node. May be given several times.
+        #[arg(long = "peer", value_name = "HOST:PORT", required = true)]
+        peers: Vec<String>,
+        /// A copy of the cluster's key: the file cluster.key in another control node's data folder.
+        #[arg(long, value_name = "FILE")]
+        cluster_key: PathBuf,
+    },
+    /// Remove this control node from its cluster. Refused when the rest would have no living quorum.
+    Leave {
+        /// The data folder of the node that leaves.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The gRPC address of any control node of the cluster.
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+    },
+}
+
+/// What a control node needs to know; the configuration file may say it too.
+#[derive(Debug, Clone, Args)]
+struct NodeArgs {
+    /// A TOML file with these settings (listen_api = "127.0.0.1:8000" and so on). Flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The availability zone.
+    #[arg(long)]
+    zone: Option<String>,
+    /// Where to serve the ECS API, /healthz and /metrics.
+    #[arg(long, value_name = "IP:PORT")]
+    listen_api: Option<SocketAddr>,
+    /// Where to serve gRPC to control nodes, agents and operators. A loopback address: there is no mTLS yet.
+    #[arg(long, value_name = "IP:PORT")]
+    listen_grpc: Option<SocketAddr>,
+    /// Whether API requests must be signed; `off` on a loopback address only. Default: sigv4.
+    #[arg(long, value_enum)]
+    auth: Option<AuthArg>,
+    /// How fast control nodes expect each other's answers. Default: region.
+    #[arg(long, value_enum)]
+    timing: Option<TimingArg>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AuthArg {
+    Sigv4,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TimingArg {
+    /// Control nodes on machines in the zones of one region.
+    Region,
+    /// All on one machine.
+    Local,
+}
+
+impl NodeArgs {
+    fn complete(self) -> Result<ServerConfig> {
+        let file = self.config.as_deref().map(FileConfig::read).transpose()?.unwrap_or_default();
+        let flags = FileConfig {
+            data: self.data,
+            zone: self.zone,
+            listen_api: self.listen_api,
+            listen_grpc: self.listen_grpc,
+            auth: self.auth.map(|auth| match auth {
+                AuthArg::Sigv4 => Auth::Sigv4,
+                AuthArg::Off => Auth::Off,
+            }),
+            timing: self.timing.map(|timing| match timing {
+                TimingArg::Region => Timing::Region,
+                TimingArg::Local => Timing::Local,
+            }),
+        };
+        Ok(flags.or(file).complete()?)
+    }
+}
+
+/// Runs `trireme server` or one of its verbs.
+pub async fn run(args: ServerArgs) -> Result<()> {
+    match args.verb {
+        None => {
+            if let Some(path) = &args.pid_file {
+                crate::process::write_pid(path, std::process::id())?;
+            }
+            Ok(trireme_server::run(args.node.complete()?, crate::VERSION).await?)
+        }
+        Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
+        Some(ServerVerb::Join { node, peers, cluster_key }) => {
+            let id = trireme_server::join(&node.complete()?, &peers, &cluster_key).await?;
+            println!("joined as node {id}; now run `trireme server` on this data folder");
+            Ok(())
+        }
+        Some(ServerVerb::Leave { data, peer }) => {
+            let id = trireme_server::leave(&data, &peer).await?;
+            println!("node {id} has left; stop it and remove {}", data.display());
+            Ok(())
+        }
+    }
+}
+
+async fn init(node: NodeArgs, access_key_file: Option<PathBuf>) -> Result<()> {
+    if let Some(path) = access_key_file.as_ref().filter(|path| path.exists()) {
+        bail!("{} exists already", path.display());
+    }
+    let key = trireme_server::init(&node.complete()?).await?;
+    match access_key_file {
+        Some(path) => key.write(&path)?,
+        None => {
+            println!("AWS_ACCESS_KEY_ID={}", key.access_key_id);
+            println!("AWS_SECRET_ACCESS_KEY={}", key.secret_access_key);
+        }
+    }
+    Ok(())
+}
