@@ -1,1 +1,69 @@
-//! ecs-api
+//! ECS over HTTP: requests become commands, the state becomes answers. Only this room knows ECS's JSON.
+//!
+//! A call's way: [`http`](crate) (body, protocol, request id) · `auth` (who calls) · `operation` (what is asked, one room for
+//! each noun) · `resolve` (names and ARNs to keys) · `unsupported` (what is refused because it has no effect yet) ·
+//! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · `error` (every error
+//! that a client can see) · [`coverage`] (which operations are real).
+//!
+//! Invariant: a request member that would change what runs, and cannot, is refused by name. Nothing is ignored in silence.
+
+pub mod coverage;
+
+mod auth;
+mod context;
+mod convert;
+mod error;
+mod http;
+mod metrics;
+mod operation;
+mod page;
+mod resolve;
+mod sts;
+mod unsupported;
+
+use std::sync::Arc;
+
+use trireme_iam::SealingKey;
+use trireme_state::store::Store;
+use trireme_types::Timestamp;
+
+pub use crate::http::{BODY_LIMIT, router};
+pub use crate::metrics::describe as describe_metrics;
+
+/// How callers prove who they are.
+#[derive(Debug, Clone)]
+pub enum AuthMode {
+    /// AWS signature version 4, against the access keys in the state. Their secrets open under this cluster key.
+    Sigv4(Arc<SealingKey>),
+    /// Everyone is the development account's root, and `POST /_trireme/reset` works. For loopback only: whoever listens
+    /// must see to that.
+    Off,
+}
+
+/// Where the time comes from, for checking how old a signature is.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What the endpoint needs.
+#[derive(Clone)]
+pub struct Api {
+    /// The one door to the state.
+    pub store: Arc<dyn Store>,
+    /// How callers prove who they are.
+    pub auth: AuthMode,
+    /// For the age of signatures.
+    pub clock: Arc<dyn Clock>,
+}

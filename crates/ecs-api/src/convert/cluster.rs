@@ -1,0 +1,70 @@
+//! Clusters.
+
+use trireme_ecs_model::shapes::{self, KeyValuePair};
+use trireme_state::State;
+use trireme_state::object::{Cluster, ClusterKey, ClusterStatus, ServiceStatus};
+use trireme_types::Arn;
+use trireme_types::arn::Resource;
+
+use super::{number, tags};
+
+pub(crate) fn arn(key: &ClusterKey) -> String {
+    Arn::new(&key.scope, Resource::Cluster(key.name.clone())).to_string()
+}
+
+pub(crate) fn describe(
+    state: &State,
+    cluster: &Cluster,
+    with_tags: bool,
+    with_statistics: bool,
+) -> shapes::Cluster {
+    let instances = state.index().instances_of_cluster(&cluster.key);
+    let (mut running, mut pending) = (0_u32, 0_u32);
+    for instance in &instances {
+        let load = state.index().instance_load(*instance);
+        running = running.saturating_add(load.running);
+        pending = pending.saturating_add(load.pending);
+    }
+    let services =
+        |status| state.services_of_cluster(&cluster.key).filter(|service| service.status == status).count();
+    let (active, draining) = (services(ServiceStatus::Active), services(ServiceStatus::Draining));
+    let statistics =
+        if with_statistics { statistics(running, pending, active, draining) } else { Vec::new() };
+    shapes::Cluster {
+        cluster_arn: Some(arn(&cluster.key)),
+        cluster_name: Some(cluster.key.name.to_string()),
+        status: Some(
+            match cluster.status {
+                ClusterStatus::Active => "ACTIVE",
+                ClusterStatus::Inactive => "INACTIVE",
+            }
+            .to_owned(),
+        ),
+        registered_container_instances_count: Some(number(instances.len())),
+        running_tasks_count: Some(number(running)),
+        pending_tasks_count: Some(number(pending)),
+        active_services_count: Some(number(active)),
+        statistics: Some(statistics),
+        tags: Some(if with_tags { tags::list(&cluster.tags) } else { Vec::new() }),
+        settings: Some(Vec::new()),
+        capacity_providers: Some(Vec::new()),
+        default_capacity_provider_strategy: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
+/// ECS API: Cluster.statistics. Everything runs on container instances here, which ECS calls EC2.
+fn statistics(running: u32, pending: u32, active: usize, draining: usize) -> Vec<KeyValuePair> {
+    let pair = |name: &str, value: String| KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
+    let zero = || "0".to_owned();
+    vec![
+        pair("runningEC2TasksCount", running.to_string()),
+        pair("runningFargateTasksCount", zero()),
+        pair("pendingEC2TasksCount", pending.to_string()),
+        pair("pendingFargateTasksCount", zero()),
+        pair("activeEC2ServiceCount", active.to_string()),
+        pair("activeFargateServiceCount", zero()),
+        pair("drainingEC2ServiceCount", draining.to_string()),
+        pair("drainingFargateServiceCount", zero()),
+    ]
+}

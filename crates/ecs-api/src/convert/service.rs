@@ -1,0 +1,157 @@
+//! Services with their deployments and events.
+
+use std::collections::BTreeMap;
+
+use trireme_ecs_model::shapes::{
+    self, AvailabilityZoneRebalancing, DeploymentCircuitBreaker, DeploymentController,
+    DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy, LaunchType, SchedulingStrategy,
+};
+use trireme_state::State;
+use trireme_state::object::{
+    Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, RolloutState, Service,
+    ServiceEvent, ServiceKey, ServiceStatus, TaskStatus,
+};
+use trireme_types::arn::Resource;
+use trireme_types::{Arn, DeploymentId};
+
+use super::{cluster, number, tags, task_definition, time};
+
+pub(crate) fn arn(key: &ServiceKey) -> String {
+    Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
+}
+
+/// A deployment's tasks, counted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    wanted: u32,
+    running: u32,
+    pending: u32,
+}
+
+pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> shapes::Service {
+    let load = state.index().service_load(&service.key);
+    let spec = &service.spec;
+    let counts = counts(state, &service.key);
+    let deployment = |one: &Deployment| {
+        self::deployment(one, spec.desired_count, counts.get(&one.id).copied().unwrap_or_default())
+    };
+    shapes::Service {
+        service_arn: Some(arn(&service.key)),
+        service_name: Some(service.key.name.to_string()),
+        cluster_arn: Some(cluster::arn(&service.key.cluster)),
+        load_balancers: Some(Vec::new()),
+        service_registries: Some(Vec::new()),
+        status: Some(status(service.status).to_owned()),
+        desired_count: Some(number(spec.desired_count)),
+        running_count: Some(number(load.running)),
+        pending_count: Some(number(load.pending)),
+        launch_type: Some(LaunchType::Ec2),
+        task_definition: Some(task_definition::arn(&spec.task_definition)),
+        deployment_configuration: Some(configuration(&spec.deployment_configuration)),
+        deployments: Some(service.deployments.iter().map(deployment).collect()),
+        role_arn: spec.role_arn.clone(),
+        events: Some(service.events.iter().map(event).collect()),
+        created_at: Some(time(service.created_at)),
+        placement_constraints: Some(Vec::new()),
+        placement_strategy: Some(Vec::new()),
+        health_check_grace_period_seconds: spec.health_check_grace_period_seconds.map(number),
+        scheduling_strategy: Some(SchedulingStrategy::Replica),
+        deployment_controller: Some(DeploymentController { r#type: Some(DeploymentControllerType::Ecs) }),
+        tags: with_tags.then(|| tags::list(&service.tags)),
+        created_by: Some(service.created_by.clone()),
+        enable_ecs_managed_tags: Some(spec.enable_ecs_managed_tags),
+        propagate_tags: Some(propagate(spec.propagate_tags)),
+        enable_execute_command: Some(false),
+        availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
+        ..Default::default()
+    }
+}
+
+fn status(status: ServiceStatus) -> &'static str {
+    match status {
+        ServiceStatus::Active => "ACTIVE",
+        ServiceStatus::Draining => "DRAINING",
+        ServiceStatus::Inactive => "INACTIVE",
+    }
+}
+
+fn propagate(propagate: PropagateTags) -> shapes::PropagateTags {
+    match propagate {
+        PropagateTags::None => shapes::PropagateTags::None,
+        PropagateTags::TaskDefinition => shapes::PropagateTags::TaskDefinition,
+        PropagateTags::Service => shapes::PropagateTags::Service,
+    }
+}
+
+fn configuration(configuration: &DeploymentConfiguration) -> shapes::DeploymentConfiguration {
+    shapes::DeploymentConfiguration {
+        deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
+            enable: Some(false),
+            rollback: Some(false),
+            ..Default::default()
+        }),
+        maximum_percent: Some(number(configuration.maximum_percent)),
+        minimum_healthy_percent: Some(number(configuration.minimum_healthy_percent)),
+        strategy: Some(DeploymentStrategy::Rolling),
+        bake_time_in_minutes: Some(0),
+        ..Default::default()
+    }
+}
+
+fn counts(state: &State, service: &ServiceKey) -> BTreeMap<DeploymentId, Counts> {
+    let mut counts: BTreeMap<DeploymentId, Counts> = BTreeMap::new();
+    for task in state.tasks_of_service(service) {
+        let Some(deployment) = task.deployment() else { continue };
+        let counts = counts.entry(deployment).or_default();
+        counts.wanted += u32::from(task.wanted());
+        counts.running += u32::from(task.last_status == TaskStatus::Running);
+        counts.pending += u32::from(task.wanted() && task.last_status < TaskStatus::Running);
+    }
+    counts
+}
+
+/// An older deployment wants what it still has.
+fn deployment(deployment: &Deployment, service_wants: u32, counts: Counts) -> shapes::Deployment {
+    let id = deployment.id;
+    let (status, wanted) = match deployment.status {
+        DeploymentStatus::Primary => ("PRIMARY", service_wants),
+        DeploymentStatus::Active => ("ACTIVE", counts.wanted),
+    };
+    let (rollout, reason) = match deployment.rollout {
+        RolloutState::InProgress => {
+            (DeploymentRolloutState::InProgress, format!("ECS deployment {id} in progress."))
+        }
+        RolloutState::Completed => {
+            (DeploymentRolloutState::Completed, format!("ECS deployment {id} completed."))
+        }
+        RolloutState::Failed => (
+            DeploymentRolloutState::Failed,
+            "ECS deployment circuit breaker: tasks failed to start.".to_owned(),
+        ),
+    };
+    shapes::Deployment {
+        id: Some(id.to_string()),
+        status: Some(status.to_owned()),
+        task_definition: Some(task_definition::arn(&deployment.task_definition)),
+        desired_count: Some(number(wanted)),
+        pending_count: Some(number(counts.pending)),
+        running_count: Some(number(counts.running)),
+        failed_tasks: Some(number(deployment.failed_tasks)),
+        created_at: Some(time(deployment.created_at)),
+        updated_at: Some(time(deployment.updated_at)),
+        launch_type: Some(LaunchType::Ec2),
+        rollout_state: Some(rollout),
+        rollout_state_reason: Some(reason),
+        ..Default::default()
+    }
+}
+
+fn event(event: &ServiceEvent) -> shapes::ServiceEvent {
+    let hex = format!("{:032x}", event.id);
+    let id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    shapes::ServiceEvent {
+        id: Some(id),
+        created_at: Some(time(event.created_at)),
+        message: Some(event.message.clone()),
+    }
+}

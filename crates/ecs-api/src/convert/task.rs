@@ -1,0 +1,155 @@
+//! Tasks.
+
+use sha2::{Digest as _, Sha256};
+use trireme_ecs_model::shapes::{
+    self, Connectivity, Container, ContainerOverride, HealthStatus, LaunchType, TaskOverride, TaskStopCode,
+};
+use trireme_state::State;
+use trireme_state::object::{
+    self, ClusterKey, ContainerDefinition, ContainerReport, DesiredStatus, NetworkBinding, Task, TaskStatus,
+};
+use trireme_types::arn::Resource;
+use trireme_types::{Arn, ContainerName, TaskId};
+
+use super::task_definition::{pair, protocol};
+use super::{cluster, container_instance, number, tags, task_definition, time};
+
+pub(crate) fn arn(cluster: &ClusterKey, id: TaskId) -> String {
+    Arn::new(&cluster.scope, Resource::Task(cluster.name.clone(), id)).to_string()
+}
+
+/// A container's ARN. Its UUID follows from the task and the name, so that it need not be stored.
+fn container_arn(task: &Task, name: &ContainerName) -> String {
+    let digest = Sha256::digest(format!("{}/{name}", task.id));
+    let hex = hex::encode(&digest[..16]);
+    let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    Arn::new(&task.cluster.scope, Resource::Container(task.cluster.name.clone(), task.id, uuid)).to_string()
+}
+
+pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::Task {
+    let definition = state.task_definition(&task.definition);
+    let of_container = |name: &ContainerName| {
+        definition.and_then(|one| one.spec.containers.iter().find(|container| container.name == *name))
+    };
+    let containers =
+        task.containers.iter().map(|one| container(task, one, of_container(&one.name))).collect();
+    let connected = state.instance(task.instance).is_some_and(|instance| instance.connected);
+    let times = &task.times;
+    shapes::Task {
+        attachments: Some(Vec::new()),
+        attributes: Some(Vec::new()),
+        availability_zone: Some(task.zone.to_string()),
+        cluster_arn: Some(cluster::arn(&task.cluster)),
+        connectivity: Some(if connected { Connectivity::Connected } else { Connectivity::Disconnected }),
+        connectivity_at: connected.then(|| time(times.created_at)),
+        container_instance_arn: Some(container_instance::arn(&task.cluster, task.instance)),
+        containers: Some(containers),
+        cpu: Some(task.reservation.cpu.to_string()),
+        created_at: Some(time(times.created_at)),
+        desired_status: Some(
+            match task.desired_status {
+                DesiredStatus::Running => "RUNNING",
+                DesiredStatus::Stopped => "STOPPED",
+            }
+            .to_owned(),
+        ),
+        enable_execute_command: Some(false),
+        execution_stopped_at: times.execution_stopped_at.map(time),
+        group: Some(task.group.clone()),
+        health_status: Some(HealthStatus::Unknown),
+        inference_accelerators: Some(Vec::new()),
+        last_status: Some(task.last_status.as_str().to_owned()),
+        launch_type: Some(LaunchType::Ec2),
+        memory: Some(task.reservation.memory.to_string()),
+        overrides: Some(overrides(task)),
+        pull_started_at: times.pull_started_at.map(time),
+        pull_stopped_at: times.pull_stopped_at.map(time),
+        started_at: times.started_at.map(time),
+        started_by: task.started_by.clone(),
+        stop_code: task.stop_code.map(|code| TaskStopCode::from(code.as_str())),
+        stopped_at: times.stopped_at.map(time),
+        stopped_reason: task.stopped_reason.clone(),
+        stopping_at: times.stopping_at.map(time),
+        tags: Some(if with_tags { tags::list(&task.tags) } else { Vec::new() }),
+        task_arn: Some(arn(&task.cluster, task.id)),
+        task_definition_arn: Some(task_definition::arn(&task.definition)),
+        version: Some(i64::try_from(task.version).unwrap_or(i64::MAX)),
+        ..Default::default()
+    }
+}
+
+fn container(task: &Task, report: &ContainerReport, definition: Option<&ContainerDefinition>) -> Container {
+    // ECS knows three statuses of a container.
+    let status = match report.status {
+        TaskStatus::Running | TaskStatus::Stopped => report.status,
+        status if status > TaskStatus::Running => TaskStatus::Running,
+        _ => TaskStatus::Pending,
+    };
+    let change = task.overrides.containers.iter().find(|change| change.name == report.name);
+    let cpu = change.and_then(|change| change.cpu).or(definition.map(|one| one.cpu));
+    let memory = change.and_then(|change| change.memory).or(definition.and_then(|one| one.memory));
+    let reserved = change
+        .and_then(|change| change.memory_reservation)
+        .or(definition.and_then(|one| one.memory_reservation));
+    Container {
+        container_arn: Some(container_arn(task, &report.name)),
+        task_arn: Some(arn(&task.cluster, task.id)),
+        name: Some(report.name.to_string()),
+        image: definition.map(|one| one.image.clone()),
+        image_digest: report.image_digest.clone(),
+        runtime_id: report.runtime_id.clone(),
+        last_status: Some(status.as_str().to_owned()),
+        exit_code: report.exit_code,
+        reason: report.reason.clone(),
+        network_bindings: Some(report.network_bindings.iter().map(binding).collect()),
+        network_interfaces: Some(Vec::new()),
+        health_status: Some(HealthStatus::Unknown),
+        cpu: cpu.map(|cpu| cpu.to_string()),
+        memory: memory.map(|memory| memory.to_string()),
+        memory_reservation: reserved.map(|memory| memory.to_string()),
+        ..Default::default()
+    }
+}
+
+fn binding(binding: &NetworkBinding) -> shapes::NetworkBinding {
+    shapes::NetworkBinding {
+        bind_ip: Some(binding.bind_ip.clone()),
+        container_port: Some(number(binding.container_port.get())),
+        host_port: Some(number(binding.host_port.get())),
+        protocol: Some(protocol(binding.protocol)),
+        ..Default::default()
+    }
+}
+
+/// Every container is listed, changed or not.
+fn overrides(task: &Task) -> TaskOverride {
+    let of_container = |report: &ContainerReport| {
+        let change = task.overrides.containers.iter().find(|change| change.name == report.name);
+        change.map_or_else(
+            || ContainerOverride { name: Some(report.name.to_string()), ..Default::default() },
+            container_override,
+        )
+    };
+    TaskOverride {
+        container_overrides: Some(task.containers.iter().map(of_container).collect()),
+        cpu: task.overrides.cpu.map(|cpu| cpu.to_string()),
+        inference_accelerator_overrides: Some(Vec::new()),
+        execution_role_arn: task.overrides.execution_role_arn.clone(),
+        memory: task.overrides.memory.map(|memory| memory.to_string()),
+        task_role_arn: task.overrides.task_role_arn.clone(),
+        ..Default::default()
+    }
+}
+
+fn container_override(change: &object::ContainerOverride) -> ContainerOverride {
+    let environment: Vec<_> = change.environment.iter().map(|(name, value)| pair(name, value)).collect();
+    ContainerOverride {
+        name: Some(change.name.to_string()),
+        command: change.command.clone(),
+        environment: Some(environment).filter(|list| !list.is_empty()),
+        cpu: change.cpu.map(|cpu| number(cpu.get())),
+        memory: change.memory.map(|memory| number(memory.get())),
+        memory_reservation: change.memory_reservation.map(|memory| number(memory.get())),
+        ..Default::default()
+    }
+}

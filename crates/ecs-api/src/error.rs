@@ -1,0 +1,299 @@
+//! Every error that a client can see. The one place that turns rejections of the state, refused signatures and broken requests
+//! into ECS's error types and words.
+
+use trireme_ecs_model::{ErrorCode, Operation, Violation, ViolationKind};
+use trireme_iam::sigv4::{Refusal, RefusalKind};
+use trireme_state::Rejection;
+use trireme_state::store::{ProposeError, ReadError};
+
+/// An error's type: one of ECS's own, or one that all AWS services share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// One of the service model's.
+    Ecs(ErrorCode),
+    /// A refused signature.
+    Auth(RefusalKind),
+    /// Any other, with its HTTP status.
+    Common(&'static str, u16),
+}
+
+impl Code {
+    pub(crate) const fn serialization() -> Self {
+        Self::Common("SerializationException", 400)
+    }
+
+    pub(crate) const fn unknown_operation(status: u16) -> Self {
+        Self::Common("UnknownOperationException", status)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ecs(code) => code.name(),
+            Self::Auth(kind) => kind.json_name(),
+            Self::Common(name, _) => name,
+        }
+    }
+
+    /// As services with the Query protocol name it.
+    pub(crate) fn query_name(self) -> &'static str {
+        match self {
+            Self::Auth(kind) => kind.query_name(),
+            Self::Ecs(ErrorCode::Server) => "InternalFailure",
+            other => other.name(),
+        }
+    }
+
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Ecs(code) => code.status(),
+            Self::Auth(_) => 403,
+            Self::Common(_, status) => status,
+        }
+    }
+}
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.name())]
+pub(crate) struct Error {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// ConflictException's member: what the first call made.
+    pub(crate) resource_ids: Vec<String>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), resource_ids: Vec::new() }
+    }
+
+    fn ecs(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(Code::Ecs(code), message)
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::ecs(ErrorCode::InvalidParameter, message)
+    }
+
+    pub(crate) fn client(message: impl Into<String>) -> Self {
+        Self::ecs(ErrorCode::Client, message)
+    }
+
+    pub(crate) fn server(message: impl Into<String>) -> Self {
+        Self::ecs(ErrorCode::Server, message)
+    }
+
+    pub(crate) fn cluster_not_found() -> Self {
+        Self::ecs(ErrorCode::ClusterNotFound, "Cluster not found.")
+    }
+
+    pub(crate) fn service_not_found() -> Self {
+        Self::ecs(ErrorCode::ServiceNotFound, "Service not found.")
+    }
+
+    pub(crate) fn resource_not_found() -> Self {
+        Self::ecs(ErrorCode::ResourceNotFound, "The specified resource was not found.")
+    }
+
+    pub(crate) fn access_denied(message: impl Into<String>) -> Self {
+        Self::new(Code::Common("AccessDeniedException", 403), message)
+    }
+
+    /// A request member that Trireme cannot honour yet. Operations that do not declare UnsupportedFeatureException answer
+    /// ClientException, which clients of theirs know.
+    pub(crate) fn unsupported(operation: Operation, what: &str) -> Self {
+        let code = declared(operation, ErrorCode::UnsupportedFeature, ErrorCode::Client);
+        Self::ecs(code, format!("{what} is not supported yet."))
+    }
+
+    /// A whole operation that is not served.
+    pub(crate) fn unsupported_operation(operation: Operation) -> Self {
+        Self::ecs(
+            ErrorCode::UnsupportedFeature,
+            format!("The operation {operation} is not supported yet. COVERAGE.md lists those that are."),
+        )
+    }
+
+    /// What the service model forbids, in the words that AWS's services share. Ask only when there is some.
+    pub(crate) fn violations(operation: Operation, found: &[Violation]) -> Self {
+        let count = found.len();
+        let noun = if count == 1 { "error" } else { "errors" };
+        let each: Vec<String> = found.iter().take(10).map(violation_text).collect();
+        let message = format!("{count} validation {noun} detected: {}", each.join("; "));
+        match operation {
+            Operation::RegisterTaskDefinition => Self::client(message),
+            _ => Self::invalid(message),
+        }
+    }
+}
+
+/// `preferred` if the operation declares it.
+fn declared(operation: Operation, preferred: ErrorCode, otherwise: ErrorCode) -> ErrorCode {
+    if operation.errors().contains(&preferred) { preferred } else { otherwise }
+}
+
+fn violation_text(violation: &Violation) -> String {
+    let at = &violation.path;
+    let failed = |value: &str, constraint: String| {
+        format!("Value {value} at '{at}' failed to satisfy constraint: Member must {constraint}")
+    };
+    match &violation.kind {
+        ViolationKind::Required => failed("null", "not be null".to_owned()),
+        ViolationKind::NotNamed { value, allowed } => {
+            failed(&format!("'{value}'"), format!("satisfy enum value set: [{}]", allowed.join(", ")))
+        }
+        ViolationKind::Length { length, min, max } => {
+            let bound = match (min, max) {
+                (Some(min), _) if length < min => format!("greater than or equal to {min}"),
+                (_, Some(max)) => format!("less than or equal to {max}"),
+                _ => "another".to_owned(),
+            };
+            failed(&format!("of length {length}"), format!("have length {bound}"))
+        }
+        ViolationKind::Range { value, min, max } => {
+            let bound = match (min, max) {
+                (Some(min), _) if value < min => format!("greater than or equal to {min}"),
+                (_, Some(max)) => format!("less than or equal to {max}"),
+                _ => "another".to_owned(),
+            };
+            failed(&format!("'{value}'"), format!("have value {bound}"))
+        }
+        ViolationKind::Pattern { value, pattern } => {
+            failed(&format!("'{value}'"), format!("satisfy regular expression pattern: {}", pattern.as_str()))
+        }
+        ViolationKind::Union { set } => {
+            failed(&format!("with {set} members"), "have exactly one set".to_owned())
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Code::Auth(refusal.kind), refusal.message)
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::server(format!("The control plane cannot answer now ({}). Retry.", error.reason))
+    }
+}
+
+/// The answer to a write that came to nothing. `operation` decides between types that only some operations declare.
+pub(crate) fn of_propose(operation: Operation, error: ProposeError) -> Error {
+    match error {
+        ProposeError::Rejected(rejection) => of_rejection(operation, rejection),
+        ProposeError::Unknown { reason } => Error::server(format!(
+            "It is not known whether the request took effect ({reason}). Retry it with the same client token; SDKs do so."
+        )),
+        ProposeError::Unavailable { reason } => Error::server(format!(
+            "The control plane has no leader now ({reason}). Nothing was changed. Retry."
+        )),
+    }
+}
+
+pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error {
+    let ecs = Error::ecs;
+    match rejection {
+        Rejection::ClusterNotFound => Error::cluster_not_found(),
+        Rejection::ClusterContainsServices => ecs(
+            ErrorCode::ClusterContainsServices,
+            "The Cluster cannot be deleted while Services are active.",
+        ),
+        Rejection::ClusterContainsTasks => {
+            ecs(ErrorCode::ClusterContainsTasks, "The Cluster cannot be deleted while Tasks are active.")
+        }
+        Rejection::ClusterContainsContainerInstances => ecs(
+            ErrorCode::ClusterContainsContainerInstances,
+            "The Cluster cannot be deleted while Container Instances are active or draining.",
+        ),
+        Rejection::TaskDefinitionNotFound => Error::client("TaskDefinition not found."),
+        Rejection::TaskDefinitionInactive => Error::client("TaskDefinition is inactive"),
+        // ECS says nothing here but the type.
+        Rejection::ServiceNotFound if operation == Operation::DeleteService => {
+            ecs(ErrorCode::ServiceNotFound, "")
+        }
+        Rejection::ServiceNotFound => Error::service_not_found(),
+        Rejection::ServiceNotActive => ecs(ErrorCode::ServiceNotActive, "Service was not ACTIVE."),
+        Rejection::ServiceExists => Error::invalid("Creation of service was not idempotent."),
+        Rejection::ServiceDraining => Error::invalid("Unable to Start a service that is still Draining."),
+        Rejection::ServiceScaledAboveZero => {
+            Error::invalid("The service cannot be stopped while it is scaled above 0.")
+        }
+        Rejection::TaskNotFound => Error::invalid("The referenced task was not found."),
+        Rejection::ContainerInstanceNotFound => {
+            Error::invalid("The referenced container instance was not found.")
+        }
+        Rejection::ContainerInstanceBusy => Error::invalid("Found running tasks on the instance."),
+        Rejection::ResourceNotFound => Error::resource_not_found(),
+        Rejection::IdempotencyConflict { resources } => conflict(operation, resources),
+        Rejection::Stale { what } => Error::server(format!("{what} changed at the same time. Retry.")),
+        Rejection::StaleEpoch => Error::server("The agent's session is over."),
+        Rejection::LimitExceeded { what, limit } => {
+            let code = match operation {
+                Operation::RegisterTaskDefinition => ErrorCode::Client,
+                _ => declared(operation, ErrorCode::LimitExceeded, ErrorCode::InvalidParameter),
+            };
+            Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
+        }
+        Rejection::Invalid { message } => Error::invalid(message),
+        Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
+    }
+}
+
+fn conflict(operation: Operation, resource_ids: Vec<String>) -> Error {
+    if operation == Operation::CreateService {
+        return Error::invalid("Creation of service was not idempotent.");
+    }
+    let code = declared(operation, ErrorCode::Conflict, ErrorCode::InvalidParameter);
+    let message = "The client token was used before with other parameters.";
+    Error { code: Code::Ecs(code), message: message.to_owned(), resource_ids }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejections_become_errors_that_their_operation_declares() {
+        let not_found = of_rejection(Operation::DeleteService, Rejection::ServiceNotFound);
+        assert_eq!((not_found.code.name(), not_found.message.as_str()), ("ServiceNotFoundException", ""));
+        let limit = || Rejection::LimitExceeded { what: "things".to_owned(), limit: 3 };
+        let error = of_rejection(Operation::CreateService, limit());
+        assert_eq!(error.to_string(), "InvalidParameterException: Limit exceeded: things, at most 3.");
+        let conflict = |operation| {
+            of_rejection(operation, Rejection::IdempotencyConflict { resources: vec!["a".to_owned()] })
+        };
+        assert_eq!(conflict(Operation::RunTask).code.name(), "ConflictException");
+        assert_eq!(conflict(Operation::RunTask).resource_ids, ["a"]);
+        assert_eq!(conflict(Operation::StopTask).code.name(), "InvalidParameterException");
+    }
+
+    #[test]
+    fn only_the_servers_own_failures_are_500() {
+        let unknown = ProposeError::Unknown { reason: "the leader went away".to_owned() };
+        assert_eq!(of_propose(Operation::RunTask, unknown).code.status(), 500);
+        let rejected = ProposeError::Rejected(Rejection::ClusterNotFound);
+        assert_eq!(of_propose(Operation::RunTask, rejected).code.status(), 400);
+        assert_eq!(Error::from(Refusal::missing()).code.status(), 403);
+    }
+
+    #[test]
+    fn violations_read_as_awss() {
+        let found = [
+            Violation { path: "taskDefinition".to_owned(), kind: ViolationKind::Required },
+            Violation {
+                path: "launchType".to_owned(),
+                kind: ViolationKind::NotNamed { value: "MOON".to_owned(), allowed: &["EC2", "FARGATE"] },
+            },
+        ];
+        assert_eq!(
+            Error::violations(Operation::RunTask, &found).to_string(),
+            "InvalidParameterException: 2 validation errors detected: Value null at 'taskDefinition' failed to satisfy \
+             constraint: Member must not be null; Value 'MOON' at 'launchType' failed to satisfy constraint: Member must \
+             satisfy enum value set: [EC2, FARGATE]"
+        );
+    }
+}

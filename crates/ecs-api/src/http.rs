@@ -1,0 +1,224 @@
+//! The endpoint: awsJson1.1 on `POST /`, the operation in the `X-Amz-Target` header; sts's Query protocol on the same port.
+//! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use rand::Rng as _;
+use trireme_ecs_model::{Operation, TARGET_PREFIX};
+use trireme_state::{Actor, Command, Proposal};
+use trireme_types::RequestId;
+
+use crate::error::{Code, Error, Result};
+use crate::{Api, AuthMode, auth, metrics, operation, sts};
+
+/// The largest request body.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// How much of a larger body is read and thrown away, so that its sender gets to read the answer.
+const DISCARD_LIMIT: usize = 8 * BODY_LIMIT;
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_millis(300);
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long an operation may take. Forwarding to a new leader is retried within it.
+const OPERATION_TIME: Duration = Duration::from_secs(30);
+
+const JSON: &str = "application/x-amz-json-1.1";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The endpoint: ECS and sts on `/`, `GET /healthz`, and without authentication `POST /_trireme/reset`.
+pub fn router(api: Api) -> Router {
+    Router::new().fallback(handle).with_state(api)
+}
+
+/// What is asked, as far as metrics tell calls apart.
+struct Answer {
+    operation: &'static str,
+    protocol: Protocol,
+    result: Result<Bytes>,
+}
+
+#[derive(Clone, Copy)]
+enum Protocol {
+    Json,
+    Query,
+    Text,
+}
+
+async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
+    let request_id = RequestId::from_bits(rand::rng().random());
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body).await;
+    let started = Instant::now();
+    let answer = match body {
+        Ok(body) => route(api, &parts, &body, request_id).await,
+        Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },
+    };
+    let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
+    metrics::record(answer.operation, code, started.elapsed());
+    if let Err(error) = &answer.result
+        && error.code.status() >= 500
+    {
+        tracing::warn!(operation = answer.operation, %request_id, %error, "request failed");
+    }
+    respond(answer, request_id)
+}
+
+async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
+    let json = |operation, result| Answer { operation, protocol: Protocol::Json, result };
+    match (&parts.method, parts.uri.path()) {
+        (&Method::POST, "/") if is_query(&parts.headers) => {
+            let result = Box::pin(sts::answer(&api, parts, body, request_id)).await;
+            Answer { operation: "sts", protocol: Protocol::Query, result }
+        }
+        (&Method::POST, "/") => {
+            let operation = target(&parts.headers).ok().map_or("None", Operation::name);
+            json(operation, Box::pin(call(api, parts, body, request_id)).await)
+        }
+        (_, "/") => {
+            let message = format!("The method is {}; requests are POST.", parts.method);
+            json("None", Err(Error::new(Code::unknown_operation(405), message)))
+        }
+        (&Method::GET | &Method::HEAD, "/healthz") => {
+            Answer { operation: "healthz", protocol: Protocol::Text, result: Ok(Bytes::from_static(b"ok\n")) }
+        }
+        (&Method::POST, "/_trireme/reset") => json("reset", reset(&api, request_id).await),
+        (_, path) => {
+            let message = format!("There is nothing at {path}; requests go to /.");
+            json("None", Err(Error::new(Code::unknown_operation(404), message)))
+        }
+    }
+}
+
+/// An ECS call.
+async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Result<Bytes> {
+    let caller = auth::authenticate(&api, parts, body, trireme_ecs_model::SIGNING_NAME).await?;
+    let operation = target(&parts.headers)?;
+    if media_type(&parts.headers) != JSON {
+        return Err(Error::new(Code::serialization(), format!("The Content-Type must be {JSON}.")));
+    }
+    let invocation = parts.headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok());
+    let call = operation::Call { api, caller, request_id, invocation: invocation.map(str::to_owned) };
+    tokio::time::timeout(OPERATION_TIME, operation::answer(call, operation, body)).await.unwrap_or_else(|_| {
+        Err(Error::server(
+            "The request did not finish in time. It may still take effect; retry it with the same client token.",
+        ))
+    })
+}
+
+fn target(headers: &HeaderMap) -> Result<Operation> {
+    let unknown = |message: String| Error::new(Code::unknown_operation(400), message);
+    let target = headers
+        .get("x-amz-target")
+        .ok_or_else(|| unknown(format!("The header X-Amz-Target must be {TARGET_PREFIX}.OPERATION.")))?;
+    let target = target.to_str().unwrap_or_default();
+    Operation::from_target(target)
+        .ok_or_else(|| unknown(format!("The operation {} is not known.", target.escape_debug())))
+}
+
+/// Drops what a test suite made (development only).
+async fn reset(api: &Api, request_id: RequestId) -> Result<Bytes> {
+    if !matches!(api.auth, AuthMode::Off) {
+        return Err(Error::access_denied("Only a cluster without authentication can be reset."));
+    }
+    let proposal = Proposal { actor: Actor::Operator, request_id, key: None, command: Command::Reset };
+    let proposed = api.store.propose(proposal).await;
+    proposed.map_err(|error| Error::server(format!("The reset failed: {error}.")))?;
+    Ok(Bytes::from_static(b"{}"))
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn is_query(headers: &HeaderMap) -> bool {
+    media_type(headers) == FORM && !headers.contains_key("x-amz-target")
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes> {
+    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let reading = collect(body, announced);
+    tokio::time::timeout(BODY_TIME, reading).await.unwrap_or_else(|_| {
+        let code = Code::Common("RequestTimeoutException", 408);
+        Err(Error::new(code, "The request's body did not arrive in time."))
+    })
+}
+
+async fn collect(mut body: Body, announced: usize) -> Result<Bytes> {
+    let mut read = BytesMut::with_capacity(announced.min(BODY_LIMIT));
+    while announced <= BODY_LIMIT
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|error| {
+            Error::new(Code::serialization(), format!("The request's body broke off: {error}."))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len() + data.len() > BODY_LIMIT {
+            return Err(too_large(body).await);
+        }
+        read.extend_from_slice(&data);
+    }
+    if announced > BODY_LIMIT { Err(too_large(body).await) } else { Ok(read.freeze()) }
+}
+
+async fn too_large(mut body: Body) -> Error {
+    let discard = async {
+        let mut seen = 0;
+        while seen < DISCARD_LIMIT
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Whether all of it came or not, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIME, discard).await;
+    let code = Code::Common("RequestEntityTooLargeException", 413);
+    Error::new(code, format!("The request's body is larger than {BODY_LIMIT} bytes."))
+}
+
+fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
+    let id = request_id.to_string();
+    let (status, body, error) = match answer.result {
+        Ok(body) => (200, body, None),
+        Err(error) => {
+            let body = match answer.protocol {
+                Protocol::Query => sts::error_body(&error, &id),
+                Protocol::Json | Protocol::Text => error_body(&error),
+            };
+            (error.code.status(), body, Some(error.code.name()))
+        }
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    let content_type = match answer.protocol {
+        Protocol::Json => JSON,
+        Protocol::Query => "text/xml",
+        Protocol::Text => "text/plain",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    if let Some(name) = error {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+    }
+    response
+}
+
+fn error_body(error: &Error) -> Bytes {
+    let mut body = serde_json::json!({ "__type": error.code.name(), "message": error.message });
+    if !error.resource_ids.is_empty() {
+        body["resourceIds"] = error.resource_ids.clone().into();
+    }
+    Bytes::from(body.to_string())
+}

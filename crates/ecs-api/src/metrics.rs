@@ -1,0 +1,20 @@
+//! What is measured of the API. Labels are operations and error types, of which there are few; never ids.
+
+use std::time::Duration;
+
+use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+const REQUESTS: &str = "trireme_api_requests_total";
+const SECONDS: &str = "trireme_api_request_seconds";
+
+/// Gives the metrics their help texts. Once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(REQUESTS, Unit::Count, "API requests by operation and answer: OK or the error's type.");
+    describe_histogram!(SECONDS, Unit::Seconds, "Time from an API request's last byte to its answer.");
+}
+
+/// Counts one answered request.
+pub(crate) fn record(operation: &'static str, code: &'static str, took: Duration) {
+    counter!(REQUESTS, "operation" => operation, "code" => code).increment(1);
+    histogram!(SECONDS, "operation" => operation).record(took.as_secs_f64());
+}

@@ -1,0 +1,160 @@
+//! What is asked: each real operation has one function that takes its context and request and gives its response. The names of
+//! the others are in the service model's table; they answer `UnsupportedFeatureException`.
+
+mod cluster;
+mod container_instance;
+mod service;
+mod tag;
+mod task;
+mod task_definition;
+mod task_run;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use trireme_ecs_model::{Operation, Request};
+use trireme_types::RequestId;
+
+use crate::Api;
+use crate::auth::Caller;
+use crate::context::Context;
+use crate::error::{Code, Error, Result};
+
+/// An authenticated call.
+pub(crate) struct Call {
+    pub(crate) api: Api,
+    pub(crate) caller: Caller,
+    pub(crate) request_id: RequestId,
+    pub(crate) invocation: Option<String>,
+}
+
+/// Answers one call with the response's JSON.
+pub(crate) async fn answer(call: Call, operation: Operation, body: &[u8]) -> Result<Bytes> {
+    use Operation as O;
+    match operation {
+        O::CreateCluster => serve(call, body, cluster::create).await,
+        O::DescribeClusters => serve(call, body, cluster::describe).await,
+        O::ListClusters => serve(call, body, cluster::list).await,
+        O::DeleteCluster => serve(call, body, cluster::delete).await,
+        O::RegisterTaskDefinition => serve(call, body, task_definition::register).await,
+        O::DescribeTaskDefinition => serve(call, body, task_definition::describe).await,
+        O::DeregisterTaskDefinition => serve(call, body, task_definition::deregister).await,
+        O::ListTaskDefinitions => serve(call, body, task_definition::list).await,
+        O::ListTaskDefinitionFamilies => serve(call, body, task_definition::list_families).await,
+        O::CreateService => serve(call, body, service::create).await,
+        O::UpdateService => serve(call, body, service::update).await,
+        O::DescribeServices => serve(call, body, service::describe).await,
+        O::ListServices => serve(call, body, service::list).await,
+        O::DeleteService => serve(call, body, service::delete).await,
+        O::RunTask => serve(call, body, task_run::run).await,
+        O::StartTask => serve(call, body, task_run::start).await,
+        O::StopTask => serve(call, body, task::stop).await,
+        O::DescribeTasks => serve(call, body, task::describe).await,
+        O::ListTasks => serve(call, body, task::list).await,
+        O::ListContainerInstances => serve(call, body, container_instance::list).await,
+        O::DescribeContainerInstances => serve(call, body, container_instance::describe).await,
+        O::UpdateContainerInstancesState => serve(call, body, container_instance::update_state).await,
+        O::DeregisterContainerInstance => serve(call, body, container_instance::deregister).await,
+        O::TagResource => serve(call, body, tag::add).await,
+        O::UntagResource => serve(call, body, tag::remove).await,
+        O::ListTagsForResource => serve(call, body, tag::list).await,
+        other => Err(Error::unsupported_operation(other)),
+    }
+}
+
+/// Reads the request, holds it against the service model, runs the operation and writes the response.
+async fn serve<R, F, Fut>(call: Call, body: &[u8], run: F) -> Result<Bytes>
+where
+    R: Request + serde::Serialize,
+    F: FnOnce(Context, R) -> Fut,
+    Fut: Future<Output = Result<R::Response>> + Send,
+{
+    let broken = |error: serde_json::Error| Error::new(Code::serialization(), error.to_string());
+    let body = if body.is_empty() { b"{}" } else { body };
+    let request: R = serde_json::from_slice(body).map_err(broken)?;
+    let violations = request.violations();
+    if !violations.is_empty() {
+        return Err(Error::violations(R::OPERATION, &violations));
+    }
+    let (parameters, client_token) = identity(&request)?;
+    let context = Context {
+        api: call.api,
+        operation: R::OPERATION,
+        caller: call.caller,
+        request_id: call.request_id,
+        invocation: call.invocation,
+        parameters,
+        client_token,
+    };
+    let response = Box::pin(run(context, request)).await?;
+    let json = serde_json::to_vec(&response)
+        .map_err(|error| Error::server(format!("The answer could not be written: {error}.")))?;
+    Ok(Bytes::from(json))
+}
+
+/// What tells a repeat from another call: the hash of the input as the model knows it, without its client token; and the token.
+fn identity<R: serde::Serialize>(request: &R) -> Result<([u8; 32], Option<String>)> {
+    let failed = |error| Error::server(format!("The request could not be written: {error}."));
+    let mut input = serde_json::to_value(request).map_err(failed)?;
+    let token = input.as_object_mut().and_then(|members| members.shift_remove("clientToken"));
+    let token = token.and_then(|token| token.as_str().map(str::to_owned)).filter(|token| !token.is_empty());
+    Ok((Sha256::digest(input.to_string()).into(), token))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use trireme_state::store::LocalStore;
+    use trireme_types::{Scope, Timestamp};
+
+    use super::*;
+    use crate::{AuthMode, SystemClock, coverage};
+
+    fn call() -> Call {
+        let scope = Scope::development();
+        Call {
+            api: Api {
+                store: Arc::new(LocalStore::new([0; 32], Timestamp::EPOCH)),
+                auth: AuthMode::Off,
+                clock: Arc::new(SystemClock),
+            },
+            caller: Caller {
+                principal: trireme_iam::Principal::unauthenticated(scope.account.clone()),
+                scope,
+            },
+            request_id: RequestId::from_bits(1),
+            invocation: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn coverage_is_what_is_served() {
+        let real: Vec<Operation> = coverage::real().collect();
+        for operation in Operation::ALL {
+            // A list where an object belongs: a served operation fails to read it, any other does not look.
+            let error = answer(call(), *operation, b"[]").await.unwrap_err();
+            let expected = if real.contains(operation) {
+                "SerializationException"
+            } else {
+                "UnsupportedFeatureException"
+            };
+            assert_eq!(error.code.name(), expected, "{operation}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_is_known_by_its_input_without_the_token() {
+        let request = |token: &str, count| trireme_ecs_model::shapes::RunTaskRequest {
+            task_definition: Some("web".to_owned()),
+            client_token: Some(token.to_owned()),
+            count: Some(count),
+            ..Default::default()
+        };
+        let (first, token) = identity(&request("a", 1)).unwrap();
+        assert_eq!(token.as_deref(), Some("a"));
+        assert_eq!(identity(&request("b", 1)).unwrap().0, first);
+        assert_ne!(identity(&request("a", 2)).unwrap().0, first);
+    }
+}

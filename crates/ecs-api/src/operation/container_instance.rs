@@ -1,0 +1,135 @@
+//! Container instances.
+
+use trireme_ecs_model::shapes::{
+    self, ContainerInstanceField, ContainerInstanceStatus, DeregisterContainerInstanceRequest,
+    DeregisterContainerInstanceResponse, DescribeContainerInstancesRequest,
+    DescribeContainerInstancesResponse, ListContainerInstancesRequest, ListContainerInstancesResponse,
+    UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse,
+};
+use trireme_state::object::{ClusterKey, InstanceStatus};
+use trireme_state::store::ProposeError;
+use trireme_state::{Command, Rejection};
+
+use crate::context::Context;
+use crate::convert::{self, container_instance};
+use crate::error::{Error, Result, of_propose, of_rejection};
+use crate::page::Page;
+use crate::resolve;
+
+/// ECS API: instances in one DescribeContainerInstances.
+const DESCRIBE_LIMIT: usize = 100;
+/// ECS API: instances in one UpdateContainerInstancesState.
+const UPDATE_LIMIT: usize = 10;
+
+fn missing(cluster: &ClusterKey, text: &str) -> shapes::Failure {
+    let kind = format!("container-instance/{}", cluster.name);
+    convert::missing(convert::arn_of(&cluster.scope, &kind, text))
+}
+
+fn check_length(named: &[String], limit: usize) -> Result<()> {
+    if named.is_empty() {
+        return Err(Error::invalid("Container instances cannot be empty."));
+    }
+    if named.len() > limit {
+        return Err(Error::invalid(format!("containerInstances can have at most {limit} items.")));
+    }
+    Ok(())
+}
+
+pub(crate) async fn list(
+    cx: Context,
+    request: ListContainerInstancesRequest,
+) -> Result<ListContainerInstancesResponse> {
+    let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 100)?;
+    if request.filter.is_some_and(|filter| !filter.is_empty()) {
+        return Err(Error::unsupported(cx.operation, "filter"));
+    }
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let wanted = |status: InstanceStatus| match &request.status {
+        None => true,
+        Some(ContainerInstanceStatus::Active) => status == InstanceStatus::Active,
+        Some(ContainerInstanceStatus::Draining) => status == InstanceStatus::Draining,
+        Some(_) => false,
+    };
+    let ids = state.index().instances_of_cluster(&cluster);
+    let found = ids.iter().filter_map(|id| state.instance(*id)).filter(|instance| wanted(instance.status));
+    let (instances, next_token) = page.take(found, false, |instance| instance.id.to_string());
+    let arns = instances.into_iter().map(|instance| container_instance::arn(&cluster, instance.id)).collect();
+    Ok(ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
+}
+
+pub(crate) async fn describe(
+    cx: Context,
+    request: DescribeContainerInstancesRequest,
+) -> Result<DescribeContainerInstancesResponse> {
+    let named = request.container_instances.unwrap_or_default();
+    check_length(&named, DESCRIBE_LIMIT)?;
+    let with_tags = request.include.iter().flatten().any(|field| *field == ContainerInstanceField::Tags);
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let (mut instances, mut failures) = (Vec::new(), Vec::new());
+    for text in &named {
+        match resolve::instance(&state, &cluster, text) {
+            Some(instance) => instances.push(container_instance::describe(&state, instance, with_tags)),
+            None => failures.push(missing(&cluster, text)),
+        }
+    }
+    Ok(DescribeContainerInstancesResponse { container_instances: Some(instances), failures: Some(failures) })
+}
+
+pub(crate) async fn update_state(
+    cx: Context,
+    request: UpdateContainerInstancesStateRequest,
+) -> Result<UpdateContainerInstancesStateResponse> {
+    let named = request.container_instances.unwrap_or_default();
+    check_length(&named, UPDATE_LIMIT)?;
+    let status = match request.status {
+        Some(ContainerInstanceStatus::Active) => InstanceStatus::Active,
+        Some(ContainerInstanceStatus::Draining) => InstanceStatus::Draining,
+        _ => {
+            return Err(Error::invalid("Container instance status should be one of [ACTIVE,DRAINING]"));
+        }
+    };
+    let cluster = cx.active_cluster(&*cx.read().await?, request.cluster.as_deref())?;
+    let (mut instances, mut failures) = (Vec::new(), Vec::new());
+    for text in &named {
+        let Some(instance) = resolve::instance_id(&cluster, text) else {
+            failures.push(missing(&cluster, text));
+            continue;
+        };
+        let command = Command::SetInstanceStatus { cluster: cluster.clone(), instance, status };
+        match cx.propose(&instance.to_string(), command).await {
+            Ok((_, state)) => {
+                let found = state.instance(instance);
+                instances.extend(found.map(|found| container_instance::describe(&state, found, false)));
+            }
+            Err(ProposeError::Rejected(Rejection::ContainerInstanceNotFound)) => {
+                failures.push(missing(&cluster, text));
+            }
+            Err(error) => return Err(of_propose(cx.operation, error)),
+        }
+    }
+    Ok(UpdateContainerInstancesStateResponse {
+        container_instances: Some(instances),
+        failures: Some(failures),
+    })
+}
+
+pub(crate) async fn deregister(
+    cx: Context,
+    request: DeregisterContainerInstanceRequest,
+) -> Result<DeregisterContainerInstanceResponse> {
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let text = request.container_instance.as_deref().unwrap_or_default();
+    let Some(found) = resolve::instance(&state, &cluster, text) else {
+        return Err(of_rejection(cx.operation, Rejection::ContainerInstanceNotFound));
+    };
+    let (instance, force) = (found.id, request.force.unwrap_or(false));
+    cx.write(Command::DeregisterInstance { cluster, instance, force }).await?;
+    // It is gone from the state; what it was is what was read before.
+    let mut described = container_instance::describe(&state, found, true);
+    described.status = Some("INACTIVE".to_owned());
+    Ok(DeregisterContainerInstanceResponse { container_instance: Some(described) })
+}

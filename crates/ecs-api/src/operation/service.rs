@@ -1,0 +1,229 @@
+//! Services.
+
+use trireme_ecs_model::shapes::{
+    self, CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse,
+    DescribeServicesRequest, DescribeServicesResponse, LaunchType, ListServicesRequest, ListServicesResponse,
+    SchedulingStrategy, ServiceField, UpdateServiceRequest, UpdateServiceResponse,
+};
+use trireme_state::command::ServiceChange;
+use trireme_state::object::{
+    DeploymentConfiguration, PropagateTags, ServiceKey, ServiceSpec, ServiceStatus, TaskDefinition,
+    TaskDefinitionStatus,
+};
+use trireme_state::{Command, State};
+use trireme_types::ServiceName;
+
+use crate::context::Context;
+use crate::convert::{self, tags};
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::{resolve, unsupported};
+
+/// ECS API: services in one DescribeServices.
+const DESCRIBE_LIMIT: usize = 10;
+/// ECS API: CreateService.clientToken.
+const TOKEN_LIMIT: usize = 36;
+
+pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
+    unsupported::create_service(&request)?;
+    let name = request.service_name.as_deref().unwrap_or_default();
+    let name = ServiceName::new(name).map_err(|error| Error::invalid(format!("Invalid {error}.")))?;
+    if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
+        return Err(Error::invalid(format!("clientToken can have at most {TOKEN_LIMIT} characters.")));
+    }
+    let desired = request.desired_count.ok_or_else(|| Error::invalid("Desired count cannot be null."))?;
+    let definition = request.task_definition.as_deref().unwrap_or_default();
+    if definition.is_empty() {
+        return Err(Error::invalid("TaskDefinition can not be blank."));
+    }
+    let state = cx.read().await?;
+    let key = ServiceKey { cluster: cx.active_cluster(&state, request.cluster.as_deref())?, name };
+    let default = DeploymentConfiguration::default();
+    let spec = ServiceSpec {
+        task_definition: resolve::definition(&state, cx.scope(), definition)?.key.clone(),
+        desired_count: count("desiredCount", desired)?,
+        deployment_configuration: configuration(default, request.deployment_configuration.as_ref())?,
+        propagate_tags: request.propagate_tags.as_ref().map_or(PropagateTags::None, propagate),
+        enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
+        role_arn: request.role.clone().filter(|role| !role.is_empty()),
+    };
+    let tags = tags::parse(request.tags.as_deref())?;
+    let created_by = cx.caller.principal.arn.clone();
+    let command = Command::CreateService { key: key.clone(), spec, tags, created_by };
+    let (_, state) = cx.write(command).await?;
+    Ok(CreateServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+fn described(state: &State, key: &ServiceKey, with_tags: bool) -> Result<shapes::Service> {
+    let service = state.service(key).ok_or_else(Error::service_not_found)?;
+    Ok(convert::service::describe(state, service, with_tags))
+}
+
+fn count(member: &str, value: i32) -> Result<u32> {
+    u32::try_from(value).map_err(|_| Error::invalid(format!("{member} must not be negative.")))
+}
+
+fn grace_period(value: Option<i32>) -> Result<Option<u32>> {
+    value.map(|seconds| count("healthCheckGracePeriodSeconds", seconds)).transpose()
+}
+
+fn propagate(value: &shapes::PropagateTags) -> PropagateTags {
+    match value {
+        shapes::PropagateTags::TaskDefinition => PropagateTags::TaskDefinition,
+        shapes::PropagateTags::Service => PropagateTags::Service,
+        _ => PropagateTags::None,
+    }
+}
+
+/// What is given, over what was there before.
+fn configuration(
+    before: DeploymentConfiguration,
+    given: Option<&shapes::DeploymentConfiguration>,
+) -> Result<DeploymentConfiguration> {
+    let Some(given) = given else { return Ok(before) };
+    let percent = |member: &str, value: Option<i32>, before: u32| {
+        value.map_or(Ok(before), |value| count(&format!("deploymentConfiguration.{member}"), value))
+    };
+    let result = DeploymentConfiguration {
+        maximum_percent: percent("maximumPercent", given.maximum_percent, before.maximum_percent)?,
+        minimum_healthy_percent: percent(
+            "minimumHealthyPercent",
+            given.minimum_healthy_percent,
+            before.minimum_healthy_percent,
+        )?,
+    };
+    let (maximum, minimum) = (result.maximum_percent, result.minimum_healthy_percent);
+    if maximum == 100 && minimum == 100 {
+        return Err(Error::invalid(
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
+        ));
+    }
+    if !(100..=1000).contains(&maximum) {
+        return Err(Error::invalid("deploymentConfiguration.maximumPercent must be between 100 and 1000."));
+    }
+    if minimum > 100 {
+        return Err(Error::invalid(
+            "deploymentConfiguration.minimumHealthyPercent must be between 0 and 100.",
+        ));
+    }
+    Ok(result)
+}
+
+pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result<UpdateServiceResponse> {
+    unsupported::update_service(&request)?;
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let text = request.service.as_deref().unwrap_or_default();
+    let service = resolve::service(&state, &cluster, text).ok_or_else(Error::service_not_found)?;
+    let before = service.spec.deployment_configuration;
+    let definition = match request.task_definition.as_deref() {
+        None => None,
+        Some(text) => Some(changed_definition(resolve::definition(&state, cx.scope(), text)?, service)?),
+    };
+    let change = ServiceChange {
+        desired_count: request.desired_count.map(|value| count("desiredCount", value)).transpose()?,
+        task_definition: definition.map(|definition| definition.key.clone()),
+        deployment_configuration: match &request.deployment_configuration {
+            None => None,
+            given => Some(configuration(before, given.as_ref())?),
+        },
+        force_new_deployment: request.force_new_deployment.unwrap_or(false),
+        propagate_tags: request.propagate_tags.as_ref().map(propagate),
+        enable_ecs_managed_tags: request.enable_ecs_managed_tags,
+        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
+    };
+    let key = service.key.clone();
+    let (_, state) = cx.write(Command::UpdateService { key: key.clone(), change }).await?;
+    Ok(UpdateServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+/// A service may keep a definition that is inactive by now, but not change to one.
+fn changed_definition<'a>(
+    definition: &'a TaskDefinition,
+    service: &trireme_state::object::Service,
+) -> Result<&'a TaskDefinition> {
+    let keeps = definition.key == service.spec.task_definition;
+    if definition.status == TaskDefinitionStatus::Inactive && !keeps {
+        return Err(Error::client("TaskDefinition is inactive"));
+    }
+    Ok(definition)
+}
+
+pub(crate) async fn describe(
+    cx: Context,
+    request: DescribeServicesRequest,
+) -> Result<DescribeServicesResponse> {
+    let named = request.services.unwrap_or_default();
+    if named.is_empty() {
+        return Err(Error::invalid("Services cannot be empty."));
+    }
+    if named.len() > DESCRIBE_LIMIT {
+        return Err(Error::invalid(format!("services can have at most {DESCRIBE_LIMIT} items.")));
+    }
+    let with_tags = request.include.iter().flatten().any(|field| *field == ServiceField::Tags);
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    for text in &named {
+        match resolve::service(&state, &cluster, text) {
+            Some(service) => services.push(convert::service::describe(&state, service, with_tags)),
+            None => {
+                let kind = format!("service/{}", cluster.name);
+                failures.push(convert::missing(convert::arn_of(cx.scope(), &kind, text)));
+            }
+        }
+    }
+    Ok(DescribeServicesResponse { services: Some(services), failures: Some(failures) })
+}
+
+pub(crate) async fn list(cx: Context, request: ListServicesRequest) -> Result<ListServicesResponse> {
+    let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 10)?;
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    // Every service is a replica service on container instances, which the customer manages.
+    let any = request.launch_type.is_none_or(|launch| launch == LaunchType::Ec2)
+        && request.scheduling_strategy.is_none_or(|strategy| strategy == SchedulingStrategy::Replica)
+        && request
+            .resource_management_type
+            .is_none_or(|kind| kind == shapes::ResourceManagementType::Customer);
+    let found = state
+        .services_of_cluster(&cluster)
+        .filter(|service| any && service.status != ServiceStatus::Inactive);
+    let (services, next_token) = page.take(found, false, |service| service.key.name.to_string());
+    let arns = services.into_iter().map(|service| convert::service::arn(&service.key)).collect();
+    Ok(ListServicesResponse { service_arns: Some(arns), next_token })
+}
+
+pub(crate) async fn delete(cx: Context, request: DeleteServiceRequest) -> Result<DeleteServiceResponse> {
+    let cluster = cx.cluster(request.cluster.as_deref())?;
+    let text = request.service.as_deref().unwrap_or_default();
+    let not_found = || crate::error::of_rejection(cx.operation, trireme_state::Rejection::ServiceNotFound);
+    let key = resolve::service_key(&cluster, text).ok_or_else(not_found)?;
+    let force = request.force.unwrap_or(false);
+    let (_, state) = cx.write(Command::DeleteService { key: key.clone(), force }).await?;
+    Ok(DeleteServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rolling_limits_are_checked_together() {
+        let given = |maximum, minimum| shapes::DeploymentConfiguration {
+            maximum_percent: maximum,
+            minimum_healthy_percent: minimum,
+            ..Default::default()
+        };
+        let before = DeploymentConfiguration::default();
+        let check = |maximum, minimum| configuration(before, Some(&given(maximum, minimum)));
+        assert_eq!(check(None, None), Ok(before));
+        assert_eq!(check(None, Some(50)).unwrap().maximum_percent, 200);
+        assert!(check(Some(100), Some(100)).unwrap_err().message.starts_with("Both maximumPercent"));
+        assert!(check(Some(100), None).is_err(), "the minimum is 100 already");
+        assert!(check(Some(99), Some(0)).is_err());
+        assert!(check(Some(-1), None).is_err());
+        assert!(check(None, Some(101)).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Standalone tasks: RunTask places them within the call, StartTask puts them where the caller says. Both answer what found no
+//! place in `failures[]`, beside what did.
+
+use trireme_ecs_model::shapes::{
+    Failure, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag,
+    TaskOverride,
+};
+use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request};
+use trireme_state::command::RunTasks;
+use trireme_state::object::{ClusterKey, Tags, TaskDefinition, TaskDefinitionStatus};
+use trireme_state::query::reservation;
+use trireme_state::store::ProposeError;
+use trireme_state::{Command, Outcome, Placement, Rejection, State};
+use trireme_types::TaskId;
+
+use crate::context::Context;
+use crate::convert::{self, overrides, tags};
+use crate::error::{Error, Result, of_propose, of_rejection};
+use crate::{resolve, unsupported};
+
+/// ECS API: tasks in one call.
+const TASKS: i32 = 10;
+/// ECS API: RunTask.clientToken.
+const TOKEN_LIMIT: usize = 64;
+/// ECS API: startedBy.
+const STARTED_BY_LIMIT: usize = 128;
+/// How often a placement that met a newer state is made anew.
+const STALE_RETRIES: usize = 3;
+/// Reasons in one answer, one for each instance.
+const FAILURES: usize = 100;
+
+/// What RunTask and StartTask have in common.
+struct Wanted {
+    cluster: Option<String>,
+    definition: String,
+    overrides: TaskOverride,
+    group: Option<String>,
+    started_by: Option<String>,
+    tags: Vec<Tag>,
+    propagate: Option<PropagateTags>,
+    managed_tags: bool,
+}
+
+/// Tasks that were started, and why others were not.
+struct Started {
+    state: std::sync::Arc<State>,
+    tasks: Vec<TaskId>,
+    failures: Vec<Failure>,
+}
+
+pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskResponse> {
+    unsupported::run_task(&request)?;
+    let count = request.count.unwrap_or(1);
+    if !(1..=TASKS).contains(&count) {
+        return Err(Error::invalid(format!("count must be between 1 and {TASKS}.")));
+    }
+    if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
+        return Err(Error::invalid(format!("clientToken can have at most {TOKEN_LIMIT} characters.")));
+    }
+    let count = usize::try_from(count).unwrap_or(1);
+    let wanted = Wanted {
+        cluster: request.cluster,
+        definition: request.task_definition.unwrap_or_default(),
+        overrides: request.overrides.unwrap_or_default(),
+        group: request.group,
+        started_by: request.started_by,
+        tags: request.tags.unwrap_or_default(),
+        propagate: request.propagate_tags,
+        managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+    };
+    let started = start_anywhere(&cx, &wanted, count).await?;
+    let tasks = describe(&started);
+    Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
+}
+
+async fn start_anywhere(cx: &Context, wanted: &Wanted, count: usize) -> Result<Started> {
+    let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
+        if state.index().instances_of_cluster(&run.cluster).is_empty() {
+            return Err(Error::invalid("No Container Instances were found in your cluster."));
+        }
+        let reservation = reservation(&definition.spec, &run.overrides);
+        let request = Request { reservation, group: Group::EveryTask, count };
+        let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
+        Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(&run.cluster, &why))))
+    };
+    start_with(cx, wanted, place).await
+}
+
+pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<StartTaskResponse> {
+    unsupported::start_task(&request)?;
+    let instances = request.container_instances.unwrap_or_default();
+    if instances.is_empty() {
+        return Err(Error::invalid("Container instances cannot be empty."));
+    }
+    if instances.len() > usize::try_from(TASKS).unwrap_or(1) {
+        return Err(Error::invalid(format!("containerInstances can have at most {TASKS} items.")));
+    }
+    let wanted = Wanted {
+        cluster: request.cluster,
+        definition: request.task_definition.unwrap_or_default(),
+        overrides: request.overrides.unwrap_or_default(),
+        group: request.group,
+        started_by: request.started_by,
+        tags: request.tags.unwrap_or_default(),
+        propagate: request.propagate_tags,
+        managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+    };
+    let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
+        place_on_named(state, run, definition, &instances)
+    };
+    let started = start_with(&cx, &wanted, place).await?;
+    let tasks = describe(&started);
+    Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
+}
+
+type Places = Result<(Vec<Placement>, Vec<Failure>)>;
+
+fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, named: &[String]) -> Places {
+    let held = reservation(&definition.spec, &run.overrides);
+    let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
+    for text in named {
+        let Some(instance) = resolve::instance(state, &run.cluster, text) else {
+            let kind = format!("container-instance/{}", run.cluster.name);
+            failures.push(convert::missing(convert::arn_of(&run.cluster.scope, &kind, text)));
+            continue;
+        };
+        if placements.iter().any(|placement| placement.instance == instance.id) {
+            return Err(Error::invalid(format!("containerInstances names {text} twice.")));
+        }
+        match trireme_scheduler::check(state, instance.id, &held) {
+            Some(Ok(placement)) => placements.push(placement),
+            Some(Err(refusal)) => failures.push(Failure {
+                arn: Some(convert::container_instance::arn(&run.cluster, instance.id)),
+                reason: Some(refusal.ecs_reason().to_owned()),
+                detail: Some(refusal.to_string()),
+            }),
+            None => {}
+        }
+    }
+    Ok((placements, failures))
+}
+
+/// Places, proposes, and places anew when the state moved on in between.
+async fn start_with(
+    cx: &Context,
+    wanted: &Wanted,
+    place: impl Fn(&State, &RunTasks, &TaskDefinition) -> Places,
+) -> Result<Started> {
+    let mut retries = STALE_RETRIES;
+    loop {
+        let state = cx.read().await?;
+        if let Some(tasks) = started_before(cx, &state)? {
+            return Ok(Started { state, tasks, failures: Vec::new() });
+        }
+        let (mut run, definition) = prepare(cx, wanted, &state)?;
+        let (placements, failures) = place(&state, &run, definition)?;
+        if placements.is_empty() {
+            return Ok(Started { tasks: Vec::new(), failures, state });
+        }
+        run.placements = placements;
+        match cx.propose("", Command::RunTasks(Box::new(run))).await {
+            Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
+            Ok(_) => return Err(Error::server("The tasks have no ids.")),
+            Err(ProposeError::Rejected(Rejection::Stale { .. })) if retries > 0 => retries -= 1,
+            Err(error) => return Err(of_propose(cx.operation, error)),
+        }
+    }
+}
+
+/// What an earlier call with the same token started: a repeat must not be placed anew, for its place may be taken by its first.
+fn started_before(cx: &Context, state: &State) -> Result<Option<Vec<TaskId>>> {
+    let key = cx.idempotency_key("");
+    let Some(recorded) = state.recorded_request(&key) else { return Ok(None) };
+    let Outcome::Tasks(tasks) = &recorded.outcome else { return Ok(None) };
+    if recorded.parameters == key.parameters {
+        return Ok(Some(tasks.clone()));
+    }
+    let arns = tasks.iter().filter_map(|id| state.task(*id));
+    let resources = arns.map(|task| convert::task::arn(&task.cluster, task.id)).collect();
+    Err(of_rejection(cx.operation, Rejection::IdempotencyConflict { resources }))
+}
+
+/// Everything but the places.
+fn prepare<'a>(cx: &Context, wanted: &Wanted, state: &'a State) -> Result<(RunTasks, &'a TaskDefinition)> {
+    let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
+    let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
+    if definition.status == TaskDefinitionStatus::Inactive {
+        return Err(of_rejection(cx.operation, Rejection::TaskDefinitionInactive));
+    }
+    if wanted.started_by.as_ref().is_some_and(|by| by.chars().count() > STARTED_BY_LIMIT) {
+        return Err(Error::invalid(format!("startedBy can have at most {STARTED_BY_LIMIT} characters.")));
+    }
+    let group = wanted.group.clone().filter(|group| !group.is_empty());
+    if group.as_ref().is_some_and(|group| group.starts_with("service:")) {
+        return Err(Error::invalid("Invalid namespace for group: service."));
+    }
+    let run = RunTasks {
+        definition: definition.key.clone(),
+        overrides: overrides::parse(cx.operation, &wanted.overrides, definition)?,
+        group,
+        started_by: wanted.started_by.clone().filter(|by| !by.is_empty()),
+        tags: task_tags(wanted, &cluster, definition)?,
+        cluster,
+        placements: Vec::new(),
+    };
+    Ok((run, definition))
+}
+
+/// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.
+fn task_tags(wanted: &Wanted, cluster: &ClusterKey, definition: &TaskDefinition) -> Result<Tags> {
+    let mut all = match wanted.propagate {
+        Some(PropagateTags::TaskDefinition) => definition.tags.clone(),
+        Some(PropagateTags::Service) => {
+            return Err(Error::invalid("propagateTags SERVICE is for tasks of services only."));
+        }
+        _ => Tags::new(),
+    };
+    all.extend(tags::parse(Some(&wanted.tags))?);
+    if wanted.managed_tags {
+        all.insert("aws:ecs:clusterName".to_owned(), cluster.name.to_string());
+    }
+    Ok(all)
+}
+
+fn failures(cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
+    let failure = |node: &NodeRefusal| Failure {
+        arn: Some(convert::container_instance::arn(cluster, node.instance)),
+        reason: Some(node.refusal.ecs_reason().to_owned()),
+        detail: Some(node.refusal.to_string()),
+    };
+    why.refusals.iter().take(FAILURES).map(failure).collect()
+}
+
+fn describe(started: &Started) -> Vec<trireme_ecs_model::shapes::Task> {
+    let tasks = started.tasks.iter().filter_map(|id| started.state.task(*id));
+    tasks.map(|task| convert::task::describe(&started.state, task, true)).collect()
+}

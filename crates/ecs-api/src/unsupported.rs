@@ -1,0 +1,113 @@
+//! What is refused because it has no effect yet. A member that would change what runs is named in the error; one that asks for
+//! what happens anyway is accepted.
+//!
+//! When a member becomes real, its line goes from here.
+
+mod container;
+mod service;
+mod task;
+
+use trireme_ecs_model::Operation;
+use trireme_ecs_model::shapes::{
+    CreateClusterRequest, LaunchType, PlacementStrategy, PlacementStrategyType, RegisterTaskDefinitionRequest,
+};
+
+pub(crate) use container::container_definition;
+pub(crate) use service::{create_service, update_service};
+pub(crate) use task::{overrides, run_task, start_task};
+
+use crate::error::{Error, Result};
+
+/// Refuses for one operation.
+#[derive(Clone, Copy)]
+struct Refuse(Operation);
+
+impl Refuse {
+    fn error(self, member: &str) -> Error {
+        Error::unsupported(self.0, member)
+    }
+
+    /// Refuses a member that is there at all.
+    fn given<T>(self, member: &str, value: &Option<T>) -> Result<()> {
+        self.when(member, value.is_some())
+    }
+
+    /// Refuses a list with something in it.
+    fn filled<T>(self, member: &str, value: &Option<Vec<T>>) -> Result<()> {
+        self.when(member, value.as_ref().is_some_and(|list| !list.is_empty()))
+    }
+
+    /// Refuses a switch that is on.
+    fn on(self, member: &str, value: Option<bool>) -> Result<()> {
+        self.when(member, value == Some(true))
+    }
+
+    fn when(self, member: &str, refused: bool) -> Result<()> {
+        if refused { Err(self.error(member)) } else { Ok(()) }
+    }
+
+    /// Everything runs on container instances, which ECS calls EC2.
+    fn launch_type(self, value: Option<&LaunchType>) -> Result<()> {
+        match value {
+            None | Some(LaunchType::Ec2) => Ok(()),
+            Some(other) => Err(self.error(&format!("launchType {other}"))),
+        }
+    }
+
+    /// Tasks are spread over zones, then over instances. That may be said; nothing else may.
+    fn placement_strategy(self, value: Option<&Vec<PlacementStrategy>>) -> Result<()> {
+        let is_spread = |strategy: &PlacementStrategy, fields: &[&str]| {
+            strategy.r#type == Some(PlacementStrategyType::Spread)
+                && strategy.field.as_deref().is_some_and(|field| fields.contains(&field))
+        };
+        let zones = ["attribute:ecs.availability-zone"];
+        let instances = ["instanceId", "host"];
+        let accepted = match value.map_or(&[][..], Vec::as_slice) {
+            [] => true,
+            [first] => is_spread(first, &zones),
+            [first, second] => is_spread(first, &zones) && is_spread(second, &instances),
+            _ => false,
+        };
+        self.when(
+            "placementStrategy other than spread over attribute:ecs.availability-zone, then instanceId,",
+            !accepted,
+        )
+    }
+}
+
+pub(crate) fn create_cluster(request: &CreateClusterRequest) -> Result<()> {
+    let refuse = Refuse(Operation::CreateCluster);
+    for setting in request.settings.iter().flatten() {
+        let value = setting.value.as_deref().unwrap_or_default();
+        refuse.when(&format!("settings containerInsights {value}"), value != "disabled")?;
+    }
+    refuse.given("configuration", &request.configuration)?;
+    refuse.filled("capacityProviders", &request.capacity_providers)?;
+    refuse.filled("defaultCapacityProviderStrategy", &request.default_capacity_provider_strategy)?;
+    refuse.given("serviceConnectDefaults", &request.service_connect_defaults)
+}
+
+pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) -> Result<()> {
+    use trireme_ecs_model::shapes::{CPUArchitecture, Compatibility, NetworkMode, OSFamily};
+    let refuse = Refuse(Operation::RegisterTaskDefinition);
+    refuse.when("networkMode awsvpc", request.network_mode == Some(NetworkMode::Awsvpc))?;
+    for compatibility in request.requires_compatibilities.iter().flatten() {
+        let runs = matches!(compatibility, Compatibility::Ec2 | Compatibility::External);
+        refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;
+    }
+    refuse.filled("volumes", &request.volumes)?;
+    refuse.filled("placementConstraints", &request.placement_constraints)?;
+    refuse.given("pidMode", &request.pid_mode)?;
+    refuse.given("ipcMode", &request.ipc_mode)?;
+    refuse.given("proxyConfiguration", &request.proxy_configuration)?;
+    refuse.filled("inferenceAccelerators", &request.inference_accelerators)?;
+    refuse.given("ephemeralStorage", &request.ephemeral_storage)?;
+    if let Some(platform) = &request.runtime_platform {
+        let linux = matches!(platform.operating_system_family, None | Some(OSFamily::Linux));
+        refuse.when("runtimePlatform.operatingSystemFamily other than LINUX", !linux)?;
+        let own = matches!(platform.cpu_architecture, None | Some(CPUArchitecture::X8664));
+        refuse.when("runtimePlatform.cpuArchitecture other than X86_64", !own)?;
+    }
+    refuse.on("enableFaultInjection", request.enable_fault_injection)?;
+    refuse.given("trustedExecutionConfiguration", &request.trusted_execution_configuration)
+}

@@ -1,0 +1,88 @@
+//! Services.
+
+use trireme_ecs_model::Operation;
+use trireme_ecs_model::shapes::{
+    AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentConfiguration, DeploymentController,
+    DeploymentControllerType, DeploymentStrategy, SchedulingStrategy, UpdateServiceRequest,
+};
+
+use super::Refuse;
+use crate::error::Result;
+
+pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
+    let refuse = Refuse(Operation::CreateService);
+    rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
+    refuse.filled("loadBalancers", &request.load_balancers)?;
+    refuse.filled("serviceRegistries", &request.service_registries)?;
+    refuse.launch_type(request.launch_type.as_ref())?;
+    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
+    refuse.given("platformVersion", &request.platform_version)?;
+    deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
+    refuse.filled("placementConstraints", &request.placement_constraints)?;
+    refuse.placement_strategy(request.placement_strategy.as_ref())?;
+    refuse.given("networkConfiguration", &request.network_configuration)?;
+    if let Some(strategy) = &request.scheduling_strategy {
+        refuse.when(&format!("schedulingStrategy {strategy}"), *strategy != SchedulingStrategy::Replica)?;
+    }
+    deployment_controller(refuse, request.deployment_controller.as_ref())?;
+    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
+    let connect = request.service_connect_configuration.as_ref();
+    refuse.on("serviceConnectConfiguration", connect.and_then(|connect| connect.enabled))?;
+    refuse.filled("volumeConfigurations", &request.volume_configurations)?;
+    refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
+    refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
+    refuse.given("monitoring", &request.monitoring)
+}
+
+pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
+    let refuse = Refuse(Operation::UpdateService);
+    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
+    deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
+    rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
+    refuse.given("networkConfiguration", &request.network_configuration)?;
+    refuse.filled("placementConstraints", &request.placement_constraints)?;
+    refuse.placement_strategy(request.placement_strategy.as_ref())?;
+    refuse.given("platformVersion", &request.platform_version)?;
+    deployment_controller(refuse, request.deployment_controller.as_ref())?;
+    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
+    refuse.filled("loadBalancers", &request.load_balancers)?;
+    refuse.filled("serviceRegistries", &request.service_registries)?;
+    let connect = request.service_connect_configuration.as_ref();
+    refuse.on("serviceConnectConfiguration", connect.and_then(|connect| connect.enabled))?;
+    refuse.filled("volumeConfigurations", &request.volume_configurations)?;
+    refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
+    refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
+    refuse.given("monitoring", &request.monitoring)
+}
+
+/// New tasks are spread over zones; running ones are not moved for balance.
+fn rebalancing(refuse: Refuse, value: Option<&AvailabilityZoneRebalancing>) -> Result<()> {
+    let enabled = value == Some(&AvailabilityZoneRebalancing::Enabled);
+    refuse.when("availabilityZoneRebalancing ENABLED", enabled)
+}
+
+fn deployment_controller(refuse: Refuse, value: Option<&DeploymentController>) -> Result<()> {
+    match value.and_then(|controller| controller.r#type.as_ref()) {
+        None | Some(DeploymentControllerType::Ecs) => Ok(()),
+        Some(other) => Err(refuse.error(&format!("deploymentController {other}"))),
+    }
+}
+
+fn deployment_configuration(refuse: Refuse, value: Option<&DeploymentConfiguration>) -> Result<()> {
+    let Some(value) = value else { return Ok(()) };
+    let breaker = value.deployment_circuit_breaker.as_ref();
+    refuse
+        .on("deploymentConfiguration.deploymentCircuitBreaker", breaker.and_then(|breaker| breaker.enable))?;
+    let alarms = value.alarms.as_ref();
+    refuse.on("deploymentConfiguration.alarms", alarms.and_then(|alarms| alarms.enable))?;
+    if let Some(strategy) = &value.strategy {
+        let rolling = *strategy == DeploymentStrategy::Rolling;
+        refuse.when(&format!("deploymentConfiguration.strategy {strategy}"), !rolling)?;
+    }
+    let bakes = value.bake_time_in_minutes.is_some_and(|minutes| minutes != 0);
+    refuse.when("deploymentConfiguration.bakeTimeInMinutes", bakes)?;
+    refuse.filled("deploymentConfiguration.lifecycleHooks", &value.lifecycle_hooks)?;
+    refuse.given("deploymentConfiguration.linearConfiguration", &value.linear_configuration)?;
+    refuse.given("deploymentConfiguration.canaryConfiguration", &value.canary_configuration)?;
+    refuse.given("deploymentConfiguration.earlySuccessCriteria", &value.early_success_criteria)
+}

@@ -1,0 +1,40 @@
+//! Standalone tasks.
+
+use trireme_ecs_model::Operation;
+use trireme_ecs_model::shapes::{RunTaskRequest, StartTaskRequest, TaskOverride};
+
+use super::Refuse;
+use crate::error::Result;
+
+pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
+    let refuse = Refuse(Operation::RunTask);
+    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
+    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
+    refuse.launch_type(request.launch_type.as_ref())?;
+    refuse.given("networkConfiguration", &request.network_configuration)?;
+    refuse.filled("placementConstraints", &request.placement_constraints)?;
+    refuse.placement_strategy(request.placement_strategy.as_ref())?;
+    refuse.given("platformVersion", &request.platform_version)?;
+    refuse.given("referenceId", &request.reference_id)?;
+    refuse.filled("volumeConfigurations", &request.volume_configurations)
+}
+
+pub(crate) fn start_task(request: &StartTaskRequest) -> Result<()> {
+    let refuse = Refuse(Operation::StartTask);
+    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
+    refuse.given("networkConfiguration", &request.network_configuration)?;
+    refuse.given("referenceId", &request.reference_id)?;
+    refuse.filled("volumeConfigurations", &request.volume_configurations)
+}
+
+pub(crate) fn overrides(operation: Operation, overrides: &TaskOverride) -> Result<()> {
+    let refuse = Refuse(operation);
+    refuse.filled("overrides.inferenceAcceleratorOverrides", &overrides.inference_accelerator_overrides)?;
+    refuse.given("overrides.ephemeralStorage", &overrides.ephemeral_storage)?;
+    for container in overrides.container_overrides.iter().flatten() {
+        refuse.filled("overrides.containerOverrides.environmentFiles", &container.environment_files)?;
+        refuse
+            .filled("overrides.containerOverrides.resourceRequirements", &container.resource_requirements)?;
+    }
+    Ok(())
+}
