@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::ChangeMembers;
-use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::{Instant, TokioInstant};
 use tokio::sync::{Mutex, watch};
 
 use crate::config::{Raft, Settings, TypeConfig};
@@ -153,8 +153,8 @@ impl Keeper {
         if remaining.is_empty() {
             return Err(because(format!("node {id} is the last voter")));
         }
-        let alive = remaining.iter().filter(|voter| self.is_alive(&metrics, **voter)).count();
         let quorum = remaining.len() / 2 + 1;
+        let alive = self.hear(&remaining, quorum).await?;
         if alive < quorum {
             return Err(because(format!(
                 "without node {id} only {alive} of {} voters would be alive, {quorum} are needed",
@@ -171,6 +171,25 @@ impl Keeper {
         self.raft.change_membership(change, false).await.map_err(refused)?;
         tracing::info!(id, "a control node has left");
         Ok(())
+    }
+
+    /// How many of these are heard from now on. One that has just died was heard a moment ago, so only answers to
+    /// heartbeats of this moment count.
+    async fn hear(&self, voters: &BTreeSet<u64>, wanted: usize) -> Result<usize, Refused> {
+        let asked = TokioInstant::now();
+        let heard_since = |metrics: &Metrics| {
+            let acked = |id: &u64| metrics.heartbeat.as_ref()?.get(id)?.as_ref().map(|acked| **acked);
+            voters
+                .iter()
+                .filter(|id| **id == self.node_id || acked(id).is_some_and(|acked| acked > asked))
+                .count()
+        };
+        self.raft.trigger().heartbeat().await.map_err(because)?;
+        let limit = self.settings.election_max.max(self.settings.heartbeat * 4);
+        let wait = self.raft.wait(Some(limit));
+        let _enough = wait.metrics(|metrics| heard_since(metrics) >= wanted, "the voters are heard").await;
+        let metrics = self.leading()?;
+        Ok(heard_since(&metrics))
     }
 
     fn is_alive(&self, metrics: &Metrics, id: u64) -> bool {

@@ -96,10 +96,10 @@ pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u6
     let deadline = Instant::now() + store.settings.propose_limit;
     let mut reason;
     loop {
-        match keeper.leave(node_id).await {
-            Ok(()) => return Ok(()),
-            Err(Refused::Because(reason)) => return Err(Error::Refused { reason }),
-            Err(Refused::NotLeader) => {}
+        match within(store.settings.call_limit, keeper.leave(node_id)).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(Refused::Because(reason))) => return Err(Error::Refused { reason }),
+            Some(Err(Refused::NotLeader)) | None => {}
         }
         let address = store.leader.borrow().address.clone();
         reason = match address {

@@ -1,0 +1,271 @@
+//! Three nodes in one process, over real gRPC and real RocksDB.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use support::{TestCluster, cluster_key, create, delete, settings, wait_for};
+use trireme_raft::Settings;
+use trireme_state::Rejection;
+use trireme_state::store::{ProposeError, Store};
+use trireme_types::Sequence;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_proposed_is_committed_applied_and_answered() {
+    let cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    let committed = cluster.propose(leader, create("one")).await.unwrap();
+    assert_eq!(committed.sequence, Sequence::new(1));
+    let view = cluster.nodes[&leader].store().view();
+    assert!(view.cluster(&cluster_key("one")).is_some());
+    cluster.wait_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_forwards_and_reads_its_own_writes() {
+    let cluster = TestCluster::start(3, settings()).await;
+    let follower = cluster.follower().await;
+    for number in 0..20 {
+        let name = format!("c{number}");
+        cluster.propose(follower, create(&name)).await.unwrap();
+        let view = cluster.nodes[&follower].store().view();
+        assert!(view.cluster(&cluster_key(&name)).is_some());
+        for node in cluster.nodes.values() {
+            let read = node.store().read().await.unwrap();
+            assert!(read.cluster(&cluster_key(&name)).is_some());
+        }
+    }
+    let rejected = cluster.propose(follower, delete("none")).await;
+    assert_eq!(rejected, Err(ProposeError::Rejected(Rejection::ClusterNotFound)));
+    let repeated = cluster.propose(follower, create("c1")).await.unwrap();
+    assert_eq!(repeated.sequence, Sequence::new(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_acknowledged_write_survives_the_leaders_death() {
+    let mut cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    let follower = cluster.follower().await;
+    let store = cluster.nodes[&follower].store();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let writer = tokio::spawn(async move {
+        let mut acknowledged = Vec::new();
+        let mut longest = Duration::ZERO;
+        let mut last = tokio::time::Instant::now();
+        for number in 0.. {
+            if *stopped.borrow() {
+                break;
+            }
+            let name = format!("c{number}");
+            if store.propose(create(&name)).await.is_ok() {
+                acknowledged.push(name);
+                longest = longest.max(last.elapsed());
+                last = tokio::time::Instant::now();
+            }
+        }
+        (acknowledged, longest)
+    });
+    let before = cluster.nodes[&follower].store().view().position().sequence.get();
+    cluster.kill(leader).await;
+    wait_for("writes go on", || async {
+        let now = cluster.nodes[&follower].store().view().position().sequence.get();
+        if now > before + 50 { Ok(()) } else { Err(format!("{before} then {now}")) }
+    })
+    .await;
+    stop.send_replace(true);
+    let (acknowledged, longest) = writer.await.unwrap();
+    println!("{} writes acknowledged, longest gap {longest:?}", acknowledged.len());
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    cluster.restart(leader).await;
+    cluster.wait_equal().await;
+    for node in cluster.nodes.values() {
+        let view = node.store().view();
+        for name in &acknowledged {
+            assert!(view.cluster(&cluster_key(name)).is_some(), "{name} is lost");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_restarts_from_disk_with_its_history() {
+    let mut cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    for number in 0..30 {
+        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+    }
+    let before = cluster.nodes[&leader].store().view();
+    let ids: Vec<u64> = cluster.nodes.keys().copied().collect();
+    for id in &ids {
+        cluster.kill(*id).await;
+    }
+    for id in &ids {
+        cluster.restart(*id).await;
+    }
+    let leader = cluster.leader().await;
+    cluster.wait_equal().await;
+    assert_eq!(cluster.nodes[&leader].store().view(), before);
+    for node in cluster.nodes.values() {
+        let records = node.store().history(Sequence::new(1), 100).await.unwrap();
+        assert_eq!(records.len(), 30);
+        assert_eq!(records.last().unwrap().hash, before.position().hash);
+    }
+    cluster.propose(leader, create("after")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lags_too_far_gets_a_snapshot_and_then_the_history() {
+    let few = Settings { snapshot_after: 20, keep_entries: 5, ..settings() };
+    let mut cluster = TestCluster::start(3, few).await;
+    let follower = cluster.follower().await;
+    cluster.propose(follower, create("first")).await.unwrap();
+    cluster.wait_equal().await;
+    cluster.kill(follower).await;
+    let leader = cluster.leader().await;
+    for number in 0..120 {
+        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+    }
+    wait_for("the log is purged", || async {
+        let purged = cluster.nodes[&leader].raft().metrics().borrow_watched().purged;
+        if purged.is_some_and(|id| id.index > 30) { Ok(()) } else { Err(format!("{purged:?}")) }
+    })
+    .await;
+    cluster.restart(follower).await;
+    cluster.wait_equal().await;
+    let node = &cluster.nodes[&follower];
+    assert!(node.store().applied().resets > 0, "it was brought up by a snapshot");
+    // Older records come from a peer until they are here.
+    let records = node.store().history(Sequence::new(1), 200).await.unwrap();
+    assert_eq!(records.len(), 121);
+    cluster.kill(leader).await;
+    let node = &cluster.nodes[&follower];
+    let records = node.store().history(Sequence::new(1), 200).await.unwrap();
+    assert_eq!(records.last().unwrap().hash, node.store().view().position().hash);
+    cluster.kill(follower).await;
+    cluster.restart(follower).await;
+    cluster.wait_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_join_and_leave_while_it_runs() {
+    let mut cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    cluster.propose(leader, create("one")).await.unwrap();
+    let fourth = cluster.join().await;
+    assert_eq!(fourth, 4);
+    cluster.wait_voters(4).await;
+    cluster.wait_equal().await;
+    let follower = cluster.follower().await;
+    cluster.nodes[&leader].leave(fourth).await.unwrap();
+    cluster.kill(fourth).await;
+    cluster.wait_voters(3).await;
+    // Ids are never used twice.
+    assert_eq!(cluster.join().await, 5);
+    cluster.wait_voters(4).await;
+    // A leader may leave too, and it is asked through another node.
+    let leader = cluster.leader().await;
+    cluster.nodes[&5].leave(leader).await.unwrap();
+    cluster.kill(leader).await;
+    cluster.wait_voters(3).await;
+    let someone = *cluster.nodes.keys().next().unwrap();
+    cluster.propose(someone, create("two")).await.unwrap();
+    assert_ne!(follower, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_leaves_no_live_quorum_is_refused() {
+    let mut cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+    cluster.kill(others[0]).await;
+    wait_for("the leader misses it", || async {
+        match cluster.nodes[&leader].leave(others[1]).await {
+            Err(trireme_raft::Error::Refused { reason }) => Ok(reason),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    cluster.propose(leader, create("one")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over_without_a_lost_write() {
+    let cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    let store = cluster.nodes[&leader].store();
+    let writes = tokio::spawn(async move {
+        for number in 0..100 {
+            store.propose(create(&format!("c{number}"))).await.unwrap();
+        }
+    });
+    cluster.nodes[&leader].handover().await.unwrap();
+    writes.await.unwrap();
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    cluster.wait_equal().await;
+    assert_eq!(cluster.nodes[&next].store().view().position().sequence, Sequence::new(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_nothing_is_acknowledged_and_status_still_answers() {
+    let quick =
+        Settings { propose_limit: Duration::from_secs(1), call_limit: Duration::from_secs(1), ..settings() };
+    let mut cluster = TestCluster::start(3, quick).await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+    for id in &others {
+        cluster.kill(*id).await;
+    }
+    let refused = cluster.propose(leader, create("one")).await;
+    assert!(
+        matches!(refused, Err(ProposeError::Unknown { .. } | ProposeError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    assert!(cluster.nodes[&leader].store().read().await.is_err());
+    let status = cluster.nodes[&leader].status();
+    assert!(!status.has_quorum);
+    assert_eq!(status.members.len(), 3);
+    cluster.restart(others[0]).await;
+    wait_for("writes go on", || async {
+        cluster.propose(leader, create("two")).await.map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_clusters_node_is_refused() {
+    let one = TestCluster::start(1, settings()).await;
+    let two = TestCluster::start(1, settings()).await;
+    let peers = one.nodes[&1].peers();
+    let mut client = peers.control(&two.address(1)).unwrap();
+    let request = trireme_rpc::control::ReadIndexRequest {
+        cluster_id: trireme_rpc::convert::cluster_to_bytes(peers.cluster()),
+    };
+    let status = client.read_index(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    assert!(status.message().contains("belongs to cluster"), "{}", status.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_can_be_followed() {
+    use futures_util::StreamExt;
+    let cluster = TestCluster::start(3, settings()).await;
+    let leader = cluster.leader().await;
+    cluster.propose(leader, create("one")).await.unwrap();
+    let follower = cluster.follower().await;
+    let peers = cluster.nodes[&follower].peers();
+    let mut client = peers.control(&cluster.address(follower)).unwrap();
+    let request = trireme_rpc::control::HistoryRequest {
+        cluster_id: trireme_rpc::convert::cluster_to_bytes(peers.cluster()),
+        from_sequence: 1,
+        limit: 0,
+        follow: true,
+    };
+    let mut stream = client.history(request).await.unwrap().into_inner();
+    for number in 2..20u64 {
+        let record = tokio::time::timeout(support::LIMIT, stream.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(record.sequence, number - 1);
+        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+    }
+}

@@ -1,0 +1,61 @@
+//! openraft's own storage suite, on RocksDB and on the simulation's disk.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use trireme_raft::config::TypeConfig;
+use trireme_raft::history::History;
+use trireme_raft::log::flusher::Flusher;
+use trireme_raft::log::store::LogStore;
+use trireme_raft::machine::Machine;
+use trireme_raft::snapshot::Snapshots;
+use trireme_raft::storage::Storage;
+use trireme_raft::storage::disk::DiskFiles;
+use trireme_raft::storage::memory::MemoryDisk;
+use trireme_raft::storage::rocks::RocksKv;
+use trireme_types::ClusterUuid;
+
+fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
+    let log = LogStore::open(Arc::clone(&storage.kv), flusher.clone()).unwrap();
+    let history = Arc::new(History::open(Arc::clone(&storage.kv)).unwrap());
+    let snapshots = Snapshots::open(storage.files, flusher, ClusterUuid::from_bits(1)).unwrap();
+    let (machine, _view) = Machine::new(storage.kv, history, snapshots);
+    (log, machine)
+}
+
+struct OnRocks;
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for OnRocks {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+        let place = tempfile::tempdir().unwrap();
+        let kv = Arc::new(RocksKv::open(&place.path().join("db")).unwrap());
+        let files = Arc::new(DiskFiles::open(&place.path().join("snapshots")).unwrap());
+        let flusher = Flusher::thread(kv.clone()).unwrap();
+        let (log, machine) = parts(Storage { kv, files }, flusher);
+        Ok((place, log, machine))
+    }
+}
+
+struct InMemory;
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, ()> for InMemory {
+    async fn build(&self) -> Result<((), LogStore, Machine), StorageError<TypeConfig>> {
+        let storage = MemoryDisk::new().storage();
+        let flusher = Flusher::task(storage.kv.clone(), Duration::from_micros(1));
+        let (log, machine) = parts(storage, flusher);
+        Ok(((), log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rocksdb_passes_openrafts_suite() {
+    Suite::test_all(OnRocks).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_simulated_disk_passes_openrafts_suite() {
+    Suite::test_all(InMemory).await.unwrap();
+}
