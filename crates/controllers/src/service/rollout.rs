@@ -52,11 +52,11 @@ pub fn moves(counts: &Counts, may_start: bool) -> Moves {
     let replaced = running.saturating_sub(desired).min(outgoing);
     let needed = if may_start { desired.saturating_sub(fresh) } else { 0 };
     let wanted = fresh.saturating_add(outgoing).saturating_sub(replaced);
-    let room = maximum.saturating_sub(wanted);
-    let lacking = needed.saturating_sub(room);
+    let lacking = wanted.saturating_add(needed).saturating_sub(maximum);
     let spare = running.saturating_sub(replaced).saturating_sub(minimum);
-    let cleared = lacking.min(spare).min(outgoing.saturating_sub(replaced));
-    let start = needed.min(room.saturating_add(cleared));
+    let clearable = spare.min(outgoing.saturating_sub(replaced));
+    let cleared = if needed > 0 { lacking.min(clearable) } else { 0 };
+    let start = needed.min(maximum.saturating_add(cleared).saturating_sub(wanted));
     let retire = replaced.saturating_add(cleared);
     let stuck = needed > 0 && start == 0 && retire == 0 && outgoing > 0 && fresh == fresh_running;
     Moves { excess: 0, excess_running: 0, retire, start, stuck }

@@ -1,4 +1,5 @@
 //! Nodes and tasks in few words.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;

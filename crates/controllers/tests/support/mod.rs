@@ -1,0 +1,401 @@
+//! A small world: a store in memory, agents that do as they are told, and the controllers, pass by pass.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use trireme_controllers::{Controller, Observed, Plan, Reaper, ServiceController, Stopwatch};
+use trireme_state::command::{ServiceChange, TaskReport};
+use trireme_state::object::*;
+use trireme_state::store::{LocalStore, ProposeError, Store};
+use trireme_state::*;
+use trireme_types::*;
+
+pub const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
+
+pub fn cluster() -> ClusterKey {
+    ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() }
+}
+
+pub fn service_key(name: &str) -> ServiceKey {
+    ServiceKey { cluster: cluster(), name: ServiceName::new(name).unwrap() }
+}
+
+pub fn definition(family: &str, revision: u32) -> TaskDefinitionKey {
+    TaskDefinitionKey { scope: Scope::development(), family: Family::new(family).unwrap(), revision }
+}
+
+fn container(cpu: u32, memory: u32, port: Option<u16>) -> ContainerDefinition {
+    let mapping = |port| PortMapping {
+        container_port: Port::new(80),
+        host_port: Some(Port::new(port)),
+        protocol: Protocol::Tcp,
+        name: None,
+    };
+    ContainerDefinition {
+        name: ContainerName::new("main").unwrap(),
+        image: "busybox".to_owned(),
+        cpu: CpuUnits::new(cpu),
+        memory: Some(Mebibytes::new(memory)),
+        memory_reservation: None,
+        essential: true,
+        port_mappings: port.map(mapping).into_iter().collect(),
+        entry_point: None,
+        command: None,
+        environment: Vec::new(),
+        working_directory: None,
+        user: None,
+        hostname: None,
+        docker_labels: BTreeMap::new(),
+        stop_timeout: None,
+        readonly_root_filesystem: None,
+        interactive: None,
+        pseudo_terminal: None,
+    }
+}
+
+/// What an agent makes of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Runs,
+    FailsToStart,
+}
+
+pub struct World {
+    pub store: LocalStore,
+    pub now: Timestamp,
+    pub services: ServiceController,
+    pub agents: Vec<ContainerInstanceId>,
+    /// Families and revisions whose tasks never run.
+    pub broken: BTreeSet<TaskDefinitionKey>,
+    /// Instances whose agents do and say nothing.
+    pub deaf: BTreeSet<ContainerInstanceId>,
+    requests: u128,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        Self {
+            store: LocalStore::new([7; 32], now),
+            now,
+            services: ServiceController::new(Stopwatch::stopped()),
+            agents: Vec::new(),
+            broken: BTreeSet::new(),
+            deaf: BTreeSet::new(),
+            requests: 0,
+        }
+    }
+
+    pub fn view(&self) -> Arc<State> {
+        self.store.view()
+    }
+
+    pub fn advance(&mut self, by: Duration) {
+        self.now = self.now.plus(by);
+        self.store.set_now(self.now);
+    }
+
+    pub fn try_propose(&mut self, actor: Actor, command: Command) -> Result<Outcome, Rejection> {
+        self.requests += 1;
+        let request_id = RequestId::from_bits(self.requests);
+        let proposal = Proposal { actor, request_id, key: None, command };
+        match self.store.propose_now(&proposal) {
+            Ok(committed) => Ok(committed.outcome),
+            Err(ProposeError::Rejected(rejection)) => Err(rejection),
+            Err(other) => panic!("a local store always answers: {other}"),
+        }
+    }
+
+    pub fn user(&mut self, command: Command) -> Outcome {
+        self.try_propose(Actor::Operator, command.clone()).unwrap_or_else(|why| panic!("{command:?}: {why}"))
+    }
+
+    pub fn agent(&mut self, zone: &str, cpu: u32, memory: u32) -> ContainerInstanceId {
+        let name = format!("{zone}/agent-{}", self.agents.len() + 1);
+        let registration = registration(name, zone, cpu, memory);
+        let outcome =
+            self.user(Command::OpenSession { instance: None, registration: Box::new(registration) });
+        let Outcome::Session { instance, .. } = outcome else { panic!("no session: {outcome:?}") };
+        self.agents.push(instance);
+        instance
+    }
+
+    pub fn agents_per_zone(&mut self, count: usize, cpu: u32, memory: u32) {
+        for zone in ZONES {
+            for _ in 0..count {
+                self.agent(zone, cpu, memory);
+            }
+        }
+    }
+
+    pub fn register(&mut self, family: &str, cpu: u32, memory: u32, port: Option<u16>) -> TaskDefinitionKey {
+        let spec = TaskDefinitionSpec {
+            containers: vec![container(cpu, memory, port)],
+            network_mode: None,
+            cpu: None,
+            memory: None,
+            requires_compatibilities: Vec::new(),
+            task_role_arn: None,
+            execution_role_arn: None,
+        };
+        let outcome = self.user(Command::RegisterTaskDefinition {
+            scope: Scope::development(),
+            family: Family::new(family).unwrap(),
+            spec: Arc::new(spec),
+            tags: Tags::new(),
+            registered_by: "tester".to_owned(),
+        });
+        match outcome {
+            Outcome::TaskDefinition(key) => key,
+            other => panic!("no task definition: {other:?}"),
+        }
+    }
+
+    pub fn create(&mut self, name: &str, definition: &TaskDefinitionKey, desired: u32, limits: (u32, u32)) {
+        let spec = ServiceSpec {
+            task_definition: definition.clone(),
+            desired_count: desired,
+            deployment_configuration: configuration(limits),
+            propagate_tags: PropagateTags::None,
+            enable_ecs_managed_tags: false,
+            health_check_grace_period_seconds: None,
+            role_arn: None,
+        };
+        let created_by = "tester".to_owned();
+        self.user(Command::CreateService { key: service_key(name), spec, tags: Tags::new(), created_by });
+    }
+
+    pub fn update(&mut self, name: &str, change: ServiceChange) {
+        self.user(Command::UpdateService { key: service_key(name), change });
+    }
+
+    pub fn scale(&mut self, name: &str, desired: u32) {
+        self.update(name, ServiceChange { desired_count: Some(desired), ..ServiceChange::default() });
+    }
+
+    pub fn deploy(&mut self, name: &str, definition: &TaskDefinitionKey) {
+        self.update(
+            name,
+            ServiceChange { task_definition: Some(definition.clone()), ..ServiceChange::default() },
+        );
+    }
+
+    pub fn lose(&mut self, instance: ContainerInstanceId) {
+        let epoch = self.view().instance(instance).unwrap().epoch;
+        self.deaf.insert(instance);
+        let _ = self.try_propose(
+            Actor::Controller("node-health".to_owned()),
+            Command::LoseInstance { instance, epoch, reason: "not heard".to_owned() },
+        );
+    }
+
+    pub fn return_from_the_dead(&mut self, instance: ContainerInstanceId) {
+        let registration = self.view().instance(instance).unwrap().registration.clone();
+        self.user(Command::OpenSession { instance: Some(instance), registration: Box::new(registration) });
+        self.deaf.remove(&instance);
+    }
+
+    pub fn set_status(&mut self, instance: ContainerInstanceId, status: InstanceStatus) {
+        self.user(Command::SetInstanceStatus { cluster: cluster(), instance, status });
+    }
+
+    pub fn service(&self, name: &str) -> Arc<Service> {
+        self.view().service(&service_key(name)).unwrap().clone()
+    }
+
+    pub fn tasks(&self, name: &str) -> Vec<Arc<Task>> {
+        self.view().tasks_of_service(&service_key(name))
+    }
+
+    pub fn running(&self, name: &str) -> usize {
+        let runs = |task: &Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running;
+        self.tasks(name).iter().filter(|task| runs(task)).count()
+    }
+
+    /// Wanted tasks by zone.
+    pub fn by_zone(&self, name: &str) -> BTreeMap<String, usize> {
+        let mut zones = BTreeMap::new();
+        for task in self.tasks(name).iter().filter(|task| task.wanted()) {
+            *zones.entry(task.zone.to_string()).or_default() += 1;
+        }
+        zones
+    }
+
+    /// One plan of the service controller. A controller without memory must plan the same.
+    pub fn plan(&self) -> Plan {
+        let view = self.view();
+        let plan = self.services.plan(&view, &Observed::default(), self.now);
+        let afresh = ServiceController::new(Stopwatch::stopped());
+        let same = afresh.plan(&view, &Observed::default(), self.now);
+        assert_eq!((&plan.commands, plan.wake_at), (&same.commands, same.wake_at), "memory changed a plan");
+        plan
+    }
+
+    /// One pass. No command of a plan on the current view may be refused. Returns whether there was anything to do.
+    pub fn pass(&mut self) -> bool {
+        let plan = self.plan();
+        for command in &plan.commands {
+            let before = self.view();
+            let actor = Actor::Controller(ServiceController::NAME.to_owned());
+            if let Err(why) = self.try_propose(actor, command.clone()) {
+                panic!("refused ({why}): {command:?}");
+            }
+            check_limits(&before, &self.view(), command);
+            invariant::check_state(&self.view()).unwrap();
+        }
+        !plan.commands.is_empty()
+    }
+
+    /// What an agent has to say of a task, if anything.
+    pub fn news(&self, task: &Task) -> Option<TaskReport> {
+        if self.deaf.contains(&task.instance) {
+            return None;
+        }
+        let (status, code) = match (task.desired_status, task.last_status) {
+            (_, TaskStatus::Stopped) => return None,
+            (DesiredStatus::Stopped, _) => (TaskStatus::Stopped, None),
+            (_, TaskStatus::Running) => return None,
+            _ if self.broken.contains(&task.definition) => {
+                (TaskStatus::Stopped, Some(StopCode::TaskFailedToStart))
+            }
+            _ => (TaskStatus::Running, None),
+        };
+        Some(report(task, status, code))
+    }
+
+    pub fn report(&mut self, instance: ContainerInstanceId, reports: Vec<TaskReport>) {
+        let epoch = self.view().instance(instance).unwrap().epoch;
+        for reports in reports.chunks(200) {
+            self.try_propose(
+                Actor::Agent(instance),
+                Command::ReportTasks { instance, epoch, reports: reports.to_vec() },
+            )
+            .unwrap();
+        }
+    }
+
+    /// Agents do what is asked, of those tasks that `which` picks. Returns how many had news.
+    pub fn agents_work(&mut self, mut which: impl FnMut(&Task) -> bool) -> usize {
+        let view = self.view();
+        let mut news: BTreeMap<ContainerInstanceId, Vec<TaskReport>> = BTreeMap::new();
+        for task in view.tasks() {
+            if let Some(report) = self.news(task)
+                && which(task)
+            {
+                news.entry(task.instance).or_default().push(report);
+            }
+        }
+        let count = news.values().map(Vec::len).sum();
+        for (instance, reports) in news {
+            self.report(instance, reports);
+        }
+        count
+    }
+
+    /// An essential container of a running task ends.
+    pub fn exit(&mut self, task: &Task) {
+        let report = report(task, TaskStatus::Stopped, Some(StopCode::EssentialContainerExited));
+        self.report(task.instance, vec![report]);
+    }
+
+    /// Passes and agents' work until neither has anything to do.
+    pub fn settle(&mut self) {
+        for _ in 0..400 {
+            self.advance(Duration::from_millis(10));
+            let planned = self.pass();
+            let worked = self.agents_work(|_| true);
+            if !planned && worked == 0 {
+                return;
+            }
+        }
+        panic!("never quiet; plan: {:?}", self.plan());
+    }
+
+    /// Like [`World::settle`], and waits out back-offs too.
+    pub fn settle_for_good(&mut self) {
+        for _ in 0..64 {
+            self.settle();
+            match self.plan().wake_at {
+                Some(at) => self.advance(at.since(self.now)),
+                None => return,
+            }
+        }
+        panic!("always asks to be woken; plan: {:?}", self.plan());
+    }
+
+    pub fn reap(&mut self) -> usize {
+        let plan = Reaper::default().plan(&self.view(), &Observed::default(), self.now);
+        let count = plan.commands.len();
+        for command in plan.commands {
+            self.user(command);
+        }
+        count
+    }
+}
+
+pub fn configuration((maximum_percent, minimum_healthy_percent): (u32, u32)) -> DeploymentConfiguration {
+    DeploymentConfiguration { maximum_percent, minimum_healthy_percent }
+}
+
+pub fn registration(name: String, zone: &str, cpu: u32, memory: u32) -> InstanceRegistration {
+    InstanceRegistration {
+        cluster: cluster(),
+        name,
+        zone: Zone::new(zone).unwrap(),
+        resources: InstanceResources {
+            cpu: CpuUnits::new(cpu),
+            memory: Mebibytes::new(memory),
+            reserved_ports: vec![(Protocol::Tcp, Port::new(22))],
+        },
+        attributes: BTreeMap::new(),
+        agent_version: "0".to_owned(),
+        docker_version: "0".to_owned(),
+    }
+}
+
+pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> TaskReport {
+    let mut containers = task.containers.clone();
+    let ran = stop_code == Some(StopCode::EssentialContainerExited);
+    for container in &mut containers {
+        container.status = status;
+        container.exit_code = ran.then_some(1);
+    }
+    TaskReport {
+        task: task.id,
+        status,
+        containers,
+        stop_code,
+        stopped_reason: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        execution_stopped_at: None,
+    }
+}
+
+/// Never above the maximum by our starts; never below the minimum by our stops.
+fn check_limits(before: &State, after: &State, command: &Command) {
+    let (Command::StartServiceTasks { service: key, .. } | Command::StopServiceTasks { service: key, .. }) =
+        command
+    else {
+        return;
+    };
+    let service = after.service(key).unwrap();
+    if service.status != ServiceStatus::Active {
+        return;
+    }
+    let (desired, limits) = (service.spec.desired_count, service.spec.deployment_configuration);
+    let wanted = |state: &State| state.tasks_of_service(key).iter().filter(|task| task.wanted()).count();
+    let running = |state: &State| {
+        let runs = |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running;
+        state.tasks_of_service(key).iter().filter(runs).count()
+    };
+    if matches!(command, Command::StartServiceTasks { .. }) {
+        assert!(wanted(after) <= limits.maximum(desired) as usize, "above the maximum: {command:?}");
+    } else {
+        let floor = (limits.minimum(desired).min(desired) as usize).min(running(before));
+        assert!(running(after) >= floor, "below the minimum: {command:?}");
+    }
+}
