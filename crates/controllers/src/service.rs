@@ -15,7 +15,7 @@ use std::time::Duration;
 use trireme_scheduler::{Nodes, Placed, Request, place_on};
 use trireme_state::State;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceKey, ServiceStatus};
+use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceStatus};
 use trireme_types::{ContainerInstanceId, Timestamp};
 
 use crate::driver::{Controller, Plan};
@@ -49,19 +49,26 @@ pub struct ServiceController {
     memory: Mutex<Memory>,
 }
 
+/// A service that needed nothing, with what it was judged by.
+type Quiet = (Arc<Service>, Arc<ServiceLoad>);
+
 /// What need not be looked at again. Forgetting it changes no plan.
 #[derive(Default)]
 struct Memory {
     draining: BTreeSet<ContainerInstanceId>,
-    /// Services that needed nothing, with what they were judged by.
-    quiet: BTreeMap<ServiceKey, (Arc<Service>, Arc<ServiceLoad>)>,
+    /// By key, as the state lists them.
+    quiet: Vec<Quiet>,
 }
 
-impl Memory {
-    fn is_quiet(&self, service: &Arc<Service>, load: &Arc<ServiceLoad>) -> bool {
-        self.quiet
-            .get(&service.key)
-            .is_some_and(|(known, judged)| Arc::ptr_eq(known, service) && Arc::ptr_eq(judged, load))
+/// Walks beside the state's services, in the same order: most comparisons are of two pointers.
+struct Walk<'a>(std::iter::Peekable<std::slice::Iter<'a, Quiet>>);
+
+impl Walk<'_> {
+    fn is_quiet(&mut self, service: &Arc<Service>, load: &Arc<ServiceLoad>) -> bool {
+        let before = |known: &&Quiet| !Arc::ptr_eq(&known.0, service) && known.0.key < service.key;
+        while self.0.next_if(before).is_some() {}
+        let same = |known: &&Quiet| Arc::ptr_eq(&known.0, service) && Arc::ptr_eq(&known.1, load);
+        self.0.peek().is_some_and(same)
     }
 }
 
@@ -83,20 +90,21 @@ impl Controller for ServiceController {
         }
         let mut look =
             Look { view, now, draining: &draining, clusters: BTreeMap::new(), stopwatch: &self.stopwatch };
-        let mut quiet = BTreeMap::new();
+        let mut known = Walk(memory.quiet.iter().peekable());
+        let mut quiet = Vec::with_capacity(memory.quiet.len());
         let (mut plan, mut unplaced) = (Plan::default(), 0_usize);
         for service in view.services().filter(|service| service.status != ServiceStatus::Inactive) {
             let load = view.index().service_load(&service.key);
-            if !memory.is_quiet(service, &load) {
-                let judged = plan::service(&mut look, service, &load);
-                unplaced = unplaced.saturating_add(judged.unplaced);
-                if !judged.needs_more() {
-                    quiet.insert(service.key.clone(), (service.clone(), load));
-                }
-                judged.add_to(&mut plan);
-            } else {
-                quiet.insert(service.key.clone(), (service.clone(), load));
+            if known.is_quiet(service, &load) {
+                quiet.push((service.clone(), load));
+                continue;
             }
+            let judged = plan::service(&mut look, service, &load);
+            unplaced = unplaced.saturating_add(judged.unplaced);
+            if !judged.needs_more() {
+                quiet.push((service.clone(), load));
+            }
+            judged.add_to(&mut plan);
         }
         plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
         *memory = Memory { draining, quiet };

@@ -103,7 +103,7 @@ fn happen(world: &mut World, trouble: &Trouble) {
             world.pass();
         }
         Trouble::Work(luck) => {
-            world.agents_work(|task| (task.id.bits() as u64 ^ luck).count_ones() % 2 == 0);
+            world.agents_work(|task| (task.id.bits() as u64 ^ luck).count_ones().is_multiple_of(2));
         }
         Trouble::Wait(millis) => world.advance(Duration::from_millis(millis)),
         Trouble::Reap => {
