@@ -1,0 +1,155 @@
+//! Bad input: the right type, message and status, in under a second, and nothing changed.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use http::Request;
+
+use crate::raw::{self, Signing, send, signed};
+use crate::server::Server;
+
+const NULL: &str = "failed to satisfy constraint: Member must not be null";
+
+/// Operation, body, error type, and what the message holds.
+const TABLE: &[(&str, &str, &str, &str)] = &[
+    ("ListClusters", "{", "SerializationException", "EOF while parsing"),
+    ("ListClusters", "[]", "SerializationException", "expected structure"),
+    ("ListClusters", "nonsense", "SerializationException", "expected"),
+    ("ListClusters", r#"{"maxResults":"many"}"#, "SerializationException", "invalid type"),
+    ("RunTask", r#"{"taskDefinition":"a","count":99999999999}"#, "SerializationException", "invalid value"),
+    ("Nope", "{}", "UnknownOperationException", "AmazonEC2ContainerServiceV20141113.Nope is not known"),
+    ("RunTask", "{}", "InvalidParameterException", "Value null at 'taskDefinition'"),
+    ("CreateService", "{}", "InvalidParameterException", NULL),
+    ("RegisterTaskDefinition", r#"{"family":"a"}"#, "ClientException", "'containerDefinitions'"),
+    (
+        "RegisterTaskDefinition",
+        r#"{"family":"a","containerDefinitions":[]}"#,
+        "ClientException",
+        "Container list cannot be empty.",
+    ),
+    (
+        "RegisterTaskDefinition",
+        r#"{"family":"a b","containerDefinitions":[{"name":"a","image":"b","memory":64}]}"#,
+        "ClientException",
+        "Invalid family",
+    ),
+    (
+        "RegisterTaskDefinition",
+        r#"{"family":"a","containerDefinitions":[{"name":"a","image":"b"}]}"#,
+        "ClientException",
+        "Invalid setting for container 'a'. At least one of 'memory' or 'memoryReservation' must be specified.",
+    ),
+    (
+        "RunTask",
+        r#"{"taskDefinition":"a","launchType":"MOON"}"#,
+        "InvalidParameterException",
+        "Value 'MOON' at 'launchType' failed to satisfy constraint: Member must satisfy enum value set: [EC2,",
+    ),
+    ("CreateCluster", r#"{"clusterName":"a b"}"#, "InvalidParameterException", "Invalid cluster name"),
+    (
+        "CreateCluster",
+        r#"{"clusterName":"a","capacityProviders":["FARGATE"]}"#,
+        "ClientException",
+        "capacityProviders is not supported yet.",
+    ),
+    ("ListServices", r#"{"cluster":"nope"}"#, "ClusterNotFoundException", "Cluster not found."),
+    ("ListTasks", r#"{"cluster":"nope"}"#, "ClusterNotFoundException", "Cluster not found."),
+    ("DescribeServices", r#"{"services":[]}"#, "InvalidParameterException", "Services cannot be empty."),
+    ("DescribeTasks", r#"{"tasks":[]}"#, "InvalidParameterException", "Tasks cannot be empty."),
+    ("ListTasks", r#"{"maxResults":101}"#, "InvalidParameterException", "maxResults must be between"),
+    ("ListTasks", r#"{"serviceName":"nope"}"#, "ServiceNotFoundException", "Service not found."),
+    ("ExecuteCommand", "{}", "UnsupportedFeatureException", "ExecuteCommand is not supported yet"),
+    ("CreateDaemon", "not even JSON", "UnsupportedFeatureException", "CreateDaemon is not supported yet"),
+];
+
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.client().create_cluster().send().await.unwrap();
+    server
+}
+
+#[tokio::test]
+async fn the_table() {
+    let server = server().await;
+    let before = server.events();
+    for (operation, body, code, message) in TABLE {
+        let started = Instant::now();
+        let answer = raw::call(&server, operation, body).await;
+        assert!(started.elapsed() < Duration::from_secs(1), "{operation} {body}");
+        let (status, found, text) = answer.error();
+        assert_eq!((status, found.as_str()), (400, *code), "{operation} {body}: {text}");
+        assert!(text.contains(message), "{operation} {body}: {text}");
+    }
+    assert_eq!(server.events(), before);
+}
+
+#[tokio::test]
+async fn content_type_and_target() {
+    let server = server().await;
+    let before = server.events();
+    let target = ("x-amz-target", "AmazonEC2ContainerServiceV20141113.CreateCluster");
+    let json = ("content-type", "application/x-amz-json-1.1");
+    let answer = async |headers: &[(&str, &str)]| {
+        send(signed(&server, headers, "{}", &Signing::default())).await.error()
+    };
+    let wrong = answer(&[target, ("content-type", "text/plain")]).await;
+    assert_eq!(wrong.1, "SerializationException");
+    assert_eq!(wrong.2, "The Content-Type must be application/x-amz-json-1.1.");
+    assert_eq!(answer(&[target]).await.1, "SerializationException");
+    assert_eq!(answer(&[json]).await.1, "UnknownOperationException");
+    assert_eq!(answer(&[json, ("x-amz-target", "Other.CreateCluster")]).await.1, "UnknownOperationException");
+    assert_eq!(server.events(), before);
+    assert_eq!(send(signed(&server, &[target, json], "{}", &Signing::default())).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit() {
+    let server = server().await;
+    let before = server.events();
+    let started = Instant::now();
+    let body = format!(r#"{{"clusterName":"{}"}}"#, "a".repeat(2 * trireme_ecs_api::BODY_LIMIT));
+    let (status, code, message) = raw::call(&server, "CreateCluster", &body).await.error();
+    assert_eq!((status, code.as_str()), (413, "RequestEntityTooLargeException"));
+    assert_eq!(message, "The request's body is larger than 1048576 bytes.");
+    // Without an announced length it is found out while reading.
+    let chunks = (0..64).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 32 * 1024]));
+    let stream = Body::from_stream(futures_util::stream::iter(chunks));
+    let request = Request::post(server.url()).body(stream).unwrap();
+    assert_eq!(send(request).await.error().0, 413);
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert_eq!(server.events(), before);
+}
+
+#[tokio::test]
+async fn other_methods_and_paths() {
+    let server = server().await;
+    let request = |method: &str, path: &str| {
+        let uri = format!("{}{path}", server.url());
+        Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()
+    };
+    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+        let (status, code, _) = send(request(method, "/")).await.error();
+        assert_eq!((status, code.as_str()), (405, "UnknownOperationException"), "{method}");
+    }
+    let (status, code, message) = send(request("POST", "/ecs")).await.error();
+    assert_eq!((status, code.as_str()), (404, "UnknownOperationException"));
+    assert_eq!(message, "There is nothing at /ecs; requests go to /.");
+}
+
+#[tokio::test]
+async fn answers_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // Each test has a process of its own under nextest; elsewhere another may have come first.
+    if metrics::set_global_recorder(recorder).is_err() {
+        return;
+    }
+    trireme_ecs_api::describe_metrics();
+    let server = server().await;
+    raw::call(&server, "ListServices", r#"{"cluster":"nope"}"#).await;
+    let text = handle.render();
+    let ok = r#"trireme_api_requests_total{operation="CreateCluster",code="OK"} 1"#;
+    let failed = r#"trireme_api_requests_total{operation="ListServices",code="ClusterNotFoundException"} 1"#;
+    assert!(text.contains(ok) && text.contains(failed), "{text}");
+    assert!(text.contains("trireme_api_request_seconds"), "{text}");
+}

@@ -1,0 +1,12 @@
+//! The API as its users meet it: a real HTTP server on loopback, AWS's own SDK and signer as clients, a store in memory behind it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod bad_input;
+mod clusters;
+mod raw;
+mod server;
+mod services;
+mod task_definitions;
+mod tasks;

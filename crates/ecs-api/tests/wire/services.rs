@@ -1,0 +1,211 @@
+//! Services. No controller runs here: what it would do is done by hand.
+
+use aws_sdk_ecs::types::{
+    DeploymentConfiguration, DeploymentRolloutState, PlacementStrategy, PlacementStrategyType,
+    SchedulingStrategy, ServiceField, Tag,
+};
+use trireme_state::command::ServiceProgress;
+use trireme_state::object::{ClusterKey, ServiceKey, TaskStatus};
+use trireme_state::store::Store;
+use trireme_state::{Command, Placement};
+use trireme_types::{ClusterName, Scope, ServiceName};
+
+use crate::server::{Server, pair, refused};
+use crate::task_definitions::register;
+
+fn key() -> ServiceKey {
+    let cluster = ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() };
+    ServiceKey { cluster, name: ServiceName::new("web").unwrap() }
+}
+
+/// What the service controller does for a new task.
+fn start_one(server: &Server) -> String {
+    let view = server.store.view();
+    let service = view.service(&key()).unwrap();
+    let instance = view.instances().next().unwrap();
+    server.propose(Command::StartServiceTasks {
+        service: key(),
+        version: service.version,
+        deployment: service.deployments[0].id,
+        placements: vec![Placement { instance: instance.id, epoch: instance.epoch }],
+    });
+    let view = server.store.view();
+    let tasks = view.tasks_of_service(&key());
+    let newest = tasks.iter().max_by_key(|task| (task.last_status < TaskStatus::Running, task.id)).unwrap();
+    format!("arn:aws:ecs:us-east-1:123456789012:task/default/{}", newest.id)
+}
+
+fn progress(server: &Server, progress: ServiceProgress) {
+    let version = server.store.view().service(&key()).unwrap().version;
+    server.propose(Command::RecordProgress { service: key(), version, progress: Box::new(progress) });
+}
+
+async fn ready() -> (Server, aws_sdk_ecs::Client) {
+    let server = Server::start().await;
+    let client = server.client();
+    server.add_instance("us-east-1a", 4096, 4096);
+    register(&client, "web").await;
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_services_life() {
+    let (server, client) = ready().await;
+    let made = client
+        .create_service()
+        .service_name("web")
+        .task_definition("web")
+        .desired_count(1)
+        .tags(Tag::builder().key("a").value("1").build())
+        .send()
+        .await
+        .unwrap();
+    let service = made.service().unwrap();
+    assert_eq!(service.service_arn(), Some("arn:aws:ecs:us-east-1:123456789012:service/default/web"));
+    assert_eq!((service.status(), service.desired_count(), service.running_count()), (Some("ACTIVE"), 1, 0));
+    assert!(service.task_definition().unwrap().ends_with("task-definition/web:1"));
+    assert_eq!(service.scheduling_strategy(), Some(&SchedulingStrategy::Replica));
+    assert_eq!(service.created_by(), Some("arn:aws:iam::123456789012:root"));
+    let limits = service.deployment_configuration().unwrap();
+    assert_eq!((limits.maximum_percent(), limits.minimum_healthy_percent()), (Some(200), Some(100)));
+    let deployment = &service.deployments()[0];
+    assert_eq!(deployment.status(), Some("PRIMARY"));
+    assert_eq!(deployment.rollout_state(), Some(&DeploymentRolloutState::InProgress));
+    let id = deployment.id().unwrap();
+    assert_eq!(deployment.rollout_state_reason(), Some(format!("ECS deployment {id} in progress.").as_str()));
+
+    let task = start_one(&server);
+    server.report(&task, TaskStatus::Running, None);
+    let said = |text: &str| ServiceProgress { events: vec![text.to_owned()], ..Default::default() };
+    progress(&server, said("(service web) has started 1 tasks: (task x)."));
+    progress(&server, said("(service web) has reached a steady state."));
+    let described = client.describe_services().services("web").services("nope").send().await.unwrap();
+    assert_eq!(described.failures()[0].reason(), Some("MISSING"));
+    let service = &described.services()[0];
+    assert_eq!((service.running_count(), service.pending_count()), (1, 0));
+    assert_eq!(service.deployments()[0].running_count(), 1);
+    assert_eq!(service.events()[0].message(), Some("(service web) has reached a steady state."));
+    assert!(service.tags().is_empty(), "tags only if asked for");
+    let described =
+        client.describe_services().services("web").include(ServiceField::Tags).send().await.unwrap();
+    assert_eq!(described.services()[0].tags().len(), 1);
+
+    let tasks = client.list_tasks().service_name("web").send().await.unwrap();
+    assert_eq!(tasks.task_arns(), std::slice::from_ref(&task));
+    let shown = client.describe_tasks().tasks(&task).send().await.unwrap();
+    assert_eq!((shown.tasks()[0].group(), shown.tasks()[0].started_by()), (Some("service:web"), Some(id)));
+    let listed = client.list_services().send().await.unwrap();
+    assert_eq!(listed.service_arns(), [service.service_arn().unwrap()]);
+
+    let refusal = refused(client.delete_service().service("web").send().await);
+    assert_eq!(
+        refusal,
+        pair("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+    );
+    client.update_service().service("web").desired_count(0).send().await.unwrap();
+    let deleted = client.delete_service().service("web").send().await.unwrap();
+    assert_eq!(deleted.service().unwrap().status(), Some("DRAINING"));
+    let again = client.create_service().service_name("web").task_definition("web").desired_count(1);
+    assert_eq!(
+        refused(again.send().await),
+        pair("InvalidParameterException", "Unable to Start a service that is still Draining.")
+    );
+    let update = refused(client.update_service().service("web").desired_count(1).send().await);
+    assert_eq!(update.0, "ServiceNotActiveException");
+}
+
+#[tokio::test]
+async fn updates_and_deployments() {
+    let (server, client) = ready().await;
+    let create = || client.create_service().service_name("web").task_definition("web").desired_count(2);
+    create().send().await.unwrap();
+    assert_eq!(
+        refused(create().send().await),
+        pair("InvalidParameterException", "Creation of service was not idempotent.")
+    );
+    server.report(&start_one(&server), TaskStatus::Running, None);
+    register(&client, "web").await;
+
+    let scaled = client.update_service().service("web").desired_count(3).send().await.unwrap();
+    let service = scaled.service().unwrap();
+    assert_eq!((service.desired_count(), service.deployments().len()), (3, 1), "no new deployment");
+    let updated = client.update_service().service("web").task_definition("web").send().await.unwrap();
+    let deployments = updated.service().unwrap().deployments();
+    assert_eq!(deployments.len(), 2);
+    let shown: Vec<_> = deployments
+        .iter()
+        .map(|one| (one.status().unwrap(), one.desired_count(), one.running_count()))
+        .collect();
+    assert_eq!(shown, [("PRIMARY", 3, 0), ("ACTIVE", 1, 1)]);
+    assert!(deployments[0].task_definition().unwrap().ends_with("web:2"));
+
+    let forced = client.update_service().service("web").force_new_deployment(true).send().await.unwrap();
+    assert_ne!(forced.service().unwrap().deployments()[0].id(), deployments[0].id());
+    let limits = DeploymentConfiguration::builder().minimum_healthy_percent(50).build();
+    let limited =
+        client.update_service().service("web").deployment_configuration(limits).send().await.unwrap();
+    let limits = limited.service().unwrap().deployment_configuration().unwrap().clone();
+    assert_eq!((limits.maximum_percent(), limits.minimum_healthy_percent()), (Some(200), Some(50)));
+    let missing = refused(client.update_service().service("nope").desired_count(1).send().await);
+    assert_eq!(missing, pair("ServiceNotFoundException", "Service not found."));
+    let missing = refused(client.delete_service().service("nope").send().await);
+    assert_eq!(missing, pair("ServiceNotFoundException", ""));
+}
+
+#[tokio::test]
+async fn a_client_token_creates_once() {
+    let (server, client) = ready().await;
+    let create = |count| {
+        client
+            .create_service()
+            .service_name("web")
+            .task_definition("web")
+            .desired_count(count)
+            .client_token("t")
+    };
+    let first = create(1).send().await.unwrap();
+    let events = server.events();
+    let again = create(1).send().await.unwrap();
+    assert_eq!(first.service().unwrap().deployments(), again.service().unwrap().deployments());
+    assert_eq!(server.events(), events);
+    assert_eq!(
+        refused(create(2).send().await),
+        pair("InvalidParameterException", "Creation of service was not idempotent.")
+    );
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_refused_by_name() {
+    let (server, client) = ready().await;
+    let create = || client.create_service().service_name("web").task_definition("web").desired_count(1);
+    let before = server.events();
+    let daemon = create().scheduling_strategy(SchedulingStrategy::Daemon).send().await;
+    assert_eq!(
+        refused(daemon),
+        pair("UnsupportedFeatureException", "schedulingStrategy DAEMON is not supported yet.")
+    );
+    let strategy = |kind, field: &str| PlacementStrategy::builder().r#type(kind).field(field).build();
+    let binpack =
+        create().placement_strategy(strategy(PlacementStrategyType::Binpack, "memory")).send().await;
+    assert_eq!(refused(binpack).0, "UnsupportedFeatureException");
+    let blank = client.create_service().service_name("web").desired_count(1).send().await;
+    assert_eq!(refused(blank), pair("InvalidParameterException", "TaskDefinition can not be blank."));
+    let unknown = create().cluster("nope").send().await;
+    assert_eq!(refused(unknown), pair("ClusterNotFoundException", "Cluster not found."));
+    let name = create().service_name("a b").send().await;
+    assert_eq!(refused(name).0, "InvalidParameterException");
+    let negative = create().desired_count(-1).send().await;
+    assert_eq!(refused(negative).0, "InvalidParameterException");
+    let many = create().desired_count(5001).send().await;
+    assert_eq!(refused(many).0, "InvalidParameterException");
+    assert_eq!(server.events(), before);
+
+    // What happens anyway may be asked for.
+    create()
+        .scheduling_strategy(SchedulingStrategy::Replica)
+        .placement_strategy(strategy(PlacementStrategyType::Spread, "attribute:ecs.availability-zone"))
+        .launch_type("EC2".into())
+        .send()
+        .await
+        .unwrap();
+}
