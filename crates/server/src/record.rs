@@ -70,6 +70,6 @@ mod tests {
         let (kind, body) = describe(&Event::TaskReaped { task: TaskId::from_bits(0xabc) });
         assert_eq!(kind, "TaskReaped");
         assert_eq!(body, "{\"task\":\"00000000000000000000000000000abc\"}");
-        assert_eq!(describe(&Event::Reset), ("Reset".to_owned(), "{}".to_owned()));
+        assert_eq!(describe(&Event::Reset {}), ("Reset".to_owned(), "{}".to_owned()));
     }
 }

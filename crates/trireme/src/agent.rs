@@ -131,7 +131,12 @@ fn machine_name() -> String {
 
 /// Kills and removes the containers of the agent whose data folder this is. The agent itself must be dead, or it would take
 /// their end for news.
-pub async fn kill_containers(data: &Path) -> Result<()> {
-    let _ = data;
+pub async fn remove_containers(data: &Path) -> Result<()> {
+    let config = AgentConfig {
+        data_dir: Some(data.to_owned()),
+        runtime: RuntimeConfig::docker(),
+        ..AgentConfig::default()
+    };
+    trireme_agent::remove_containers(&config).await?;
     Ok(())
 }

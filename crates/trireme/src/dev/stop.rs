@@ -135,7 +135,7 @@ async fn kill_containers(launcher: &Launcher, zones: &[ZoneFile]) -> Result<()> 
                 continue;
             }
             let data = launcher.layout.data(&zone.name, role);
-            crate::agent::kill_containers(&data)
+            crate::agent::remove_containers(&data)
                 .await
                 .with_context(|| format!("cannot kill the containers of {}/{role}", zone.name))?;
         }
