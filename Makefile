@@ -32,6 +32,7 @@ PYTHON_TESTS := $(wildcard chaos-tests/e2e/test_*.py)
 setup-build:
 	@$(SETUP)/packages.sh build
 	@$(SETUP)/rocksdb.sh
+	@$(SETUP)/checkout.sh
 
 setup-run:
 	@$(SETUP)/packages.sh run test
