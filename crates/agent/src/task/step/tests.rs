@@ -1,1 +1,306 @@
+use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
+use super::*;
+
+fn spec(essential: &[bool]) -> Arc<AssignedTask> {
+    let containers = essential.iter().enumerate().map(|(index, essential)| Container {
+        name: format!("c{index}"),
+        essential: *essential,
+        ..Container::default()
+    });
+    Arc::new(AssignedTask {
+        task_id: format!("{:032x}", 1),
+        desired_running: true,
+        containers: containers.collect(),
+        known_status: TaskStatus::Pending.into(),
+        ..AssignedTask::default()
+    })
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure::new(kind, "said the runtime")
+}
+
+/// An engine that does what it is told, unless the script says otherwise.
+#[derive(Default)]
+struct Engine {
+    /// Containers by id: whether they run.
+    containers: BTreeMap<String, bool>,
+    starts: BTreeMap<String, u32>,
+}
+
+/// What the world does next.
+#[derive(Debug, Clone)]
+enum Turn {
+    /// The oldest open move succeeds.
+    Succeed(usize),
+    /// It fails; with true after it was done all the same.
+    Fail(usize, bool),
+    /// A running container ends by itself, and the agent hears of it or not.
+    Exit(usize, bool),
+    /// The full list comes in.
+    List,
+    Want(Wanted),
+    Acknowledge,
+    /// The agent is restarted: all that is left is the engine, and what the control plane was told.
+    Restart,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        8 => any::<usize>().prop_map(Turn::Succeed),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(at, done)| Turn::Fail(at, done)),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(at, heard)| Turn::Exit(at, heard)),
+        1 => Just(Turn::List),
+        1 => Just(Turn::Want(Wanted::Stopped)),
+        1 => Just(Turn::Want(Wanted::Gone)),
+        1 => Just(Turn::Acknowledge),
+        1 => Just(Turn::Restart),
+    ]
+}
+
+struct World {
+    machine: Machine,
+    engine: Engine,
+    open: Vec<(Operation, usize, String)>,
+    /// What the control plane was told last.
+    told: TaskStatus,
+    highest: TaskStatus,
+    tick: u64,
+    done: bool,
+}
+
+impl World {
+    fn new(essential: &[bool]) -> Self {
+        Self {
+            machine: Machine::new(spec(essential), &[]),
+            engine: Engine::default(),
+            open: Vec::new(),
+            told: TaskStatus::Pending,
+            highest: TaskStatus::Pending,
+            tick: 1,
+            done: false,
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("id-c{index}")
+    }
+
+    fn found(&self) -> Vec<Found> {
+        let found = self.engine.containers.iter().map(|(id, runs)| Found {
+            id: id.clone(),
+            task: None,
+            name: id.trim_start_matches("id-").to_owned(),
+            digest: String::new(),
+            state: match (runs, self.engine.starts.get(id)) {
+                (true, _) => FoundState::Running(Started::default()),
+                (false, None) => FoundState::Created,
+                (false, Some(_)) => FoundState::Exited(Exit { code: Some(0), reason: None }),
+            },
+        });
+        found.collect()
+    }
+
+    fn advance(&mut self) {
+        while !self.done {
+            self.tick += 1;
+            match self.machine.step(self.tick, self.tick) {
+                Move::Do(operation, index) => {
+                    let id = self.machine.members()[index].id().unwrap_or_default().to_owned();
+                    self.open.push((operation, index, id));
+                }
+                Move::Wait => break,
+                Move::Done => self.done = true,
+            }
+        }
+        if let Some(report) = self.machine.take_news() {
+            assert!(report.status() >= self.told, "a report went back");
+            self.told = report.status();
+        }
+        assert!(self.machine.status() >= self.highest, "the status went back");
+        self.highest = self.machine.status();
+    }
+
+    /// The engine does it, and says what it was.
+    fn perform(&mut self, operation: Operation, index: usize, id: &str) -> Answer {
+        let name = self.name(index);
+        match operation {
+            Operation::Pull => Answer::Pulled(Ok(Image::default())),
+            Operation::Create => {
+                self.engine.containers.insert(name.clone(), false);
+                Answer::Created { result: Ok(name.clone()), fallback_id: name }
+            }
+            Operation::Start => {
+                if let Some(runs) = self.engine.containers.get_mut(id) {
+                    *runs = true;
+                    *self.engine.starts.entry(id.to_owned()).or_default() += 1;
+                }
+                Answer::Started(Ok(Started::default()))
+            }
+            Operation::Stop => {
+                if let Some(runs) = self.engine.containers.get_mut(id) {
+                    *runs = false;
+                }
+                Answer::Stopped(Ok(Exit { code: Some(143), reason: None }))
+            }
+            Operation::Remove => {
+                self.engine.containers.remove(id);
+                Answer::Removed(Ok(()))
+            }
+        }
+    }
+
+    fn refuse(operation: Operation, kind: FailureKind, name: String) -> Answer {
+        let failure = failure(kind);
+        match operation {
+            Operation::Pull => Answer::Pulled(Err(failure)),
+            Operation::Create => Answer::Created { result: Err(failure), fallback_id: name },
+            Operation::Start => Answer::Started(Err(failure)),
+            Operation::Stop => Answer::Stopped(Err(failure)),
+            Operation::Remove => Answer::Removed(Err(failure)),
+        }
+    }
+
+    fn take(&mut self, turn: Turn) {
+        self.tick += 1;
+        match turn {
+            Turn::Succeed(at) if !self.open.is_empty() => {
+                let (operation, index, id) = self.open.remove(at % self.open.len());
+                let answer = self.perform(operation, index, &id);
+                self.machine.answer(index, answer, self.tick, self.tick);
+            }
+            Turn::Fail(at, done) if !self.open.is_empty() => {
+                let (operation, index, id) = self.open.remove(at % self.open.len());
+                let kind = if done {
+                    self.perform(operation, index, &id);
+                    FailureKind::Timeout
+                } else {
+                    FailureKind::CannotCreate
+                };
+                let answer = Self::refuse(operation, kind, self.name(index));
+                self.machine.answer(index, answer, self.tick, self.tick);
+            }
+            Turn::Exit(at, heard) => {
+                let running: Vec<String> = self
+                    .engine
+                    .containers
+                    .iter()
+                    .filter(|(_, runs)| **runs)
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                if let Some(id) = running.get(at % running.len().max(1)) {
+                    self.engine.containers.insert(id.clone(), false);
+                    if heard {
+                        self.machine.sight_exit(id, Exit { code: Some(1), reason: None });
+                    }
+                }
+            }
+            Turn::List => {
+                self.tick += 1;
+                let found = self.found();
+                self.machine.sight(&found, self.tick);
+            }
+            Turn::Want(wanted) => self.machine.want(wanted),
+            Turn::Acknowledge if self.told == TaskStatus::Stopped => self.machine.acknowledge_stop(),
+            Turn::Restart if self.machine.wanted() == Wanted::Running && self.told < TaskStatus::Stopped => {
+                // What was under way in the engine ends one way or the other.
+                self.open.clear();
+                let mut assigned = (**self.machine.spec()).clone();
+                assigned.known_status = self.told.into();
+                self.machine = Machine::new(Arc::new(assigned), &self.found());
+                self.highest = self.told;
+            }
+            _ => {}
+        }
+        self.advance();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_goes_back_nothing_starts_twice_and_nothing_is_left_behind(
+        essential in proptest::collection::vec(any::<bool>(), 1..4),
+        turns in proptest::collection::vec(turn(), 0..40),
+    ) {
+        let mut world = World::new(&essential);
+        world.advance();
+        for turn in turns {
+            let before: Vec<Phase> = world.machine.members().iter().map(Member::phase).collect();
+            let restart = matches!(turn, Turn::Restart);
+            world.take(turn);
+            let after = world.machine.members().iter().map(Member::phase);
+            if !restart {
+                prop_assert!(before.into_iter().zip(after).all(|(before, after)| before <= after));
+            }
+            prop_assert!(world.engine.starts.values().all(|starts| *starts <= 1), "a container was started again");
+            if world.told == TaskStatus::Stopped {
+                prop_assert!(!world.engine.containers.values().any(|runs| *runs), "STOPPED, but one runs");
+            }
+            if world.done {
+                break;
+            }
+        }
+        // From here on everything works, and the task is not wanted any more.
+        world.take(Turn::Want(Wanted::Gone));
+        for _ in 0..100 {
+            world.take(Turn::Succeed(0));
+        }
+        prop_assert!(world.done);
+        prop_assert!(world.engine.containers.is_empty(), "left behind: {:?}", world.engine.containers);
+    }
+
+    #[test]
+    fn what_works_comes_up_and_what_is_stopped_goes_down(count in 1_usize..5, pick in any::<usize>()) {
+        let mut world = World::new(&vec![true; count]);
+        world.advance();
+        for at in 0..count * 3 {
+            world.take(Turn::Succeed(pick.wrapping_add(at)));
+        }
+        prop_assert_eq!(world.told, TaskStatus::Running);
+        world.take(Turn::Want(Wanted::Stopped));
+        for at in 0..count {
+            world.take(Turn::Succeed(pick.wrapping_add(at)));
+        }
+        prop_assert_eq!(world.told, TaskStatus::Stopped);
+        prop_assert_eq!(world.engine.containers.len(), count, "kept until it is acknowledged");
+        world.take(Turn::Acknowledge);
+        for _ in 0..count {
+            world.take(Turn::Succeed(0));
+        }
+        prop_assert!(world.done);
+    }
+}
+
+#[test]
+fn an_exit_that_is_heard_before_the_answer_to_the_start_counts_as_having_run() {
+    let mut world = World::new(&[true]);
+    world.advance();
+    world.take(Turn::Succeed(0));
+    world.take(Turn::Succeed(0));
+    world.machine.sight_exit("id-c0", Exit { code: Some(7), reason: None });
+    world.take(Turn::Succeed(0));
+    let report = world.machine.report();
+    assert_eq!(report.stop_code(), StopCode::EssentialContainerExited);
+    assert_eq!(report.containers[0].exit_code, Some(7));
+}
+
+#[test]
+fn a_list_begun_before_a_change_does_not_judge_it() {
+    let mut world = World::new(&[true]);
+    world.advance();
+    let begun = world.tick;
+    for _ in 0..3 {
+        world.take(Turn::Succeed(0));
+    }
+    world.machine.sight(&[], begun);
+    assert_eq!(world.machine.status(), TaskStatus::Running);
+    world.tick += 1;
+    world.machine.sight(&[], world.tick);
+    world.advance();
+    assert_eq!(world.machine.status(), TaskStatus::Stopped);
+}

@@ -1,0 +1,200 @@
+//! Agents with simulated containers against a dispatcher, over gRPC on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{LIMIT, Running, World, container, spec, with_data};
+use trireme_agent::runtime::fake::FakeRuntime;
+use trireme_state::object::{StopCode, TaskStatus};
+use trireme_state::{Command, Outcome};
+use trireme_testkit::wait_for;
+
+#[tokio::test]
+async fn a_placed_task_runs_and_stops() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let begun = Instant::now();
+    let task = world.place(instance, &definition, 1)[0];
+    let running = world.wait_status(task, TaskStatus::Running).await;
+    println!("placed to RUNNING: {:?}", begun.elapsed());
+    assert_eq!(running.containers[0].status, TaskStatus::Running);
+    assert!(running.containers[0].runtime_id.is_some());
+    assert!(running.times.pull_started_at.is_some());
+    world.stop_task(task);
+    let stopped = world.wait_status(task, TaskStatus::Stopped).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::UserInitiated));
+    assert_eq!(stopped.containers[0].exit_code, Some(143));
+    wait_for("the container to go", LIMIT, || async {
+        if runtime.containers() == 0 { Ok(()) } else { Err(runtime.containers().to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_essential_exit_stops_the_others() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let mut short = container("short");
+    short.environment =
+        vec![("FAKE_EXIT_AFTER_MS".into(), "50".into()), ("FAKE_EXIT_CODE".into(), "3".into())];
+    let definition = world.define(spec(vec![short, container("long")]));
+    let task = world.place(instance, &definition, 1)[0];
+    let stopped = world.wait_status(task, TaskStatus::Stopped).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::EssentialContainerExited));
+    assert_eq!(stopped.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    let codes: Vec<_> = stopped.containers.iter().map(|one| one.exit_code).collect();
+    assert_eq!(codes, [Some(3), Some(143)]);
+    assert!(stopped.times.started_at.is_some(), "it ran");
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_start_says_why() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    for (image, reason) in
+        [("missing/x", "CannotPullContainerError"), ("broken/x", "CannotStartContainerError")]
+    {
+        let mut bad = container("bad");
+        bad.image = image.to_owned();
+        let definition = world.define(spec(vec![container("good"), bad]));
+        let task = world.place(instance, &definition, 1)[0];
+        let stopped = world.wait_status(task, TaskStatus::Stopped).await;
+        assert_eq!(stopped.stop_code, Some(StopCode::TaskFailedToStart));
+        assert_eq!(stopped.stopped_reason.as_deref(), Some("Task failed to start"));
+        let said = stopped.containers[1].reason.clone().unwrap();
+        assert!(said.starts_with(reason), "{said}");
+        assert_eq!(stopped.containers[1].exit_code, None);
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_agent_adopts_and_restarts_nothing() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let folder = tempfile::tempdir().unwrap();
+    let config = with_data(world.config("a"), folder.path());
+    let agent = Running::with(config.clone(), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let tasks = world.place(instance, &definition, 3);
+    world.wait_count(TaskStatus::Running, 3).await;
+    agent.kill().await;
+    // One container ends while nobody looks.
+    let before = runtime.running();
+    let lost = world.view().task(tasks[0]).unwrap().containers[0].runtime_id.clone().unwrap();
+    runtime.exit(&lost, 9).await;
+    let epoch = world.view().instance(instance).unwrap().epoch;
+
+    let _agent = Running::with(config, Arc::new(runtime.clone()));
+    let stopped = world.wait_status(tasks[0], TaskStatus::Stopped).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(9));
+    assert_eq!(stopped.stop_code, Some(StopCode::EssentialContainerExited));
+    assert_eq!(world.view().instance(instance).unwrap().epoch, epoch.next(), "the same instance again");
+    let after = runtime.running();
+    assert_eq!(after, before.into_iter().filter(|id| *id != lost).collect::<Vec<_>>());
+    assert_eq!(runtime.starts(), 3, "nothing was started again");
+}
+
+#[tokio::test]
+async fn without_a_control_plane_everything_runs_on_and_news_wait() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let tasks = world.place(instance, &definition, 2);
+    world.wait_count(TaskStatus::Running, 2).await;
+    let port = world.address.port();
+    let store = world.stop().await;
+    assert_eq!(runtime.running().len(), 2);
+    let id = store_runtime_id(&store, tasks[0]);
+    assert!(runtime.exit(&id, 5).await);
+
+    let world = World::over(store, port).await;
+    let stopped = world.wait_status(tasks[0], TaskStatus::Stopped).await;
+    assert_eq!(stopped.containers[0].exit_code, Some(5));
+    world.wait_status(tasks[1], TaskStatus::Running).await;
+    assert_eq!(runtime.starts(), 2);
+}
+
+fn store_runtime_id(store: &impl trireme_state::store::Store, task: trireme_types::TaskId) -> String {
+    store.view().task(task).unwrap().containers[0].runtime_id.clone().unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_instance_stops_what_was_replaced_before_it_starts_anything() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let old = world.place(instance, &definition, 2);
+    world.wait_count(TaskStatus::Running, 2).await;
+    let epoch = world.view().instance(instance).unwrap().epoch;
+    let reason = "lost".to_owned();
+    world.propose(Command::LoseInstance { instance, epoch, reason });
+    // The session's epoch is over: the agent opens another one and is told what it may keep, which is nothing.
+    assert_eq!(world.instance("a").await, instance);
+    let new = world.place(instance, &definition, 1)[0];
+    world.wait_status(new, TaskStatus::Running).await;
+    assert_eq!(runtime.containers(), 1);
+    for task in old {
+        assert_eq!(world.view().task(task).unwrap().stop_code, Some(StopCode::InfrastructureHealth));
+    }
+}
+
+#[tokio::test]
+async fn a_deregistered_agent_removes_everything_and_registers_anew() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    world.place(instance, &definition, 2);
+    world.wait_count(TaskStatus::Running, 2).await;
+    let cluster = common::default_cluster();
+    let outcome = world.propose(Command::DeregisterInstance { cluster, instance, force: true });
+    assert_eq!(outcome, Outcome::Done);
+    let again = world.instance("a").await;
+    assert_ne!(again, instance);
+    assert_eq!(runtime.containers(), 0);
+    let task = world.place(again, &definition, 1)[0];
+    world.wait_status(task, TaskStatus::Running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_agents_in_one_process_run_thousands_of_tasks() {
+    const AGENTS: usize = 50;
+    const TASKS: usize = 40;
+    let world = World::start().await;
+    let configs = (0..AGENTS).map(|n| world.config(&format!("a{n}"))).collect();
+    let agents = tokio::spawn(trireme_agent::run_many(configs, tokio_util::sync::CancellationToken::new()));
+    let definition = world.define(spec(vec![container("app")]));
+    let mut instances = Vec::new();
+    for n in 0..AGENTS {
+        instances.push(world.instance(&format!("a{n}")).await);
+    }
+    let begun = Instant::now();
+    for instance in &instances {
+        world.place(*instance, &definition, TASKS);
+    }
+    world.wait_count(TaskStatus::Running, (AGENTS * TASKS) as u64).await;
+    println!("{} tasks on {AGENTS} agents RUNNING in {:?}", AGENTS * TASKS, begun.elapsed());
+    wait_for("every agent's heartbeat", LIMIT, || async {
+        let snapshot = world.heartbeats.snapshot();
+        let fresh = snapshot.values().filter(|heard| heard.age < Duration::from_secs(2)).count();
+        if fresh == AGENTS { Ok(()) } else { Err(format!("{fresh} of {}", snapshot.len())) }
+    })
+    .await;
+    agents.abort();
+}
