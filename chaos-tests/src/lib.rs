@@ -1,1 +1,8 @@
-//! Faults against real processes.
+//! Faults against real processes: whole development clusters, AWS's SDK as the client, real Docker where containers matter.
+//!
+//! Reading order: [`ecs`] (the client) · [`writer`] (a stream of writes that remembers what was acknowledged) · [`docker`] (what the
+//! engine says). The tests are in `tests/`, a file for each story.
+
+pub mod docker;
+pub mod ecs;
+pub mod writer;

@@ -15,6 +15,8 @@ pub struct Report {
     pub quorum: bool,
     /// What follows is a follower's view, or nobody's: it may be old.
     pub stale: bool,
+    /// The control plane's identity, when a node answers.
+    pub cluster_uuid: Option<String>,
     /// Who leads.
     pub leader: Option<LeaderReport>,
     /// How far the history is applied on the node whose view this is.
@@ -122,6 +124,7 @@ impl Report {
         Self {
             quorum: leader.is_some(),
             stale: leader.is_none(),
+            cluster_uuid: best.and_then(|best| best.node.as_ref()).map(|node| node.cluster_uuid.clone()),
             leader: leader.map(|node| LeaderReport { node: node.id, zone: node.zone.clone() }),
             applied: best.and_then(|best| best.node.as_ref()).map_or(0, |node| node.applied_sequence),
             zones: zone_reports(&nodes, best, cluster),
