@@ -187,6 +187,26 @@ proptest! {
 }
 
 #[test]
+fn room_for_new_tasks_is_made_once() {
+    let mut world = World::new();
+    for zone in [ZONES[0], ZONES[0], ZONES[1], ZONES[2]] {
+        world.agent(zone, 4096, 4096);
+    }
+    let first = world.register("web", 64, 64, Some(8080));
+    world.create("web", &first, 3, (200, 0));
+    world.settle();
+    let second = world.register("web", 64, 64, Some(8080));
+    world.deploy("web", &second);
+    // One new task finds the free instance; two old ones make room for the others. While they stop, the third stays.
+    assert!(world.pass());
+    assert_eq!(world.running("web"), 1);
+    world.pass();
+    assert_eq!(world.running("web"), 1);
+    world.settle();
+    assert_eq!(world.running("web"), 3);
+}
+
+#[test]
 fn five_thousand_tasks_over_three_hundred_instances() {
     let mut world = World::new();
     world.agents_per_zone(100, 65_536, 65_536);
