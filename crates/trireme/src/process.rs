@@ -43,10 +43,6 @@ pub fn find(pid_file: &Path) -> Result<Option<Process>> {
 }
 
 impl Process {
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// Whether it still runs. A dead process that nobody has waited for does not.
     pub fn alive(&self) -> bool {
         start_time(self.pid) == Some(self.start_time)
