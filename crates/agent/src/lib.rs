@@ -60,6 +60,7 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     config.check()?;
+    metrics::describe_gauge!("trireme_agent_connected", "Agents of this process that have a session");
     let ledger = Ledger::open(config.data_dir.as_deref())?;
     let runtime_version = runtime.version().await.map_err(Error::List)?;
     let outbox = Arc::new(Outbox::default());

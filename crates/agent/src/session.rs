@@ -25,7 +25,7 @@ use crate::{AgentConfig, Error};
 const MESSAGE_BYTES: usize = 64 << 20;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Opening a session waits for a leader.
-const WELCOME_LIMIT: Duration = Duration::from_secs(6);
+const WELCOME_LIMIT: Duration = Duration::from_secs(4);
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// A control node that does not answer pings for so long is left: a node is lost after five seconds of silence.
 const PING_INTERVAL: Duration = Duration::from_secs(1);

@@ -272,10 +272,10 @@ impl Worker {
 
     fn take_strays(&mut self, strays: BTreeMap<TaskId, Vec<Found>>) {
         for (task, found) in strays {
-            if !self.machines.contains_key(&task) {
+            self.machines.entry(task).or_insert_with(|| {
                 tracing::info!(%task, containers = found.len(), "containers without an assignment go");
-                self.machines.insert(task, Machine::stray(task.to_string(), &found));
-            }
+                Machine::stray(task.to_string(), &found)
+            });
         }
     }
 
@@ -298,7 +298,7 @@ impl Worker {
         let (Some(machine), Some(owner)) = (self.machines.get_mut(&task), &self.owner) else { return };
         let before = machine.status();
         let mut done = false;
-        while !(machine.rising() && !self.gate.is_empty()) {
+        while !machine.rising() || self.gate.is_empty() {
             match machine.step(clock::wall_millis(), self.tick) {
                 Move::Do(operation, index) => {
                     let order = Order::new(machine, owner, operation, index);

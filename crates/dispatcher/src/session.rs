@@ -22,8 +22,9 @@ use crate::{Shared, clock, convert, request_id};
 
 /// The first message must come within this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
-/// How long opening a session may wait for a leader.
-const OPEN_LIMIT: Duration = Duration::from_secs(4);
+/// How long opening a session may wait for a leader. A node is lost after five seconds of silence: there must be time for
+/// another control node.
+const OPEN_LIMIT: Duration = Duration::from_secs(2);
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// An agent that does not read for so long has lost its session.
 const SEND_LIMIT: Duration = Duration::from_secs(5);

@@ -27,6 +27,7 @@ use super::{
     BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, NewContainer, Owner, Runtime, Started,
 };
 use crate::Error;
+use crate::clock;
 use crate::image::{Images, Source};
 use call::{Outcome, call, failed};
 
@@ -44,6 +45,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// The client's own limit is out of the way: each call has one here.
 const CLIENT_SECONDS: u64 = 24 * 3600;
 const EVENTS_PAUSE: Duration = Duration::from_millis(500);
+/// How often a started container's ports are looked for while Docker does not answer.
+const PORT_LOOKS: u32 = 30;
+const PORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A Docker Engine.
 pub struct DockerRuntime {
@@ -132,6 +136,19 @@ impl DockerRuntime {
             Err(outcome) if !outcome.is_not_modified() => Err(cannot(outcome)),
             _ => Ok(()),
         }
+    }
+
+    /// The published ports of a container that was started. It is not the start that failed when Docker does not say at once.
+    async fn ports_of(&self, id: &str) -> Started {
+        for _ in 0..PORT_LOOKS {
+            match self.inspect(id).await {
+                Ok(known) => return found::started(&known),
+                Err(outcome) if outcome.is_not_found() => break,
+                Err(outcome) => tracing::warn!(?outcome, "the ports of a container are not known yet"),
+            }
+            tokio::time::sleep(PORT_PAUSE).await;
+        }
+        Started::default()
     }
 
     async fn exit_of(&self, id: &str) -> Result<Exit, Failure> {
@@ -258,12 +275,7 @@ impl Runtime for DockerRuntime {
             if !published {
                 return Ok(Started::default());
             }
-            match self.inspect(id).await {
-                Ok(known) => Ok(found::started(&known)),
-                Err(outcome) if outcome.is_not_found() => Ok(Started::default()),
-                // It runs all the same, and the ports are known at the next look.
-                Err(outcome) => Err(failed(FailureKind::Timeout, outcome)),
-            }
+            Ok(self.ports_of(id).await)
         })
     }
 
@@ -308,7 +320,8 @@ impl Runtime for DockerRuntime {
 
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let mut since = None;
+            // What happens before Docker begins to send is sent too: Docker runs on the same clock.
+            let mut since = Some((clock::wall_millis() / 1_000).saturating_sub(1).to_string());
             while self.watch_once(owner, &mut since, &events).await.is_some() && !events.is_closed() {
                 tokio::time::sleep(EVENTS_PAUSE).await;
             }

@@ -39,6 +39,9 @@ const CLOCKS: &[&str] =
 const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/raft/src/clock.rs", "the decider's clock, from which all other time comes"),
     ("crates/raft/src/log/flusher.rs", "measures how long an fsync takes"),
+    ("crates/ecs-api/src/clock.rs", "the age of signatures, and how long an answer takes"),
+    ("crates/agent/src/clock.rs", "limits and the times in reports"),
+    ("crates/dispatcher/src/clock.rs", "when an agent was last heard"),
     ("crates/cli/src/events.rs", "gives up after the operator's limit"),
     ("crates/cli/src/wait.rs", "gives up after the operator's limit"),
     ("crates/xtask/", "no part of the product"),

@@ -1,0 +1,311 @@
+//! The session's protocol, spoken by hand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, Streaming};
+use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_rpc::agent as wire;
+use trireme_rpc::agent::agent_message::Message as FromAgent;
+use trireme_rpc::agent::agents_client::AgentsClient;
+use trireme_rpc::agent::control_message::Message as ToAgent;
+use trireme_state::command::RunTasks;
+use trireme_state::object::{ClusterKey, ContainerDefinition, TaskDefinitionSpec, TaskOverrides, TaskStatus};
+use trireme_state::store::{LocalStore, Store};
+use trireme_state::{Actor, Command, Outcome, Placement, Proposal};
+use trireme_types::{
+    ClusterName, ClusterUuid, ContainerInstanceId, ContainerName, CpuUnits, Family, Mebibytes, RequestId,
+    Scope, TaskId, Timestamp,
+};
+
+struct World {
+    store: LocalStore,
+    heartbeats: Arc<HeartbeatTable>,
+    client: AgentsClient<tonic::transport::Channel>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+struct Agent {
+    out: mpsc::Sender<wire::AgentMessage>,
+    inbound: Streaming<wire::ControlMessage>,
+}
+
+impl Agent {
+    async fn say(&self, message: FromAgent) {
+        self.out.send(wire::AgentMessage { message: Some(message) }).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Result<ToAgent, Status> {
+        let message = tokio::time::timeout(Duration::from_secs(10), self.inbound.message()).await;
+        message.expect("something within ten seconds").map(|message| message.unwrap().message.unwrap())
+    }
+
+    async fn welcome(&mut self) -> (ContainerInstanceId, u64) {
+        match self.hear().await.unwrap() {
+            ToAgent::Welcome(welcome) => (welcome.container_instance_id.parse().unwrap(), welcome.epoch),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn assignments(&mut self) -> wire::Assignments {
+        match self.hear().await.unwrap() {
+            ToAgent::Assignments(assignments) => assignments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn goodbye(&mut self) -> wire::Goodbye {
+        match self.hear().await.unwrap() {
+            ToAgent::Goodbye(goodbye) => goodbye,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn hello() -> wire::Hello {
+    wire::Hello {
+        account: "123456789012".into(),
+        region: "us-east-1".into(),
+        cluster: "default".into(),
+        name: "a".into(),
+        zone: "us-east-1a".into(),
+        cpu_units: 4096,
+        memory_mib: 4096,
+        registration_token: format!("{:032x}", 9),
+        ..wire::Hello::default()
+    }
+}
+
+fn cluster() -> ClusterKey {
+    ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() }
+}
+
+impl World {
+    async fn start() -> Self {
+        let store = LocalStore::new([3; 32], Timestamp::from_millis(1_800_000_000_000));
+        let heartbeats = Arc::new(HeartbeatTable::new());
+        let config = DispatcherConfig::new(ClusterUuid::from_bits(0xc1));
+        let dispatcher = Dispatcher::new(Arc::new(store.clone()), heartbeats.clone(), config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = tonic::transport::Server::builder().add_service(dispatcher.service());
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        tokio::spawn(dispatcher.run(stop.clone()));
+        let client = AgentsClient::connect(format!("http://{address}")).await.unwrap();
+        Self { store, heartbeats, client, _stop: stop.drop_guard() }
+    }
+
+    async fn open(&self, first: FromAgent) -> Agent {
+        let (out, receiver) = mpsc::channel(8);
+        out.send(wire::AgentMessage { message: Some(first) }).await.unwrap();
+        let answer = self.client.clone().session(ReceiverStream::new(receiver)).await.unwrap();
+        Agent { out, inbound: answer.into_inner() }
+    }
+
+    fn propose(&self, command: Command) -> Outcome {
+        let request_id = RequestId::from_bits(1);
+        let proposal = Proposal { actor: Actor::Operator, request_id, key: None, command };
+        self.store.propose_now(&proposal).unwrap().outcome
+    }
+
+    fn place(&self, instance: ContainerInstanceId) -> TaskId {
+        let container = ContainerDefinition {
+            name: ContainerName::new("app").unwrap(),
+            image: "busybox:1".into(),
+            cpu: CpuUnits::new(10),
+            memory: Some(Mebibytes::new(16)),
+            memory_reservation: None,
+            essential: true,
+            port_mappings: Vec::new(),
+            entry_point: None,
+            command: None,
+            environment: vec![("A".into(), "1".into()), ("B".into(), "2".into())],
+            working_directory: None,
+            user: None,
+            hostname: None,
+            docker_labels: BTreeMap::new(),
+            stop_timeout: None,
+            readonly_root_filesystem: None,
+            interactive: None,
+            pseudo_terminal: None,
+        };
+        let spec = TaskDefinitionSpec {
+            containers: vec![container],
+            network_mode: None,
+            cpu: None,
+            memory: None,
+            requires_compatibilities: Vec::new(),
+            task_role_arn: None,
+            execution_role_arn: None,
+        };
+        let definition = match self.propose(Command::RegisterTaskDefinition {
+            scope: Scope::development(),
+            family: Family::new("web").unwrap(),
+            spec: Arc::new(spec),
+            tags: BTreeMap::new(),
+            registered_by: String::new(),
+        }) {
+            Outcome::TaskDefinition(key) => key,
+            other => panic!("{other:?}"),
+        };
+        let epoch = self.store.view().instance(instance).unwrap().epoch;
+        let change = trireme_state::object::ContainerOverride {
+            name: ContainerName::new("app").unwrap(),
+            command: Some(vec!["true".into()]),
+            environment: vec![("B".into(), "3".into()), ("C".into(), "4".into())],
+            cpu: None,
+            memory: None,
+            memory_reservation: None,
+        };
+        let overrides = TaskOverrides { containers: vec![change], ..TaskOverrides::default() };
+        let run = RunTasks {
+            cluster: cluster(),
+            definition,
+            overrides,
+            group: None,
+            started_by: None,
+            tags: BTreeMap::new(),
+            placements: vec![Placement { instance, epoch }],
+        };
+        match self.propose(Command::RunTasks(Box::new(run))) {
+            Outcome::Tasks(tasks) => tasks[0],
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn status(epoch: u64, batch: u64, task: TaskId, status: wire::TaskStatus) -> FromAgent {
+    let report =
+        wire::TaskReport { task_id: task.to_string(), status: status.into(), ..wire::TaskReport::default() };
+    FromAgent::Status(wire::StatusBatch { epoch, batch, reports: vec![report] })
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_and_changes_nothing() {
+    let world = World::start().await;
+    let bad = [
+        (FromAgent::Heartbeat(wire::Heartbeat { epoch: 1 }), Code::InvalidArgument),
+        (FromAgent::Hello(wire::Hello { cluster: "a b".into(), ..hello() }), Code::InvalidArgument),
+        (FromAgent::Hello(wire::Hello { zone: String::new(), ..hello() }), Code::InvalidArgument),
+        (
+            FromAgent::Hello(wire::Hello { container_instance_id: "x".into(), ..hello() }),
+            Code::InvalidArgument,
+        ),
+        (
+            FromAgent::Hello(wire::Hello { cluster_uuid: format!("{:032x}", 0xbad), ..hello() }),
+            Code::FailedPrecondition,
+        ),
+    ];
+    for (first, code) in bad {
+        let refused = world.open(first.clone()).await.hear().await.unwrap_err();
+        assert_eq!(refused.code(), code, "{first:?}: {}", refused.message());
+    }
+    assert_eq!(world.store.view().position().sequence.get(), 0);
+}
+
+#[tokio::test]
+async fn first_all_then_the_differences() {
+    let world = World::start().await;
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = agent.welcome().await;
+    let first = agent.assignments().await;
+    assert!(first.full && first.tasks.is_empty());
+
+    let task = world.place(instance);
+    let second = agent.assignments().await;
+    assert!(!second.full && second.sequence > first.sequence && second.epoch == epoch);
+    let assigned = &second.tasks[0];
+    assert_eq!(assigned.task_id, task.to_string());
+    assert!(assigned.desired_running);
+    assert_eq!(
+        (assigned.network_mode.as_str(), assigned.known_status()),
+        ("bridge", wire::TaskStatus::Pending)
+    );
+    let environment: Vec<_> =
+        assigned.containers[0].environment.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
+    assert_eq!(environment, ["A=1", "B=3", "C=4"]);
+    assert_eq!(assigned.containers[0].command.as_ref().unwrap().values, ["true"]);
+
+    agent.say(status(epoch, 1, task, wire::TaskStatus::Running)).await;
+    assert!(matches!(agent.hear().await.unwrap(), ToAgent::StatusAck(wire::StatusAck { batch: 1 })));
+    assert_eq!(world.store.view().task(task).unwrap().last_status, TaskStatus::Running);
+
+    // That a task runs changes nothing for its agent; that it is to stop does.
+    world.propose(Command::StopTask { cluster: cluster(), task, reason: None });
+    let third = agent.assignments().await;
+    assert!(!third.tasks[0].desired_running);
+    agent.say(status(epoch, 2, task, wire::TaskStatus::Stopped)).await;
+    let (mut acknowledged, mut removed) = (false, Vec::new());
+    while !acknowledged || removed.is_empty() {
+        match agent.hear().await.unwrap() {
+            ToAgent::StatusAck(ack) => acknowledged = ack.batch == 2,
+            ToAgent::Assignments(assignments) => removed = assignments.removed,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(removed, [task.to_string()]);
+    assert!(world.heartbeats.snapshot().contains_key(&instance));
+}
+
+#[tokio::test]
+async fn a_repeated_registration_is_one_instance() {
+    let world = World::start().await;
+    let (first, _) = world.open(FromAgent::Hello(hello())).await.welcome().await;
+    let (again, _) = world.open(FromAgent::Hello(hello())).await.welcome().await;
+    assert_eq!(first, again);
+    assert_eq!(world.store.view().instances().count(), 1);
+    // And when that session is over meanwhile, it is a new one of the same instance.
+    let epoch = world.store.view().instance(first).unwrap().epoch;
+    world.propose(Command::LoseInstance { instance: first, epoch, reason: "silent".into() });
+    let (third, later) = world.open(FromAgent::Hello(hello())).await.welcome().await;
+    assert_eq!(third, first);
+    assert!(later > epoch.next().get());
+}
+
+#[tokio::test]
+async fn an_older_session_ends_when_a_newer_one_opens() {
+    let world = World::start().await;
+    let mut old = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = old.welcome().await;
+    old.assignments().await;
+    let back = wire::Hello { container_instance_id: instance.to_string(), ..hello() };
+    let mut new = world.open(FromAgent::Hello(back)).await;
+    assert_eq!(new.welcome().await, (instance, epoch + 1));
+    let goodbye = old.goodbye().await;
+    assert!(!goodbye.unknown_instance && goodbye.reason.contains("epoch"), "{goodbye:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_instance_is_told_to_begin_anew() {
+    let world = World::start().await;
+    let stranger = wire::Hello { container_instance_id: format!("{:032x}", 5), ..hello() };
+    assert!(world.open(FromAgent::Hello(stranger)).await.goodbye().await.unknown_instance);
+
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, _) = agent.welcome().await;
+    agent.assignments().await;
+    world.propose(Command::DeregisterInstance { cluster: cluster(), instance, force: true });
+    assert!(agent.goodbye().await.unknown_instance);
+}
+
+#[tokio::test]
+async fn reports_of_a_lost_instance_change_nothing() {
+    let world = World::start().await;
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = agent.welcome().await;
+    agent.assignments().await;
+    let task = world.place(instance);
+    agent.assignments().await;
+    let known = world.store.view().instance(instance).unwrap().epoch;
+    world.propose(Command::LoseInstance { instance, epoch: known, reason: "silent".into() });
+    agent.say(status(epoch, 1, task, wire::TaskStatus::Running)).await;
+    agent.goodbye().await;
+    assert_eq!(world.store.view().task(task).unwrap().last_status, TaskStatus::Stopped);
+}
