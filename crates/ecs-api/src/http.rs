@@ -1,7 +1,7 @@
 //! The endpoint: awsJson1.1 on `POST /`, the operation in the `X-Amz-Target` header; sts's Query protocol on the same port.
 //! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +16,7 @@ use trireme_ecs_model::{Operation, TARGET_PREFIX};
 use trireme_state::{Actor, Command, Proposal};
 use trireme_types::RequestId;
 
+use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::{Api, AuthMode, auth, metrics, operation, sts};
 
@@ -56,7 +57,7 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let request_id = RequestId::from_bits(rand::rng().random());
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body).await;
-    let started = Instant::now();
+    let started = Stopwatch::start();
     let answer = match body {
         Ok(body) => route(api, &parts, &body, request_id).await,
         Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },

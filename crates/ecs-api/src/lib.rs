@@ -10,6 +10,7 @@
 pub mod coverage;
 
 mod auth;
+mod clock;
 mod context;
 mod convert;
 mod error;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 
 use trireme_iam::SealingKey;
 use trireme_state::store::Store;
-use trireme_types::Timestamp;
 
+pub use crate::clock::{Clock, SystemClock};
 pub use crate::http::{BODY_LIMIT, router};
 pub use crate::metrics::describe as describe_metrics;
 
@@ -38,23 +39,6 @@ pub enum AuthMode {
     /// Everyone is the development account's root, and `POST /_trireme/reset` works. For loopback only: whoever listens
     /// must see to that.
     Off,
-}
-
-/// Where the time comes from, for checking how old a signature is.
-pub trait Clock: Send + Sync + 'static {
-    /// Now.
-    fn now(&self) -> Timestamp;
-}
-
-/// The machine's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
 /// What the endpoint needs.
