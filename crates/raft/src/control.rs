@@ -107,6 +107,7 @@ impl ControlService {
             now_millis: self.clock.wall().millis(),
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             has_quorum: is_leader && (acked || voters.len() == 1),
+            membership_changing: membership.get_joint_config().len() > 1,
         }
     }
 }

@@ -322,3 +322,6 @@ async fn next_round(round: &mut Option<Round>) -> Option<(u64, Result<(), String
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

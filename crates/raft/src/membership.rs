@@ -114,7 +114,7 @@ impl Keeper {
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
         if membership.voter_ids().any(|voter| voter == id) {
-            return Ok(());
+            return self.settle_joint(&metrics).await;
         }
         if membership.get_node(&id).is_none() {
             return Err(because(format!("node {id} is no member of this cluster; it has to join anew")));
@@ -132,6 +132,24 @@ impl Keeper {
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
         self.raft.change_membership(change, true).await.map_err(refused)?;
         tracing::info!(id, "a control node votes from now on");
+        Ok(())
+    }
+
+    /// Ends a change that an earlier leader began and did not end. Until then both its old and its new voters are
+    /// needed.
+    pub(crate) async fn settle(&self) -> Result<(), Refused> {
+        let Ok(_turn) = self.one_at_a_time.try_lock() else { return Ok(()) };
+        let metrics = self.leading()?;
+        self.settle_joint(&metrics).await
+    }
+
+    async fn settle_joint(&self, metrics: &Metrics) -> Result<(), Refused> {
+        if metrics.membership_config.membership().get_joint_config().len() <= 1 {
+            return Ok(());
+        }
+        let change = ChangeMembers::AddVoterIds(BTreeSet::new());
+        self.raft.change_membership(change, false).await.map_err(refused)?;
+        tracing::info!("a change of the membership that was left half done is done");
         Ok(())
     }
 

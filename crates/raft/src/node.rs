@@ -77,7 +77,7 @@ pub struct Node {
     sink: Arc<OnceLock<Arc<dyn HeartbeatSink>>>,
     fatal: watch::Receiver<Option<String>>,
     stop: CancellationToken,
-    kv: std::sync::Weak<dyn Kv>,
+    kv: Arc<dyn Kv>,
 }
 
 /// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
@@ -161,7 +161,7 @@ impl Node {
         let history = Arc::new(History::open(Arc::clone(&storage.kv)).map_err(damaged)?);
         let snapshots =
             Snapshots::open(Arc::clone(&storage.files), flusher, identity.cluster).map_err(damaged)?;
-        let kv = Arc::downgrade(&storage.kv);
+        let kv = Arc::clone(&storage.kv);
         let (machine, view) = Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots));
         let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
@@ -270,15 +270,19 @@ impl Node {
         self.halt().await;
     }
 
-    /// Stops without handing leadership over.
+    /// Stops without handing leadership over. The storage is closed then, whoever still holds the node.
     pub async fn halt(&self) {
         self.stop.cancel();
         let _ended = self.raft.shutdown().await;
+        if let Err(error) = self.kv.sync() {
+            tracing::error!(%error, "the last sync failed");
+        }
+        self.close();
     }
 
-    /// True once nothing holds the storage any more: it may be opened again.
-    pub fn storage_is_closed(&self) -> bool {
-        self.kv.strong_count() == 0
+    /// Closes the storage under a running node; for the end of a process that cannot wait.
+    pub fn close(&self) {
+        self.kv.close();
     }
 }
 
@@ -305,7 +309,7 @@ struct Parts {
     history: Arc<History>,
     snapshots: Arc<Snapshots>,
     peers: Peers,
-    kv: std::sync::Weak<dyn Kv>,
+    kv: Arc<dyn Kv>,
 }
 
 impl Parts {

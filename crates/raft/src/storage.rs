@@ -69,6 +69,8 @@ pub trait Kv: Send + Sync + 'static {
     ) -> io::Result<()>;
     /// The last key of a family that is at or after `from`, with its value.
     fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(Bytes, Bytes)>>;
+    /// Closes it, so that it may be opened again. Everything after fails.
+    fn close(&self) {}
 }
 
 /// A file that is complete, or a temporary one that vanishes unless it is committed.

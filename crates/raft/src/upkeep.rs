@@ -24,6 +24,8 @@ use crate::store::{RaftStore, fetch_history, within};
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for looking at a peer's clock.
 const CLOCK_LIMIT: Duration = Duration::from_millis(250);
+/// The limit for ending a change of the membership.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// Records that are fetched at once.
 const FETCH: usize = 2_000;
 
@@ -135,6 +137,24 @@ pub(crate) fn start(
     stop: CancellationToken,
 ) {
     let (promoted, filled) = (store.clone(), store);
+    let (settler, office) = (keeper.clone(), promoted.leader.clone());
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let settle = async {
+            loop {
+                tokio::time::sleep(PAUSE * 3).await;
+                if office.borrow().leadership.deciding
+                    && let Some(Err(reason)) = within(CHANGE_LIMIT, settler.settle()).await
+                {
+                    tracing::info!(?reason, "a change of the membership is still half done");
+                }
+            }
+        };
+        tokio::select! {
+            () = settle => {}
+            () = stopped.cancelled() => {}
+        }
+    });
     let stopped = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -16,7 +17,8 @@ const MIB: usize = 1024 * 1024;
 
 /// The database.
 pub struct RocksKv {
-    db: DB,
+    /// `None` once it is closed.
+    db: RwLock<Option<DB>>,
     path: PathBuf,
 }
 
@@ -29,22 +31,31 @@ impl RocksKv {
             .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self { db: RwLock::new(Some(db)), path: path.to_owned() })
     }
 
-    fn family(&self, family: Family) -> io::Result<&ColumnFamily> {
-        self.db.cf_handle(family.name()).ok_or_else(|| {
-            let text = format!("{} has no column family {}", self.path.display(), family.name());
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        })
+    /// Runs `work` on the database, unless it is closed.
+    fn with<T>(&self, work: impl FnOnce(&DB) -> io::Result<T>) -> io::Result<T> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let db = db.as_ref().ok_or_else(|| io::Error::other(format!("{} is closed", self.path.display())))?;
+        work(db)
     }
 
-    /// How long writers are held back now, in percent of their speed; for the metric.
+    /// Whether writers are held back now; for the metric.
     pub fn is_stalled(&self) -> bool {
-        let delayed = self.db.property_int_value("rocksdb.actual-delayed-write-rate").ok().flatten();
-        let stopped = self.db.property_int_value("rocksdb.is-write-stopped").ok().flatten();
-        delayed.is_some_and(|rate| rate > 0) || stopped.is_some_and(|flag| flag > 0)
+        let stalled = self.with(|db| {
+            let delayed = db.property_int_value("rocksdb.actual-delayed-write-rate").ok().flatten();
+            let stopped = db.property_int_value("rocksdb.is-write-stopped").ok().flatten();
+            Ok(delayed.is_some_and(|rate| rate > 0) || stopped.is_some_and(|flag| flag > 0))
+        });
+        stalled.unwrap_or(false)
     }
+}
+
+fn column(db: &DB, family: Family) -> io::Result<&ColumnFamily> {
+    let missing =
+        || io::Error::new(io::ErrorKind::InvalidData, format!("there is no family {}", family.name()));
+    db.cf_handle(family.name()).ok_or_else(missing)
 }
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> Error {
@@ -114,26 +125,30 @@ fn bounded(from: &[u8], to: Option<&[u8]>) -> ReadOptions {
 
 impl Kv for RocksKv {
     fn write(&self, ops: Vec<Op>) -> io::Result<()> {
-        let mut batch = WriteBatch::default();
-        for op in &ops {
-            match op {
-                Op::Put(family, key, value) => batch.put_cf(self.family(*family)?, key, value),
-                Op::Delete(family, key) => batch.delete_cf(self.family(*family)?, key),
-                Op::DeleteRange(family, from, to) => {
-                    batch.delete_range_cf(self.family(*family)?, from.as_slice(), to.as_slice());
+        self.with(|db| {
+            let mut batch = WriteBatch::default();
+            for op in &ops {
+                match op {
+                    Op::Put(family, key, value) => batch.put_cf(column(db, *family)?, key, value),
+                    Op::Delete(family, key) => batch.delete_cf(column(db, *family)?, key),
+                    Op::DeleteRange(family, from, to) => {
+                        batch.delete_range_cf(column(db, *family)?, from.as_slice(), to.as_slice());
+                    }
                 }
             }
-        }
-        self.db.write_opt(batch, &WriteOptions::default()).map_err(|error| to_io(&error))
+            db.write_opt(batch, &WriteOptions::default()).map_err(|error| to_io(&error))
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.db.flush_wal(true).map_err(|error| to_io(&error))
+        self.with(|db| db.flush_wal(true).map_err(|error| to_io(&error)))
     }
 
     fn get(&self, family: Family, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.db.get_pinned_cf(self.family(family)?, key).map_err(|error| to_io(&error))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        self.with(|db| {
+            let value = db.get_pinned_cf(column(db, family)?, key).map_err(|error| to_io(&error))?;
+            Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        })
     }
 
     fn scan(
@@ -143,22 +158,32 @@ impl Kv for RocksKv {
         to: &[u8],
         more: &mut dyn FnMut(&[u8], Bytes) -> io::Result<bool>,
     ) -> io::Result<()> {
-        let mode = IteratorMode::From(from, Direction::Forward);
-        for item in self.db.iterator_cf_opt(self.family(family)?, bounded(from, Some(to)), mode) {
-            let (key, value) = item.map_err(|error| to_io(&error))?;
-            if !more(&key, Bytes::from(value))? {
-                break;
+        self.with(|db| {
+            let mode = IteratorMode::From(from, Direction::Forward);
+            for item in db.iterator_cf_opt(column(db, family)?, bounded(from, Some(to)), mode) {
+                let (key, value) = item.map_err(|error| to_io(&error))?;
+                if !more(&key, Bytes::from(value))? {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(Bytes, Bytes)>> {
-        let mut found = self.db.iterator_cf_opt(self.family(family)?, bounded(from, None), IteratorMode::End);
-        match found.next() {
-            None => Ok(None),
-            Some(Ok((key, value))) => Ok(Some((Bytes::from(key), Bytes::from(value)))),
-            Some(Err(error)) => Err(to_io(&error)),
-        }
+        self.with(|db| {
+            let mut found = db.iterator_cf_opt(column(db, family)?, bounded(from, None), IteratorMode::End);
+            match found.next() {
+                None => Ok(None),
+                Some(Ok((key, value))) => Ok(Some((Bytes::from(key), Bytes::from(value)))),
+                Some(Err(error)) => Err(to_io(&error)),
+            }
+        })
+    }
+
+    fn close(&self) {
+        // RocksDB's threads must end before the process does.
+        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(db);
     }
 }

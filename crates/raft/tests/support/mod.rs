@@ -168,12 +168,12 @@ impl TestCluster {
 
     pub async fn wait_voters(&self, count: usize) {
         wait_for("all nodes vote", || async {
-            let voters: Vec<usize> = self
-                .nodes
-                .values()
-                .map(|node| node.status().members.iter().filter(|member| member.voter).count())
-                .collect();
-            if voters.iter().all(|found| *found == count) { Ok(()) } else { Err(format!("{voters:?}")) }
+            let seen = self.nodes.values().map(|node| {
+                let status = node.status();
+                (status.members.iter().filter(|member| member.voter).count(), status.membership_changing)
+            });
+            let seen: Vec<(usize, bool)> = seen.collect();
+            if seen.iter().all(|found| *found == (count, false)) { Ok(()) } else { Err(format!("{seen:?}")) }
         })
         .await;
     }
@@ -194,6 +194,13 @@ impl TestCluster {
             }
         })
         .await;
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        // RocksDB's threads must end before the test's process does.
+        self.nodes.values().for_each(Node::close);
     }
 }
 

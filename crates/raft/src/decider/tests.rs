@@ -1,0 +1,103 @@
+//! The head on its own, with rules that misbehave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trireme_state::invariant::Violation;
+use trireme_state::object::ClusterKey;
+use trireme_state::{Actor, Command, Decision, Event, Proposal, Rejection, Stamp, State, decide, invariant};
+use trireme_types::{ClusterName, RequestId, Scope, Timestamp};
+
+use super::head::{Head, Rules, Verdict};
+use crate::clock::{Clock, OfficeClock};
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(1_000)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+fn create(name: &str) -> Proposal {
+    let cluster = ClusterKey { scope: Scope::development(), name: ClusterName::new(name).unwrap() };
+    Proposal {
+        actor: Actor::Operator,
+        request_id: RequestId::from_bits(1),
+        key: None,
+        command: Command::CreateCluster { cluster, tags: Default::default() },
+    }
+}
+
+fn head(rules: Rules) -> Head {
+    let clock = OfficeClock::new(Arc::new(Fixed), Timestamp::from_millis(7_000));
+    Head::new(State::new(), [1; 32], clock, rules)
+}
+
+fn is_named(proposal: &Proposal, wanted: &str) -> bool {
+    matches!(&proposal.command, Command::CreateCluster { cluster, .. } if cluster.name.as_str() == wanted)
+}
+
+#[test]
+fn entries_follow_each_other_and_time_is_the_offices() {
+    let mut head = head(Rules::default());
+    let Verdict::Entry { entry: first, .. } = head.decide(&create("one")) else { panic!("no entry") };
+    let Verdict::Entry { entry: second, .. } = head.decide(&create("two")) else { panic!("no entry") };
+    assert_eq!(second.base, first.end());
+    assert_eq!(first.at, Timestamp::from_millis(7_000), "the log's last entry is later than the wall clock");
+    assert!(matches!(head.decide(&create("one")), Verdict::Unchanged(_)));
+    head.rebuild(State::new());
+    let Verdict::Entry { entry: again, .. } = head.decide(&create("one")) else { panic!("no entry") };
+    assert_eq!(again.base, first.base);
+}
+
+fn panics(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Result<Decision, Rejection> {
+    assert!(!is_named(proposal, "bad"), "a defect in decide");
+    decide(state, proposal, stamp)
+}
+
+#[test]
+fn a_panic_refuses_that_command_alone() {
+    let mut head = head(Rules { decide: panics, ..Rules::default() });
+    assert!(matches!(head.decide(&create("one")), Verdict::Entry { .. }));
+    let before = head.state().clone();
+    match head.decide(&create("bad")) {
+        Verdict::Rejected(Rejection::Defect { message }) => assert_eq!(message, "a defect in decide"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(head.state(), &before);
+    assert!(matches!(head.decide(&create("two")), Verdict::Entry { .. }));
+}
+
+fn violated(before: &State, after: &State, events: &[Event]) -> Result<(), Violation> {
+    if before.position().sequence.get() == 1 {
+        return Err(Violation { name: "test", detail: "it was to be".to_owned() });
+    }
+    invariant::check_step(before, after, events)
+}
+
+#[test]
+fn a_broken_invariant_stays_out_of_the_log() {
+    let mut head = head(Rules { check: violated, ..Rules::default() });
+    assert!(matches!(head.decide(&create("one")), Verdict::Entry { .. }));
+    let before = head.state().clone();
+    assert!(matches!(head.decide(&create("two")), Verdict::Rejected(Rejection::Defect { .. })));
+    assert_eq!(head.state(), &before);
+}
+
+fn too_many(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Result<Decision, Rejection> {
+    let mut decision = decide(state, proposal, stamp)?;
+    let one = decision.events[0].clone();
+    decision.events = vec![one; trireme_state::limits::EVENTS_PER_COMMAND + 1];
+    Ok(decision)
+}
+
+#[test]
+fn a_command_has_limits() {
+    let mut head = head(Rules { decide: too_many, ..Rules::default() });
+    assert!(matches!(head.decide(&create("one")), Verdict::Rejected(Rejection::LimitExceeded { .. })));
+    assert_eq!(head.state(), &State::new());
+}
