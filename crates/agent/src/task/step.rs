@@ -4,11 +4,14 @@
 //! container is made, and all containers are made before the first is started. A failed start or the end of an essential
 //! container stops the rest. Containers are removed once the control plane has acknowledged that the task is STOPPED.
 
+mod member;
+mod report;
+
 use std::sync::Arc;
 
-use trireme_rpc::agent::{
-    AssignedTask, Container, ContainerReport, NetworkBinding, PortMapping, StopCode, TaskReport, TaskStatus,
-};
+use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding, PortMapping, StopCode, TaskStatus};
+
+pub use member::{Member, Phase};
 
 use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Image, Started};
 
@@ -26,21 +29,6 @@ pub enum Wanted {
     Stopped,
     /// Not ours any more: away with its containers, at once and without a report.
     Gone,
-}
-
-/// How far a container is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Nothing was done.
-    New,
-    /// Its image is there.
-    Pulled,
-    /// It is made.
-    Created,
-    /// It was started, and nothing else was heard since.
-    Running,
-    /// It ended, or never will run.
-    Exited,
 }
 
 /// Something to be done for one container.
@@ -98,77 +86,6 @@ impl Answer {
             Self::Stopped(_) => Operation::Stop,
             Self::Removed(_) => Operation::Remove,
         }
-    }
-}
-
-/// One container of a task.
-#[derive(Debug, Clone)]
-pub struct Member {
-    phase: Phase,
-    busy: Option<Operation>,
-    /// The runtime's id; present while the container may be there.
-    id: Option<String>,
-    /// The id that was reported, kept after the removal.
-    runtime_id: String,
-    digest: String,
-    exit: Exit,
-    bindings: Vec<NetworkBinding>,
-    /// Heard before the answer to its start.
-    early_exit: Option<Exit>,
-    /// The runtime's list at or before this tick cannot know it.
-    changed_at: u64,
-}
-
-impl Member {
-    fn new() -> Self {
-        Self {
-            phase: Phase::New,
-            busy: None,
-            id: None,
-            runtime_id: String::new(),
-            digest: String::new(),
-            exit: Exit::default(),
-            bindings: Vec::new(),
-            early_exit: None,
-            changed_at: 0,
-        }
-    }
-
-    fn found(found: &Found) -> Self {
-        let mut member = Self::new();
-        member.phase = match &found.state {
-            FoundState::Created => Phase::Created,
-            FoundState::Running(started) => {
-                member.bindings.clone_from(&started.bindings);
-                Phase::Running
-            }
-            FoundState::Exited(exit) => {
-                member.exit = exit.clone();
-                Phase::Exited
-            }
-        };
-        member.id = Some(found.id.clone());
-        member.runtime_id.clone_from(&found.id);
-        member.digest.clone_from(&found.digest);
-        member
-    }
-
-    /// How far it is.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// The runtime's id, while the container may be there.
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    fn living(&self) -> bool {
-        self.phase == Phase::Running || matches!(self.busy, Some(Operation::Create | Operation::Start))
-    }
-
-    fn idle_in(&self, phase: Phase) -> bool {
-        self.phase == phase && self.busy.is_none()
     }
 }
 
@@ -495,50 +412,6 @@ impl Machine {
                 Some(FoundState::Exited(exit)) => self.exited(index, exit.clone()),
                 Some(FoundState::Created) | None => self.exited(index, vanished()),
             }
-        }
-    }
-
-    /// What there is to tell the control plane, once.
-    pub fn take_news(&mut self) -> Option<TaskReport> {
-        // What comes before RUNNING is told with it.
-        let worth_telling = self.status > TaskStatus::Pending && self.wanted != Wanted::Gone;
-        if !self.news || !worth_telling || self.acknowledged {
-            return None;
-        }
-        self.news = false;
-        Some(self.report())
-    }
-
-    fn report(&self) -> TaskReport {
-        let (code, reason) = self.cause.unwrap_or((StopCode::Unspecified, ""));
-        let members = self.members.iter().zip(&self.spec.containers);
-        TaskReport {
-            task_id: self.spec.task_id.clone(),
-            status: self.status.into(),
-            containers: members.map(|(member, container)| self.report_member(member, container)).collect(),
-            stop_code: code.into(),
-            stopped_reason: reason.to_owned(),
-            pull_started_at: self.pull_started_at,
-            pull_stopped_at: self.pull_stopped_at,
-            execution_stopped_at: self.execution_stopped_at,
-        }
-    }
-
-    fn report_member(&self, member: &Member, container: &Container) -> ContainerReport {
-        let status = match member.phase {
-            _ if self.status == TaskStatus::Stopped => TaskStatus::Stopped,
-            Phase::New | Phase::Pulled | Phase::Created => TaskStatus::Pending,
-            Phase::Running => TaskStatus::Running,
-            Phase::Exited => TaskStatus::Stopped,
-        };
-        ContainerReport {
-            name: container.name.clone(),
-            runtime_id: member.runtime_id.clone(),
-            image_digest: member.digest.clone(),
-            status: status.into(),
-            exit_code: member.exit.code,
-            reason: member.exit.reason.clone().unwrap_or_default(),
-            network_bindings: member.bindings.clone(),
         }
     }
 }

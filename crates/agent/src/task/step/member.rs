@@ -1,0 +1,92 @@
+//! One container of a task, as far as its machine knows.
+
+use trireme_rpc::agent::NetworkBinding;
+
+use super::Operation;
+use crate::runtime::{Exit, Found, FoundState};
+
+/// How far a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing was done.
+    New,
+    /// Its image is there.
+    Pulled,
+    /// It is made.
+    Created,
+    /// It was started, and nothing else was heard since.
+    Running,
+    /// It ended, or never will run.
+    Exited,
+}
+
+/// One container of a task.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub(super) phase: Phase,
+    pub(super) busy: Option<Operation>,
+    /// The runtime's id; present while the container may be there.
+    pub(super) id: Option<String>,
+    /// The id that was reported, kept after the removal.
+    pub(super) runtime_id: String,
+    pub(super) digest: String,
+    pub(super) exit: Exit,
+    pub(super) bindings: Vec<NetworkBinding>,
+    /// Heard before the answer to its start.
+    pub(super) early_exit: Option<Exit>,
+    /// The runtime's list at or before this tick cannot know it.
+    pub(super) changed_at: u64,
+}
+
+impl Member {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: Phase::New,
+            busy: None,
+            id: None,
+            runtime_id: String::new(),
+            digest: String::new(),
+            exit: Exit::default(),
+            bindings: Vec::new(),
+            early_exit: None,
+            changed_at: 0,
+        }
+    }
+
+    pub(super) fn found(found: &Found) -> Self {
+        let mut member = Self::new();
+        member.phase = match &found.state {
+            FoundState::Created => Phase::Created,
+            FoundState::Running(started) => {
+                member.bindings.clone_from(&started.bindings);
+                Phase::Running
+            }
+            FoundState::Exited(exit) => {
+                member.exit = exit.clone();
+                Phase::Exited
+            }
+        };
+        member.id = Some(found.id.clone());
+        member.runtime_id.clone_from(&found.id);
+        member.digest.clone_from(&found.digest);
+        member
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The runtime's id, while the container may be there.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    pub(super) fn living(&self) -> bool {
+        self.phase == Phase::Running || matches!(self.busy, Some(Operation::Create | Operation::Start))
+    }
+
+    pub(super) fn idle_in(&self, phase: Phase) -> bool {
+        self.phase == phase && self.busy.is_none()
+    }
+}
