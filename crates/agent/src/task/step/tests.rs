@@ -40,6 +40,8 @@ enum Turn {
     Fail(usize, bool),
     /// A running container ends by itself, and the agent hears of it or not.
     Exit(usize, bool),
+    /// Somebody else removes a container, unheard.
+    Vanish(usize),
     /// The full list comes in.
     List,
     Want(Wanted),
@@ -53,6 +55,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         8 => any::<usize>().prop_map(Turn::Succeed),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, done)| Turn::Fail(at, done)),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, heard)| Turn::Exit(at, heard)),
+        1 => any::<usize>().prop_map(Turn::Vanish),
         1 => Just(Turn::List),
         1 => Just(Turn::Want(Wanted::Stopped)),
         1 => Just(Turn::Want(Wanted::Gone)),
@@ -196,6 +199,13 @@ impl World {
                     if heard {
                         self.machine.sight_exit(id, Exit { code: Some(1), reason: None });
                     }
+                }
+            }
+            // Before the control plane was told, nobody could know of it after a restart.
+            Turn::Vanish(at) if self.told >= TaskStatus::Running => {
+                let ids: Vec<String> = self.engine.containers.keys().cloned().collect();
+                if let Some(id) = ids.get(at % ids.len().max(1)) {
+                    self.engine.containers.remove(id);
                 }
             }
             Turn::List => {
