@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::retry::RetryConfig;
 use chaos_tests::writer::Writer;
 use chaos_tests::{docker, ecs};
@@ -34,29 +35,7 @@ async fn the_leaders_zone_is_lost_under_writes() {
     println!("tasks by zone before: {:?}", ecs::running_by_zone(&ecs::tasks(&client, "web").await.unwrap()));
 
     let writer = Writer::start(client.clone(), "write");
-    wait_for("the first hundred writes", LIMIT, || async {
-        let clusters = client.list_clusters().max_results(100).send().await;
-        let count = clusters.map_err(|error| error.to_string())?.cluster_arns().len();
-        if count >= 100 { Ok(()) } else { Err(format!("{count} clusters")) }
-    })
-    .await;
-
-    let status = cluster.status().unwrap();
-    let zone = status["leader"]["zone"].as_str().unwrap().to_owned();
-    let killed = Instant::now();
-    cluster.run(&["dev", "kill", &zone]).unwrap();
-    println!("killed {zone}, the leader's zone, in {:.2} s", killed.elapsed().as_secs_f64());
-    wait_for("all tasks RUNNING elsewhere", LIMIT, || async {
-        let tasks = ecs::tasks(&client, "web").await.map_err(|error| format!("{error:#}"))?;
-        let zones = ecs::running_by_zone(&tasks);
-        let running: usize = zones.values().sum();
-        let elsewhere = !zones.contains_key(&zone);
-        if elsewhere && running == TASKS as usize { Ok(()) } else { Err(format!("{zones:?}")) }
-    })
-    .await;
-    println!("all {TASKS} tasks RUNNING elsewhere after {:.2} s", killed.elapsed().as_secs_f64());
-    cluster.run(&["wait", "web", "--timeout", "60"]).unwrap();
-
+    let zone = kill_the_leaders_zone(&cluster, &client).await;
     let written = writer.finish().await.unwrap();
     println!(
         "writes: {} acknowledged, {} of unknown outcome; the longest gap {:.3} s",
@@ -90,6 +69,32 @@ async fn the_leaders_zone_is_lost_under_writes() {
         Vec::<String>::new(),
         "a stopped cluster leaves no containers"
     );
+}
+
+/// Once writes flow, kills the zone that leads and waits until the service is whole without it.
+async fn kill_the_leaders_zone(cluster: &DevCluster, client: &Client) -> String {
+    wait_for("the first hundred writes", LIMIT, || async {
+        let clusters = client.list_clusters().max_results(100).send().await;
+        let count = clusters.map_err(|error| error.to_string())?.cluster_arns().len();
+        if count >= 100 { Ok(()) } else { Err(format!("{count} clusters")) }
+    })
+    .await;
+    let status = cluster.status().unwrap();
+    let zone = status["leader"]["zone"].as_str().unwrap().to_owned();
+    let killed = Instant::now();
+    cluster.run(&["dev", "kill", &zone]).unwrap();
+    println!("killed {zone}, the leader's zone, in {:.2} s", killed.elapsed().as_secs_f64());
+    wait_for("all tasks RUNNING elsewhere", LIMIT, || async {
+        let tasks = ecs::tasks(client, "web").await.map_err(|error| format!("{error:#}"))?;
+        let zones = ecs::running_by_zone(&tasks);
+        let running: usize = zones.values().sum();
+        let elsewhere = !zones.contains_key(&zone);
+        if elsewhere && running == TASKS as usize { Ok(()) } else { Err(format!("{zones:?}")) }
+    })
+    .await;
+    println!("all {TASKS} tasks RUNNING elsewhere after {:.2} s", killed.elapsed().as_secs_f64());
+    cluster.run(&["wait", "web", "--timeout", "60"]).unwrap();
+    zone
 }
 
 /// Kills every control node, starts them from disk, and asks each of them directly.

@@ -44,6 +44,8 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/dispatcher/src/clock.rs", "when an agent was last heard"),
     ("crates/cli/src/events.rs", "gives up after the operator's limit"),
     ("crates/cli/src/wait.rs", "gives up after the operator's limit"),
+    ("crates/server/src/observer.rs", "the controllers' monotonic clock"),
+    ("crates/trireme/", "waits for real processes, and gives up after a limit"),
     ("crates/xtask/", "no part of the product"),
     ("crates/testkit/", "waits with a limit in real time"),
     ("chaos-tests/", "measures real processes"),
