@@ -38,6 +38,14 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// The control plane does not know the agent any more.
+    #[error(
+        "container instance {instance} was deregistered, its containers are removed; start the agent again to register it anew"
+    )]
+    Deregistered {
+        /// The instance's id.
+        instance: String,
+    },
     /// A container could not be removed.
     #[error("cannot remove container {container}")]
     Remove {

@@ -98,7 +98,7 @@ impl Ledger {
         Ok(Ok(()))
     }
 
-    /// The control plane does not know the agent any more: it begins anew.
+    /// The control plane does not know the agent any more: its next start registers anew.
     pub fn forget(&mut self) -> Result<(), Error> {
         self.entries =
             Entries { registration_token: format!("{:032x}", rand::random::<u128>()), ..Entries::default() };

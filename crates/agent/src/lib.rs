@@ -37,8 +37,8 @@ use runtime::fake::FakeRuntime;
 /// Runs an agent until `shutdown`. Its containers go on running afterwards.
 ///
 /// # Errors
-/// There is no container runtime, the configuration makes no sense, or the ledger cannot be used. Anything that has to do with
-/// the control plane is retried and never ends an agent.
+/// There is no container runtime, the configuration makes no sense, the ledger cannot be used, or the instance was
+/// deregistered. Everything else that has to do with the control plane is retried and never ends an agent.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let runtime: Arc<dyn Runtime> = match &config.runtime {
@@ -83,7 +83,11 @@ pub async fn run_many(configs: Vec<AgentConfig>, shutdown: CancellationToken) ->
     }
     while let Some(ended) = agents.join_next().await {
         // A panic of one agent is a defect: it is not hidden.
-        ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        match ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            // The others are still registered.
+            Err(error @ Error::Deregistered { .. }) => tracing::warn!("{error}"),
+            other => other?,
+        }
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Holds sessions until shutdown. Only a ledger that cannot be written ends it otherwise.
+    /// Holds sessions until shutdown. A deregistration ends it otherwise, and a ledger that cannot be written.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         let (mut turn, mut failures) = (0_usize, 0_u32);
         loop {
@@ -78,7 +78,11 @@ impl Sessions {
             match end {
                 End::Shutdown => return Ok(()),
                 End::Lost(reason) => tracing::warn!(endpoint, reason, "session over"),
-                End::Unknown => self.start_anew().await?,
+                End::Unknown => {
+                    let instance = self.ledger.entries().instance.clone();
+                    self.leave().await?;
+                    return Err(Error::Deregistered { instance });
+                }
             }
             failures = if begun.elapsed() > GOOD_SESSION { 0 } else { failures.saturating_add(1) };
             turn = turn.wrapping_add(1);
@@ -267,8 +271,9 @@ impl Sessions {
     }
 
     /// The control plane does not know the agent: its containers go, then it registers anew.
-    async fn start_anew(&mut self) -> Result<(), Error> {
-        tracing::warn!(instance = self.ledger.entries().instance, "not registered any more; starting anew");
+    /// Removes what the former registration ran. Registering again is its operator's decision, as with ECS's agent: else
+    /// DeregisterContainerInstance would have no effect.
+    async fn leave(&mut self) -> Result<(), Error> {
         let (done, gone) = oneshot::channel();
         if self.tell(Input::Forget(done)).await.is_some() && timeout(FORGET_LIMIT, gone).await.is_err() {
             tracing::error!("containers of the former registration are still there");

@@ -154,10 +154,10 @@ async fn a_lost_instance_stops_what_was_replaced_before_it_starts_anything() {
 }
 
 #[tokio::test]
-async fn a_deregistered_agent_removes_everything_and_registers_anew() {
+async fn a_deregistered_agent_removes_everything_and_registers_anew_when_started_again() {
     let world = World::start().await;
     let runtime = FakeRuntime::default();
-    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
     let instance = world.instance("a").await;
     let definition = world.define(spec(vec![container("app")]));
     world.place(instance, &definition, 2);
@@ -165,9 +165,11 @@ async fn a_deregistered_agent_removes_everything_and_registers_anew() {
     let cluster = common::default_cluster();
     let outcome = world.propose(Command::DeregisterInstance { cluster, instance, force: true });
     assert_eq!(outcome, Outcome::Done);
+    assert!(matches!(agent.ended().await, Err(trireme_agent::Error::Deregistered { .. })));
+    assert_eq!(runtime.containers(), 0);
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
     let again = world.instance("a").await;
     assert_ne!(again, instance);
-    assert_eq!(runtime.containers(), 0);
     let task = world.place(again, &definition, 1)[0];
     world.wait_status(task, TaskStatus::Running).await;
 }

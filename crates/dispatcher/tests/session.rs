@@ -283,7 +283,7 @@ async fn an_older_session_ends_when_a_newer_one_opens() {
 }
 
 #[tokio::test]
-async fn an_unknown_instance_is_told_to_begin_anew() {
+async fn an_unknown_instance_is_told_so() {
     let world = World::start().await;
     let stranger = wire::Hello { container_instance_id: format!("{:032x}", 5), ..hello() };
     assert!(world.open(FromAgent::Hello(stranger)).await.goodbye().await.unknown_instance);

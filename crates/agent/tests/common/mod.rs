@@ -233,6 +233,11 @@ impl Running {
         Self { task: tokio::spawn(trireme_agent::run(config, CancellationToken::new())) }
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ended(mut self) -> Result<(), trireme_agent::Error> {
+        (&mut self.task).await.unwrap()
+    }
+
     /// Kills it and waits until it is dead.
     pub async fn kill(mut self) {
         self.task.abort();
