@@ -1,5 +1,16 @@
 //! Consensus: openraft and RocksDB behind the state's [`Store`](trireme_state::store::Store), and the history.
 //! The one room that knows either.
+//!
+//! A proposal's way: [`store`] (here, or forwarded by [`control`]) → [`decider`] (command → events → entry) → Raft →
+//! [`log`] on a quorum of disks → [`machine`] (entry → state, [`history`], watchers) → the answer.
+//!
+//! - Only the decider sees the head; everyone else sees applied state.
+//! - Nothing is acknowledged before a quorum has synced it and this node has applied it.
+//! - A node that cannot trust its disk stops: [`node::Node::fatal`].
+//! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
+//!
+//! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
+//! [`snapshot`] · [`network`] · [`membership`] · [`control`] · [`store`] · [`node`].
 
 pub mod batch;
 pub mod clock;
@@ -18,7 +29,9 @@ mod read;
 pub mod snapshot;
 pub mod storage;
 pub mod store;
+pub mod threads;
 mod upkeep;
+mod watchers;
 mod wire;
 
 pub use config::Settings;
@@ -26,5 +39,6 @@ pub use control::{HeartbeatSink, RelayedHeartbeat};
 pub use error::Error;
 pub use identity::{Folder, Identity};
 pub use membership::Member;
-pub use node::{Node, Threads, World, init, join};
+pub use node::{Node, World, init, join};
 pub use store::RaftStore;
+pub use threads::Threads;

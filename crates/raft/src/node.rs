@@ -4,18 +4,16 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openraft::async_runtime::WatchReceiver;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use trireme_rpc::control;
 use trireme_rpc::control::control_server::ControlServer;
 use trireme_rpc::raft::raft_server::RaftServer;
-use trireme_rpc::{control, convert};
-use trireme_state::store::Leadership;
-use trireme_types::{ClusterUuid, NodeId};
+use trireme_types::ClusterUuid;
 
 use crate::clock::{Clock, OfficeClock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
@@ -34,8 +32,8 @@ use crate::network::server::RaftService;
 use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
-use crate::store::{Leader, RaftStore};
-use crate::upkeep;
+use crate::store::RaftStore;
+use crate::{upkeep, watchers};
 
 /// What the world gives to a node. A simulation brings its own.
 #[derive(Clone)]
@@ -313,38 +311,47 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(self) -> Node {
-        let (raft, settings, node_id) = (self.raft, self.settings, self.identity.node_id);
-        let stop = CancellationToken::new();
-        let (office_sender, office) = watch::channel(None::<OfficeClock>);
-        let (requests, queue) = decider::queue();
-        let leader = watch_leader(raft.clone(), node_id, office.clone());
-        let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
+    fn start_decider(
+        &self,
+        keeper: &Keeper,
+        office: watch::Sender<Option<OfficeClock>>,
+        queue: mpsc::Receiver<decider::Request>,
+        stop: CancellationToken,
+    ) {
         let fitness = upkeep::fitness(
-            raft.clone(),
-            node_id,
+            self.raft.clone(),
+            self.identity.node_id,
             self.peers.clone(),
             keeper.clone(),
             Arc::clone(&self.world.clock),
-            settings.clone(),
+            self.settings.clone(),
         );
         let decider = Decider {
-            raft: raft.clone(),
-            node_id,
+            raft: self.raft.clone(),
+            node_id: self.identity.node_id,
             view: self.view.clone(),
             clock: Arc::clone(&self.world.clock),
-            random: self.world.random,
+            random: Arc::clone(&self.world.random),
             rules: self.world.rules,
             fitness,
-            office: office_sender,
+            office,
         };
-        let stopped = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = decider.run(queue) => {}
-                () = stopped.cancelled() => {}
+                () = stop.cancelled() => {}
             }
         });
+    }
+
+    fn assemble(self) -> Node {
+        let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
+        let stop = CancellationToken::new();
+        let (office_sender, office) = watch::channel(None::<OfficeClock>);
+        let (requests, queue) = decider::queue();
+        let leader = watchers::leader(raft.clone(), node_id, office.clone());
+        let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
+        self.start_decider(&keeper, office_sender, queue, stop.clone());
         let reader = Reader::start(Rounds {
             raft: raft.clone(),
             node_id,
@@ -379,7 +386,7 @@ impl Parts {
             node_id,
             snapshots: self.snapshots,
         };
-        let fatal = watch_fatal(raft.clone());
+        let fatal = watchers::fatal(raft.clone());
         upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, stop.clone());
         Node {
             identity: self.identity,
@@ -394,126 +401,4 @@ impl Parts {
             kv: self.kv,
         }
     }
-}
-
-/// Follows who leads and whether this node decides.
-fn watch_leader(
-    raft: Raft,
-    node_id: u64,
-    mut office: watch::Receiver<Option<OfficeClock>>,
-) -> watch::Receiver<Leader> {
-    let (sender, receiver) = watch::channel(Leader::default());
-    let mut metrics = raft.server_metrics();
-    drop(raft);
-    tokio::spawn(async move {
-        loop {
-            let deciding = office.borrow_and_update().is_some();
-            let next = {
-                let metrics = metrics.borrow_watched();
-                let leader = metrics.current_leader;
-                let member = leader.and_then(|id| metrics.membership_config.membership().get_node(&id));
-                let elsewhere = leader.is_some_and(|id| id != node_id);
-                Leader {
-                    leadership: Leadership {
-                        leader: leader.map(NodeId::new),
-                        term: metrics.vote.leader_id.term,
-                        deciding,
-                    },
-                    address: member.filter(|_| elsewhere).map(|member| member.peer_address.clone()),
-                }
-            };
-            sender.send_if_modified(|current| {
-                if *current == next {
-                    return false;
-                }
-                if next.leadership.leader.is_some() && next.leadership.leader != current.leadership.leader {
-                    metrics::counter!("trireme_raft_leader_changes_total").increment(1);
-                }
-                *current = next;
-                true
-            });
-            let ended = tokio::select! {
-                changed = metrics.changed() => changed.is_err(),
-                changed = office.changed() => changed.is_err(),
-            };
-            if ended {
-                sender.send_replace(Leader::default());
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// Learns of it when Raft stops for good.
-fn watch_fatal(raft: Raft) -> watch::Receiver<Option<String>> {
-    let (sender, receiver) = watch::channel(None);
-    let mut metrics = raft.metrics();
-    drop(raft);
-    tokio::spawn(async move {
-        loop {
-            let state = metrics.borrow_watched().running_state.clone();
-            if let Err(error) = state {
-                if !matches!(error, openraft::error::Fatal::Stopped) {
-                    tracing::error!(%error, "raft has stopped for good");
-                }
-                sender.send_replace(Some(error.to_string()));
-                return;
-            }
-            if metrics.changed().await.is_err() {
-                sender.send_replace(Some("raft has ended".to_owned()));
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// Threads of Raft's own, so that a busy API does not keep heartbeats waiting.
-pub struct Threads {
-    runtime: Option<tokio::runtime::Runtime>,
-}
-
-impl Threads {
-    /// Starts them.
-    ///
-    /// # Errors
-    /// The system gives no threads.
-    pub fn start(settings: &Settings) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(settings.threads.max(1))
-            .thread_name("raft")
-            .enable_all()
-            .build()
-            .map_err(Error::Storage)?;
-        Ok(Self { runtime: Some(runtime) })
-    }
-
-    /// Runs a future on them: [`Node::open`] and [`Node::serve`] belong here.
-    ///
-    /// # Errors
-    /// The future panicked.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Error> {
-        let Some(runtime) = &self.runtime else {
-            return Err(Error::Stopped { reason: "its threads have stopped".to_owned() });
-        };
-        runtime.spawn(future).await.map_err(|error| Error::Stopped { reason: error.to_string() })
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // A runtime may not be dropped within another one; its tasks are of no use any more.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// The message form of this cluster's id.
-pub(crate) fn cluster_bytes(identity: Identity) -> bytes::Bytes {
-    convert::cluster_to_bytes(identity.cluster)
 }

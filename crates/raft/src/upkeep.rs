@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::peers::{Connect, Peers};
-use crate::node::cluster_bytes;
 use crate::store::{RaftStore, fetch_history, within};
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -194,8 +193,10 @@ async fn become_voter(store: &RaftStore, raft: &Raft, keeper: &Keeper, identity:
             continue;
         };
         let Ok(mut client) = store.peers.control(&address) else { continue };
-        let request =
-            control::PromoteRequest { cluster_id: cluster_bytes(identity), node_id: identity.node_id };
+        let request = control::PromoteRequest {
+            cluster_id: convert::cluster_to_bytes(identity.cluster),
+            node_id: identity.node_id,
+        };
         match within(store.settings.call_limit, client.promote(request)).await {
             Some(Ok(answer)) => {
                 if let Some(Wire::Refused(reason)) = answer.into_inner().result {

@@ -42,21 +42,20 @@ async fn append(log: &mut LogStore, entry: LogEntry, durable: bool) -> std::io::
     receiver.await.unwrap()
 }
 
-fn open(path: &Path) -> Result<(Arc<RocksKv>, LogStore), Error> {
+/// Closes the database at the end, whoever still holds it: its threads must end before the test's process does.
+struct Closing(Arc<RocksKv>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn open(path: &Path) -> Result<(Closing, LogStore), Error> {
     let kv = Arc::new(RocksKv::open(path)?);
     let flusher = Flusher::thread(kv.clone()).unwrap();
     let log = LogStore::open(kv.clone(), flusher).map_err(Error::Storage)?;
-    Ok((kv, log))
-}
-
-async fn close(kv: Arc<RocksKv>, log: LogStore) {
-    drop(log);
-    let weak = Arc::downgrade(&kv);
-    drop(kv);
-    support::wait_for("the database is closed", || async {
-        if weak.strong_count() == 0 { Ok(()) } else { Err("it is open".to_owned()) }
-    })
-    .await;
+    Ok((Closing(kv), log))
 }
 
 fn newest(folder: &Path, extension: &str) -> PathBuf {
@@ -87,7 +86,7 @@ async fn a_torn_tail_costs_only_what_nobody_was_told() {
         for index in 50..54 {
             append(&mut log, entry(index, 700), false).await.unwrap();
         }
-        close(kv, log).await;
+        drop((kv, log));
         let whole = fs::metadata(&wal).unwrap().len();
         let length = whole.saturating_sub(cut).max(synced);
         fs::File::options().write(true).open(&wal).unwrap().set_len(length).unwrap();
@@ -106,7 +105,7 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_refused() {
     for index in 0..100 {
         append(&mut log, entry(index, 700), true).await.unwrap();
     }
-    close(kv, log).await;
+    drop((kv, log));
     let wal = newest(&path, "log");
     flip(&wal, fs::metadata(&wal).unwrap().len() / 2);
     match open(&path) {
@@ -123,10 +122,10 @@ async fn a_flipped_bit_in_a_table_is_never_served() {
     for index in 0..100 {
         append(&mut log, entry(index, 700), true).await.unwrap();
     }
-    close(kv, log).await;
+    drop((kv, log));
     // Recovery writes what it found into a table.
     let (kv, log) = open(&path).unwrap();
-    close(kv, log).await;
+    drop((kv, log));
     let table = newest(&path, "sst");
     flip(&table, fs::metadata(&table).unwrap().len() / 3);
     let outcome = match open(&path) {
@@ -168,7 +167,7 @@ async fn a_flipped_bit_in_a_snapshot_is_refused() {
         flip(&snapshot, offset);
         support::wait_closed(&Folder::new(&folder)).await;
     }
-    child::open(&folder, Sync::Honest).await.unwrap();
+    child::open(&folder, Sync::Honest).await.unwrap().close();
 }
 
 fn mount(arguments: &[&str]) -> bool {
@@ -205,7 +204,7 @@ async fn a_full_disk_stops_the_node_and_loses_nothing() {
     };
     println!("{acknowledged} entries, then: {failure}");
     assert!(acknowledged > 10);
-    close(kv, log).await;
+    drop((kv, log));
     assert!(mount(&["-o", "remount,size=256m", folder.to_str().unwrap()]));
     let (_kv, mut log) = open(&path).unwrap();
     let entries = log.get_log_reader().await.try_get_log_entries(0..acknowledged).await.unwrap();

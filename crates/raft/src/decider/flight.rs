@@ -170,10 +170,16 @@ impl Flights {
         }
     }
 
-    /// Everything that was in flight has landed and the head is built anew.
+    /// Everything that was in flight has landed and the head is built anew. Answers that were decided on what was
+    /// lost are unknown; older ones may still wait for their round.
     pub(crate) fn rebuilt(&mut self) {
-        self.release();
-        self.lost = None;
+        let Some(lost) = self.lost.take() else { return };
+        let (kept, unknown): (VecDeque<Held>, VecDeque<Held>) =
+            self.held.drain(..).partition(|held| held.after < lost);
+        self.held = kept;
+        for held in unknown {
+            answer(held.reply, Err(Refusal::Unknown("an entry before it was lost".to_owned())));
+        }
     }
 
     /// The office is over: nobody here knows what becomes of the rest.
@@ -261,6 +267,21 @@ mod tests {
         assert!(is_unknown(&mut after));
         flights.rebuilt();
         assert!(!flights.is_poisoned());
+    }
+
+    #[test]
+    fn what_was_decided_on_a_lost_entry_stays_unknown_behind_an_answer_that_waits() {
+        let mut flights = Flights::default();
+        let mut before = held(&mut flights);
+        let (one, _answer) = passenger(1);
+        let number = flights.depart(vec![one], 10, Duration::ZERO);
+        let mut after = held(&mut flights);
+        flights.arrive(number, Err("refused"), Duration::ZERO);
+        flights.rebuilt();
+        assert!(is_unknown(&mut after));
+        let round = flights.start_round();
+        flights.end_round(round, Ok(()));
+        assert!(matches!(before.try_recv(), Ok(Err(Refusal::Rejected(_)))));
     }
 
     #[test]

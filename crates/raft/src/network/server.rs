@@ -115,9 +115,9 @@ impl raft::raft_server::Raft for RaftService {
         };
         let from = self.check(start.route.clone())?;
         tracing::info!(from, bytes = start.length, "receiving a snapshot");
-        let vote = wire::vote_from_wire(start.vote.clone()).map_err(bad)?;
+        let vote = wire::vote_from_wire(start.vote).map_err(bad)?;
         let meta = SnapshotMeta {
-            last_log_id: wire::some_log_id(start.last.clone()).map_err(bad)?,
+            last_log_id: wire::some_log_id(start.last).map_err(bad)?,
             last_membership: wire::stored_from_wire(start.membership.clone()).map_err(bad)?,
         };
         let blob = self.receive(&mut stream, &start).await?;
