@@ -1,11 +1,6 @@
 //! The main job, end to end: under a stream of writes the leader's zone is killed, and nothing that was acknowledged is lost.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::too_many_lines,
-    reason = "a test, which tells a story"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which tells a story")]
 
 use std::time::{Duration, Instant};
 

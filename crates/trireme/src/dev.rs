@@ -3,6 +3,14 @@
 //! Reading order: [`layout`] (what lies where) · [`lock`] · [`ports`] · [`plan`] (a new cluster's shape) · [`launch`] · [`zone`] ·
 //! [`stop`] · [`door`] · [`env_file`].
 
+/// Prints a line. Who reads it may be gone, as a `tee` that the same Ctrl-C ended; stopping must go on all the same.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _reader_gone = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod door;
 mod env_file;
 mod launch;
@@ -13,6 +21,7 @@ mod ports;
 mod stop;
 mod zone;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -188,14 +197,14 @@ async fn foreground(args: RunArgs) -> Result<()> {
         return result;
     }
     if let Err(error) = &result {
-        eprintln!("error: {error:#}");
+        let _reader_gone = writeln!(std::io::stderr(), "error: {error:#}");
     }
-    println!("stopping");
+    say!("stopping");
     tokio::select! {
         stopped = stop::stop_all(&launcher) => stopped?,
         _ = interrupt.recv() => anyhow::bail!("interrupted while stopping; `trireme dev stop` finishes it"),
     }
-    println!("stopped");
+    say!("stopped");
     result.map_err(|_| anyhow::anyhow!("the cluster did not come up"))
 }
 
@@ -220,7 +229,7 @@ fn any_running(launcher: &Launcher) -> Result<bool> {
 
 async fn bring_up(launcher: &Launcher, door: Door) -> Result<()> {
     let cluster = &launcher.cluster;
-    println!("zones: {}", cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", "));
+    say!("zones: {}", cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", "));
     let mut started = found_cluster(launcher).await?;
     started.extend(zone::start(launcher, &cluster.zones).await?);
     door.open(&Nodes::watch(cluster));
@@ -230,10 +239,10 @@ async fn bring_up(launcher: &Launcher, door: Door) -> Result<()> {
     for started in started {
         tokio::spawn(tell_end(started));
     }
-    println!("ECS API:  http://{}", cluster.front_door);
-    println!("gRPC:     {}", cluster.front_door_grpc);
-    println!("try:      . {}", shown(&launcher.layout.env()));
-    println!("ready");
+    say!("ECS API:  http://{}", cluster.front_door);
+    say!("gRPC:     {}", cluster.front_door_grpc);
+    say!("try:      . {}", shown(&launcher.layout.env()));
+    say!("ready");
     Ok(())
 }
 
@@ -270,6 +279,6 @@ async fn found_cluster(launcher: &Launcher) -> Result<Vec<Started>> {
 async fn tell_end(started: Started) {
     let Started { zone, role, mut child } = started;
     if let Ok(status) = child.wait().await {
-        println!("{zone}: {role} ended ({status})");
+        say!("{zone}: {role} ended ({status})");
     }
 }

@@ -51,3 +51,6 @@ impl Door {
         tokio::spawn(accept::serve(self.grpc, answer, stop, Duration::ZERO));
     }
 }
+
+#[cfg(test)]
+mod tests;

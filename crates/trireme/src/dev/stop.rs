@@ -24,7 +24,7 @@ pub async fn kill_zone(data: &Path, zone: &str) -> Result<()> {
     let (launcher, zone) = open(data, zone)?;
     kill_processes(&launcher, std::slice::from_ref(&zone)).await?;
     kill_containers(&launcher, std::slice::from_ref(&zone)).await?;
-    println!("{} is dead", zone.name);
+    say!("{} is dead", zone.name);
     Ok(())
 }
 
@@ -57,7 +57,7 @@ pub async fn stop(data: &Path) -> Result<()> {
     // It may have been killed earlier and left its nodes alive.
     let _lock = lock::take(&layout)?;
     stop_all(&launcher).await?;
-    println!("stopped");
+    say!("stopped");
     Ok(())
 }
 

@@ -82,7 +82,7 @@ pub async fn start_zone(data: &Path, zone: &str) -> Result<()> {
         agents_there(report, &launcher.cluster, std::slice::from_ref(&zone))
     })
     .await?;
-    println!("{} is up", zone.name);
+    say!("{} is up", zone.name);
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +16,10 @@ use super::nodes::{Node, Nodes, client};
 
 /// A request's body; a control node refuses more too.
 const BODY_LIMIT: usize = 1 << 20;
+/// How much of a larger body is read and thrown away.
+const DISCARD_LIMIT: usize = 8 * BODY_LIMIT;
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_millis(300);
 /// An answer's body. The longest lists of ECS are far below it.
 const ANSWER_LIMIT: usize = 64 << 20;
 /// For the client to send its body.
@@ -63,21 +67,20 @@ impl Forwarder {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "ServerException", "The front door is busy.");
         };
         let (mut parts, body) = request.into_parts();
-        let reading = Limited::new(body, BODY_LIMIT).collect();
-        let body = match tokio::time::timeout(UPLOAD_LIMIT, reading).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let text = "The request body is larger than 1 MiB.";
-                return refusal(StatusCode::PAYLOAD_TOO_LARGE, "ClientException", text);
+        let body = match tokio::time::timeout(UPLOAD_LIMIT, read_body(body)).await {
+            Ok(Ok(Some(body))) => body,
+            Ok(Ok(None)) => {
+                let text = format!("The request's body is larger than {BODY_LIMIT} bytes.");
+                return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", &text);
             }
             Ok(Err(_)) | Err(_) => {
-                let text = "The request body did not arrive.";
-                return refusal(StatusCode::REQUEST_TIMEOUT, "ClientException", text);
+                let text = "The request's body did not arrive.";
+                return refusal(StatusCode::REQUEST_TIMEOUT, "RequestExpired", text);
             }
         };
         strip(&mut parts.headers);
         if !parts.headers.contains_key(INVOCATION_ID) {
-            parts.headers.insert(INVOCATION_ID, new_invocation_id());
+            parts.headers.insert(INVOCATION_ID, new_uuid());
         }
         self.forward(&parts, &body).await
     }
@@ -134,6 +137,30 @@ impl Forwarder {
     }
 }
 
+/// A whole body; `None` when it is too large. Some of what is too much is read and thrown away, so that its sender gets to read
+/// the answer.
+async fn read_body(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if read.len() + data.len() > BODY_LIMIT {
+            let _in_time = tokio::time::timeout(DISCARD_TIME, discard(body)).await;
+            return Ok(None);
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(Some(read.freeze()))
+}
+
+async fn discard(mut body: Incoming) {
+    let mut seen = 0;
+    while seen < DISCARD_LIMIT
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        seen += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
 /// Removes what concerns one connection only, and the length, which is known anew.
 fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -152,7 +179,7 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// A version 4 UUID, as the SDKs send.
-fn new_invocation_id() -> HeaderValue {
+fn new_uuid() -> HeaderValue {
     let bits: u128 = rand::random();
     let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
@@ -167,6 +194,11 @@ fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/x-amz-json-1.1");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, json);
+    headers.insert("x-amzn-requestid", new_uuid());
+    if let Ok(kind) = HeaderValue::try_from(kind) {
+        headers.insert("x-amzn-errortype", kind);
+    }
     response
 }
