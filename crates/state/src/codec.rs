@@ -22,6 +22,9 @@ const PAYLOAD_LIMIT: usize = 1 << 30;
 const HEADER: usize = 10;
 const CHECKSUM: usize = 4;
 
+/// The version of the layout of everything but events, whose versions are in the table of kinds.
+const VERSION: u16 = 1;
+
 const SNAPSHOT: u32 = 1_000;
 const PROPOSAL: u32 = 1_001;
 const OUTCOME: u32 = 1_002;
@@ -141,7 +144,7 @@ fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {
     if found != expected {
         return Err(CodecError::WrongKind { expected, found });
     }
-    if version != kinds::VERSION {
+    if version != VERSION {
         return Err(CodecError::UnknownVersion { kind: found, version });
     }
     Ok(payload)
@@ -149,21 +152,19 @@ fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {
 
 /// An event's bytes.
 pub fn encode_event(event: &Event) -> Vec<u8> {
-    seal(event.kind(), kinds::VERSION, &kinds::encode(event))
+    let (version, payload) = kinds::encode(event);
+    seal(event.kind(), version, &payload)
 }
 
 /// An event from its bytes.
 pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
     let (kind, version, payload) = open(bytes)?;
-    if version != kinds::VERSION {
-        return Err(CodecError::UnknownVersion { kind, version });
-    }
-    kinds::decode(kind, payload)
+    kinds::decode(kind, version, payload)
 }
 
 /// A snapshot: the whole state at its position, without indexes. Equal states give equal bytes.
 pub fn encode_snapshot(state: &State) -> Vec<u8> {
-    seal(SNAPSHOT, kinds::VERSION, &snapshot::encode(state))
+    seal(SNAPSHOT, VERSION, &snapshot::encode(state))
 }
 
 /// The state from a snapshot. Indexes are made anew.
@@ -175,7 +176,7 @@ macro_rules! simple {
     ($($encode:ident, $decode:ident, $type:ty, $kind:ident, $what:literal;)*) => {$(
         #[doc = concat!("The bytes of ", $what, ".")]
         pub fn $encode(value: &$type) -> Vec<u8> {
-            seal($kind, kinds::VERSION, &encode_payload(value))
+            seal($kind, VERSION, &encode_payload(value))
         }
 
         #[doc = concat!("From the bytes of ", $what, ".")]

@@ -26,6 +26,18 @@ pub enum Actor {
     Operator,
 }
 
+impl Actor {
+    /// The actor's kind and name, as the history's hash covers them. Frozen: other numbers are other hashes.
+    pub(crate) fn parts(&self) -> (u8, String) {
+        match self {
+            Self::Principal(arn) => (1, arn.clone()),
+            Self::Controller(name) => (2, name.clone()),
+            Self::Agent(instance) => (3, instance.to_string()),
+            Self::Operator => (4, String::new()),
+        }
+    }
+}
+
 impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -341,6 +353,37 @@ pub enum Command {
     /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
     /// they registered in, and stop what they run.
     Reset,
+}
+
+impl Command {
+    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
+    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
+    pub fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::ReportTasks { .. }
+            | Self::LoseInstance { .. }
+            | Self::StopServiceTasks { .. }
+            | Self::ReapTasks { .. }
+            | Self::CreateAccessKey { .. }
+            | Self::Reset => true,
+            Self::CreateCluster { .. }
+            | Self::DeleteCluster { .. }
+            | Self::RegisterTaskDefinition { .. }
+            | Self::DeregisterTaskDefinition { .. }
+            | Self::CreateService { .. }
+            | Self::UpdateService { .. }
+            | Self::DeleteService { .. }
+            | Self::RunTasks(_)
+            | Self::StopTask { .. }
+            | Self::SetInstanceStatus { .. }
+            | Self::DeregisterInstance { .. }
+            | Self::TagResource { .. }
+            | Self::UntagResource { .. }
+            | Self::OpenSession { .. }
+            | Self::StartServiceTasks { .. }
+            | Self::RecordProgress { .. } => false,
+        }
+    }
 }
 
 /// What a command made, for the answer to its caller and to each repeat.

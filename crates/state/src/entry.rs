@@ -18,12 +18,13 @@ impl ChainHash {
     /// The hash of the event that follows this one. It covers the event's bytes as first written, and what the entry says
     /// of time and sender, so that none of it can be edited unseen.
     pub fn next(&self, at: Timestamp, actor: &Actor, request_id: RequestId, event: &[u8]) -> Self {
-        let actor = actor.to_string();
+        let (kind, name) = actor.parts();
         let mut hash = Sha256::new();
         hash.update(self.0);
         hash.update(at.millis().to_be_bytes());
-        hash.update((actor.len() as u64).to_be_bytes());
-        hash.update(actor.as_bytes());
+        hash.update([kind]);
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
         hash.update(request_id.bits().to_be_bytes());
         hash.update(event);
         Self(hash.finalize().into())

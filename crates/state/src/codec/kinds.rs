@@ -1,14 +1,12 @@
-//! The table of event kinds: number, variant, fields in the order in which they are written. Numbers are never reused, lines
-//! never changed; a golden fixture holds each.
+//! The table of event kinds: number and version, variant, fields in the order in which they are written. Numbers are never
+//! reused, lines never changed; a golden fixture holds each. A kind whose layout must change gets a second line with the next
+//! version, which is written from then on, and the old line decodes into frozen structs of its own.
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::Event;
 
-/// The version of each kind's layout that this binary writes. A new layout is a new version beside the old one.
-pub(super) const VERSION: u16 = 1;
-
 macro_rules! kinds {
-    ($($kind:literal => $variant:ident { $($field:ident),* },)*) => {
+    ($($kind:literal @ $version:literal => $variant:ident { $($field:ident),* },)*) => {
         impl Event {
             /// The number of this kind in the log. Never reused.
             pub const fn kind(&self) -> u32 {
@@ -28,18 +26,20 @@ macro_rules! kinds {
         /// Each kind that this binary knows, with its name.
         pub const KINDS: &[(u32, &str)] = &[$(($kind, stringify!($variant)),)*];
 
-        pub(super) fn encode(event: &Event) -> Vec<u8> {
+        /// The version of its layout, and the payload.
+        pub(super) fn encode(event: &Event) -> (u16, Vec<u8>) {
             match event {
-                $(Event::$variant { $($field),* } => encode_payload(&($($field,)*)),)*
+                $(Event::$variant { $($field),* } => ($version, encode_payload(&($($field,)*))),)*
             }
         }
 
-        pub(super) fn decode(kind: u32, payload: &[u8]) -> Result<Event, CodecError> {
-            match kind {
-                $($kind => {
+        pub(super) fn decode(kind: u32, version: u16, payload: &[u8]) -> Result<Event, CodecError> {
+            match (kind, version) {
+                $(($kind, $version) => {
                     let ($($field,)*) = decode_payload(payload)?;
                     Ok(Event::$variant { $($field),* })
                 })*
+                $(($kind, _) => Err(CodecError::UnknownVersion { kind, version }),)*
                 _ => Err(CodecError::UnknownKind { kind }),
             }
         }
@@ -47,31 +47,31 @@ macro_rules! kinds {
 }
 
 kinds! {
-    1 => ClusterCreated { cluster, tags },
-    2 => ClusterDeleted { cluster },
-    10 => TaskDefinitionRegistered { key, spec, tags, registered_by },
-    11 => TaskDefinitionDeregistered { key },
-    20 => ServiceCreated { key, spec, tags, created_by, deployment },
-    21 => ServiceUpdated { key, spec, deployment },
-    22 => ServiceDraining { key },
-    23 => ServiceInactive { key },
-    24 => ServiceEventRecorded { key, id, message },
-    25 => ServiceSteadinessChanged { key, steady },
-    26 => DeploymentProgressed { key, deployment, rollout },
-    27 => DeploymentRetired { key, deployment },
-    28 => DeploymentBackedOff { key, deployment, back_off, failed_tasks },
-    30 => TaskCreated { task },
-    31 => TaskStopRequested { task, code, reason },
-    32 => TaskProgressed { report },
-    33 => TaskLost { task, code, reason },
-    34 => TaskReaped { task },
-    40 => SessionOpened { instance, epoch, registration },
-    41 => InstanceLost { instance, epoch },
-    42 => InstanceStatusChanged { instance, status },
-    43 => InstanceDeregistered { instance },
-    50 => ResourceTagged { resource, tags },
-    51 => ResourceUntagged { resource, keys },
-    60 => RequestRecorded { key, outcome },
-    70 => AccessKeyCreated { key },
-    80 => Reset {},
+    1 @ 1 => ClusterCreated { cluster, tags },
+    2 @ 1 => ClusterDeleted { cluster },
+    10 @ 1 => TaskDefinitionRegistered { key, spec, tags, registered_by },
+    11 @ 1 => TaskDefinitionDeregistered { key },
+    20 @ 1 => ServiceCreated { key, spec, tags, created_by, deployment },
+    21 @ 1 => ServiceUpdated { key, spec, deployment },
+    22 @ 1 => ServiceDraining { key },
+    23 @ 1 => ServiceInactive { key },
+    24 @ 1 => ServiceEventRecorded { key, id, message },
+    25 @ 1 => ServiceSteadinessChanged { key, steady },
+    26 @ 1 => DeploymentProgressed { key, deployment, rollout },
+    27 @ 1 => DeploymentRetired { key, deployment },
+    28 @ 1 => DeploymentBackedOff { key, deployment, back_off, failed_tasks },
+    30 @ 1 => TaskCreated { task },
+    31 @ 1 => TaskStopRequested { task, code, reason },
+    32 @ 1 => TaskProgressed { report },
+    33 @ 1 => TaskLost { task, code, reason },
+    34 @ 1 => TaskReaped { task },
+    40 @ 1 => SessionOpened { instance, epoch, registration },
+    41 @ 1 => InstanceLost { instance, epoch },
+    42 @ 1 => InstanceStatusChanged { instance, status },
+    43 @ 1 => InstanceDeregistered { instance },
+    50 @ 1 => ResourceTagged { resource, tags },
+    51 @ 1 => ResourceUntagged { resource, keys },
+    60 @ 1 => RequestRecorded { key, outcome },
+    70 @ 1 => AccessKeyCreated { key },
+    80 @ 1 => Reset {},
 }
