@@ -13,7 +13,7 @@ mod task;
 mod task_definition;
 
 use crate::command::{Command, IdempotencyKey, Outcome, Proposal};
-use crate::limits::EVENTS_PER_COMMAND;
+use crate::limits::{EVENTS_PER_COMMAND, REQUESTS_MAX};
 use crate::{Event, Rejection, Stamp, State};
 
 /// What a command comes to.
@@ -56,6 +56,12 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
         };
     }
     let mut decision = decide_command(state, &proposal.command, stamp)?;
+    if proposal.key.is_some() && state.request_order.len() >= REQUESTS_MAX {
+        return Err(Rejection::LimitExceeded {
+            what: "writes within a minute".to_owned(),
+            limit: REQUESTS_MAX as u64,
+        });
+    }
     if let Some(key) = &proposal.key {
         remember(&mut decision, key);
     }

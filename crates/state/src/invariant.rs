@@ -220,7 +220,7 @@ pub fn revisions_are_counted(state: &State) -> Check {
 
 /// The timed idempotency keys are bounded, and each of them is there.
 pub fn requests_are_bounded(state: &State) -> Check {
-    let bounded = state.request_order.len() <= crate::limits::REQUESTS_KEPT;
+    let bounded = state.request_order.len() <= crate::limits::REQUESTS_MAX;
     let there = state.request_order.iter().all(|name| state.requests.contains_key(name));
     hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
 }

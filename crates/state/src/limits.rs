@@ -18,7 +18,11 @@ pub const TASKS_PER_SERVICE: u32 = 5_000;
 pub const INSTANCES_PER_CLUSTER: usize = 5_000;
 /// ECS API: Service.events.
 pub const EVENTS_PER_SERVICE: usize = 100;
-/// Idempotency keys without a client token that are kept.
+/// Idempotency keys without a client token that are kept beside the young ones. `apply` reads these three: they are frozen.
 pub const REQUESTS_KEPT: usize = 65_536;
-/// How long such a key is kept, in milliseconds.
+/// How long such a key is kept at most, in milliseconds.
 pub const REQUEST_KEPT_MILLIS: u64 = 120_000;
+/// How long such a key is kept at least, in milliseconds: twice as long as a node sends a request again.
+pub const REQUEST_YOUNG_MILLIS: u64 = 60_000;
+/// Keys beyond which no further write is taken until some are old: 60 seconds at 16,000 writes a second.
+pub const REQUESTS_MAX: usize = 1_000_000;

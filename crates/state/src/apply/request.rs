@@ -1,12 +1,12 @@
-//! What is remembered of API writes, and for how long: a client token as long as what it made, any other key for two
-//! minutes and at most 65,536 of them.
+//! What is remembered of API writes, and for how long: a client token as long as what it made, any other key between one and two
+//! minutes, so that no repeat within the time in which nodes send again finds it forgotten.
 
 use std::sync::Arc;
 
 use trireme_types::{TaskId, Timestamp};
 
 use crate::command::{IdempotencyKey, Outcome};
-use crate::limits::{REQUEST_KEPT_MILLIS, REQUESTS_KEPT};
+use crate::limits::{REQUEST_KEPT_MILLIS, REQUEST_YOUNG_MILLIS, REQUESTS_KEPT};
 use crate::object::ServiceKey;
 use crate::state::{RequestName, request_name};
 use crate::{RecordedRequest, State};
@@ -32,7 +32,8 @@ fn evict(state: &mut State, at: Timestamp) {
     while let Some(oldest) = state.request_order.front() {
         let age =
             state.requests.get(oldest).map_or(u64::MAX, |one| at.millis().saturating_sub(one.at.millis()));
-        if age <= REQUEST_KEPT_MILLIS && state.request_order.len() <= REQUESTS_KEPT {
+        let few = state.request_order.len() <= REQUESTS_KEPT;
+        if age <= REQUEST_YOUNG_MILLIS || (age <= REQUEST_KEPT_MILLIS && few) {
             return;
         }
         if let Some(name) = state.request_order.pop_front() {
