@@ -12,10 +12,10 @@ use trireme_raft::log::flusher::Flusher;
 use trireme_raft::log::store::LogStore;
 use trireme_raft::machine::Machine;
 use trireme_raft::snapshot::Snapshots;
-use trireme_raft::storage::Storage;
 use trireme_raft::storage::disk::DiskFiles;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::rocks::RocksKv;
+use trireme_raft::storage::{Kv, Storage};
 use trireme_types::ClusterUuid;
 
 fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
@@ -28,14 +28,27 @@ fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
 
 struct OnRocks;
 
-impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for OnRocks {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+/// Closes the database before its folder goes and the test's process ends.
+struct Guard {
+    kv: Arc<RocksKv>,
+    _place: tempfile::TempDir,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.kv.close();
+    }
+}
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnRocks {
+    async fn build(&self) -> Result<(Guard, LogStore, Machine), StorageError<TypeConfig>> {
         let place = tempfile::tempdir().unwrap();
         let kv = Arc::new(RocksKv::open(&place.path().join("db")).unwrap());
         let files = Arc::new(DiskFiles::open(&place.path().join("snapshots")).unwrap());
         let flusher = Flusher::thread(kv.clone()).unwrap();
+        let guard = Guard { kv: kv.clone(), _place: place };
         let (log, machine) = parts(Storage { kv, files }, flusher);
-        Ok((place, log, machine))
+        Ok((guard, log, machine))
     }
 }
 
