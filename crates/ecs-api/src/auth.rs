@@ -54,6 +54,10 @@ async fn checked(
     service: &str,
 ) -> Result<Caller> {
     let signed = Signed::parse(request)?;
+    // All keys are permanent so far: a session's token belongs to none of them.
+    if signed.has_token {
+        return Err(Refusal::unknown_key().into());
+    }
     let key = find_key(api, &AccessKeyId::new(&signed.access_key)).await.ok_or_else(Refusal::unknown_key)?;
     let sealed = Sealed { nonce: key.secret.nonce, ciphertext: key.secret.ciphertext.clone() };
     let secret = cluster_key.unseal(key.id.as_str(), &key.account, &sealed).map_err(|error| {

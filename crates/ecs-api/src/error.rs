@@ -46,8 +46,16 @@ impl Code {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Ecs(code) => code.status(),
-            Self::Auth(_) => 403,
+            Self::Auth(_) => 400,
             Self::Common(_, status) => status,
+        }
+    }
+
+    /// As services with the Query protocol have it: refused signatures are 403 there, and 400 in services with JSON.
+    pub(crate) fn query_status(self) -> u16 {
+        match self {
+            Self::Auth(_) => 403,
+            other => other.status(),
         }
     }
 }
@@ -127,6 +135,14 @@ impl Error {
             _ => Self::invalid(message),
         }
     }
+}
+
+/// A sentence of an error's text, which has neither a capital nor a full stop.
+pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut rest = text.chars();
+    let first = rest.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(rest).chain(['.']).collect()
 }
 
 /// `preferred` if the operation declares it.
@@ -277,7 +293,8 @@ mod tests {
         assert_eq!(of_propose(Operation::RunTask, unknown).code.status(), 500);
         let rejected = ProposeError::Rejected(Rejection::ClusterNotFound);
         assert_eq!(of_propose(Operation::RunTask, rejected).code.status(), 400);
-        assert_eq!(Error::from(Refusal::missing()).code.status(), 403);
+        let refused = Error::from(Refusal::missing()).code;
+        assert_eq!((refused.status(), refused.query_status()), (400, 403));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The endpoint: awsJson1.1 on `POST /`, the operation in the `X-Amz-Target` header; sts's Query protocol on the same port.
 //! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -18,7 +20,7 @@ use trireme_types::RequestId;
 
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::{Api, AuthMode, auth, metrics, operation, sts};
+use crate::{Api, AuthMode, auth, local, metrics, operation, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -59,7 +61,7 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let body = read_body(&parts.headers, body).await;
     let started = Stopwatch::start();
     let answer = match body {
-        Ok(body) => route(api, &parts, &body, request_id).await,
+        Ok(body) => caught(route(api, &parts, &body, request_id), &parts).await,
         Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },
     };
     let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
@@ -72,8 +74,22 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     respond(answer, request_id)
 }
 
+/// A panic is a defect of one call: its caller is told so, and the connection and everyone else's calls go on.
+async fn caught(answer: impl Future<Output = Answer>, parts: &Parts) -> Answer {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Answer {
+        operation: target(&parts.headers).ok().map_or("None", Operation::name),
+        protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
+        result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
+    })
+}
+
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
     let json = |operation, result| Answer { operation, protocol: Protocol::Json, result };
+    if matches!(api.auth, AuthMode::Off)
+        && let Err(error) = local::check(parts)
+    {
+        return json("None", Err(error));
+    }
     match (&parts.method, parts.uri.path()) {
         (&Method::POST, "/") if is_query(&parts.headers) => {
             let result = Box::pin(sts::answer(&api, parts, body, request_id)).await;
@@ -195,7 +211,11 @@ fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
                 Protocol::Query => sts::error_body(&error, &id),
                 Protocol::Json | Protocol::Text => error_body(&error),
             };
-            (error.code.status(), body, Some(error.code.name()))
+            let status = match answer.protocol {
+                Protocol::Query => error.code.query_status(),
+                Protocol::Json | Protocol::Text => error.code.status(),
+            };
+            (status, body, Some(error.code.name()))
         }
     };
     let mut response = Response::new(Body::from(body));

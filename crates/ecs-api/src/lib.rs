@@ -1,6 +1,6 @@
 //! ECS over HTTP: requests become commands, the state becomes answers. Only this room knows ECS's JSON.
 //!
-//! A call's way: [`http`](crate) (body, protocol, request id) · `auth` (who calls) · `operation` (what is asked, one room for
+//! A call's way: [`http`](crate) (body, protocol, request id) · `local` (what comes in without authentication) · `auth` (who calls) · `operation` (what is asked, one room for
 //! each noun) · `resolve` (names and ARNs to keys) · `unsupported` (what is refused because it has no effect yet) ·
 //! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · `error` (every error
 //! that a client can see) · [`coverage`] (which operations are real).
@@ -15,6 +15,7 @@ mod context;
 mod convert;
 mod error;
 mod http;
+mod local;
 mod metrics;
 mod operation;
 mod page;

@@ -8,7 +8,7 @@ use trireme_state::object::{
 };
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sentence};
 use crate::unsupported;
 
 /// ECS API: containers in a task definition.
@@ -125,7 +125,7 @@ fn container(
     if name.is_empty() {
         return Err(Error::client("Container.name should not be null or empty."));
     }
-    let name = ContainerName::new(name).map_err(|error| Error::client(format!("Invalid {error}.")))?;
+    let name = ContainerName::new(name).map_err(|error| Error::client(sentence(&error)))?;
     let image = given.image.as_deref().unwrap_or_default();
     if image.is_empty() {
         return Err(Error::client("Container.image should not be null or empty."));

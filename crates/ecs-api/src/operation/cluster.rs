@@ -10,7 +10,7 @@ use trireme_types::ClusterName;
 
 use crate::context::Context;
 use crate::convert::{self, tags};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sentence};
 use crate::page::Page;
 use crate::unsupported;
 
@@ -19,7 +19,7 @@ pub(crate) async fn create(cx: Context, request: CreateClusterRequest) -> Result
     let key = match request.cluster_name.as_deref().filter(|name| !name.is_empty()) {
         None => cx.cluster(None)?,
         Some(name) => {
-            let name = ClusterName::new(name).map_err(|error| Error::invalid(format!("Invalid {error}.")))?;
+            let name = ClusterName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
             ClusterKey { scope: cx.scope().clone(), name }
         }
     };

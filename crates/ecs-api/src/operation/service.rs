@@ -15,7 +15,7 @@ use trireme_types::ServiceName;
 
 use crate::context::Context;
 use crate::convert::{self, tags};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sentence};
 use crate::page::Page;
 use crate::{resolve, unsupported};
 
@@ -27,7 +27,7 @@ const TOKEN_LIMIT: usize = 36;
 pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
     unsupported::create_service(&request)?;
     let name = request.service_name.as_deref().unwrap_or_default();
-    let name = ServiceName::new(name).map_err(|error| Error::invalid(format!("Invalid {error}.")))?;
+    let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
     if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
         return Err(Error::invalid(format!("clientToken can have at most {TOKEN_LIMIT} characters.")));
     }

@@ -15,7 +15,7 @@ use trireme_types::Family;
 
 use crate::context::Context;
 use crate::convert::{definition_input, tags, task_definition};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sentence};
 use crate::page::Page;
 use crate::resolve::DefinitionName;
 
@@ -24,7 +24,7 @@ pub(crate) async fn register(
     request: RegisterTaskDefinitionRequest,
 ) -> Result<RegisterTaskDefinitionResponse> {
     let family = Family::new(request.family.as_deref().unwrap_or_default())
-        .map_err(|error| Error::client(format!("Invalid {error}.")))?;
+        .map_err(|error| Error::client(sentence(&error)))?;
     let spec = definition_input::spec(&request)?;
     let tags = tags::parse(request.tags.as_deref())?;
     let command = Command::RegisterTaskDefinition {

@@ -23,14 +23,14 @@ async fn signatures_are_checked() {
 
     let unknown = answer(Signing { key: "AKIANOBODY".to_owned(), ..Default::default() }).await;
     let message = "The security token included in the request is invalid.";
-    assert_eq!(unknown, (403, "UnrecognizedClientException".to_owned(), message.to_owned()));
+    assert_eq!(unknown, (400, "UnrecognizedClientException".to_owned(), message.to_owned()));
 
     let wrong = answer(Signing { secret: "wrong".to_owned(), ..Default::default() }).await;
-    assert_eq!((wrong.0, wrong.1.as_str()), (403, "InvalidSignatureException"));
+    assert_eq!((wrong.0, wrong.1.as_str()), (400, "InvalidSignatureException"));
     assert!(wrong.2.starts_with("The request signature we calculated does not match"), "{}", wrong.2);
 
     let old = answer(Signing::ago(Duration::from_secs(16 * 60))).await;
-    assert_eq!((old.0, old.1.as_str()), (403, "InvalidSignatureException"));
+    assert_eq!((old.0, old.1.as_str()), (400, "InvalidSignatureException"));
     assert!(old.2.starts_with("Signature expired: "), "{}", old.2);
     let at = SystemTime::now() + Duration::from_secs(16 * 60);
     let early = answer(Signing { at, ..Default::default() }).await;
@@ -42,7 +42,7 @@ async fn signatures_are_checked() {
     let unsigned = send(unsigned.body(Body::from("{}")).unwrap()).await.error();
     let missing =
         ("MissingAuthenticationTokenException".to_owned(), "Missing Authentication Token".to_owned());
-    assert_eq!(unsigned, (403, missing.0, missing.1));
+    assert_eq!(unsigned, (400, missing.0, missing.1));
     assert_eq!(server.events(), before);
     assert_eq!(send(signed(&server, &LIST, "{}", &Signing::default())).await.status, 200);
 }
@@ -122,4 +122,40 @@ async fn a_cluster_with_authentication_is_not_reset() {
     let health = Request::get(format!("{}/healthz", server.url())).body(Body::empty()).unwrap();
     assert_eq!(send(health).await.body, "ok\n");
     assert_eq!(raw::call(&server, "ListClusters", "").await.status, 200, "no body is an empty one");
+}
+
+#[tokio::test]
+async fn a_permanent_key_has_no_session() {
+    let server = Server::start().await;
+    let expected = "UnrecognizedClientException";
+    let token = ("x-amz-security-token", "of-no-session");
+    let header = send(signed(&server, &[LIST[0], LIST[1], token], "{}", &Signing::default())).await.error();
+    assert_eq!((header.0, header.1.as_str()), (400, expected));
+    let (mut parts, body) = signed(&server, &LIST, "{}", &Signing::default()).into_parts();
+    parts.uri = format!("{}/?X-Amz-Security-Token=a", server.url()).parse().unwrap();
+    assert_eq!(send(Request::from_parts(parts, body)).await.error().1, expected);
+}
+
+#[tokio::test]
+async fn web_pages_do_not_reach_a_cluster_without_authentication() {
+    let server = Server::without_auth().await;
+    server.client().create_cluster().send().await.unwrap();
+    let before = server.events();
+    let port = server.addr.port();
+    let request = |path: &str, name: &str, value: &str| {
+        let request = Request::post(format!("{}{path}", server.url())).header(LIST[1].0, LIST[1].1);
+        let request = request.header("x-amz-target", "AmazonEC2ContainerServiceV20141113.CreateCluster");
+        request.header(name, value).body(Body::from(r#"{"clusterName":"evil"}"#)).unwrap()
+    };
+    for path in ["/", "/_trireme/reset", "/healthz"] {
+        for origin in ["https://evil.example", "null", "http://localhost"] {
+            let (status, code, _) = send(request(path, "origin", origin)).await.error();
+            assert_eq!((status, code.as_str()), (403, "AccessDeniedException"), "{path} {origin}");
+        }
+        let rebound = format!("evil.example:{port}");
+        let (status, code, _) = send(request(path, "host", &rebound)).await.error();
+        assert_eq!((status, code.as_str()), (403, "AccessDeniedException"), "{path}");
+    }
+    assert_eq!(server.events(), before);
+    assert_eq!(send(request("/", "host", &format!("localhost:{port}"))).await.status, 200);
 }

@@ -31,7 +31,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "RegisterTaskDefinition",
         r#"{"family":"a b","containerDefinitions":[{"name":"a","image":"b","memory":64}]}"#,
         "ClientException",
-        "Invalid family",
+        "Family must contain only letters, numbers, hyphens and underscores.",
     ),
     (
         "RegisterTaskDefinition",
@@ -45,7 +45,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "InvalidParameterException",
         "Value 'MOON' at 'launchType' failed to satisfy constraint: Member must satisfy enum value set: [EC2,",
     ),
-    ("CreateCluster", r#"{"clusterName":"a b"}"#, "InvalidParameterException", "Invalid cluster name"),
+    (
+        "CreateCluster",
+        r#"{"clusterName":"a b"}"#,
+        "InvalidParameterException",
+        "Cluster name must contain only letters, ",
+    ),
     (
         "CreateCluster",
         r#"{"clusterName":"a","capacityProviders":["FARGATE"]}"#,
@@ -152,4 +157,20 @@ async fn answers_are_counted() {
     let failed = r#"trireme_api_requests_total{operation="ListServices",code="ClusterNotFoundException"} 1"#;
     assert!(text.contains(ok) && text.contains(failed), "{text}");
     assert!(text.contains("trireme_api_request_seconds"), "{text}");
+}
+
+#[tokio::test]
+async fn a_defect_answers_and_leaves_the_connection() {
+    struct Broken;
+    impl trireme_ecs_api::Clock for Broken {
+        fn now(&self) -> trireme_types::Timestamp {
+            panic!("a clock that is broken on purpose");
+        }
+    }
+    let server = Server::with_clock(std::sync::Arc::new(Broken)).await;
+    for _ in 0..2 {
+        let (status, code, message) = raw::call(&server, "ListClusters", "{}").await.error();
+        assert_eq!((status, code.as_str()), (500, "ServerException"));
+        assert!(message.starts_with("Internal error."), "{message}");
+    }
 }

@@ -36,6 +36,8 @@ pub struct Signed {
     pub(super) at_text: String,
     /// Query form: how long it is good for, in seconds.
     pub(super) expires: Option<u64>,
+    /// Whether a session's token came with it, as with temporary access keys.
+    pub has_token: bool,
     /// Lower-case, sorted.
     pub(super) signed_headers: Vec<String>,
     /// In hexadecimal, as sent.
@@ -43,6 +45,9 @@ pub struct Signed {
     /// The canonical query.
     pub(super) query: String,
 }
+
+/// The header, or the query parameter, of a session's token.
+const TOKEN: &str = "X-Amz-Security-Token";
 
 /// The longest that a presigned request may be good for: seven days, as AWS has it.
 const LONGEST_EXPIRY: u64 = 604_800;
@@ -54,13 +59,16 @@ impl Signed {
     /// When there is no signature, or parts of it are missing or malformed.
     pub fn parse(request: &SignedRequest<'_>) -> Result<Self, Refusal> {
         let parameters = canonical::parameters(request.query);
-        match request.header("authorization") {
-            Some(header) => Self::from_header(request, header, &parameters),
+        let mut signed = match request.header("authorization") {
+            Some(header) => Self::from_header(request, header, &parameters)?,
             None if parameters.iter().any(|(name, _)| name == "X-Amz-Algorithm") => {
-                Self::from_query(&parameters)
+                Self::from_query(&parameters)?
             }
-            None => Err(Refusal::missing()),
-        }
+            None => return Err(Refusal::missing()),
+        };
+        let in_query = parameters.iter().any(|(name, _)| name.eq_ignore_ascii_case(TOKEN));
+        signed.has_token = in_query || request.header(TOKEN).is_some();
+        Ok(signed)
     }
 
     fn from_header(
@@ -158,6 +166,7 @@ impl Signed {
             at,
             at_text: at_text.to_owned(),
             expires,
+            has_token: false,
             signed_headers,
             signature: signature.to_owned(),
             query: canonical::query(parameters),

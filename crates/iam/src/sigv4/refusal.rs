@@ -1,4 +1,7 @@
 //! Why a signature is refused, in AWS's words.
+//!
+//! AWS tells an unknown access key from a wrong signature, so this does too: clients and their retry rules know both. It gives
+//! nothing away that helps, for an access key's id is no secret, and a signature cannot be guessed.
 
 /// AWS's error types for signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
