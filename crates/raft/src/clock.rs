@@ -36,6 +36,27 @@ impl Clock for SystemClock {
     }
 }
 
+/// A moment after which nobody waits any more, on the runtime's clock, which a simulation turns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(tokio::time::Instant);
+
+impl Deadline {
+    /// So long from now.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self(tokio::time::Instant::now() + limit)
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(self) -> Duration {
+        self.0.saturating_duration_since(tokio::time::Instant::now())
+    }
+
+    /// The moment itself.
+    pub(crate) fn at(self) -> tokio::time::Instant {
+        self.0
+    }
+}
+
 /// Where random bits come from.
 pub trait Random: Send + Sync + 'static {
     /// Fresh random bytes.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use prost::bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
 use trireme_rpc::{control, convert};
@@ -18,7 +17,7 @@ use trireme_state::store::{
 use trireme_state::{Proposal, State, codec};
 use trireme_types::{Sequence, Timestamp};
 
-use crate::clock::OfficeClock;
+use crate::clock::{Deadline, OfficeClock};
 use crate::config::Settings;
 use crate::decider::{Refusal, Request};
 use crate::history::{self, History, Part};
@@ -135,13 +134,13 @@ impl RaftStore {
 
     /// Proposes until it is known what became of it, or the limit is over.
     async fn propose_until(&self, proposal: Proposal) -> Result<Committed, ProposeError> {
-        let deadline = Instant::now() + self.settings.propose_limit;
+        let deadline = Deadline::after(self.settings.propose_limit);
         let mut unknown: Option<String> = None;
         let mut pause = PAUSE.0;
         let mut leader = self.leader.clone();
         loop {
             leader.mark_unchanged();
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.left();
             let reason = match self.attempt(&proposal, left).await {
                 Attempt::Done(committed) => {
                     self.reach(deadline, |view| view.state.position().sequence >= committed.sequence).await?;
@@ -160,7 +159,7 @@ impl RaftStore {
                 }
                 Attempt::NotTaken(reason) => reason,
             };
-            if Instant::now() + pause >= deadline {
+            if deadline.left() <= pause {
                 return Err(match unknown {
                     Some(reason) => ProposeError::Unknown { reason },
                     None => ProposeError::Unavailable { reason },
@@ -174,11 +173,11 @@ impl RaftStore {
     /// Waits until this node has applied enough.
     async fn reach(
         &self,
-        deadline: Instant,
+        deadline: Deadline,
         enough: impl Fn(&View) -> bool,
     ) -> Result<Arc<View>, ProposeError> {
         let mut view = self.view.clone();
-        match tokio::time::timeout_at(deadline, view.wait_for(|view| enough(view))).await {
+        match tokio::time::timeout_at(deadline.at(), view.wait_for(|view| enough(view))).await {
             Ok(Ok(view)) => Ok(Arc::clone(&view)),
             Ok(Err(_)) => Err(ProposeError::Unknown { reason: "the node stops".to_owned() }),
             Err(_) => {
@@ -188,12 +187,12 @@ impl RaftStore {
     }
 
     async fn read_until(&self) -> Result<Arc<State>, ReadError> {
-        let deadline = Instant::now() + self.settings.call_limit;
+        let deadline = Deadline::after(self.settings.call_limit);
         let mut pause = PAUSE.0;
         let mut leader = self.leader.clone();
         loop {
             leader.mark_unchanged();
-            let reason = match tokio::time::timeout_at(deadline, self.reader.index()).await {
+            let reason = match tokio::time::timeout_at(deadline.at(), self.reader.index()).await {
                 Ok(Ok(index)) => {
                     let reached = self.reach(deadline, |view| view.index() >= index).await;
                     return match reached {
@@ -204,7 +203,7 @@ impl RaftStore {
                 Ok(Err(reason)) => reason,
                 Err(_) => "the leader did not answer in time".to_owned(),
             };
-            if Instant::now() + pause >= deadline {
+            if deadline.left() <= pause {
                 return Err(ReadError { reason });
             }
             let _changed = tokio::time::timeout(pause, leader.changed()).await;

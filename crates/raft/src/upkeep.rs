@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::{control, convert};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline};
 use crate::config::{Raft, Settings};
 use crate::decider::Fitness;
 use crate::error::Error;
@@ -40,11 +39,11 @@ pub(crate) async fn ask_to_join(
     settings: &Settings,
 ) -> Result<Identity, Error> {
     use control::join_response::Result as Wire;
-    let deadline = Instant::now() + settings.propose_limit;
+    let deadline = Deadline::after(settings.propose_limit);
     let mut reason = "no seed was given".to_owned();
     let mut hint: Option<String> = None;
     let mut turn = 0usize;
-    while Instant::now() < deadline && !seeds.is_empty() {
+    while !deadline.left().is_zero() && !seeds.is_empty() {
         let address = hint.take().unwrap_or_else(|| seeds[turn % seeds.len()].clone());
         turn = turn.wrapping_add(1);
         let request = control::JoinRequest {
@@ -94,7 +93,7 @@ pub(crate) async fn ask_to_join(
 /// Has the leader remove a node.
 pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u64) -> Result<(), Error> {
     use control::leave_response::Result as Wire;
-    let deadline = Instant::now() + store.settings.propose_limit;
+    let deadline = Deadline::after(store.settings.propose_limit);
     let mut reason;
     loop {
         match within(store.settings.call_limit, keeper.leave(node_id)).await {
@@ -120,7 +119,7 @@ pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u6
                 }
             }
         };
-        if Instant::now() >= deadline {
+        if deadline.left().is_zero() {
             return Err(Error::NoLeader { seconds: store.settings.propose_limit.as_secs(), reason });
         }
         tokio::time::sleep(PAUSE).await;

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use trireme_raft::{Folder, Member, Node, Settings, init, join};
 use trireme_state::object::ClusterKey;
 use trireme_state::store::{Committed, ProposeError, Store};
@@ -19,16 +18,9 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// Waits for a condition, and says what was seen last when it does not come.
 pub async fn wait_for<T, F: Future<Output = Result<T, String>>>(
     what: &str,
-    mut condition: impl FnMut() -> F,
+    condition: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match condition().await {
-            Ok(value) => return value,
-            Err(seen) if Instant::now() > deadline => panic!("{what} did not happen; last seen: {seen}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
+    trireme_testkit::wait_for(what, LIMIT, condition).await
 }
 
 pub fn cluster_key(name: &str) -> ClusterKey {
