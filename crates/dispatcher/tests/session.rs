@@ -135,6 +135,7 @@ impl World {
             readonly_root_filesystem: None,
             interactive: None,
             pseudo_terminal: None,
+            described: BTreeMap::new(),
         };
         let spec = TaskDefinitionSpec {
             containers: vec![container],
@@ -144,6 +145,7 @@ impl World {
             requires_compatibilities: Vec::new(),
             task_role_arn: None,
             execution_role_arn: None,
+            described: BTreeMap::new(),
         };
         let definition = match self.propose(Command::RegisterTaskDefinition {
             scope: Scope::development(),

@@ -3,7 +3,9 @@
 pub(crate) mod cluster;
 pub(crate) mod container_instance;
 pub(crate) mod definition_input;
+pub(crate) mod described;
 pub(crate) mod overrides;
+pub(crate) mod role;
 pub(crate) mod service;
 pub(crate) mod tags;
 pub(crate) mod task;

@@ -1,4 +1,5 @@
-//! Names, ids and ARNs, as requests give them, to keys of the state. An ARN of another account or region names nothing here.
+//! Names, ids and ARNs, as requests give them, to keys of the state. An ARN of another account or region names nothing here; one
+//! of another cluster than the request's is an error, as in ECS.
 
 use trireme_state::State;
 use trireme_state::object::{
@@ -26,55 +27,68 @@ pub(crate) fn cluster(scope: &Scope, named: Option<&str>) -> Result<ClusterKey> 
             _ => return Err(Error::cluster_not_found()),
         }
     } else {
-        ClusterName::new(text).map_err(|_| Error::invalid(format!("Identifier is invalid: {text}")))?
+        ClusterName::new(text).map_err(|_| Error::invalid(format!("Invalid identifier: {text}")))?
     };
     Ok(ClusterKey { scope: scope.clone(), name })
 }
 
+/// An ARN's resource must be in the cluster that the request is about.
+fn same_cluster(cluster: &ClusterKey, of: &ClusterName) -> Result<()> {
+    if *of == cluster.name {
+        return Ok(());
+    }
+    let yours = &cluster.name;
+    Err(Error::invalid(format!(
+        "Invalid identifier: Identifier is for cluster {of}. Your cluster is {yours}"
+    )))
+}
+
 /// A service of `cluster` by name or ARN. `None` when it cannot be one of it.
-pub(crate) fn service_key(cluster: &ClusterKey, text: &str) -> Option<ServiceKey> {
+pub(crate) fn service_key(cluster: &ClusterKey, text: &str) -> Result<Option<ServiceKey>> {
     let name = if Arn::looks_like(text) {
-        match own(&cluster.scope, text)? {
-            Resource::Service(of, name) if of == cluster.name => name,
-            _ => return None,
+        match own(&cluster.scope, text) {
+            Some(Resource::Service(of, name)) => {
+                same_cluster(cluster, &of)?;
+                Some(name)
+            }
+            _ => None,
         }
     } else {
-        ServiceName::new(text).ok()?
+        ServiceName::new(text).ok()
     };
-    Some(ServiceKey { cluster: cluster.clone(), name })
+    Ok(name.map(|name| ServiceKey { cluster: cluster.clone(), name }))
 }
 
 /// A service that is there, in whatever status.
-pub(crate) fn service<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Option<&'a Service> {
-    state.service(&service_key(cluster, text)?).map(AsRef::as_ref)
+pub(crate) fn service<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Result<Option<&'a Service>> {
+    let key = service_key(cluster, text)?;
+    Ok(key.and_then(|key| state.service(&key)).map(AsRef::as_ref))
 }
 
 /// A task's id, bare or in an ARN of `cluster`.
-pub(crate) fn task_id(cluster: &ClusterKey, text: &str) -> Option<TaskId> {
+pub(crate) fn task_id(cluster: &ClusterKey, text: &str) -> Result<Option<TaskId>> {
     if !Arn::looks_like(text) {
-        return text.parse().ok();
+        return Ok(text.parse().ok());
     }
-    match own(&cluster.scope, text)? {
-        Resource::Task(of, id) if of == cluster.name => Some(id),
-        _ => None,
-    }
+    let Some(Resource::Task(of, id)) = own(&cluster.scope, text) else { return Ok(None) };
+    same_cluster(cluster, &of)?;
+    Ok(Some(id))
 }
 
 /// A task of `cluster` that is there.
-pub(crate) fn task<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Option<&'a Task> {
-    let task = state.task(task_id(cluster, text)?)?;
-    (task.cluster == *cluster).then_some(task)
+pub(crate) fn task<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Result<Option<&'a Task>> {
+    let task = task_id(cluster, text)?.and_then(|id| state.task(id));
+    Ok(task.filter(|task| task.cluster == *cluster).map(AsRef::as_ref))
 }
 
 /// A container instance's id, bare or in an ARN of `cluster`.
-pub(crate) fn instance_id(cluster: &ClusterKey, text: &str) -> Option<ContainerInstanceId> {
+pub(crate) fn instance_id(cluster: &ClusterKey, text: &str) -> Result<Option<ContainerInstanceId>> {
     if !Arn::looks_like(text) {
-        return text.parse().ok();
+        return Ok(text.parse().ok());
     }
-    match own(&cluster.scope, text)? {
-        Resource::ContainerInstance(of, id) if of == cluster.name => Some(id),
-        _ => None,
-    }
+    let Some(Resource::ContainerInstance(of, id)) = own(&cluster.scope, text) else { return Ok(None) };
+    same_cluster(cluster, &of)?;
+    Ok(Some(id))
 }
 
 /// A container instance of `cluster` that is there.
@@ -82,9 +96,9 @@ pub(crate) fn instance<'a>(
     state: &'a State,
     cluster: &ClusterKey,
     text: &str,
-) -> Option<&'a ContainerInstance> {
-    let instance = state.instance(instance_id(cluster, text)?)?;
-    (instance.registration.cluster == *cluster).then_some(instance)
+) -> Result<Option<&'a ContainerInstance>> {
+    let instance = instance_id(cluster, text)?.and_then(|id| state.instance(id));
+    Ok(instance.filter(|instance| instance.registration.cluster == *cluster).map(AsRef::as_ref))
 }
 
 /// What a request says of a task definition: a family, or a family with a revision.
@@ -152,15 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn members_of_another_cluster_are_not_found() {
+    fn members_of_another_cluster_are_an_error() {
         let of = State::default_cluster_key(&Scope::development());
-        assert!(service_key(&of, "arn:aws:ecs:us-east-1:123456789012:service/default/web").is_some());
-        assert!(service_key(&of, "arn:aws:ecs:us-east-1:123456789012:service/other/web").is_none());
+        assert!(
+            service_key(&of, "arn:aws:ecs:us-east-1:123456789012:service/default/web").unwrap().is_some()
+        );
+        let other = service_key(&of, "arn:aws:ecs:us-east-1:123456789012:service/other/web").unwrap_err();
+        let message = "Invalid identifier: Identifier is for cluster other. Your cluster is default";
+        assert_eq!(other, Error::invalid(message));
         assert!(
             task_id(&of, "arn:aws:ecs:us-east-1:999999999999:task/default/00000000000000000000000000000001")
+                .unwrap()
                 .is_none()
         );
-        assert!(task_id(&of, "00000000000000000000000000000001").is_some());
+        assert!(task_id(&of, "00000000000000000000000000000001").unwrap().is_some());
     }
 
     #[test]

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use trireme_types::Timestamp;
 
 use crate::index::Index;
-use crate::object::{Cluster, ClusterStatus, Tags, TaskDefinition, TaskDefinitionStatus};
+use crate::object::{
+    Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus,
+};
 use crate::{Entry, Event, State};
 
 pub(crate) use task::progress;
@@ -112,7 +114,8 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
     }
 }
 
-/// Clusters that container instances are registered in begin anew; everything else that a user made is gone.
+/// Clusters that container instances are registered in begin anew, and so do the instances; everything else that a user made is
+/// gone.
 fn reset(state: &mut State, at: Timestamp) {
     let instances = state.instances.values();
     let kept = instances.map(|instance| instance.registration.cluster.clone()).map(|key| {
@@ -123,10 +126,21 @@ fn reset(state: &mut State, at: Timestamp) {
     *state = State {
         clusters: kept.collect(),
         index: Index::rebuild(state.instances.values(), std::iter::empty(), std::iter::empty()),
-        instances: state.instances.clone(),
+        instances: state.instances.iter().map(|(id, instance)| (*id, as_registered(instance))).collect(),
         access_keys: state.access_keys.clone(),
         position: state.position,
         clock: state.clock,
         ..State::default()
     };
+}
+
+fn as_registered(instance: &Arc<ContainerInstance>) -> Arc<ContainerInstance> {
+    if instance.status == InstanceStatus::Active && instance.tags.is_empty() {
+        return instance.clone();
+    }
+    let mut fresh = (**instance).clone();
+    fresh.status = InstanceStatus::Active;
+    fresh.tags = Tags::new();
+    fresh.version = fresh.version.saturating_add(1);
+    Arc::new(fresh)
 }

@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,8 @@ pub struct ServiceChange {
     pub enable_ecs_managed_tags: Option<bool>,
     /// Stored and described.
     pub health_check_grace_period_seconds: Option<u32>,
+    /// Members without effect that are described: set, or (`None`) no longer there.
+    pub described: BTreeMap<String, Option<String>>,
 }
 
 /// What an agent says of one task.

@@ -23,5 +23,8 @@ pub use task_definition::{
     TaskDefinitionSpec, TaskDefinitionStatus,
 };
 
+/// Members that are described as they were given and have no effect: ECS's name to JSON. Opaque here; only `ecs-api` reads it.
+pub type Described = std::collections::BTreeMap<String, String>;
+
 /// Tags by key. Sorted, as ECS lists them.
 pub type Tags = std::collections::BTreeMap<String, String>;

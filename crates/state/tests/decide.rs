@@ -5,7 +5,7 @@
 mod support;
 
 use support::*;
-use trireme_state::command::{Command, ServiceChange, ServiceProgress, TaskReport};
+use trireme_state::command::{Command, ServiceChange, ServiceProgress, TaggedResource, TaskReport};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -35,6 +35,10 @@ fn report(task: TaskId, status: TaskStatus) -> TaskReport {
         pull_stopped_at: None,
         execution_stopped_at: None,
     }
+}
+
+fn tags_of(count: usize) -> Tags {
+    (0..count).map(|number| (format!("key-{number}"), String::new())).collect()
 }
 
 fn reported(at: &Placement, reports: Vec<TaskReport>) -> Command {
@@ -218,9 +222,82 @@ fn a_reset_keeps_the_instances() {
     let (mut node, at) = started();
     node.propose(create_service("web", definition("web", 1), 1)).unwrap();
     node.propose(run_tasks(definition("web", 1), vec![at.clone()])).unwrap();
+    let (cluster, instance) = (cluster("default"), at.instance);
+    let status = InstanceStatus::Draining;
+    node.propose(Command::SetInstanceStatus { cluster, instance, status }).unwrap();
+    let resource = TaggedResource::ContainerInstance(instance);
+    node.propose(Command::TagResource { resource, tags: tags_of(1) }).unwrap();
+    let before = node.state.instance(instance).unwrap().version;
     node.propose(Command::Reset).unwrap();
     assert_eq!(node.state.services().count(), 0);
     assert_eq!(node.state.tasks().count(), 0);
-    assert!(node.state.instance(at.instance).is_some_and(|instance| instance.connected));
+    let kept = node.state.instance(instance).unwrap();
+    assert!(kept.connected && kept.status == InstanceStatus::Active && kept.tags.is_empty());
+    assert!(kept.version > before);
+    invariant::check_state(&node.state).unwrap();
+}
+
+#[test]
+fn the_token_of_a_deleted_service_is_forgotten() {
+    let (mut node, at) = started();
+    let create = || create_service("web", definition("web", 1), 1);
+    node.propose_with(create(), Some(key("token", 1))).unwrap();
+    let found = node.state.service(&service("web")).unwrap().clone();
+    let start = Command::StartServiceTasks {
+        service: service("web"),
+        version: found.version,
+        deployment: found.deployments[0].id,
+        placements: vec![at],
+    };
+    node.propose(start).unwrap();
+    node.propose(Command::DeleteService { key: service("web"), force: true }).unwrap();
+    invariant::check_state(&node.state).unwrap();
+    assert_eq!(node.propose_with(create(), Some(key("token", 1))), Err(Rejection::ServiceDraining));
+}
+
+#[test]
+fn tags_that_ecs_sets_do_not_count() {
+    let (mut node, at) = started();
+    let Command::RunTasks(mut run) = run_tasks(definition("web", 1), vec![at]) else { unreachable!() };
+    run.tags = tags_of(limits::TAGS_PER_RESOURCE);
+    run.tags.insert("aws:ecs:clusterName".to_owned(), "default".to_owned());
+    let task = tasks(node.propose(Command::RunTasks(run.clone())).unwrap())[0];
+    let tag = |tags| Command::TagResource { resource: TaggedResource::Task(task), tags };
+    node.propose(tag(Tags::from([("key-0".to_owned(), "other".to_owned())]))).unwrap();
+    let limit = Rejection::LimitExceeded { what: "tags on a resource".to_owned(), limit: 50 };
+    assert_eq!(node.propose(tag(Tags::from([("more".to_owned(), String::new())]))), Err(limit.clone()));
+    run.tags.insert("more".to_owned(), String::new());
+    assert_eq!(node.propose(Command::RunTasks(run)), Err(limit));
+}
+
+#[test]
+fn what_is_only_described_is_part_of_a_services_spec() {
+    let (mut node, _) = started();
+    node.propose(create_service("web", definition("web", 1), 1)).unwrap();
+    let mut change = |member: &str, value: Option<&str>| {
+        let described = [(member.to_owned(), value.map(str::to_owned))].into();
+        let change = ServiceChange { described, ..ServiceChange::default() };
+        let outcome = node.propose(Command::UpdateService { key: service("web"), change }).unwrap();
+        let found = node.state.service(&service("web")).unwrap();
+        assert_eq!(found.deployments.len(), 1, "it begins no deployment");
+        (outcome, found.spec.described.clone())
+    };
+    let set = change("placementStrategy", Some("[1]"));
+    assert_eq!(set.1, Described::from([("placementStrategy".to_owned(), "[1]".to_owned())]));
+    assert_eq!(change("placementStrategy", Some("[1]")), (Outcome::Done, set.1), "nothing has changed");
+    assert_eq!(change("placementStrategy", None).1, Described::new());
+}
+
+#[test]
+fn an_instance_may_come_back_in_another_zone() {
+    let (mut node, at) = started();
+    let run = run_tasks(definition("web", 1), vec![at.clone()]);
+    let task = tasks(node.propose(run).unwrap())[0];
+    let registration = Box::new(registration("agent-1", "us-east-1b"));
+    node.propose(Command::OpenSession { instance: Some(at.instance), registration }).unwrap();
+    assert_eq!(node.state.task(task).unwrap().zone.as_str(), "us-east-1a", "where it was placed, for ever");
+    let (cluster, instance) = (cluster("default"), at.instance);
+    node.propose(Command::DeregisterInstance { cluster, instance, force: true }).unwrap();
+    assert_eq!(node.state.task(task).unwrap().last_status, TaskStatus::Stopped);
     invariant::check_state(&node.state).unwrap();
 }

@@ -98,6 +98,10 @@ fn task() -> Task {
     }
 }
 
+fn described(member: &str, json: &str) -> Described {
+    Described::from([(text(member), text(json))])
+}
+
 fn full_container() -> ContainerDefinition {
     ContainerDefinition {
         memory_reservation: Some(Mebibytes::new(32)),
@@ -112,6 +116,7 @@ fn full_container() -> ContainerDefinition {
         readonly_root_filesystem: Some(true),
         interactive: Some(false),
         pseudo_terminal: Some(true),
+        described: described("privileged", "false"),
         ..container("main", Some(8080))
     }
 }
@@ -155,6 +160,7 @@ fn service_events() -> Vec<Event> {
             spec: ServiceSpec {
                 health_check_grace_period_seconds: Some(7),
                 role_arn: Some(text("arn")),
+                described: described("placementStrategy", "[]"),
                 propagate_tags: PropagateTags::Service,
                 ..spec(definition("web", 1), 6)
             },
@@ -196,6 +202,7 @@ fn samples() -> Vec<Event> {
         requires_compatibilities: vec![Compatibility::Ec2, Compatibility::External],
         task_role_arn: Some(text("t")),
         execution_role_arn: Some(text("e")),
+        described: described("runtimePlatform", "{}"),
     };
     let mut events = vec![
         Event::ClusterCreated { cluster: cluster("prod"), tags: Tags::from([(text("k"), text("v"))]) },

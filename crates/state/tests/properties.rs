@@ -21,7 +21,7 @@ enum Step {
     UpdateService { name: u8, count: Option<u32>, revision: Option<u32>, force: bool },
     DeleteService { name: u8, force: bool },
     Open { zone: u8 },
-    Reopen { instance: usize },
+    Reopen { instance: usize, zone: u8 },
     Lose { instance: usize, stale: bool },
     Drain { instance: usize, drain: bool },
     DeregisterInstance { instance: usize, force: bool },
@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(name, count, revision, force)| Step::UpdateService { name, count, revision, force }),
         1 => (name(), any::<bool>()).prop_map(|(name, force)| Step::DeleteService { name, force }),
         2 => (0u8..3).prop_map(|zone| Step::Open { zone }),
-        2 => at().prop_map(|instance| Step::Reopen { instance }),
+        2 => (at(), 0u8..3).prop_map(|(instance, zone)| Step::Reopen { instance, zone }),
         2 => (at(), any::<bool>()).prop_map(|(instance, stale)| Step::Lose { instance, stale }),
         1 => (at(), any::<bool>()).prop_map(|(instance, drain)| Step::Drain { instance, drain }),
         1 => (at(), any::<bool>()).prop_map(|(instance, force)| Step::DeregisterInstance { instance, force }),
@@ -166,9 +166,11 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             instance: None,
             registration: Box::new(registration("agent", &zone(*number))),
         },
-        Step::Reopen { instance } => {
+        Step::Reopen { instance, zone: number } => {
             let id = placement(state, *instance)?.instance;
-            let registration = Box::new(state.instance(id)?.registration.clone());
+            let before = state.instance(id)?.registration.clone();
+            let registration =
+                Box::new(InstanceRegistration { zone: Zone::new(&zone(*number)).ok()?, ..before });
             Command::OpenSession { instance: Some(id), registration }
         }
         Step::Lose { instance, stale } => {

@@ -204,6 +204,7 @@ pub fn container(name: &str) -> ContainerDefinition {
         readonly_root_filesystem: None,
         interactive: None,
         pseudo_terminal: None,
+        described: BTreeMap::new(),
     }
 }
 
@@ -216,6 +217,7 @@ pub fn spec(containers: Vec<ContainerDefinition>) -> TaskDefinitionSpec {
         requires_compatibilities: Vec::new(),
         task_role_arn: None,
         execution_role_arn: None,
+        described: BTreeMap::new(),
     }
 }
 

@@ -53,6 +53,7 @@ fn container(cpu: u32, memory: u32, port: Option<u16>) -> ContainerDefinition {
         readonly_root_filesystem: None,
         interactive: None,
         pseudo_terminal: None,
+        described: BTreeMap::new(),
     }
 }
 
@@ -140,6 +141,7 @@ impl World {
             requires_compatibilities: Vec::new(),
             task_role_arn: None,
             execution_role_arn: None,
+            described: BTreeMap::new(),
         };
         let outcome = self.user(Command::RegisterTaskDefinition {
             scope: Scope::development(),
@@ -163,6 +165,7 @@ impl World {
             enable_ecs_managed_tags: false,
             health_check_grace_period_seconds: None,
             role_arn: None,
+            described: BTreeMap::new(),
         };
         let created_by = "tester".to_owned();
         self.user(Command::CreateService { key: service_key(name), spec, tags: Tags::new(), created_by });

@@ -1,6 +1,6 @@
 //! Clusters.
 
-use trireme_ecs_model::shapes::{self, KeyValuePair};
+use trireme_ecs_model::shapes::{self, ClusterField, ClusterSetting, ClusterSettingName, KeyValuePair};
 use trireme_state::State;
 use trireme_state::object::{Cluster, ClusterKey, ClusterStatus, ServiceStatus};
 use trireme_types::Arn;
@@ -12,12 +12,7 @@ pub(crate) fn arn(key: &ClusterKey) -> String {
     Arn::new(&key.scope, Resource::Cluster(key.name.clone())).to_string()
 }
 
-pub(crate) fn describe(
-    state: &State,
-    cluster: &Cluster,
-    with_tags: bool,
-    with_statistics: bool,
-) -> shapes::Cluster {
+pub(crate) fn describe(state: &State, cluster: &Cluster, include: &[ClusterField]) -> shapes::Cluster {
     let instances = state.index().instances_of_cluster(&cluster.key);
     let (mut running, mut pending) = (0_u32, 0_u32);
     for instance in &instances {
@@ -28,8 +23,12 @@ pub(crate) fn describe(
     let services =
         |status| state.services_of_cluster(&cluster.key).filter(|service| service.status == status).count();
     let (active, draining) = (services(ServiceStatus::Active), services(ServiceStatus::Draining));
-    let statistics =
-        if with_statistics { statistics(running, pending, active, draining) } else { Vec::new() };
+    let with = |field| include.contains(&field);
+    let statistics = if with(ClusterField::Statistics) {
+        statistics(running, pending, active, draining)
+    } else {
+        Vec::new()
+    };
     shapes::Cluster {
         cluster_arn: Some(arn(&cluster.key)),
         cluster_name: Some(cluster.key.name.to_string()),
@@ -45,12 +44,20 @@ pub(crate) fn describe(
         pending_tasks_count: Some(number(pending)),
         active_services_count: Some(number(active)),
         statistics: Some(statistics),
-        tags: Some(if with_tags { tags::list(&cluster.tags) } else { Vec::new() }),
-        settings: Some(Vec::new()),
+        tags: Some(if with(ClusterField::Tags) { tags::list(&cluster.tags) } else { Vec::new() }),
+        settings: Some(if with(ClusterField::Settings) { settings() } else { Vec::new() }),
         capacity_providers: Some(Vec::new()),
         default_capacity_provider_strategy: Some(Vec::new()),
         ..Default::default()
     }
+}
+
+/// ECS API: Cluster.settings. No other value is accepted yet.
+fn settings() -> Vec<ClusterSetting> {
+    vec![ClusterSetting {
+        name: Some(ClusterSettingName::ContainerInsights),
+        value: Some("disabled".to_owned()),
+    }]
 }
 
 /// ECS API: Cluster.statistics. Everything runs on container instances here, which ECS calls EC2.

@@ -8,6 +8,7 @@ use trireme_state::object::{
 };
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
+use super::{described, role};
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;
 
@@ -53,8 +54,9 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
             .flatten()
             .map(compatibility)
             .collect(),
-        task_role_arn: filled(request.task_role_arn.as_ref()),
-        execution_role_arn: filled(request.execution_role_arn.as_ref()),
+        task_role_arn: role::parse(request.task_role_arn.as_ref())?,
+        execution_role_arn: role::parse(request.execution_role_arn.as_ref())?,
+        described: described::of_task_definition(request),
     };
     check_together(&spec)?;
     Ok(spec)
@@ -162,6 +164,7 @@ fn container(
         readonly_root_filesystem: given.readonly_root_filesystem,
         interactive: given.interactive,
         pseudo_terminal: given.pseudo_terminal,
+        described: described::of_container(given),
         name,
     })
 }

@@ -5,7 +5,7 @@ use trireme_ecs_model::shapes::{self, TaskOverride};
 use trireme_state::object::{ContainerOverride, TaskDefinition, TaskOverrides};
 use trireme_types::{ContainerName, CpuUnits, Mebibytes};
 
-use super::definition_input;
+use super::{definition_input, role};
 use crate::error::{Error, Result};
 use crate::unsupported;
 
@@ -35,8 +35,8 @@ pub(crate) fn parse(
         containers,
         cpu: definition_input::task_cpu(given.cpu.as_deref())?,
         memory: definition_input::task_memory(given.memory.as_deref())?,
-        task_role_arn: given.task_role_arn.clone(),
-        execution_role_arn: given.execution_role_arn.clone(),
+        task_role_arn: role::parse(given.task_role_arn.as_ref())?,
+        execution_role_arn: role::parse(given.execution_role_arn.as_ref())?,
     })
 }
 

@@ -8,13 +8,13 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, RolloutState, Service,
-    ServiceEvent, ServiceKey, ServiceStatus, TaskStatus,
+    Deployment, DeploymentStatus, PropagateTags, RolloutState, Service, ServiceEvent, ServiceKey,
+    ServiceSpec, ServiceStatus, TaskStatus,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
-use super::{cluster, number, tags, task_definition, time};
+use super::{cluster, described, number, tags, task_definition, time};
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
@@ -47,13 +47,15 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         pending_count: Some(number(load.pending)),
         launch_type: Some(LaunchType::Ec2),
         task_definition: Some(task_definition::arn(&spec.task_definition)),
-        deployment_configuration: Some(configuration(&spec.deployment_configuration)),
+        deployment_configuration: Some(configuration(spec)),
         deployments: Some(service.deployments.iter().map(deployment).collect()),
         role_arn: spec.role_arn.clone(),
         events: Some(service.events.iter().map(event).collect()),
         created_at: Some(time(service.created_at)),
         placement_constraints: Some(Vec::new()),
-        placement_strategy: Some(Vec::new()),
+        placement_strategy: Some(
+            described::read(&spec.described, described::PLACEMENT_STRATEGY).unwrap_or_default(),
+        ),
         health_check_grace_period_seconds: spec.health_check_grace_period_seconds.map(number),
         scheduling_strategy: Some(SchedulingStrategy::Replica),
         deployment_controller: Some(DeploymentController { r#type: Some(DeploymentControllerType::Ecs) }),
@@ -83,13 +85,17 @@ fn propagate(propagate: PropagateTags) -> shapes::PropagateTags {
     }
 }
 
-fn configuration(configuration: &DeploymentConfiguration) -> shapes::DeploymentConfiguration {
+fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfiguration {
+    let configuration = &spec.deployment_configuration;
+    let breaker: DeploymentCircuitBreaker =
+        described::read(&spec.described, described::CIRCUIT_BREAKER).unwrap_or_default();
     shapes::DeploymentConfiguration {
         deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
             enable: Some(false),
-            rollback: Some(false),
-            ..Default::default()
+            rollback: breaker.rollback.or(Some(false)),
+            ..breaker
         }),
+        alarms: described::read(&spec.described, described::ALARMS),
         maximum_percent: Some(number(configuration.maximum_percent)),
         minimum_healthy_percent: Some(number(configuration.minimum_healthy_percent)),
         strategy: Some(DeploymentStrategy::Rolling),

@@ -8,7 +8,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
 
-use super::{number, time};
+use super::{described, number, time};
 
 /// What every agent can do.
 const DOCKER_ATTRIBUTE: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
@@ -41,6 +41,8 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         }]),
         placement_constraints: Some(Vec::new()),
         compatibilities: Some(vec![shapes::Compatibility::External, shapes::Compatibility::Ec2]),
+        runtime_platform: described::read(&spec.described, described::RUNTIME_PLATFORM),
+        enable_fault_injection: described::read(&spec.described, described::FAULT_INJECTION),
         requires_compatibilities: Some(requires).filter(|list| !list.is_empty()),
         cpu: spec.cpu.map(|cpu| cpu.to_string()),
         memory: spec.memory.map(|memory| memory.to_string()),
@@ -72,7 +74,7 @@ fn container(container: &ContainerDefinition, mode: Option<NetworkMode>) -> shap
     let ports = container.port_mappings.iter().map(|mapping| port(mapping, mode)).collect();
     let environment = container.environment.iter().map(|(name, value)| pair(name, value)).collect();
     let labels = Some(container.docker_labels.clone()).filter(|labels| !labels.is_empty());
-    shapes::ContainerDefinition {
+    let answer = shapes::ContainerDefinition {
         name: Some(container.name.to_string()),
         image: Some(container.image.clone()),
         cpu: Some(number(container.cpu.get())),
@@ -95,7 +97,8 @@ fn container(container: &ContainerDefinition, mode: Option<NetworkMode>) -> shap
         docker_labels: labels,
         system_controls: Some(Vec::new()),
         ..Default::default()
-    }
+    };
+    described::into_container(&container.described, answer)
 }
 
 pub(crate) fn pair(name: &str, value: &str) -> KeyValuePair {

@@ -26,7 +26,8 @@ pub(crate) async fn create(cx: Context, request: CreateClusterRequest) -> Result
     let tags = tags::parse(request.tags.as_deref())?;
     let (_, state) = cx.write(Command::CreateCluster { cluster: key.clone(), tags }).await?;
     let cluster = state.cluster(&key).ok_or_else(Error::cluster_not_found)?;
-    Ok(CreateClusterResponse { cluster: Some(convert::cluster::describe(&state, cluster, true, false)) })
+    let include = [ClusterField::Tags, ClusterField::Settings];
+    Ok(CreateClusterResponse { cluster: Some(convert::cluster::describe(&state, cluster, &include)) })
 }
 
 pub(crate) async fn describe(
@@ -39,14 +40,12 @@ pub(crate) async fn describe(
     }
     let keys = if named.is_empty() { vec!["default".to_owned()] } else { named };
     let include = request.include.unwrap_or_default();
-    let (with_tags, with_statistics) =
-        (include.contains(&ClusterField::Tags), include.contains(&ClusterField::Statistics));
     let state = cx.read().await?;
     let mut response = DescribeClustersResponse { clusters: Some(Vec::new()), failures: Some(Vec::new()) };
     for name in keys {
         match cx.cluster(Some(&name)).ok().and_then(|key| state.cluster(&key).cloned()) {
             Some(cluster) => {
-                let cluster = convert::cluster::describe(&state, &cluster, with_tags, with_statistics);
+                let cluster = convert::cluster::describe(&state, &cluster, &include);
                 response.clusters.get_or_insert_default().push(cluster);
             }
             None => {
@@ -73,5 +72,6 @@ pub(crate) async fn delete(cx: Context, request: DeleteClusterRequest) -> Result
     let key = cx.cluster(request.cluster.as_deref())?;
     let (_, state) = cx.write(Command::DeleteCluster { cluster: key.clone() }).await?;
     let cluster = state.cluster(&key).ok_or_else(Error::cluster_not_found)?;
-    Ok(DeleteClusterResponse { cluster: Some(convert::cluster::describe(&state, cluster, true, false)) })
+    let include = [ClusterField::Tags];
+    Ok(DeleteClusterResponse { cluster: Some(convert::cluster::describe(&state, cluster, &include)) })
 }

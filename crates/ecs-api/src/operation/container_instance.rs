@@ -9,6 +9,7 @@ use trireme_ecs_model::shapes::{
 use trireme_state::object::{ClusterKey, InstanceStatus};
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Rejection};
+use trireme_types::ContainerInstanceId;
 
 use crate::context::Context;
 use crate::convert::{self, container_instance};
@@ -70,7 +71,7 @@ pub(crate) async fn describe(
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let (mut instances, mut failures) = (Vec::new(), Vec::new());
     for text in &named {
-        match resolve::instance(&state, &cluster, text) {
+        match resolve::instance(&state, &cluster, text)? {
             Some(instance) => instances.push(container_instance::describe(&state, instance, with_tags)),
             None => failures.push(missing(&cluster, text)),
         }
@@ -92,9 +93,12 @@ pub(crate) async fn update_state(
         }
     };
     let cluster = cx.active_cluster(&*cx.read().await?, request.cluster.as_deref())?;
+    // All are read before the first one is changed.
+    let named: Vec<(&String, Option<ContainerInstanceId>)> =
+        named.iter().map(|text| Ok((text, resolve::instance_id(&cluster, text)?))).collect::<Result<_>>()?;
     let (mut instances, mut failures) = (Vec::new(), Vec::new());
-    for text in &named {
-        let Some(instance) = resolve::instance_id(&cluster, text) else {
+    for (text, instance) in named {
+        let Some(instance) = instance else {
             failures.push(missing(&cluster, text));
             continue;
         };
@@ -123,7 +127,7 @@ pub(crate) async fn deregister(
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.container_instance.as_deref().unwrap_or_default();
-    let Some(found) = resolve::instance(&state, &cluster, text) else {
+    let Some(found) = resolve::instance(&state, &cluster, text)? else {
         return Err(of_rejection(cx.operation, Rejection::ContainerInstanceNotFound));
     };
     let (instance, force) = (found.id, request.force.unwrap_or(false));

@@ -14,7 +14,7 @@ use trireme_state::{Command, State};
 use trireme_types::ServiceName;
 
 use crate::context::Context;
-use crate::convert::{self, tags};
+use crate::convert::{self, described, tags};
 use crate::error::{Error, Result, sentence};
 use crate::page::Page;
 use crate::{resolve, unsupported};
@@ -26,6 +26,7 @@ const TOKEN_LIMIT: usize = 36;
 
 pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
     unsupported::create_service(&request)?;
+    check_role(request.role.as_deref())?;
     let name = request.service_name.as_deref().unwrap_or_default();
     let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
     if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
@@ -46,7 +47,8 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
         propagate_tags: request.propagate_tags.as_ref().map_or(PropagateTags::None, propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
-        role_arn: request.role.clone().filter(|role| !role.is_empty()),
+        role_arn: None,
+        described: described::of_service(&request),
     };
     let tags = tags::parse(request.tags.as_deref())?;
     let created_by = cx.caller.principal.arn.clone();
@@ -64,8 +66,22 @@ fn count(member: &str, value: i32) -> Result<u32> {
     u32::try_from(value).map_err(|_| Error::invalid(format!("{member} must not be negative.")))
 }
 
+/// There are no load balancers yet; without them ECS takes 0 only.
 fn grace_period(value: Option<i32>) -> Result<Option<u32>> {
-    value.map(|seconds| count("healthCheckGracePeriodSeconds", seconds)).transpose()
+    let seconds = value.map(|seconds| count("healthCheckGracePeriodSeconds", seconds)).transpose()?;
+    if seconds.is_some_and(|seconds| seconds > 0) {
+        return Err(Error::invalid(
+            "Health check grace period is only valid for services configured to use load balancers.",
+        ));
+    }
+    Ok(seconds)
+}
+
+fn check_role(role: Option<&str>) -> Result<()> {
+    if role.is_some_and(|role| !role.is_empty()) {
+        return Err(Error::invalid("Role is only valid for services configured to use load balancers."));
+    }
+    Ok(())
 }
 
 fn propagate(value: &shapes::PropagateTags) -> PropagateTags {
@@ -115,7 +131,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.service.as_deref().unwrap_or_default();
-    let service = resolve::service(&state, &cluster, text).ok_or_else(Error::service_not_found)?;
+    let service = resolve::service(&state, &cluster, text)?.ok_or_else(Error::service_not_found)?;
     let before = service.spec.deployment_configuration;
     let definition = match request.task_definition.as_deref() {
         None => None,
@@ -132,6 +148,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         propagate_tags: request.propagate_tags.as_ref().map(propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
         health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
+        described: described::of_update(&request),
     };
     let key = service.key.clone();
     let (_, state) = cx.write(Command::UpdateService { key: key.clone(), change }).await?;
@@ -166,7 +183,7 @@ pub(crate) async fn describe(
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let (mut services, mut failures) = (Vec::new(), Vec::new());
     for text in &named {
-        match resolve::service(&state, &cluster, text) {
+        match resolve::service(&state, &cluster, text)? {
             Some(service) => services.push(convert::service::describe(&state, service, with_tags)),
             None => {
                 let kind = format!("service/{}", cluster.name);
@@ -199,7 +216,7 @@ pub(crate) async fn delete(cx: Context, request: DeleteServiceRequest) -> Result
     let cluster = cx.cluster(request.cluster.as_deref())?;
     let text = request.service.as_deref().unwrap_or_default();
     let not_found = || crate::error::of_rejection(cx.operation, trireme_state::Rejection::ServiceNotFound);
-    let key = resolve::service_key(&cluster, text).ok_or_else(not_found)?;
+    let key = resolve::service_key(&cluster, text)?.ok_or_else(not_found)?;
     let force = request.force.unwrap_or(false);
     let (_, state) = cx.write(Command::DeleteService { key: key.clone(), force }).await?;
     Ok(DeleteServiceResponse { service: Some(described(&state, &key, true)?) })

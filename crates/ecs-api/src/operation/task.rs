@@ -22,7 +22,7 @@ const REASON_LIMIT: usize = 1024;
 pub(crate) async fn stop(cx: Context, request: StopTaskRequest) -> Result<StopTaskResponse> {
     let cluster = cx.cluster(request.cluster.as_deref())?;
     let not_found = || of_rejection(cx.operation, Rejection::TaskNotFound);
-    let task = resolve::task_id(&cluster, request.task.as_deref().unwrap_or_default());
+    let task = resolve::task_id(&cluster, request.task.as_deref().unwrap_or_default())?;
     let reason = request.reason.filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_LIMIT) {
         return Err(Error::invalid(format!("reason can have at most {REASON_LIMIT} characters.")));
@@ -50,7 +50,7 @@ pub(crate) async fn describe(cx: Context, request: DescribeTasksRequest) -> Resu
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for text in &named {
-        match resolve::task(&state, &cluster, text) {
+        match resolve::task(&state, &cluster, text)? {
             Some(task) => tasks.push(convert::task::describe(&state, task, with_tags)),
             None => {
                 let kind = format!("task/{}", cluster.name);
@@ -71,7 +71,7 @@ pub(crate) async fn list(cx: Context, request: ListTasksRequest) -> Result<ListT
     let instance = match instance {
         None => None,
         Some(text) => Some(
-            resolve::instance_id(&cluster, text)
+            resolve::instance_id(&cluster, text)?
                 .ok_or_else(|| of_rejection(cx.operation, Rejection::ContainerInstanceNotFound))?,
         ),
     };
@@ -106,7 +106,7 @@ fn candidates(state: &State, cluster: &ClusterKey, request: &ListTasksRequest) -
     let Some(name) = request.service_name.as_deref().filter(|name| !name.is_empty()) else {
         return Ok(state.index().tasks_of_cluster(cluster).iter().copied().collect());
     };
-    let service = resolve::service(state, cluster, name).ok_or_else(Error::service_not_found)?;
+    let service = resolve::service(state, cluster, name)?.ok_or_else(Error::service_not_found)?;
     let load = state.index().service_load(&service.key);
     let mut ids: Vec<TaskId> =
         load.tasks.iter().copied().chain(load.stopped.iter().map(|(_, id)| *id)).collect();

@@ -7,11 +7,11 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{ClusterKey, Tags, TaskDefinition, TaskDefinitionStatus};
+use trireme_state::object::{ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
 use trireme_state::query::reservation;
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Outcome, Placement, Rejection, State};
-use trireme_types::TaskId;
+use trireme_types::{ContainerInstanceId, TaskId};
 
 use crate::context::Context;
 use crate::convert::{self, overrides, tags};
@@ -75,15 +75,16 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 
 async fn start_anywhere(cx: &Context, wanted: &Wanted, count: usize) -> Result<Started> {
     let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
-        if state.index().instances_of_cluster(&run.cluster).is_empty() {
+        let instances = state.index().instances_of_cluster(&run.cluster);
+        if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
         let reservation = reservation(&definition.spec, &run.overrides);
         let request = Request { reservation, group: Group::EveryTask, count };
         let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
-        Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(&run.cluster, &why))))
+        Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
     };
-    start_with(cx, wanted, place).await
+    start_with(cx, wanted, count, place).await
 }
 
 pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<StartTaskResponse> {
@@ -108,7 +109,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
     let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
         place_on_named(state, run, definition, &instances)
     };
-    let started = start_with(&cx, &wanted, place).await?;
+    let started = start_with(&cx, &wanted, instances.len(), place).await?;
     let tasks = describe(&started);
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
 }
@@ -119,7 +120,7 @@ fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, na
     let held = reservation(&definition.spec, &run.overrides);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
     for text in named {
-        let Some(instance) = resolve::instance(state, &run.cluster, text) else {
+        let Some(instance) = resolve::instance(state, &run.cluster, text)? else {
             let kind = format!("container-instance/{}", run.cluster.name);
             failures.push(convert::missing(convert::arn_of(&run.cluster.scope, &kind, text)));
             continue;
@@ -144,13 +145,15 @@ fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, na
 async fn start_with(
     cx: &Context,
     wanted: &Wanted,
+    count: usize,
     place: impl Fn(&State, &RunTasks, &TaskDefinition) -> Places,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
         let state = cx.read().await?;
         if let Some(tasks) = started_before(cx, &state)? {
-            return Ok(Started { state, tasks, failures: Vec::new() });
+            let failures = not_started(cx, wanted, count, &tasks)?;
+            return Ok(Started { state, tasks, failures });
         }
         let (mut run, definition) = prepare(cx, wanted, &state)?;
         let (placements, failures) = place(&state, &run, definition)?;
@@ -178,6 +181,21 @@ fn started_before(cx: &Context, state: &State) -> Result<Option<Vec<TaskId>>> {
     let arns = tasks.iter().filter_map(|id| state.task(*id));
     let resources = arns.map(|task| convert::task::arn(&task.cluster, task.id)).collect();
     Err(of_rejection(cx.operation, Rejection::IdempotencyConflict { resources }))
+}
+
+/// What a repeat says of tasks that its first call found no place for. Why, only the first call knew.
+fn not_started(cx: &Context, wanted: &Wanted, count: usize, tasks: &[TaskId]) -> Result<Vec<Failure>> {
+    if tasks.len() >= count {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Failure {
+        arn: Some(convert::cluster::arn(&cx.cluster(wanted.cluster.as_deref())?)),
+        reason: Some("RESOURCE".to_owned()),
+        detail: Some(format!(
+            "The first call with this token found places for {} of {count} tasks.",
+            tasks.len()
+        )),
+    }])
 }
 
 /// Everything but the places.
@@ -222,13 +240,19 @@ fn task_tags(wanted: &Wanted, cluster: &ClusterKey, definition: &TaskDefinition)
     Ok(all)
 }
 
-fn failures(cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
+fn is_active(state: &State, id: ContainerInstanceId) -> bool {
+    state.instance(id).is_some_and(|instance| instance.status == InstanceStatus::Active)
+}
+
+/// ECS says nothing of instances that are being drained.
+fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
     let failure = |node: &NodeRefusal| Failure {
         arn: Some(convert::container_instance::arn(cluster, node.instance)),
         reason: Some(node.refusal.ecs_reason().to_owned()),
         detail: Some(node.refusal.to_string()),
     };
-    why.refusals.iter().take(FAILURES).map(failure).collect()
+    let active = why.refusals.iter().filter(|node| is_active(state, node.instance));
+    active.take(FAILURES).map(failure).collect()
 }
 
 fn describe(started: &Started) -> Vec<trireme_ecs_model::shapes::Task> {

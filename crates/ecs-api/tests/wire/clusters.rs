@@ -1,6 +1,8 @@
 //! Clusters, container instances and tags.
 
-use aws_sdk_ecs::types::{ClusterField, ContainerInstanceField, ContainerInstanceStatus, Tag};
+use aws_sdk_ecs::types::{
+    ClusterField, ClusterSetting, ClusterSettingName, ContainerInstanceField, ContainerInstanceStatus, Tag,
+};
 
 use crate::raw;
 use crate::server::{Server, pair, refused};
@@ -61,7 +63,7 @@ async fn empty_lists_are_there_on_the_wire() {
     let server = Server::start().await;
     let answer = raw::call(&server, "CreateCluster", r#"{"clusterName":"prod"}"#).await;
     let cluster = &answer.json()["cluster"];
-    for member in ["tags", "settings", "statistics", "capacityProviders", "defaultCapacityProviderStrategy"] {
+    for member in ["tags", "statistics", "capacityProviders", "defaultCapacityProviderStrategy"] {
         assert_eq!(cluster[member], serde_json::json!([]), "{member}");
     }
     assert_eq!(answer.status, 200);
@@ -69,6 +71,7 @@ async fn empty_lists_are_there_on_the_wire() {
     assert!(answer.headers.contains_key("x-amzn-requestid"));
     let described = raw::call(&server, "DescribeClusters", r#"{"clusters":["prod"]}"#).await;
     assert_eq!(described.json()["failures"], serde_json::json!([]));
+    assert_eq!(described.json()["clusters"][0]["settings"], serde_json::json!([]), "only if asked for");
 }
 
 #[tokio::test]
@@ -193,4 +196,54 @@ async fn tags_of_a_resource() {
     let missing = client.list_tags_for_resource().resource_arn(missing).send().await;
     assert_eq!(refused(missing).0, "ClusterNotFoundException");
     assert_eq!(server.events(), before);
+}
+
+#[tokio::test]
+async fn container_insights_are_disabled() {
+    let server = Server::start().await;
+    let client = server.client();
+    let insights = |value: &str| {
+        ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value(value).build()
+    };
+    let made = client.create_cluster().cluster_name("a").settings(insights("disabled")).send().await.unwrap();
+    assert_eq!(made.cluster().unwrap().settings(), [insights("disabled")]);
+    client.create_cluster().cluster_name("b").send().await.unwrap();
+    let described = client.describe_clusters().clusters("a").clusters("b").include(ClusterField::Settings);
+    for cluster in described.send().await.unwrap().clusters() {
+        assert_eq!(cluster.settings(), [insights("disabled")], "as if it was asked for");
+    }
+    let enabled = client.create_cluster().cluster_name("c").settings(insights("enabled")).send().await;
+    assert_eq!(
+        refused(enabled),
+        pair("ClientException", "settings containerInsights enabled is not supported yet.")
+    );
+}
+
+#[tokio::test]
+async fn arns_of_another_cluster() {
+    let server = Server::start().await;
+    let client = server.client();
+    server.add_instance("us-east-1a", 1024, 1024);
+    let instance = server.add_instance_in("c1", "us-east-1a", 1024, 1024);
+    let arn = |what: &str| format!("arn:aws:ecs:us-east-1:123456789012:{what}");
+    let (task, service) = (arn(&format!("task/c1/{}", "0".repeat(32))), arn("service/c1/web"));
+    let instance = arn(&format!("container-instance/c1/{instance}"));
+    let before = server.events();
+    let message = "Invalid identifier: Identifier is for cluster c1. Your cluster is default";
+    let wrong = pair("InvalidParameterException", message);
+    assert_eq!(refused(client.describe_tasks().tasks(&task).send().await), wrong);
+    assert_eq!(refused(client.stop_task().task(&task).send().await), wrong);
+    assert_eq!(refused(client.describe_services().services(&service).send().await), wrong);
+    assert_eq!(refused(client.update_service().service(&service).desired_count(1).send().await), wrong);
+    assert_eq!(refused(client.delete_service().service(&service).send().await), wrong);
+    let described = client.describe_container_instances().container_instances(&instance).send().await;
+    assert_eq!(refused(described), wrong);
+    let drain = client.update_container_instances_state().status(ContainerInstanceStatus::Draining);
+    assert_eq!(refused(drain.container_instances(&instance).send().await), wrong);
+    let gone = client.deregister_container_instance().container_instance(&instance).send().await;
+    assert_eq!(refused(gone), wrong);
+    assert_eq!(refused(client.list_tasks().container_instance(&instance).send().await), wrong);
+    assert_eq!(server.events(), before);
+    let own = client.describe_container_instances().cluster("c1").container_instances(&instance).send().await;
+    assert_eq!(own.unwrap().container_instances().len(), 1);
 }

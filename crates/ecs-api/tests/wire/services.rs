@@ -1,8 +1,8 @@
 //! Services. No controller runs here: what it would do is done by hand.
 
 use aws_sdk_ecs::types::{
-    DeploymentConfiguration, DeploymentRolloutState, PlacementStrategy, PlacementStrategyType,
-    SchedulingStrategy, ServiceField, Tag,
+    DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentRolloutState, PlacementStrategy,
+    PlacementStrategyType, SchedulingStrategy, ServiceField, Tag,
 };
 use trireme_state::command::ServiceProgress;
 use trireme_state::object::{ClusterKey, ServiceKey, TaskStatus};
@@ -208,4 +208,72 @@ async fn what_has_no_effect_is_refused_by_name() {
         .send()
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_described_as_given() {
+    let (_server, client) = ready().await;
+    let strategy =
+        |field: &str| PlacementStrategy::builder().r#type(PlacementStrategyType::Spread).field(field).build();
+    let spread = || vec![strategy("attribute:ecs.availability-zone"), strategy("instanceId")];
+    let breaker = |rollback| DeploymentCircuitBreaker::builder().enable(false).rollback(rollback).build();
+    let limits =
+        |rollback| DeploymentConfiguration::builder().deployment_circuit_breaker(breaker(rollback)).build();
+    let create = || client.create_service().service_name("web").task_definition("web").desired_count(1);
+    let made = create()
+        .set_placement_strategy(Some(spread()))
+        .deployment_configuration(limits(true))
+        .health_check_grace_period_seconds(0)
+        .send()
+        .await
+        .unwrap();
+    let described = client.describe_services().services("web").send().await.unwrap();
+    for service in [made.service().unwrap(), &described.services()[0]] {
+        assert_eq!(service.placement_strategy(), spread());
+        let limits = service.deployment_configuration().unwrap();
+        assert_eq!(limits.deployment_circuit_breaker(), Some(&breaker(true)));
+        assert_eq!(service.health_check_grace_period_seconds(), Some(0));
+    }
+    let update = || client.update_service().service("web");
+    let updated = update().set_placement_strategy(Some(Vec::new())).send().await.unwrap();
+    let service = updated.service().unwrap();
+    assert!(service.placement_strategy().is_empty());
+    let kept = service.deployment_configuration().unwrap();
+    assert_eq!(kept.deployment_circuit_breaker(), Some(&breaker(true)), "what is not given stays");
+    let updated = update().deployment_configuration(limits(false)).send().await.unwrap();
+    let service = updated.service().unwrap();
+    let changed = service.deployment_configuration().unwrap();
+    assert_eq!(changed.deployment_circuit_breaker(), Some(&breaker(false)));
+    assert_eq!(service.deployments().len(), 1, "none of it begins a deployment");
+}
+
+#[tokio::test]
+async fn what_needs_a_load_balancer() {
+    let (server, client) = ready().await;
+    let create = || client.create_service().service_name("web").task_definition("web").desired_count(0);
+    let before = server.events();
+    let grace = "Health check grace period is only valid for services configured to use load balancers.";
+    let waits = create().health_check_grace_period_seconds(60).send().await;
+    assert_eq!(refused(waits), pair("InvalidParameterException", grace));
+    let role = create().role("ecsServiceRole").send().await;
+    let message = "Role is only valid for services configured to use load balancers.";
+    assert_eq!(refused(role), pair("InvalidParameterException", message));
+    assert_eq!(server.events(), before);
+    create().send().await.unwrap();
+    let waits = client.update_service().service("web").health_check_grace_period_seconds(60).send().await;
+    assert_eq!(refused(waits), pair("InvalidParameterException", grace));
+}
+
+#[tokio::test]
+async fn a_token_does_not_bring_a_deleted_service_back() {
+    let (server, client) = ready().await;
+    let create = || {
+        let create = client.create_service().service_name("web").task_definition("web").desired_count(1);
+        create.client_token("t").send()
+    };
+    create().await.unwrap();
+    start_one(&server);
+    client.delete_service().service("web").force(true).send().await.unwrap();
+    let draining = "Unable to Start a service that is still Draining.";
+    assert_eq!(refused(create().await), pair("InvalidParameterException", draining));
 }

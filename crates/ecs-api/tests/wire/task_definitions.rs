@@ -185,3 +185,35 @@ async fn all_that_is_stored_comes_back() {
     assert_eq!((app.stop_timeout(), app.user(), app.hostname()), (Some(10), Some("nobody"), Some("h")));
     assert_eq!((app.readonly_root_filesystem(), app.interactive()), (Some(true), Some(true)));
 }
+
+#[tokio::test]
+async fn what_has_no_effect_is_described_as_given() {
+    let server = Server::start().await;
+    let container = serde_json::json!({
+        "name": "app", "image": "busybox", "memory": 64, "privileged": false, "versionConsistency": "disabled",
+        "restartPolicy": {"enabled": false}, "linuxParameters": {}, "command": [], "entryPoint": [], "links": [],
+        "logConfiguration": {"logDriver": "json-file", "options": {}},
+    });
+    let platform = serde_json::json!({"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"});
+    let request = serde_json::json!({
+        "family": "web", "containerDefinitions": [container], "runtimePlatform": platform, "enableFaultInjection": false
+    });
+    let made = crate::raw::call(&server, "RegisterTaskDefinition", &request.to_string()).await.json();
+    let described = crate::raw::call(&server, "DescribeTaskDefinition", r#"{"taskDefinition":"web"}"#).await;
+    for answer in [made, described.json()] {
+        let definition = &answer["taskDefinition"];
+        assert_eq!(definition["runtimePlatform"], platform);
+        assert_eq!(definition["enableFaultInjection"], serde_json::json!(false));
+        for (member, value) in container.as_object().unwrap() {
+            assert_eq!(&definition["containerDefinitions"][0][member], value, "{member}");
+        }
+    }
+    let client = server.client();
+    register(&client, "plain").await;
+    let plain =
+        crate::raw::call(&server, "DescribeTaskDefinition", r#"{"taskDefinition":"plain"}"#).await.json();
+    let app = plain["taskDefinition"]["containerDefinitions"][0].as_object().unwrap().clone();
+    for member in ["command", "entryPoint", "privileged", "logConfiguration", "linuxParameters", "links"] {
+        assert!(!app.contains_key(member), "{member} was not given");
+    }
+}

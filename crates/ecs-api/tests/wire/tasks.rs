@@ -1,8 +1,8 @@
 //! Standalone tasks.
 
 use aws_sdk_ecs::types::{
-    ContainerOverride, DesiredStatus, KeyValuePair, LaunchType, PropagateTags, Tag, TaskField, TaskOverride,
-    TaskStopCode,
+    ContainerInstanceStatus, ContainerOverride, DesiredStatus, KeyValuePair, LaunchType, PropagateTags, Tag,
+    TaskField, TaskOverride, TaskStopCode,
 };
 use trireme_state::object::TaskStatus;
 
@@ -221,4 +221,83 @@ async fn what_cannot_run_is_refused() {
     client.deregister_task_definition().task_definition("job:1").send().await.unwrap();
     let error = refused(client.run_task().task_definition("job:1").send().await);
     assert_eq!(error, pair("ClientException", "TaskDefinition is inactive"));
+}
+
+#[tokio::test]
+async fn instances_that_are_drained_are_passed_over() {
+    let server = Server::start().await;
+    let client = server.client();
+    register(&client, "job").await;
+    let drained = server.add_instance("us-east-1a", 1024, 1024).to_string();
+    let drain = client.update_container_instances_state().container_instances(&drained);
+    drain.status(ContainerInstanceStatus::Draining).send().await.unwrap();
+    let before = server.events();
+    let none = refused(client.run_task().task_definition("job").send().await);
+    assert_eq!(none, pair("InvalidParameterException", "No Container Instances were found in your cluster."));
+    assert_eq!(server.events(), before);
+
+    let small = server.add_instance("us-east-1b", 100, 1024).to_string();
+    let ran = client.run_task().task_definition("job").send().await.unwrap();
+    let failed: Vec<_> =
+        ran.failures().iter().map(|one| one.arn().unwrap().rsplit('/').next().unwrap()).collect();
+    assert_eq!(failed, [small], "nothing is said of the one that is drained");
+}
+
+#[tokio::test]
+async fn a_repeat_says_how_many_found_no_place() {
+    let server = Server::start().await;
+    let client = server.client();
+    register(&client, "job").await;
+    server.add_instance("us-east-1a", 256, 1024);
+    let run = || client.run_task().task_definition("job").count(3).client_token("once");
+    let first = run().send().await.unwrap();
+    assert_eq!((first.tasks().len(), first.failures().len()), (2, 1));
+    server.add_instance("us-east-1b", 1024, 1024);
+    let again = run().send().await.unwrap();
+    assert_eq!((again.tasks().len(), again.failures().len()), (2, 1));
+    let failure = &again.failures()[0];
+    assert_eq!(failure.reason(), Some("RESOURCE"));
+    assert_eq!(failure.detail(), Some("The first call with this token found places for 2 of 3 tasks."));
+}
+
+#[tokio::test]
+async fn roles_have_the_form_of_roles() {
+    let server = Server::start().await;
+    let client = server.client();
+    register(&client, "job").await;
+    server.add_instance("us-east-1a", 1024, 1024);
+    let before = server.events();
+    let wrong = pair("ClientException", "Role is not valid.");
+    let register = || client.register_task_definition().family("job").container_definitions(app());
+    assert_eq!(refused(register().task_role_arn("not a role").send().await), wrong);
+    let user = "arn:aws:iam::123456789012:user/ada";
+    assert_eq!(refused(register().execution_role_arn(user).send().await), wrong);
+    let run = |role: &str| {
+        let overrides = TaskOverride::builder().task_role_arn(role).build();
+        client.run_task().task_definition("job").overrides(overrides).send()
+    };
+    assert_eq!(refused(run(user).await), wrong);
+    assert_eq!(server.events(), before);
+    let role = "arn:aws:iam::123456789012:role/batch/job";
+    let ran = run(role).await.unwrap();
+    assert_eq!(ran.tasks()[0].overrides().unwrap().task_role_arn(), Some(role));
+}
+
+/// The definition's fifty tags, one of the request's own in place of one of them, and ECS's own beside them.
+#[tokio::test]
+async fn fifty_tags_and_those_of_ecs() {
+    let server = Server::start().await;
+    let client = server.client();
+    let tags = (0..50).map(|number| Tag::builder().key(format!("k{number}")).value("1").build()).collect();
+    let register = client.register_task_definition().family("job").container_definitions(app());
+    register.set_tags(Some(tags)).send().await.unwrap();
+    server.add_instance("us-east-1a", 1024, 1024);
+    let run = || {
+        let run = client.run_task().task_definition("job").propagate_tags(PropagateTags::TaskDefinition);
+        run.enable_ecs_managed_tags(true)
+    };
+    let ran = run().send().await.unwrap();
+    assert_eq!(ran.tasks()[0].tags().len(), 51);
+    let more = run().tags(Tag::builder().key("more").value("1").build()).send().await;
+    assert_eq!(refused(more).0, "InvalidParameterException");
 }

@@ -57,11 +57,15 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
         Event::ServiceUpdated { key, spec, deployment } => with(state, key, |service| {
             update(service, at, spec, *deployment);
         }),
-        Event::ServiceDraining { key } => with(state, key, |service| {
-            service.status = ServiceStatus::Draining;
-            service.spec.desired_count = 0;
-            bump(service);
-        }),
+        Event::ServiceDraining { key } => {
+            with(state, key, |service| {
+                service.status = ServiceStatus::Draining;
+                service.spec.desired_count = 0;
+                bump(service);
+            });
+            // The token made a service that is no more: its repeat asks for another one.
+            request::service_is_gone(state, key);
+        }
         Event::ServiceInactive { key } => {
             with(state, key, |service| {
                 service.status = ServiceStatus::Inactive;

@@ -8,7 +8,7 @@ pub(super) fn create(state: &State, cluster: &ClusterKey, tags: &Tags) -> Decide
     if state.active_cluster(cluster).is_some() {
         return Ok(Decision::nothing());
     }
-    super::tag::check_limit(tags.len())?;
+    super::tag::check_limit(tags)?;
     Ok(Decision::one(Event::ClusterCreated { cluster: cluster.clone(), tags: tags.clone() }))
 }
 

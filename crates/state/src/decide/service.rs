@@ -22,7 +22,7 @@ pub(super) fn create(
     }
     task_definition::usable(state, &spec.task_definition)?;
     check_count(spec.desired_count)?;
-    super::tag::check_limit(tags.len())?;
+    super::tag::check_limit(tags)?;
     let active = state.services_of_cluster(&key.cluster);
     if active.filter(|service| service.status != ServiceStatus::Inactive).count() >= SERVICES_PER_CLUSTER {
         return Err(Rejection::LimitExceeded {
@@ -68,6 +68,12 @@ pub(super) fn update(state: &State, key: &ServiceKey, change: &ServiceChange, st
     }
     if let Some(seconds) = change.health_check_grace_period_seconds {
         spec.health_check_grace_period_seconds = Some(seconds);
+    }
+    for (member, value) in &change.described {
+        match value {
+            Some(json) => spec.described.insert(member.clone(), json.clone()),
+            None => spec.described.remove(member),
+        };
     }
     // Only what a task is made from begins a deployment; a new number does not (ECS API: UpdateService).
     let deploys = change.force_new_deployment || spec.task_definition != service.spec.task_definition;

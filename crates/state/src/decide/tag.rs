@@ -6,9 +6,10 @@ use crate::limits::TAGS_PER_RESOURCE;
 use crate::object::Tags;
 use crate::{Event, Rejection, State};
 
-/// ECS API: at most 50 tags on a resource.
-pub(super) fn check_limit(tags: usize) -> Result<(), Rejection> {
-    if tags <= TAGS_PER_RESOURCE {
+/// ECS API: at most 50 tags on a resource. Those that ECS sets itself do not count.
+pub(super) fn check_limit(tags: &Tags) -> Result<(), Rejection> {
+    let own = tags.keys().filter(|key| !key.starts_with("aws:"));
+    if own.count() <= TAGS_PER_RESOURCE {
         return Ok(());
     }
     Err(Rejection::LimitExceeded { what: "tags on a resource".to_owned(), limit: TAGS_PER_RESOURCE as u64 })
@@ -18,7 +19,7 @@ pub(super) fn add(state: &State, resource: &TaggedResource, tags: &Tags) -> Deci
     let known = state.tags(resource).ok_or(Rejection::ResourceNotFound)?;
     let mut all = known.clone();
     all.extend(tags.clone());
-    check_limit(all.len())?;
+    check_limit(&all)?;
     if all == *known {
         return Ok(Decision::nothing());
     }

@@ -19,7 +19,7 @@ use crate::{Event, Rejection, Stamp, State};
 pub(super) fn run(state: &State, run: &RunTasks, stamp: &mut Stamp) -> Decided {
     state.active_cluster(&run.cluster).ok_or(Rejection::ClusterNotFound)?;
     let definition = task_definition::usable(state, &run.definition)?;
-    super::tag::check_limit(run.tags.len())?;
+    super::tag::check_limit(&run.tags)?;
     let tasks = NewTasks {
         cluster: &run.cluster,
         definition,

@@ -17,7 +17,7 @@ pub(super) fn register(
     tags: &Tags,
     registered_by: &str,
 ) -> Decided {
-    super::tag::check_limit(tags.len())?;
+    super::tag::check_limit(tags)?;
     let last = state.families.get(&(scope.clone(), family.clone())).copied().unwrap_or(0);
     let revision = last.checked_add(1).ok_or_else(|| Rejection::LimitExceeded {
         what: format!("revisions of {family}"),

@@ -4,7 +4,7 @@ use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, ServiceName, Timestamp};
 
-use super::{ClusterKey, Tags, TaskDefinitionKey};
+use super::{ClusterKey, Described, Tags, TaskDefinitionKey};
 
 /// A service's full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct ServiceSpec {
     pub health_check_grace_period_seconds: Option<u32>,
     /// Stored and described; without effect yet.
     pub role_arn: Option<String>,
+    /// What has no effect but is described.
+    pub described: Described,
 }
 
 /// ECS API: DeploymentConfiguration.

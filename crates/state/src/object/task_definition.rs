@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use trireme_types::{ContainerName, CpuUnits, Family, Mebibytes, Port, Protocol, Scope, Timestamp};
 
-use super::Tags;
+use super::{Described, Tags};
 
 /// A task definition's full name: family and revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub struct TaskDefinitionSpec {
     pub task_role_arn: Option<String>,
     /// Stored and described; without effect yet.
     pub execution_role_arn: Option<String>,
+    /// What has no effect but is described.
+    pub described: Described,
 }
 
 /// One container of a task (ECS API: ContainerDefinition).
@@ -129,6 +131,8 @@ pub struct ContainerDefinition {
     pub interactive: Option<bool>,
     /// Allocates a terminal.
     pub pseudo_terminal: Option<bool>,
+    /// What has no effect but is described.
+    pub described: Described,
 }
 
 /// ECS API: PortMapping.

@@ -43,6 +43,7 @@ pub fn container(name: &str, port: Option<u16>) -> ContainerDefinition {
         readonly_root_filesystem: None,
         interactive: None,
         pseudo_terminal: None,
+        described: BTreeMap::new(),
     }
 }
 
@@ -58,6 +59,7 @@ pub fn register(family: &str, port: Option<u16>) -> Command {
             requires_compatibilities: Vec::new(),
             task_role_arn: None,
             execution_role_arn: None,
+            described: BTreeMap::new(),
         }),
         tags: Tags::new(),
         registered_by: "arn:aws:iam::123456789012:root".to_owned(),
@@ -93,6 +95,7 @@ pub fn spec(definition: TaskDefinitionKey, desired_count: u32) -> ServiceSpec {
         enable_ecs_managed_tags: false,
         health_check_grace_period_seconds: None,
         role_arn: None,
+        described: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,139 @@
+//! Members that are accepted because they ask for what happens anyway. They have no effect, but clients that compare what they
+//! asked for with what is described (Terraform) must find them: they are kept as JSON, opaque to everyone else, and given back.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trireme_ecs_model::shapes::{
+    ContainerDefinition, CreateServiceRequest, DeploymentConfiguration, PlacementStrategy,
+    RegisterTaskDefinitionRequest, UpdateServiceRequest,
+};
+use trireme_state::object::Described;
+
+pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
+pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
+pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
+pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
+pub(crate) const ALARMS: &str = "alarms";
+
+/// Of a container: `unsupported` lets only those through that change nothing.
+const OF_CONTAINER: [&str; 17] = [
+    "credentialSpecs",
+    "dependsOn",
+    "disableNetworking",
+    "dnsSearchDomains",
+    "dnsServers",
+    "dockerSecurityOptions",
+    "environmentFiles",
+    "extraHosts",
+    "linuxParameters",
+    "links",
+    "logConfiguration",
+    "privileged",
+    "resourceRequirements",
+    "restartPolicy",
+    "secrets",
+    "ulimits",
+    "versionConsistency",
+];
+/// Of a container: they have an effect, but not when empty.
+const OF_CONTAINER_WHEN_EMPTY: [&str; 3] = ["command", "dockerLabels", "entryPoint"];
+
+fn keep<T: Serialize>(kept: &mut Described, member: &str, given: Option<&T>) {
+    if let Some(json) = given.and_then(|given| serde_json::to_string(given).ok()) {
+        kept.insert(member.to_owned(), json);
+    }
+}
+
+/// A member that was kept.
+pub(crate) fn read<T: DeserializeOwned>(kept: &Described, member: &str) -> Option<T> {
+    serde_json::from_str(kept.get(member)?).ok()
+}
+
+pub(crate) fn of_task_definition(request: &RegisterTaskDefinitionRequest) -> Described {
+    let mut kept = Described::new();
+    keep(&mut kept, RUNTIME_PLATFORM, request.runtime_platform.as_ref());
+    keep(&mut kept, FAULT_INJECTION, request.enable_fault_injection.as_ref());
+    kept
+}
+
+pub(crate) fn of_container(given: &ContainerDefinition) -> Described {
+    let Ok(Value::Object(members)) = serde_json::to_value(given) else { return Described::new() };
+    let empty = |value: &Value| {
+        value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(serde_json::Map::is_empty)
+    };
+    let kept = |member: &str, value: &Value| {
+        OF_CONTAINER.contains(&member) || (OF_CONTAINER_WHEN_EMPTY.contains(&member) && empty(value))
+    };
+    let kept = members.iter().filter(|(member, value)| kept(member, value));
+    kept.map(|(member, value)| (member.clone(), value.to_string())).collect()
+}
+
+/// A container's answer with what was kept of it.
+pub(crate) fn into_container(kept: &Described, answer: ContainerDefinition) -> ContainerDefinition {
+    if kept.is_empty() {
+        return answer;
+    }
+    let Ok(Value::Object(mut members)) = serde_json::to_value(&answer) else { return answer };
+    for (member, json) in kept {
+        if let Ok(value) = serde_json::from_str(json) {
+            members.insert(member.clone(), value);
+        }
+    }
+    serde_json::from_value(Value::Object(members)).unwrap_or(answer)
+}
+
+pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
+    let strategy = request.placement_strategy.as_ref();
+    let changes = changes(strategy, request.deployment_configuration.as_ref());
+    changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
+}
+
+/// What an update sets, or (`None`) takes away.
+pub(crate) fn of_update(
+    request: &UpdateServiceRequest,
+) -> std::collections::BTreeMap<String, Option<String>> {
+    changes(request.placement_strategy.as_ref(), request.deployment_configuration.as_ref())
+}
+
+fn changes(
+    strategy: Option<&Vec<PlacementStrategy>>,
+    configuration: Option<&DeploymentConfiguration>,
+) -> std::collections::BTreeMap<String, Option<String>> {
+    let mut kept = Described::new();
+    keep(&mut kept, PLACEMENT_STRATEGY, strategy.filter(|strategy| !strategy.is_empty()));
+    keep(&mut kept, CIRCUIT_BREAKER, configuration.and_then(|one| one.deployment_circuit_breaker.as_ref()));
+    keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
+    let mut changes: std::collections::BTreeMap<String, Option<String>> =
+        kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
+    if strategy.is_some_and(Vec::is_empty) {
+        changes.insert(PLACEMENT_STRATEGY.to_owned(), None);
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_containers_members_come_back_as_given() {
+        let given = json!({
+            "name": "app", "image": "busybox", "command": [], "entryPoint": ["sh"], "privileged": false, "links": [],
+            "logConfiguration": {"logDriver": "json-file", "options": {}}, "linuxParameters": {},
+            "restartPolicy": {"enabled": false}, "versionConsistency": "disabled",
+        });
+        let shape: ContainerDefinition = serde_json::from_value(given.clone()).unwrap();
+        let kept = of_container(&shape);
+        assert!(
+            !kept.contains_key("entryPoint") && !kept.contains_key("name"),
+            "they are stored by themselves"
+        );
+        let stored = json!({"name": "app", "image": "busybox", "entryPoint": ["sh"]});
+        let answer = into_container(&kept, serde_json::from_value(stored).unwrap());
+        assert_eq!(answer, shape);
+    }
+}
