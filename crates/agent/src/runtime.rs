@@ -178,10 +178,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Starts a container that was never started. One that was is left as it is. `published`: it has ports to report.
     fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>>;
 
-    /// Asks a container to stop, and kills it after `patience`. Succeeds when it does not run.
+    /// Asks a container to stop, and kills it after `patience`. Succeeds when it does not run. Dropping the future gives the
+    /// stop up.
     fn stop<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, Result<Exit, Failure>>;
 
-    /// Kills a container if it runs, and removes it. Succeeds when it is not there.
+    /// Kills a container if it runs, and removes it. Succeeds when it is not there. Never waits behind a stop.
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.

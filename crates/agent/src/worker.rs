@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use trireme_rpc::agent::{AssignedTask, Assignments};
 use trireme_types::TaskId;
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::outbox::Outbox;
 use crate::runtime::{Event, Failure, FailureKind, Found, Owner, Runtime};
 use crate::task::run::Order;
-use crate::task::step::{Answer, Machine, Move, Wanted};
+use crate::task::step::{Answer, Machine, Move, Operation, Wanted};
 
 /// How often the runtime is asked for the full list, in case an event was missed.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
@@ -61,6 +61,8 @@ pub(crate) struct Worker {
     gate: BTreeSet<TaskId>,
     forgotten: Option<oneshot::Sender<()>>,
     operations: JoinSet<Finished>,
+    /// Stops under way, of which a removal makes an end.
+    stops: BTreeMap<(TaskId, usize), AbortHandle>,
     listing: bool,
     tick: u64,
 }
@@ -80,6 +82,7 @@ impl Worker {
             gate: BTreeSet::new(),
             forgotten: None,
             operations: JoinSet::new(),
+            stops: BTreeMap::new(),
             listing: false,
             tick: 1,
         };
@@ -99,6 +102,7 @@ impl Worker {
                 Some(event) = self.events.1.recv() => self.sight(event),
                 Some(finished) = self.operations.join_next() => match finished {
                     Ok(finished) => self.finish(finished),
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => tracing::error!(%error, "an operation ended without an answer"),
                 },
                 _ = list_again.tick() => self.list(Duration::ZERO),
@@ -200,6 +204,9 @@ impl Worker {
     fn finish(&mut self, finished: Finished) {
         match finished {
             Finished::Answer { task, index, answer } => {
+                if matches!(answer, Answer::Stopped(_)) {
+                    self.stops.remove(&(task, index));
+                }
                 if let Answer::Removed(Err(Failure { kind: FailureKind::CannotRemove, .. })) = &answer {
                     // Dead is enough for the others to start.
                     self.gate.remove(&task);
@@ -303,9 +310,17 @@ impl Worker {
                 Move::Do(operation, index) => {
                     let order = Order::new(machine, owner, operation, index);
                     let runtime = Arc::clone(&self.runtime);
-                    self.operations.spawn(async move {
+                    let under_way = self.operations.spawn(async move {
                         Finished::Answer { task, index, answer: order.carry_out(&*runtime).await }
                     });
+                    let overtaken = match operation {
+                        Operation::Stop => self.stops.insert((task, index), under_way),
+                        Operation::Remove => self.stops.remove(&(task, index)),
+                        _ => None,
+                    };
+                    if let Some(stop) = overtaken {
+                        stop.abort();
+                    }
                 }
                 Move::Wait => break,
                 Move::Done => {

@@ -175,6 +175,36 @@ async fn sigterm_is_honoured_and_sigkill_follows() {
     assert_eq!(stubborn.stop_code, Some(StopCode::UserInitiated));
 }
 
+/// Each waits out its patience. That must not keep what is stale alive.
+#[tokio::test]
+async fn many_stubborn_containers_are_fenced_at_once() {
+    const COUNT: usize = 70;
+    let node = Node::start().await;
+    let mut app = container("app");
+    // The first process of a container ignores SIGTERM unless it has a handler.
+    app.stop_timeout = Some(120);
+    app.memory = Some(Mebibytes::new(8));
+    let definition = node.world.define(spec(vec![app]));
+    let tasks = node.world.place(node.instance, &definition, COUNT);
+    node.world.wait_count(TaskStatus::Running, COUNT as u64).await;
+    for task in tasks {
+        node.world.stop_task(task);
+    }
+    node.world.wait_count(TaskStatus::Stopping, COUNT as u64).await;
+    let instance = node.instance;
+    let epoch = node.world.view().instance(instance).unwrap().epoch;
+    let begun = Instant::now();
+    node.world.propose(Command::LoseInstance { instance, epoch, reason: "silent".into() });
+    let filter = format!("label=io.trireme.agent={instance}");
+    wait_for("the stale containers to be dead", LIMIT, || async {
+        let running = docker(&["ps", "-q", "--filter", &filter]);
+        if running.is_empty() { Ok(()) } else { Err(format!("{} run", running.lines().count())) }
+    })
+    .await;
+    println!("{COUNT} stubborn containers fenced in {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_killed_container_is_noticed_at_once() {
     let node = Node::start().await;

@@ -7,6 +7,7 @@ mod call;
 mod found;
 mod labels;
 mod spec;
+mod stop;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,8 +18,7 @@ use bollard::Docker;
 use bollard::models::{EventMessage, ImageInspect};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
-    KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    ListContainersOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
@@ -30,18 +30,15 @@ use crate::Error;
 use crate::clock;
 use crate::image::{Images, Source};
 use call::{Outcome, call, failed};
+use stop::Stopper;
 
 /// Docker makes and starts this many containers at once; more only wait inside it.
 const STARTS_AT_ONCE: usize = 8;
 const PULLS_AT_ONCE: usize = 4;
-const STOPS_AT_ONCE: usize = 64;
 /// Limits of calls that take no time but Docker's own.
 const QUICK: Duration = Duration::from_secs(10);
 const CREATE: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(90);
-const REMOVE: Duration = Duration::from_secs(30);
-/// Beyond the patience that a stop was given.
-const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// The client's own limit is out of the way: each call has one here.
 const CLIENT_SECONDS: u64 = 24 * 3600;
 const EVENTS_PAUSE: Duration = Duration::from_millis(500);
@@ -54,7 +51,7 @@ pub struct DockerRuntime {
     docker: Docker,
     images: Images<Registry>,
     starts: Semaphore,
-    stops: Semaphore,
+    stopper: Stopper,
     /// Containers whose start was tried and not answered.
     unanswered: Mutex<BTreeSet<String>>,
 }
@@ -75,10 +72,10 @@ impl DockerRuntime {
             .map_err(|error| none(failed(FailureKind::CannotInspect, error)))?;
         let registry = Registry { docker: docker.clone(), pulls: Semaphore::new(PULLS_AT_ONCE) };
         Ok(Self {
+            stopper: Stopper::new(docker.clone()),
             docker,
             images: Images::new(Arc::new(registry)),
             starts: Semaphore::new(STARTS_AT_ONCE),
-            stops: Semaphore::new(STOPS_AT_ONCE),
             unanswered: Mutex::default(),
         })
     }
@@ -151,14 +148,6 @@ impl DockerRuntime {
         Started::default()
     }
 
-    async fn exit_of(&self, id: &str) -> Result<Exit, Failure> {
-        match self.inspect(id).await {
-            Ok(known) => Ok(known.state.as_ref().map(found::exit).unwrap_or_default()),
-            Err(outcome) if outcome.is_not_found() => Ok(Exit::default()),
-            Err(outcome) => Err(failed(FailureKind::CannotStop, outcome)),
-        }
-    }
-
     async fn list_now(&self, owner: &Owner) -> Result<Vec<Found>, Failure> {
         let filters = HashMap::from([("label", vec![labels::of_agent(owner)])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -186,6 +175,7 @@ impl DockerRuntime {
         let actor = message.actor?;
         let attributes = actor.attributes.unwrap_or_default();
         let container = actor.id?;
+        self.stopper.sight(&container);
         let task = attributes.get(labels::TASK_ID)?.parse().ok()?;
         let code = attributes.get("exitCode").and_then(|code| code.parse::<i32>().ok());
         let mut exit = Exit { code, reason: None };
@@ -280,41 +270,14 @@ impl Runtime for DockerRuntime {
     }
 
     fn stop<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, Result<Exit, Failure>> {
-        Box::pin(async move {
-            let _permit = self.stops.acquire().await;
-            let seconds = i32::try_from(patience.as_secs()).unwrap_or(i32::MAX);
-            let options = StopContainerOptionsBuilder::default().t(seconds).build();
-            let limit = patience + STOP_MARGIN;
-            match call("stop", limit, self.docker.stop_container(id, Some(options))).await {
-                Err(outcome) if !outcome.is_not_modified() && !outcome.is_not_found() => {
-                    Err(failed(FailureKind::CannotStop, outcome))
-                }
-                _ => self.exit_of(id).await,
-            }
-        })
+        Box::pin(self.stopper.stop(id, patience))
     }
 
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let _permit = self.stops.acquire().await;
-            let killed =
-                call("kill", QUICK, self.docker.kill_container(id, None::<KillContainerOptions>)).await;
-            match killed {
-                Err(outcome) if outcome.is_not_found() => return Ok(()),
-                // 409: it does not run.
-                Err(outcome) if !matches!(outcome, Outcome::Refused { status: 409, .. }) => {
-                    return Err(failed(FailureKind::CannotStop, outcome));
-                }
-                _ => {}
-            }
-            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-            match call("remove", REMOVE, self.docker.remove_container(id, Some(options))).await {
-                Err(outcome) if !outcome.is_not_found() => Err(failed(FailureKind::CannotRemove, outcome)),
-                _ => {
-                    self.unanswered().remove(id);
-                    Ok(())
-                }
-            }
+            self.stopper.remove(id).await?;
+            self.unanswered().remove(id);
+            Ok(())
         })
     }
 
