@@ -2,6 +2,8 @@
 
 /// Events that one command may cause.
 pub const EVENTS_PER_COMMAND: usize = 1_000;
+/// Bytes of the events that one command may cause: the decider refuses more.
+pub const BYTES_PER_COMMAND: usize = 512 * 1024;
 /// Task reports in one batch of an agent.
 pub const REPORTS_PER_COMMAND: usize = 200;
 /// Tasks that one container instance may hold, so that losing it is one command.

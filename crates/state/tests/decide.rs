@@ -301,3 +301,40 @@ fn an_instance_may_come_back_in_another_zone() {
     assert_eq!(node.state.task(task).unwrap().last_status, TaskStatus::Stopped);
     invariant::check_state(&node.state).unwrap();
 }
+
+#[test]
+fn a_command_starts_as_many_large_tasks_as_it_has_room_for() {
+    let mut node = Node::new();
+    let big = |name| {
+        let mut registration = registration(name, "us-east-1a");
+        registration.resources.cpu = CpuUnits::new(100_000);
+        registration.resources.memory = Mebibytes::new(100_000);
+        Command::OpenSession { instance: None, registration: Box::new(registration) }
+    };
+    let Ok(Outcome::Session { instance, epoch }) = node.propose(big("agent-1")) else { panic!("no session") };
+    node.propose(register("web", None)).unwrap();
+    let Command::CreateService { key, mut spec, created_by, .. } =
+        create_service("web", definition("web", 1), 100)
+    else {
+        unreachable!()
+    };
+    spec.propagate_tags = PropagateTags::Service;
+    let tags: Tags = (0..50).map(|number| (format!("{number:0>128}"), "v".repeat(256))).collect();
+    node.propose(Command::CreateService { key, spec, tags, created_by }).unwrap();
+    let found = node.state.service(&service("web")).unwrap().clone();
+    let mut started = 0;
+    while started < 100 {
+        let start = Command::StartServiceTasks {
+            service: service("web"),
+            version: found.version,
+            deployment: found.deployments[0].id,
+            placements: vec![Placement { instance, epoch }; 100 - started],
+        };
+        let some = tasks(node.propose(start).unwrap()).len();
+        let events = &node.log.last().unwrap().events;
+        let bytes: usize = events.iter().map(|event| event.bytes().len()).sum();
+        assert!(bytes <= limits::BYTES_PER_COMMAND && some > 0, "{some} tasks in {bytes} bytes");
+        started += some;
+    }
+    assert_eq!(node.state.tasks_of_service(&service("web")).len(), 100);
+}

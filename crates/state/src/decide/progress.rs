@@ -7,6 +7,7 @@ use trireme_types::{DeploymentId, TaskId};
 use super::task::{NewTasks, create_tasks};
 use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
+use crate::limits::BYTES_PER_COMMAND;
 use crate::object::{
     DeploymentStatus, DesiredStatus, PropagateTags, Service, ServiceKey, ServiceStatus, StopCode, Tags,
     TaskDefinition, TaskOrigin, TaskOverrides, TaskStatus,
@@ -52,13 +53,24 @@ pub(super) fn start_tasks(
         tags: task_tags(service, definition),
         placements,
     };
-    let (mut events, ids) = create_tasks(state, tasks, stamp)?;
+    let (mut events, mut ids) = create_tasks(state, tasks, stamp)?;
+    // Tasks with many tags are large. Those that do not fit into this command are started by the controller's next one.
+    let fit = fitting(&events);
+    events.truncate(fit);
+    ids.truncate(fit);
     if !ids.is_empty() {
         let message =
             format!("(service {}) has started {} tasks: {}.", key.name, ids.len(), name_tasks(&ids));
         events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
     }
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
+}
+
+/// How many of these tasks, which are alike, one command has room for. Half of it is left for longer zones and what is said of
+/// them.
+fn fitting(created: &[Event]) -> usize {
+    let largest = created.first().map_or(1, |event| crate::codec::encode_event(event).len());
+    (BYTES_PER_COMMAND / 2).checked_div(largest).map_or(1, |fit| fit.max(1))
 }
 
 /// A service's tasks with desired status RUNNING are never more than its maximum.
