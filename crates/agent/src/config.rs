@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use trireme_types::{AccountId, ClusterName, Region, Zone};
 
 use crate::Error;
 
@@ -99,10 +100,25 @@ impl AgentConfig {
                 return bad(&format!("`{endpoint}` is not an address of a control node: {error}"));
             }
         }
+        self.check_names()?;
         if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
             return bad("an agent with Docker needs a data folder, to find its containers again");
         }
         Ok(())
+    }
+
+    /// What the control node would refuse.
+    fn check_names(&self) -> Result<(), Error> {
+        let names = [
+            Zone::new(&self.zone).err(),
+            ClusterName::new(&self.cluster).err(),
+            Region::new(&self.region).err(),
+            AccountId::new(&self.account).err(),
+        ];
+        match names.into_iter().flatten().next() {
+            Some(error) => Err(Error::Config { reason: error.to_string() }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn offered_cpu(&self) -> u32 {
@@ -123,4 +139,29 @@ fn machine_memory_mib() -> u32 {
         .find_map(|line| line.strip_prefix("MemTotal:"))
         .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.and_then(|kibibytes| u32::try_from(kibibytes / 1024).ok()).unwrap_or(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut AgentConfig)) -> String {
+        let mut config = AgentConfig { runtime: RuntimeConfig::fake(), ..AgentConfig::default() };
+        config.endpoints = vec!["http://127.0.0.1:7100".to_owned()];
+        config.check().unwrap();
+        change(&mut config);
+        config.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_are_checked_before_anybody_is_asked() {
+        for text in [
+            refused(|config| config.zone = "a/b".into()),
+            refused(|config| config.cluster = String::new()),
+            refused(|config| config.region = "us east".into()),
+            refused(|config| config.account = "me".into()),
+        ] {
+            assert!(text.starts_with("bad configuration: "), "{text}");
+        }
+    }
 }

@@ -6,19 +6,36 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No container runtime.
-    #[error("no Docker Engine answers at {socket}; start one, or give its socket")]
+    #[error("no Docker Engine answers at {socket} ({reason}); start one, or give its socket")]
     NoDocker {
         /// Where it was sought.
         socket: PathBuf,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The container runtime answered once, and then no more.
+    #[error("the container runtime does not answer: {reason}")]
+    NoRuntime {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The control node does not take the agent as it is configured.
+    #[error("the control node refuses this agent: {reason}")]
+    Refused {
         /// What it said.
-        #[source]
-        source: crate::runtime::Failure,
+        reason: String,
     },
     /// The configuration makes no sense.
     #[error("bad configuration: {reason}")]
     Config {
         /// What to change.
         reason: String,
+    },
+    /// Two agents on one data folder.
+    #[error("another agent uses {folder}")]
+    FolderInUse {
+        /// The data folder.
+        folder: PathBuf,
     },
     /// The ledger cannot be read or written.
     #[error("cannot use the ledger {path}")]
@@ -58,4 +75,15 @@ pub enum Error {
     /// The runtime does not list its containers.
     #[error("cannot list containers")]
     List(#[source] crate::runtime::Failure),
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -1,9 +1,11 @@
 //! The ledger: what an agent must know after a restart. Its identity, and how far it has followed the control plane, so that
 //! a stale control node revives nothing.
 //!
-//! The file is replaced as a whole and not synced: it must outlive the agent, not the machine, which takes the containers with
-//! it.
+//! The file is replaced as a whole, and synced before it is and after. Only its first lines, the identity, are needed to go on:
+//! a later write that fails is a warning, and what it should have kept is written with the next one.
 
+use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -46,17 +48,22 @@ pub enum Fenced {
 pub struct Ledger {
     path: Option<PathBuf>,
     entries: Entries,
+    synced: bool,
+    /// Kept as long as the ledger is open: two agents under one identity would take each other's sessions for ever.
+    _lock: Option<File>,
 }
 
 impl Ledger {
-    /// Opens the ledger in `folder`, or begins one. Without a folder it lives in memory.
-    pub fn open(folder: Option<&Path>) -> Result<Self, Error> {
-        let path = folder.map(|folder| folder.join("ledger.json"));
-        let known = match &path {
-            Some(path) => read(path)?,
-            None => None,
-        };
-        let mut ledger = Self { path, entries: known.unwrap_or_default() };
+    /// Opens the ledger in `folder`, or begins one. Without a folder it lives in memory. Not `synced`, it need not outlive the
+    /// machine: for thousands of simulated agents on one disk.
+    ///
+    /// # Errors
+    /// Another agent uses the folder, the ledger cannot be read, or none can be begun.
+    pub fn open(folder: Option<&Path>, synced: bool) -> Result<Self, Error> {
+        let lock = folder.map(lock).transpose()?;
+        let known = folder.map(read).transpose()?.flatten();
+        let mut ledger =
+            Self { path: folder.map(path_in), entries: known.unwrap_or_default(), synced, _lock: lock };
         if ledger.entries.registration_token.is_empty() {
             ledger.entries.registration_token = format!("{:032x}", rand::random::<u128>());
             ledger.write()?;
@@ -70,6 +77,9 @@ impl Ledger {
     }
 
     /// The agent was given an identity.
+    ///
+    /// # Errors
+    /// It cannot be kept: after a restart the agent would not know its containers.
     pub fn identify(&mut self, instance: &str, cluster_uuid: &str) -> Result<(), Error> {
         if self.entries.instance == instance && self.entries.cluster_uuid == cluster_uuid {
             return Ok(());
@@ -80,25 +90,31 @@ impl Ledger {
     }
 
     /// Accepts assignments, or refuses them because something newer was accepted before.
-    pub fn accept(
-        &mut self,
-        cluster_uuid: &str,
-        sequence: u64,
-        epoch: u64,
-    ) -> Result<Result<(), Fenced>, Error> {
+    pub fn accept(&mut self, cluster_uuid: &str, sequence: u64, epoch: u64) -> Result<(), Fenced> {
         let known = &mut self.entries;
         if known.cluster_uuid != cluster_uuid {
-            return Ok(Err(Fenced::OtherControlPlane));
+            return Err(Fenced::OtherControlPlane);
         }
         if sequence < known.sequence || epoch < known.epoch {
-            return Ok(Err(Fenced::Older { sequence, epoch }));
+            return Err(Fenced::Older { sequence, epoch });
+        }
+        if (known.sequence, known.epoch) == (sequence, epoch) {
+            return Ok(());
         }
         (known.sequence, known.epoch) = (sequence, epoch);
-        self.write()?;
-        Ok(Ok(()))
+        if let Err(error) = self.write() {
+            // It still fences while the agent lives. An agent that ended here would leave its containers to run beside
+            // those that replace them.
+            metrics::counter!("trireme_agent_ledger_errors_total").increment(1);
+            tracing::warn!(error = crate::error::describe(&error), sequence, epoch, "not kept in the ledger");
+        }
+        Ok(())
     }
 
     /// The control plane does not know the agent any more: its next start registers anew.
+    ///
+    /// # Errors
+    /// It cannot be kept: the next start would find out once more.
     pub fn forget(&mut self) -> Result<(), Error> {
         self.entries =
             Entries { registration_token: format!("{:032x}", rand::random::<u128>()), ..Entries::default() };
@@ -108,24 +124,55 @@ impl Ledger {
     fn write(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let failed = |source| Error::Ledger { path: path.clone(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
         let text = serde_json::to_vec_pretty(&self.entries).map_err(|error| failed(error.into()))?;
-        let temporary = path.with_extension("json.new");
-        std::fs::write(&temporary, text).map_err(failed)?;
-        std::fs::rename(&temporary, path).map_err(failed)
+        replace(path, &text, self.synced).map_err(failed)
     }
 }
 
-fn read(path: &Path) -> Result<Option<Entries>, Error> {
-    let text = match std::fs::read(path) {
+/// Replaces a file. If `synced` by one that is wholly on the disk: after a power loss there is the old one or the new one.
+fn replace(path: &Path, text: &[u8], synced: bool) -> std::io::Result<()> {
+    let temporary = path.with_extension("json.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(text)?;
+    if synced {
+        file.sync_all()?;
+    }
+    std::fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) if synced => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn path_in(folder: &Path) -> PathBuf {
+    folder.join("ledger.json")
+}
+
+/// Takes the folder for this agent alone. The system gives it back when the file is closed, however the agent ends.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let failed = |source| Error::Ledger { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::FolderInUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// What the ledger in `folder` says, if there is one. Somebody else may hold it open.
+///
+/// # Errors
+/// It cannot be read, or makes no sense.
+pub fn read(folder: &Path) -> Result<Option<Entries>, Error> {
+    let path = path_in(folder);
+    let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Ledger { path: path.to_owned(), source }),
+        Err(source) => return Err(Error::Ledger { path, source }),
     };
-    let damaged = |source| Error::LedgerDamaged { path: path.to_owned(), source };
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
+    serde_json::from_slice(&text).map(Some).map_err(|source| Error::LedgerDamaged { path, source })
 }
 
 #[cfg(test)]
@@ -135,25 +182,61 @@ mod tests {
     #[test]
     fn what_is_older_is_refused_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(Some(folder.path())).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
         ledger.identify("i", "c").unwrap();
-        assert_eq!(ledger.accept("c", 10, 2).unwrap(), Ok(()));
-        assert_eq!(ledger.accept("c", 10, 2).unwrap(), Ok(()), "the same again");
+        assert_eq!(ledger.accept("c", 10, 2), Ok(()));
+        assert_eq!(ledger.accept("c", 10, 2), Ok(()), "the same again");
         let token = ledger.entries().registration_token.clone();
         drop(ledger);
-        let mut ledger = Ledger::open(Some(folder.path())).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
         assert_eq!(ledger.entries().registration_token, token);
         let older = |sequence, epoch| Err(Fenced::Older { sequence, epoch });
-        assert_eq!(ledger.accept("c", 9, 2).unwrap(), older(9, 2));
-        assert_eq!(ledger.accept("c", 11, 1).unwrap(), older(11, 1));
-        assert_eq!(ledger.accept("d", 99, 9).unwrap(), Err(Fenced::OtherControlPlane));
-        assert_eq!(ledger.accept("c", 11, 3).unwrap(), Ok(()));
+        assert_eq!(ledger.accept("c", 9, 2), older(9, 2));
+        assert_eq!(ledger.accept("c", 11, 1), older(11, 1));
+        assert_eq!(ledger.accept("d", 99, 9), Err(Fenced::OtherControlPlane));
+        assert_eq!(ledger.accept("c", 11, 3), Ok(()));
     }
 
     #[test]
     fn a_damaged_ledger_is_an_error_and_not_a_new_agent() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ledger.json"), "{").unwrap();
-        assert!(matches!(Ledger::open(Some(folder.path())), Err(Error::LedgerDamaged { .. })));
+        assert!(matches!(Ledger::open(Some(folder.path()), true), Err(Error::LedgerDamaged { .. })));
+    }
+
+    #[test]
+    fn a_write_that_fails_costs_nothing_but_a_restart() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let mut ledger = Ledger::open(Some(&folder), true).unwrap();
+        ledger.identify("i", "c").unwrap();
+        // Root may write where it must not: the folder itself goes.
+        let away = parent.path().join("away");
+        std::fs::rename(&folder, &away).unwrap();
+        assert_eq!(ledger.accept("c", 10, 2), Ok(()));
+        assert_eq!(ledger.accept("c", 9, 2), Err(Fenced::Older { sequence: 9, epoch: 2 }), "it fences");
+        assert_eq!(read(&away).unwrap().unwrap().sequence, 0);
+        std::fs::rename(&away, &folder).unwrap();
+        assert_eq!(ledger.accept("c", 11, 2), Ok(()));
+        assert_eq!(read(&folder).unwrap().as_ref(), Some(ledger.entries()), "kept with the next write");
+    }
+
+    #[test]
+    fn an_identity_that_cannot_be_kept_is_an_error() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let mut ledger = Ledger::open(Some(&folder), true).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(ledger.identify("i", "c"), Err(Error::Ledger { .. })));
+    }
+
+    #[test]
+    fn one_agent_uses_a_folder_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(Some(folder.path()), true).unwrap();
+        let error = Ledger::open(Some(folder.path()), true).unwrap_err();
+        assert_eq!(error.to_string(), format!("another agent uses {}", folder.path().display()));
+        drop(ledger);
+        Ledger::open(Some(folder.path()), true).unwrap();
     }
 }

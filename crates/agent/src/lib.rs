@@ -34,11 +34,14 @@ use runtime::Runtime;
 use runtime::docker::DockerRuntime;
 use runtime::fake::FakeRuntime;
 
+/// How many agents of this process have a session.
+const CONNECTED: &str = "trireme_agent_connected";
+
 /// Runs an agent until `shutdown`. Its containers go on running afterwards.
 ///
 /// # Errors
-/// There is no container runtime, the configuration makes no sense, the ledger cannot be used, or the instance was
-/// deregistered. Everything else that has to do with the control plane is retried and never ends an agent.
+/// There is no container runtime, the configuration makes no sense or is refused, the ledger cannot be read or begun, another
+/// agent uses the data folder, or the instance was deregistered. Everything else that has to do with the control plane is retried and never ends an agent.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let runtime: Arc<dyn Runtime> = match &config.runtime {
@@ -60,12 +63,22 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     config.check()?;
-    metrics::describe_gauge!("trireme_agent_connected", "Agents of this process that have a session");
-    let ledger = Ledger::open(config.data_dir.as_deref())?;
-    let runtime_version = runtime.version().await.map_err(Error::List)?;
+    describe_metrics();
+    let synced = matches!(config.runtime, RuntimeConfig::Docker { .. });
+    let ledger = Ledger::open(config.data_dir.as_deref(), synced)?;
+    let runtime_version =
+        runtime.version().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
     let outbox = Arc::new(Outbox::default());
     let (worker, inbox) = worker::Worker::new(runtime, Arc::clone(&outbox));
-    let sessions = session::Sessions { config, runtime_version, ledger, outbox, worker: inbox, shutdown };
+    let sessions = session::Sessions {
+        config,
+        runtime_version,
+        ledger,
+        outbox,
+        worker: inbox,
+        shutdown,
+        welcomed: false,
+    };
     sessions.introduce().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(worker.run());
@@ -92,27 +105,50 @@ pub async fn run_many(configs: Vec<AgentConfig>, shutdown: CancellationToken) ->
     Ok(())
 }
 
-/// Kills and removes all containers of the agent whose ledger is in `config.data_dir`, and says how many there were. The agent
-/// must not run. For a development cluster's `stop` and `kill`.
+fn describe_metrics() {
+    metrics::describe_gauge!(CONNECTED, "Agents of this process that have a session");
+    metrics::gauge!(CONNECTED).increment(0.0);
+    metrics::describe_counter!(
+        "trireme_agent_ledger_errors_total",
+        "Assignments of which the ledger could not keep that they were accepted"
+    );
+}
+
+/// Kills and removes all containers of an agent, and says how many there were. The agent must not run. For a development
+/// cluster's `stop` and `kill`.
+///
+/// They are found by the identity in the ledger in `config.data_dir`, and, as that may be damaged or gone, by `config.name`
+/// within the control plane `cluster_uuid`, if the caller knows it.
 ///
 /// # Errors
-/// Docker does not answer, or the ledger cannot be read.
-pub async fn remove_containers(config: &AgentConfig) -> Result<usize, Error> {
+/// Docker does not answer; or the ledger cannot be read, and the control plane is not given.
+pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>) -> Result<usize, Error> {
     let RuntimeConfig::Docker { socket } = &config.runtime else { return Ok(0) };
-    let ledger = Ledger::open(config.data_dir.as_deref())?;
-    if ledger.entries().instance.is_empty() {
+    let known = match config.data_dir.as_deref().map(ledger::read).transpose() {
+        Ok(known) => known.flatten().unwrap_or_default(),
+        Err(error) if cluster_uuid.is_none() => return Err(error),
+        Err(error) => {
+            tracing::warn!(error = error::describe(&error), "containers are found by the agent's name");
+            ledger::Entries::default()
+        }
+    };
+    let owner = runtime::Owner {
+        instance: known.instance,
+        cluster_uuid: cluster_uuid.map_or(known.cluster_uuid, str::to_owned),
+        name: config.name.clone(),
+    };
+    if owner.instance.is_empty() && owner.cluster_uuid.is_empty() {
         return Ok(0);
     }
     let runtime = Arc::new(DockerRuntime::connect(socket).await?);
-    let owner = runtime::Owner { instance: ledger.entries().instance.clone(), ..runtime::Owner::default() };
-    let found = runtime.list(&owner).await.map_err(Error::List)?;
+    let found = runtime.find(&owner).await.map_err(Error::List)?;
     let count = found.len();
     let mut removals = JoinSet::new();
     for container in found {
         let runtime = Arc::clone(&runtime);
         removals.spawn(async move {
-            let removed = runtime.remove(&container.id).await;
-            removed.map_err(|source| Error::Remove { container: container.id, source })
+            let removed = runtime.remove(&container).await;
+            removed.map_err(|source| Error::Remove { container, source })
         });
     }
     while let Some(removed) = removals.join_next().await {

@@ -8,14 +8,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 use tonic::transport::Endpoint;
+use tonic::{Code, Status, Streaming};
 use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
 use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
 
 use crate::clock::{self, Instant};
+use crate::error::describe;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
 use crate::runtime::Owner;
@@ -50,6 +51,8 @@ enum End {
     Lost(String),
     /// The control plane does not know this agent.
     Unknown,
+    /// What the agent says of itself is not allowed.
+    Refused(String),
 }
 
 fn lost(reason: impl Into<String>) -> End {
@@ -64,10 +67,29 @@ pub(crate) struct Sessions {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
     pub(crate) shutdown: CancellationToken,
+    /// Whether there was a session since the agent's start.
+    pub(crate) welcomed: bool,
+}
+
+/// Counts a session while it is held.
+struct Connected;
+
+impl Connected {
+    fn begin() -> Self {
+        metrics::gauge!(crate::CONNECTED).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        metrics::gauge!(crate::CONNECTED).decrement(1.0);
+    }
 }
 
 impl Sessions {
-    /// Holds sessions until shutdown. A deregistration ends it otherwise, and a ledger that cannot be written.
+    /// Holds sessions until shutdown. Otherwise only a deregistration ends it, or, before there ever was a session, that the
+    /// control node refuses what it is told, or that the identity cannot be kept.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         let (mut turn, mut failures) = (0_usize, 0_u32);
         loop {
@@ -83,6 +105,9 @@ impl Sessions {
                     self.leave().await?;
                     return Err(Error::Deregistered { instance });
                 }
+                End::Refused(reason) if !self.welcomed => return Err(Error::Refused { reason }),
+                // It was good enough once: another control node may take it, and meanwhile its containers are looked after.
+                End::Refused(reason) => tracing::error!(endpoint, reason, "refused"),
             }
             failures = if begun.elapsed() > GOOD_SESSION { 0 } else { failures.saturating_add(1) };
             turn = turn.wrapping_add(1);
@@ -121,8 +146,10 @@ impl Sessions {
         }
         tracing::info!(endpoint, instance = welcome.container_instance_id, epoch = welcome.epoch, "session");
         stream.epoch = welcome.epoch;
-        self.follow(stream, Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into()))
-            .await
+        self.welcomed = true;
+        let _connected = Connected::begin();
+        let heartbeat = Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into());
+        Ok(self.follow(stream, heartbeat).await)
     }
 
     /// Tells the worker who it is, if that is known from a former life: it sees to its containers before any session.
@@ -160,7 +187,7 @@ impl Sessions {
         let mut stream = Stream { out, inbound: None, epoch: 0 };
         stream.send(FromAgent::Hello(self.hello())).await?;
         let answer = client.session(ReceiverStream::new(receiver)).await;
-        let mut inbound = answer.map_err(|status| lost(status.message()))?.into_inner();
+        let mut inbound = answer.map_err(|status| refusal(&status))?.into_inner();
         match inbound.message().await {
             Ok(Some(wire::ControlMessage { message: Some(ToAgent::Welcome(welcome)) })) => {
                 stream.inbound = Some(inbound);
@@ -170,7 +197,7 @@ impl Sessions {
                 Err(end_of(goodbye))
             }
             Ok(_) => Err(lost("the control node did not say welcome")),
-            Err(status) => Err(lost(status.message())),
+            Err(status) => Err(refusal(&status)),
         }
     }
 
@@ -207,8 +234,8 @@ impl Sessions {
         self.worker.send(input).await.ok()
     }
 
-    async fn follow(&mut self, mut stream: Stream, heartbeat: Duration) -> Result<End, Error> {
-        let Some(mut inbound) = stream.inbound.take() else { return Ok(lost("no stream")) };
+    async fn follow(&mut self, mut stream: Stream, heartbeat: Duration) -> End {
+        let Some(mut inbound) = stream.inbound.take() else { return lost("no stream") };
         let mut beats = tokio::time::interval(heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flush = Flush::default();
@@ -217,7 +244,7 @@ impl Sessions {
             let due = flush.due(&self.outbox);
             let result = tokio::select! {
                 message = inbound.message() => match message {
-                    Ok(Some(message)) => self.hear(&stream, message).await?,
+                    Ok(Some(message)) => self.hear(&stream, message).await,
                     Ok(None) => Err(lost("the control node closed the stream")),
                     Err(status) => Err(lost(status.message())),
                 },
@@ -230,48 +257,39 @@ impl Sessions {
                 () = shutdown.cancelled() => Err(End::Shutdown),
             };
             if let Err(end) = result {
-                return Ok(end);
+                return end;
             }
         }
     }
 
-    async fn hear(
-        &mut self,
-        stream: &Stream,
-        message: wire::ControlMessage,
-    ) -> Result<Result<(), End>, Error> {
+    async fn hear(&mut self, stream: &Stream, message: wire::ControlMessage) -> Result<(), End> {
         let told = match message.message {
             Some(ToAgent::Assignments(assignments)) => return self.assigned(stream, assignments).await,
             Some(ToAgent::StatusAck(ack)) => {
                 let stopped = self.outbox.acknowledge(ack.batch);
                 if stopped.is_empty() { Some(()) } else { self.tell(Input::Acknowledged(stopped)).await }
             }
-            Some(ToAgent::Goodbye(goodbye)) => return Ok(Err(end_of(goodbye))),
+            Some(ToAgent::Goodbye(goodbye)) => return Err(end_of(goodbye)),
             Some(ToAgent::Welcome(_)) | None => Some(()),
         };
-        Ok(told.ok_or(End::Shutdown))
+        told.ok_or(End::Shutdown)
     }
 
-    async fn assigned(
-        &mut self,
-        stream: &Stream,
-        assignments: wire::Assignments,
-    ) -> Result<Result<(), End>, Error> {
+    async fn assigned(&mut self, stream: &Stream, assignments: wire::Assignments) -> Result<(), End> {
         let (sequence, epoch) = (assignments.sequence, assignments.epoch);
         if epoch != stream.epoch {
-            return Ok(Err(lost("assignments of another session")));
+            return Err(lost("assignments of another session"));
         }
-        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, sequence, epoch)? {
-            return Ok(Err(lost(fenced.to_string())));
+        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, sequence, epoch) {
+            return Err(lost(fenced.to_string()));
         }
         if self.tell(Input::Assignments(assignments)).await.is_none() {
-            return Ok(Err(End::Shutdown));
+            return Err(End::Shutdown);
         }
-        Ok(stream.send(FromAgent::Ack(wire::AssignmentsAck { sequence, epoch })).await)
+        stream.send(FromAgent::Ack(wire::AssignmentsAck { sequence, epoch })).await
     }
 
-    /// The control plane does not know the agent: its containers go, then it registers anew.
-    /// Removes what the former registration ran. Registering again is its operator's decision, as with ECS's agent: else
+    /// The control plane does not know the agent: removes what the former registration ran. Registering again is its operator's decision, as with ECS's agent: else
     /// DeregisterContainerInstance would have no effect.
     async fn leave(&mut self) -> Result<(), Error> {
         let (done, gone) = oneshot::channel();
@@ -343,13 +361,10 @@ fn end_of(goodbye: wire::Goodbye) -> End {
     if goodbye.unknown_instance { End::Unknown } else { lost(goodbye.reason) }
 }
 
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+/// What a status in place of a welcome means.
+fn refusal(status: &Status) -> End {
+    match status.code() {
+        Code::InvalidArgument => End::Refused(status.message().to_owned()),
+        _ => lost(status.message()),
     }
-    text
 }

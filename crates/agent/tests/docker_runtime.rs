@@ -28,12 +28,12 @@ impl Node {
     async fn start() -> Self {
         let world = World::start().await;
         let folder = tempfile::tempdir().unwrap();
-        let config = AgentConfig {
-            runtime: RuntimeConfig::docker(),
-            ..with_data(world.config("docker-test"), folder.path())
-        };
+        // Containers are also found by it: the tests share an engine.
+        let name = format!("docker-test-{}", folder.path().file_name().unwrap().to_string_lossy());
+        let config =
+            AgentConfig { runtime: RuntimeConfig::docker(), ..with_data(world.config(&name), folder.path()) };
         let agent = Some(Running::start(config.clone()));
-        let instance = world.instance("docker-test").await;
+        let instance = world.instance(&name).await;
         Self { world, config, agent, instance, _folder: folder }
     }
 
@@ -323,4 +323,27 @@ async fn an_agent_without_docker_says_so() {
     };
     let error = trireme_agent::run(config, tokio_util::sync::CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("no Docker Engine answers at /no/such/docker.sock"), "{error}");
+    assert!(!format!("{error:?} {error}").contains("CannotInspect"), "{error:?}");
+}
+
+#[tokio::test]
+async fn containers_are_found_for_removal_without_the_ledger() {
+    let mut node = Node::start().await;
+    let definition = node.world.define(spec(vec![container("app")]));
+    node.world.place(node.instance, &definition, 2);
+    node.world.wait_count(TaskStatus::Running, 2).await;
+    node.agent.take().unwrap().kill().await;
+    let folder = node.config.data_dir.clone().unwrap();
+    let uuid = trireme_agent::ledger::read(&folder).unwrap().unwrap().cluster_uuid;
+    // As a power loss leaves it.
+    std::fs::write(folder.join("ledger.json"), "").unwrap();
+    let remove = async |config: &AgentConfig, uuid| trireme_agent::remove_containers(config, uuid).await;
+    assert!(matches!(remove(&node.config, None).await, Err(trireme_agent::Error::LedgerDamaged { .. })));
+    let other = AgentConfig { name: "another".into(), ..node.config.clone() };
+    assert_eq!(remove(&other, Some(uuid.as_str())).await.unwrap(), 0);
+    assert_eq!(remove(&node.config, Some("another")).await.unwrap(), 0);
+    assert_eq!(remove(&node.config, Some(uuid.as_str())).await.unwrap(), 2);
+    assert!(node.containers().is_empty());
+    std::fs::remove_file(folder.join("ledger.json")).unwrap();
+    assert_eq!(remove(&node.config, None).await.unwrap(), 0, "nobody knows");
 }

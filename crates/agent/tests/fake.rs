@@ -174,6 +174,47 @@ async fn a_deregistered_agent_removes_everything_and_registers_anew_when_started
     world.wait_status(task, TaskStatus::Running).await;
 }
 
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_ends_no_agent() {
+    let world = World::start().await;
+    let runtime = FakeRuntime::default();
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let agent = Running::with(with_data(world.config("a"), &folder), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let first = world.place(instance, &definition, 1)[0];
+    world.wait_status(first, TaskStatus::Running).await;
+    std::fs::rename(&folder, parent.path().join("away")).unwrap();
+    let second = world.place(instance, &definition, 1)[0];
+    world.wait_status(second, TaskStatus::Running).await;
+    world.stop_task(first);
+    world.wait_status(first, TaskStatus::Stopped).await;
+    agent.kill().await;
+}
+
+#[tokio::test]
+async fn a_second_agent_on_one_data_folder_is_refused() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = with_data(world.config("a"), folder.path());
+    let _first = Running::with(config.clone(), Arc::new(FakeRuntime::default()));
+    world.instance("a").await;
+    let second = Running::with(config, Arc::new(FakeRuntime::default()));
+    let error = second.ended().await.unwrap_err();
+    assert_eq!(error.to_string(), format!("another agent uses {}", folder.path().display()));
+}
+
+#[tokio::test]
+async fn what_the_control_node_does_not_take_ends_an_agent() {
+    let world = World::start().await;
+    let mut config = world.config("a");
+    config.attributes = (0..101).map(|n| (format!("a{n}"), String::new())).collect();
+    let agent = Running::with(config, Arc::new(FakeRuntime::default()));
+    let error = agent.ended().await.unwrap_err();
+    assert_eq!(error.to_string(), "the control node refuses this agent: bad value in attributes");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_agents_in_one_process_run_thousands_of_tasks() {
     const AGENTS: usize = 50;

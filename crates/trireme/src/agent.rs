@@ -137,6 +137,6 @@ pub async fn remove_containers(data: &Path) -> Result<()> {
         runtime: RuntimeConfig::docker(),
         ..AgentConfig::default()
     };
-    trireme_agent::remove_containers(&config).await?;
+    trireme_agent::remove_containers(&config, None).await?;
     Ok(())
 }

@@ -63,13 +63,13 @@ impl DockerRuntime {
     /// No engine answers there.
     pub async fn connect(socket: &Path) -> Result<Self, Error> {
         describe_metrics();
-        let none = |source| Error::NoDocker { socket: socket.to_owned(), source };
+        let none = |reason| Error::NoDocker { socket: socket.to_owned(), reason };
         let path = socket.to_string_lossy();
         let client = Docker::connect_with_unix(&path, CLIENT_SECONDS, bollard::API_DEFAULT_VERSION)
-            .map_err(|error| none(Failure::new(FailureKind::Unreachable, error.to_string())))?;
+            .map_err(|error| none(error.to_string()))?;
         let docker = call("version", QUICK, client.negotiate_version())
             .await
-            .map_err(|error| none(failed(FailureKind::CannotInspect, error)))?;
+            .map_err(|outcome| none(failed(FailureKind::Unreachable, outcome).message))?;
         let registry = Registry { docker: docker.clone(), pulls: Semaphore::new(PULLS_AT_ONCE) };
         Ok(Self {
             stopper: Stopper::new(docker.clone()),
@@ -168,6 +168,23 @@ impl DockerRuntime {
             all.push(Found { state, ..found });
         }
         Ok(all)
+    }
+
+    /// The ids of `owner`'s containers: those of its instance, and those of its name in its control plane. What of these is
+    /// empty is not looked for.
+    ///
+    /// # Errors
+    /// Docker does not list them.
+    pub async fn find(&self, owner: &Owner) -> Result<BTreeSet<String>, Failure> {
+        let mut found = BTreeSet::new();
+        for labels in labels::of_owner(owner) {
+            let filters = HashMap::from([("label", labels)]);
+            let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+            let listed = call("list", QUICK, self.docker.list_containers(Some(options))).await;
+            let listed = listed.map_err(|outcome| failed(FailureKind::CannotInspect, outcome))?;
+            found.extend(listed.into_iter().filter_map(|summary| summary.id));
+        }
+        Ok(found)
     }
 
     /// An event of Docker as one of ours. Only an exit by SIGKILL asks Docker whether it was for lack of memory.

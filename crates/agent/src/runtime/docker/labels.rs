@@ -15,6 +15,19 @@ pub(super) fn of_agent(owner: &Owner) -> String {
     format!("{AGENT}={}", owner.instance)
 }
 
+/// The filters for all of an owner's containers, also those of an identity that is lost: each is a set of labels.
+pub(super) fn of_owner(owner: &Owner) -> Vec<Vec<String>> {
+    let mut filters = Vec::new();
+    if !owner.instance.is_empty() {
+        filters.push(vec![of_agent(owner)]);
+    }
+    if !owner.cluster_uuid.is_empty() && !owner.name.is_empty() {
+        let of_name = format!("{AGENT_NAME}={}", owner.name);
+        filters.push(vec![of_name, format!("{CLUSTER_UUID}={}", owner.cluster_uuid)]);
+    }
+    filters
+}
+
 /// All labels of a new container. The user's own cannot replace ours.
 pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
     let mut labels = new.definition().docker_labels.clone();
