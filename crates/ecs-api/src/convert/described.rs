@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trireme_ecs_model::shapes::{
     ContainerDefinition, CreateServiceRequest, DeploymentConfiguration, PlacementStrategy,
-    RegisterTaskDefinitionRequest, UpdateServiceRequest,
+    RegisterTaskDefinitionRequest, ServiceConnectConfiguration, UpdateServiceRequest,
 };
 use trireme_state::object::Described;
 
@@ -15,6 +15,7 @@ pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
 pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
 pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
 pub(crate) const ALARMS: &str = "alarms";
+pub(crate) const SERVICE_CONNECT: &str = "serviceConnectConfiguration";
 
 /// Of a container: `unsupported` lets only those through that change nothing.
 const OF_CONTAINER: [&str; 17] = [
@@ -85,8 +86,11 @@ pub(crate) fn into_container(kept: &Described, answer: ContainerDefinition) -> C
 }
 
 pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
-    let strategy = request.placement_strategy.as_ref();
-    let changes = changes(strategy, request.deployment_configuration.as_ref());
+    let changes = changes(
+        request.placement_strategy.as_ref(),
+        request.deployment_configuration.as_ref(),
+        request.service_connect_configuration.as_ref(),
+    );
     changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
 }
 
@@ -94,17 +98,23 @@ pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
 pub(crate) fn of_update(
     request: &UpdateServiceRequest,
 ) -> std::collections::BTreeMap<String, Option<String>> {
-    changes(request.placement_strategy.as_ref(), request.deployment_configuration.as_ref())
+    changes(
+        request.placement_strategy.as_ref(),
+        request.deployment_configuration.as_ref(),
+        request.service_connect_configuration.as_ref(),
+    )
 }
 
 fn changes(
     strategy: Option<&Vec<PlacementStrategy>>,
     configuration: Option<&DeploymentConfiguration>,
+    connect: Option<&ServiceConnectConfiguration>,
 ) -> std::collections::BTreeMap<String, Option<String>> {
     let mut kept = Described::new();
     keep(&mut kept, PLACEMENT_STRATEGY, strategy.filter(|strategy| !strategy.is_empty()));
     keep(&mut kept, CIRCUIT_BREAKER, configuration.and_then(|one| one.deployment_circuit_breaker.as_ref()));
     keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
+    keep(&mut kept, SERVICE_CONNECT, connect);
     let mut changes: std::collections::BTreeMap<String, Option<String>> =
         kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
     if strategy.is_some_and(Vec::is_empty) {

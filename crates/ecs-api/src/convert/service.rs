@@ -32,9 +32,8 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     let load = state.index().service_load(&service.key);
     let spec = &service.spec;
     let counts = counts(state, &service.key);
-    let deployment = |one: &Deployment| {
-        self::deployment(one, spec.desired_count, counts.get(&one.id).copied().unwrap_or_default())
-    };
+    let deployment =
+        |one: &Deployment| self::deployment(one, spec, counts.get(&one.id).copied().unwrap_or_default());
     shapes::Service {
         service_arn: Some(arn(&service.key)),
         service_name: Some(service.key.name.to_string()),
@@ -117,11 +116,13 @@ fn counts(state: &State, service: &ServiceKey) -> BTreeMap<DeploymentId, Counts>
 }
 
 /// An older deployment wants what it still has.
-fn deployment(deployment: &Deployment, service_wants: u32, counts: Counts) -> shapes::Deployment {
+fn deployment(deployment: &Deployment, spec: &ServiceSpec, counts: Counts) -> shapes::Deployment {
     let id = deployment.id;
-    let (status, wanted) = match deployment.status {
-        DeploymentStatus::Primary => ("PRIMARY", service_wants),
-        DeploymentStatus::Active => ("ACTIVE", counts.wanted),
+    let (status, wanted, connect) = match deployment.status {
+        DeploymentStatus::Primary => {
+            ("PRIMARY", spec.desired_count, described::read(&spec.described, described::SERVICE_CONNECT))
+        }
+        DeploymentStatus::Active => ("ACTIVE", counts.wanted, None),
     };
     let (rollout, reason) = match deployment.rollout {
         RolloutState::InProgress => {
@@ -146,6 +147,7 @@ fn deployment(deployment: &Deployment, service_wants: u32, counts: Counts) -> sh
         created_at: Some(time(deployment.created_at)),
         updated_at: Some(time(deployment.updated_at)),
         launch_type: Some(LaunchType::Ec2),
+        service_connect_configuration: connect,
         rollout_state: Some(rollout),
         rollout_state_reason: Some(reason),
         ..Default::default()

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{
     DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentRolloutState, PlacementStrategy,
-    PlacementStrategyType, SchedulingStrategy, ServiceField, Tag,
+    PlacementStrategyType, SchedulingStrategy, ServiceConnectConfiguration, ServiceField, Tag,
 };
 use trireme_state::command::ServiceProgress;
 use trireme_state::object::{ClusterKey, ServiceKey, TaskStatus};
@@ -219,11 +219,13 @@ async fn what_has_no_effect_is_described_as_given() {
     let breaker = |rollback| DeploymentCircuitBreaker::builder().enable(false).rollback(rollback).build();
     let limits =
         |rollback| DeploymentConfiguration::builder().deployment_circuit_breaker(breaker(rollback)).build();
+    let connect = || ServiceConnectConfiguration::builder().enabled(false).build();
     let create = || client.create_service().service_name("web").task_definition("web").desired_count(1);
     let made = create()
         .set_placement_strategy(Some(spread()))
         .deployment_configuration(limits(true))
         .health_check_grace_period_seconds(0)
+        .service_connect_configuration(connect())
         .send()
         .await
         .unwrap();
@@ -233,6 +235,7 @@ async fn what_has_no_effect_is_described_as_given() {
         let limits = service.deployment_configuration().unwrap();
         assert_eq!(limits.deployment_circuit_breaker(), Some(&breaker(true)));
         assert_eq!(service.health_check_grace_period_seconds(), Some(0));
+        assert_eq!(service.deployments()[0].service_connect_configuration(), Some(&connect()));
     }
     let update = || client.update_service().service("web");
     let updated = update().set_placement_strategy(Some(Vec::new())).send().await.unwrap();
