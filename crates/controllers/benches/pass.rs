@@ -43,6 +43,9 @@ fn main() {
     });
     time("5,000 tasks, half of them running", &world, None);
     world.settle();
+    time("5,000 tasks running, none healthy yet", &world, None);
+    time("5,000 tasks running, seen before", &world, Some(&world.services));
+    world.settle_healthy();
     time("5,000 tasks at rest, seen for the first time", &world, None);
     time("5,000 tasks at rest, seen before", &world, Some(&world.services));
     let running = world.view().tasks_of_service(&service_key("web"));
@@ -56,6 +59,7 @@ fn main() {
             world.user(command);
         }
         world.agents_work(|_| true);
+        world.advance(Duration::from_secs(45));
     }
     time("2,000 services at rest, seen before", &world, Some(&world.services));
 }

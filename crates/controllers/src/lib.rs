@@ -9,8 +9,8 @@
 //! - A plan's commands name the versions that they saw. `decide` checks them again. A refused command is planned anew.
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
-//! Reading order: [`driver`] · [`observed`] · [`service`] (`plan` · `rollout` · `restart` · `text`) · [`node_health`] ·
-//! [`reaper`] · [`metrics`](crate::metrics).
+//! Reading order: [`driver`] · [`observed`] · [`service`] (`plan` · `rollout` · `restart` · `health` · `text`) ·
+//! [`node_health`] · [`reaper`] · [`metrics`](crate::metrics).
 
 pub mod driver;
 pub mod metrics;

@@ -2,7 +2,7 @@
 //! never fewer than the minimum by its own doing.
 //!
 //! - `plan`: one service, looked at in full · `rollout`: how many to stop and start, as arithmetic · `restart`: back-off after
-//!   tasks that never ran · `text`: ECS's event texts.
+//!   tasks that failed · `health`: when a task has shown that it works · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
 //! - Services are planned in the order of their names, on one working copy of the nodes, so that two of them never count on the
@@ -22,6 +22,9 @@ use crate::driver::{Controller, Plan};
 use crate::metrics;
 use crate::observed::Observed;
 
+use health::Health;
+
+mod health;
 mod plan;
 mod restart;
 mod rollout;
@@ -43,39 +46,58 @@ impl Stopwatch {
     }
 }
 
+/// RUNNING for this long is healthy, in ECS, for a task without a health check.
+const HEALTHY_AFTER: Duration = Duration::from_secs(40);
+
 /// Keeps every service as its user asked for it.
 pub struct ServiceController {
+    /// How long a task runs before it counts as healthy: before an older one is stopped for it, before a deployment that
+    /// waits for it is completed, and before its exit is no failure to be slow about. 40 seconds unless set.
+    pub healthy_after: Duration,
     stopwatch: Stopwatch,
     memory: Mutex<Memory>,
 }
 
 /// A service that needed nothing, with what it was judged by.
-type Quiet = (Arc<Service>, Arc<ServiceLoad>);
+struct Quiet {
+    service: Arc<Service>,
+    load: Arc<ServiceLoad>,
+    /// It needs nothing before this.
+    until: Option<Timestamp>,
+}
+
+impl Quiet {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
 
 /// What need not be looked at again. Forgetting it changes no plan.
 #[derive(Default)]
 struct Memory {
     draining: BTreeSet<ContainerInstanceId>,
+    healthy_after: Duration,
     /// By key, as the state lists them.
     quiet: Vec<Quiet>,
 }
 
 /// Walks beside the state's services, in the same order: most comparisons are of two pointers.
-struct Walk<'a>(std::iter::Peekable<std::slice::Iter<'a, Quiet>>);
+struct Walk(std::iter::Peekable<std::vec::IntoIter<Quiet>>);
 
-impl Walk<'_> {
-    fn is_quiet(&mut self, service: &Arc<Service>, load: &Arc<ServiceLoad>) -> bool {
-        let before = |known: &&Quiet| !Arc::ptr_eq(&known.0, service) && known.0.key < service.key;
+impl Walk {
+    fn quiet(&mut self, service: &Arc<Service>, load: &Arc<ServiceLoad>, now: Timestamp) -> Option<Quiet> {
+        let before = |known: &Quiet| !Arc::ptr_eq(&known.service, service) && known.service.key < service.key;
         while self.0.next_if(before).is_some() {}
-        let same = |known: &&Quiet| Arc::ptr_eq(&known.0, service) && Arc::ptr_eq(&known.1, load);
-        self.0.peek().is_some_and(same)
+        self.0.next_if(|known| {
+            Arc::ptr_eq(&known.service, service) && Arc::ptr_eq(&known.load, load) && !known.is_over(now)
+        })
     }
 }
 
 impl ServiceController {
     /// A controller that times its placements with `stopwatch`.
     pub fn new(stopwatch: Stopwatch) -> Self {
-        Self { stopwatch, memory: Mutex::default() }
+        Self { healthy_after: HEALTHY_AFTER, stopwatch, memory: Mutex::default() }
     }
 }
 
@@ -85,29 +107,32 @@ impl Controller for ServiceController {
     fn plan(&self, view: &State, _: &Observed, now: Timestamp) -> Plan {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let draining = draining(view);
-        if memory.draining != draining {
-            memory.quiet.clear();
+        let mut known = std::mem::take(&mut memory.quiet);
+        if memory.draining != draining || memory.healthy_after != self.healthy_after {
+            known.clear();
         }
+        let mut quiet = Vec::with_capacity(known.len());
+        let mut known = Walk(known.into_iter().peekable());
+        let health = Health { after: self.healthy_after, now };
         let mut look =
-            Look { view, now, draining: &draining, clusters: BTreeMap::new(), stopwatch: &self.stopwatch };
-        let mut known = Walk(memory.quiet.iter().peekable());
-        let mut quiet = Vec::with_capacity(memory.quiet.len());
+            Look { view, health, draining: &draining, clusters: BTreeMap::new(), stopwatch: &self.stopwatch };
         let (mut plan, mut unplaced) = (Plan::default(), 0_usize);
         for service in view.services().filter(|service| service.status != ServiceStatus::Inactive) {
             let load = view.index().service_load(&service.key);
-            if known.is_quiet(service, &load) {
-                quiet.push((service.clone(), load));
+            if let Some(known) = known.quiet(service, &load, now) {
+                known.until.into_iter().for_each(|at| plan.wake(at));
+                quiet.push(known);
                 continue;
             }
             let judged = plan::service(&mut look, service, &load);
             unplaced = unplaced.saturating_add(judged.unplaced);
-            if !judged.needs_more() {
-                quiet.push((service.clone(), load));
+            if let Some(until) = judged.quiet_until() {
+                quiet.push(Quiet { service: service.clone(), load, until });
             }
             judged.add_to(&mut plan);
         }
         plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
-        *memory = Memory { draining, quiet };
+        *memory = Memory { draining, healthy_after: self.healthy_after, quiet };
         plan
     }
 }
@@ -120,7 +145,7 @@ fn draining(view: &State) -> BTreeSet<ContainerInstanceId> {
 /// One pass's look at the state, with the nodes as the pass has filled them so far.
 struct Look<'a> {
     view: &'a State,
-    now: Timestamp,
+    health: Health,
     draining: &'a BTreeSet<ContainerInstanceId>,
     clusters: BTreeMap<ClusterKey, Nodes>,
     stopwatch: &'a Stopwatch,

@@ -25,6 +25,7 @@ enum Trouble {
     Force(usize),
     Limits(usize, usize),
     Break(u32),
+    Crash(u32, u64),
     Exit(usize, usize),
     StopTask(usize, usize),
     Lose(usize),
@@ -45,6 +46,7 @@ fn any_trouble() -> impl Strategy<Value = Trouble> {
         1 => (0..2_usize).prop_map(Force),
         1 => (0..2_usize, 0..LIMITS.len()).prop_map(|(service, limits)| Limits(service, limits)),
         1 => (1..5_u32).prop_map(Break),
+        1 => (1..5_u32, 0..50_000_u64).prop_map(|(revision, life)| Crash(revision, life)),
         1 => (0..2_usize, 0..20_usize).prop_map(|(service, task)| Exit(service, task)),
         1 => (0..2_usize, 0..20_usize).prop_map(|(service, task)| StopTask(service, task)),
         1 => (0..6_usize).prop_map(Lose),
@@ -54,6 +56,7 @@ fn any_trouble() -> impl Strategy<Value = Trouble> {
         4 => Just(Pass),
         4 => any::<u64>().prop_map(Work),
         2 => (0..5_000_u64).prop_map(Wait),
+        1 => (0..50_000_u64).prop_map(Wait),
         1 => Just(Reap),
     ]
 }
@@ -79,6 +82,9 @@ fn happen(world: &mut World, trouble: &Trouble) {
         }
         Trouble::Break(revision) => {
             world.broken.insert(definition("web", revision));
+        }
+        Trouble::Crash(revision, life) => {
+            world.crashing.insert(definition("web", revision), Duration::from_millis(life));
         }
         Trouble::Exit(service, at) => {
             let tasks = world.tasks(NAMES[service]);
@@ -114,6 +120,7 @@ fn happen(world: &mut World, trouble: &Trouble) {
 
 fn heal(world: &mut World) {
     world.broken.clear();
+    world.crashing.clear();
     for instance in world.agents.clone() {
         if world.deaf.contains(&instance) {
             world.return_from_the_dead(instance);
@@ -186,6 +193,44 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// A crash loop costs a bounded number of tasks: in an hour six rounds in quick succession, then one every half a minute.
+    #[test]
+    fn a_crash_loop_is_slowed_down(desired in 1..6_u32, life in 1..39_000_u64, completed: bool, limits in 0..LIMITS.len()) {
+        let mut world = World::new();
+        world.agents_per_zone(2, 65_536, 65_536);
+        let web = world.register("web", 64, 64, None);
+        if completed {
+            world.create("web", &web, desired, LIMITS[limits]);
+            world.settle_healthy();
+        }
+        world.crashing.insert(web.clone(), Duration::from_millis(life));
+        if !completed {
+            world.create("web", &web, desired, LIMITS[limits]);
+        }
+        let before = world.started;
+        for _ in 0..60 {
+            world.live(Duration::from_secs(60));
+            world.reap();
+        }
+        let rounds = (world.started - before) as u64 / u64::from(desired);
+        prop_assert!(rounds <= 7 + 3_600 / 30 + 1, "{rounds} rounds of tasks that live {life} ms");
+        let whole = 3_600_000 / (30_000 + life);
+        prop_assert!(rounds >= whole / 2, "{rounds} rounds of tasks that live {life} ms: it goes on trying");
+        let service = world.service("web");
+        let steady = service.events.iter().filter(|event| event.message.ends_with("steady state.")).count();
+        prop_assert!(steady <= 3, "{service:?}");
+        prop_assert_eq!(service.deployments[0].failed_tasks, 0);
+        // Once it is well, so is the service.
+        world.crashing.clear();
+        world.settle_for_good();
+        prop_assert_eq!(world.running("web"), desired as usize);
+        prop_assert_eq!(world.service("web").deployments[0].back_off, None);
+    }
+}
+
 #[test]
 fn room_for_new_tasks_is_made_once() {
     let mut world = World::new();
@@ -202,7 +247,7 @@ fn room_for_new_tasks_is_made_once() {
     assert_eq!(world.running("web"), 1);
     world.pass();
     assert_eq!(world.running("web"), 1);
-    world.settle();
+    world.settle_healthy();
     assert_eq!(world.running("web"), 3);
 }
 

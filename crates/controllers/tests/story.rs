@@ -52,6 +52,13 @@ impl Story {
 
     fn then(&mut self, what: &str) {
         let _ = writeln!(self.text, "# {what}");
+        self.world.settle_healthy();
+        self.tell();
+    }
+
+    /// Like `then`, but only what happens at once.
+    fn at_once(&mut self, what: &str) {
+        let _ = writeln!(self.text, "# {what}");
         self.world.settle();
         self.tell();
     }
@@ -279,7 +286,7 @@ fn tasks_that_never_run_back_off() {
     let (mut story, web) = three_zones();
     story.world.broken.insert(web.clone());
     story.world.create("web", &web, 2, (200, 100));
-    story.then("create 2 of a broken image");
+    story.at_once("create 2 of a broken image");
     let mut waits = Vec::new();
     for _ in 0..13 {
         let at = story.world.plan().wake_at.expect("it waits");
@@ -306,6 +313,133 @@ fn tasks_that_never_run_back_off() {
         (service web) (deployment ecs-svc/d1) deployment completed.
         (service web) has reached a steady state.
         = 2/2 running; us-east-1b 1, us-east-1c 1; deployments: 2 Primary Completed
+    "#]]);
+}
+
+#[test]
+fn an_update_to_a_crashing_revision_leaves_the_old_tasks() {
+    let (mut story, web) = three_zones();
+    story.world.create("web", &web, 3, (200, 100));
+    story.then("create 3");
+    let crashing = story.world.register("web", 256, 256, None);
+    story.world.crashing.insert(crashing.clone(), Duration::from_millis(300));
+    story.world.deploy("web", &crashing);
+    story.at_once("deploy revision 2, which exits after 300 ms");
+    story.world.live(Duration::from_secs(120));
+    let tasks = story.world.view();
+    let mut starts: Vec<_> = tasks.tasks().filter(|task| task.definition == crashing).collect();
+    starts.sort_by_key(|task| task.times.created_at);
+    starts.dedup_by_key(|task| task.times.created_at);
+    let gaps = starts.windows(2).map(|two| two[1].times.created_at.since(two[0].times.created_at));
+    assert_eq!(gaps.map(|gap| gap.as_secs()).collect::<Vec<_>>(), [0, 1, 2, 4, 8, 16, 30, 30]);
+    let old = story.world.tasks("web").iter().filter(|task| task.wanted() && task.definition == web).count();
+    assert_eq!(old, 3);
+    assert_eq!(story.world.service("web").deployments[0].rollout, RolloutState::InProgress);
+    let primary = story.world.service("web").deployments[0].clone();
+    assert_eq!((primary.failed_tasks, primary.back_off.unwrap().failures), (0, 7), "they did start");
+    story.told = story.world.service("web").events.len();
+    let good = story.world.register("web", 256, 256, None);
+    story.world.deploy("web", &good);
+    story.then("deploy revision 3, which is good");
+    story.is(expect![[r#"
+        # create 3
+        (service web) has started 3 tasks: (task t1) (task t2) (task t3).
+        (service web) (deployment ecs-svc/d1) deployment completed.
+        (service web) has reached a steady state.
+        = 3/3 running; us-east-1a 1, us-east-1b 1, us-east-1c 1; deployments: 1 Primary Completed
+        # deploy revision 2, which exits after 300 ms
+        (service web) has started 3 tasks: (task t4) (task t5) (task t6).
+        = 6/3 running; us-east-1a 2, us-east-1b 2, us-east-1c 2; deployments: 2 Primary InProgress, 1 Active Completed
+        # deploy revision 3, which is good
+        (service web) has started 3 tasks: (task t7) (task t8) (task t9).
+        (service web) has stopped 3 running tasks: (task t1) (task t3) (task t2).
+        (service web) (deployment ecs-svc/d2) deployment completed.
+        (service web) has reached a steady state.
+        = 3/3 running; us-east-1a 1, us-east-1b 1, us-east-1c 1; deployments: 3 Primary Completed
+    "#]]);
+}
+
+#[test]
+fn a_service_that_comes_and_goes_is_called_steady_now_and_then() {
+    let (mut story, web) = three_zones();
+    story.world.create("web", &web, 2, (200, 100));
+    story.then("create 2");
+    story.world.live(Duration::from_secs(60));
+    for _ in 0..60 {
+        let running =
+            story.world.tasks("web").into_iter().find(|task| task.last_status == TaskStatus::Running);
+        running.iter().for_each(|task| story.world.exit(task));
+        story.world.live(Duration::from_secs(1));
+    }
+    story.then("a task of two exits again and again, for a minute");
+    story.is(expect![[r#"
+        # create 2
+        (service web) has started 2 tasks: (task t1) (task t2).
+        (service web) (deployment ecs-svc/d1) deployment completed.
+        (service web) has reached a steady state.
+        = 2/2 running; us-east-1b 1, us-east-1c 1; deployments: 1 Primary Completed
+        # a task of two exits again and again, for a minute
+        (service web) has started 1 tasks: (task t3).
+        (service web) has reached a steady state.
+        (service web) has started 1 tasks: (task t4).
+        (service web) has started 1 tasks: (task t5).
+        (service web) has started 1 tasks: (task t6).
+        (service web) has started 2 tasks: (task t7) (task t8).
+        (service web) has started 2 tasks: (task t9) (task t10).
+        (service web) has started 2 tasks: (task t11) (task t12).
+        (service web) has started 2 tasks: (task t13) (task t14).
+        (service web) has started 2 tasks: (task t15) (task t16).
+        (service web) has reached a steady state.
+        = 2/2 running; us-east-1b 1, us-east-1c 1; deployments: 1 Primary Completed
+    "#]]);
+}
+
+#[test]
+fn a_zone_lost_amid_failures_is_replaced_at_once() {
+    let (mut story, web) = three_zones();
+    story.world.create("web", &web, 6, (200, 100));
+    story.then("create 6");
+    for _ in 0..6 {
+        // The newest one fails each time, as if its instance were bad.
+        let tasks = story.world.tasks("web");
+        let newest = tasks.iter().max_by_key(|task| task.times.created_at).unwrap().clone();
+        story.world.exit(&newest);
+        story.world.settle();
+        let wait = story.world.plan().wake_at.map(|at| at.since(story.world.now));
+        if story.world.running("web") < 6 {
+            story.world.live(wait.expect("it waits"));
+        }
+    }
+    let tasks = story.world.tasks("web");
+    let newest = tasks.iter().max_by_key(|task| task.times.created_at).unwrap().clone();
+    story.world.exit(&newest);
+    story.at_once("a task has failed again and again");
+    let lost = story.world.agents[2..4].to_vec();
+    lost.iter().for_each(|instance| story.world.lose(*instance));
+    story.at_once("zone b is lost");
+    story.world.live(Duration::from_secs(30));
+    story.then("half a minute later");
+    story.is(expect![[r#"
+        # create 6
+        (service web) has started 6 tasks: (task t1) (task t2) (task t3) (task t4) (task t5) (task t6).
+        (service web) (deployment ecs-svc/d1) deployment completed.
+        (service web) has reached a steady state.
+        = 6/6 running; us-east-1a 2, us-east-1b 2, us-east-1c 2; deployments: 1 Primary Completed
+        # a task has failed again and again
+        (service web) has started 1 tasks: (task t7).
+        (service web) has started 1 tasks: (task t8).
+        (service web) has started 1 tasks: (task t9).
+        (service web) has started 1 tasks: (task t10).
+        (service web) has started 1 tasks: (task t11).
+        (service web) has started 1 tasks: (task t12).
+        = 5/6 running; us-east-1a 1, us-east-1b 2, us-east-1c 2; deployments: 1 Primary Completed
+        # zone b is lost
+        (service web) has started 2 tasks: (task t13) (task t14).
+        = 5/6 running; us-east-1a 2, us-east-1c 3; deployments: 1 Primary Completed
+        # half a minute later
+        (service web) has started 1 tasks: (task t15).
+        (service web) has reached a steady state.
+        = 6/6 running; us-east-1a 3, us-east-1c 3; deployments: 1 Primary Completed
     "#]]);
 }
 

@@ -9,7 +9,7 @@ use trireme_state::store::{BoxStream, Leadership, Store};
 use trireme_types::{Sequence, Timestamp};
 
 use super::propose::propose;
-use super::{Controller, Limits};
+use super::{Controller, Limits, Plan};
 use crate::metrics;
 use crate::observed::{Observed, Observer};
 
@@ -19,6 +19,8 @@ const PULSE: Duration = Duration::from_millis(250);
 const STALL: Duration = Duration::from_secs(1);
 /// The first pause after a refusal; it doubles up to the tick.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How often a plan that does nothing may say why.
+const REASONS: Duration = Duration::from_secs(60);
 
 /// Runs a controller for as long as the store lives: plans while this node decides, sleeps while another one does. Drop the
 /// future to stop it; a command under way then commits or not, as after a crash.
@@ -73,6 +75,8 @@ struct Office<'a, C> {
     /// No view before this one is planned on: it lacks what this office has done.
     at_least: Sequence,
     failures: u32,
+    /// When a plan that does nothing last said why.
+    reasoned: Option<Duration>,
 }
 
 /// What a pass leaves to wait for.
@@ -96,6 +100,7 @@ impl<'a, C: Controller> Office<'a, C> {
             stalled: None,
             at_least: Sequence::default(),
             failures: 0,
+            reasoned: None,
         }
     }
 
@@ -144,6 +149,7 @@ impl<'a, C: Controller> Office<'a, C> {
             ::metrics::gauge!(*name).set(*value);
         }
         if plan.commands.is_empty() {
+            self.say_why_not(&plan);
             return (plan.wake_at, spent, false);
         }
         tracing::info!(controller = C::NAME, commands = plan.commands.len(), report = %plan.report, "plan");
@@ -153,6 +159,17 @@ impl<'a, C: Controller> Office<'a, C> {
             self.catch_up().await;
         }
         (plan.wake_at, spent, proposed.failed > 0)
+    }
+
+    /// A plan without commands that has something to say is held up. It says so now and then, not on each pass.
+    fn say_why_not(&mut self, plan: &Plan) {
+        let now = self.observer.monotonic();
+        if plan.report.lines().is_empty() || self.reasoned.is_some_and(|at| now.saturating_sub(at) < REASONS)
+        {
+            return;
+        }
+        self.reasoned = Some(now);
+        tracing::info!(controller = C::NAME, report = %plan.report, "nothing can be done");
     }
 
     /// After an unknown outcome: plan only on a view that holds whatever has committed by now.

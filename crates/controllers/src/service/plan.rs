@@ -1,5 +1,6 @@
 //! One service, looked at in full: what is there, what is to be, the commands between the two.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trireme_scheduler::{Group, Placed, Request, choose_to_stop};
@@ -13,6 +14,7 @@ use trireme_state::query::reservation;
 use trireme_state::{Command, Placement};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
+use super::health::Health;
 use super::{Look, restart, rollout, text};
 use crate::driver::Plan;
 
@@ -27,9 +29,14 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Whether the next pass must look again, though neither the service nor its tasks change.
-    pub fn needs_more(&self) -> bool {
-        !self.commands.is_empty() || self.wake_at.is_some() || self.unplaced > 0
+    /// Until when there is no need to look again while neither the service nor its tasks change: `Some(None)` is for ever,
+    /// `None` is not at all.
+    pub fn quiet_until(&self) -> Option<Option<Timestamp>> {
+        (self.commands.is_empty() && self.unplaced == 0).then_some(self.wake_at)
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
     }
 
     /// Adds all of it to the pass's plan.
@@ -48,7 +55,7 @@ pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) 
     let Some(primary) = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary) else {
         return Judged::default();
     };
-    let mut pass = Pass { service, primary, tasks: &tasks, judged: Judged::default() };
+    let mut pass = Pass { service, primary, tasks: &tasks, health: look.health, judged: Judged::default() };
     match service.status {
         ServiceStatus::Active => pass.active(look, load),
         ServiceStatus::Draining => pass.draining(),
@@ -71,7 +78,7 @@ struct Census<'a> {
 }
 
 impl Census<'_> {
-    fn counts(&self, service: &Service) -> rollout::Counts {
+    fn counts(&self, service: &Service, health: Health, held: usize) -> rollout::Counts {
         let desired = service.spec.desired_count;
         let limits = service.spec.deployment_configuration;
         rollout::Counts {
@@ -80,7 +87,9 @@ impl Census<'_> {
             minimum: limits.minimum(desired) as usize,
             fresh: self.fresh.len(),
             fresh_running: self.fresh.iter().filter(|task| runs(task)).count(),
+            fresh_healthy: self.fresh.iter().filter(|task| health.is_healthy(task)).count(),
             outgoing: self.outgoing.len(),
+            held,
         }
     }
 }
@@ -95,18 +104,25 @@ struct Pass<'a> {
     primary: &'a Deployment,
     /// Those that are not STOPPED.
     tasks: &'a [Arc<Task>],
+    health: Health,
     judged: Judged,
 }
 
 impl<'a> Pass<'a> {
     fn active(&mut self, look: &mut Look<'_>, load: &ServiceLoad) {
         let census = self.census(look);
-        let counts = census.counts(self.service);
-        let restart = restart::judge(look.view, self.primary, self.tasks, load, look.now);
-        let moves = rollout::moves(&counts, restart.blocked_until.is_none());
+        let restart = restart::judge(&restart::Scene {
+            view: look.view,
+            deployment: self.primary,
+            tasks: self.tasks,
+            load,
+            health: self.health,
+        });
+        let counts = census.counts(self.service, self.health, restart.held.map_or(0, |(_, count)| count));
+        let moves = rollout::moves(&counts);
 
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
-        stops.extend(choose_excess(&census.fresh, moves.excess, moves.excess_running));
+        stops.extend(choose_excess(&census.fresh, &moves, self.health));
         let placed = self.place(look, &census, moves.start);
         let room = match &placed.unplaced {
             Some(why) if would_help(look, self.service, &census) => {
@@ -118,12 +134,13 @@ impl<'a> Pass<'a> {
         stops.extend(choose_to_stop(census.outgoing.iter().copied(), retire));
 
         let mut progress = ServiceProgress::default();
-        self.tell_of_placement(&placed, &mut progress, look.now);
+        self.tell_of_placement(&placed, &mut progress);
         if moves.stuck && census.stopping == 0 {
-            self.tell(text::stuck(&self.service.key.name), &mut progress, look.now);
+            self.tell(text::stuck(&self.service.key.name), &mut progress);
         }
-        self.record_restart(restart, counts.desired > counts.fresh, &mut progress, look.now);
-        self.record_rollout(&census, &counts, load, &mut progress);
+        self.record_restart(&restart, &counts, &mut progress);
+        self.record_rollout(&census, &counts, load, restart.failing, &mut progress);
+        self.wake_for_health(&counts, &restart);
         self.stop(&stops);
         self.start(&placed.placements);
         self.record(progress);
@@ -167,42 +184,60 @@ impl<'a> Pass<'a> {
         placed
     }
 
-    fn tell_of_placement(&mut self, placed: &Placed, progress: &mut ServiceProgress, now: Timestamp) {
+    fn tell_of_placement(&mut self, placed: &Placed, progress: &mut ServiceProgress) {
         let Some(why) = &placed.unplaced else { return };
         let name = &self.service.key.name;
         self.judged.lines.push(format!("service {name}: {} tasks without a place: {why}", why.unplaced));
         self.judged.lines.extend(
             why.refusals.iter().map(|node| format!("{} ({}): {}", node.name, node.zone, node.refusal)),
         );
-        self.tell(text::cannot_place(name, why), progress, now);
+        self.tell(text::cannot_place(name, why), progress);
     }
 
-    fn tell(&self, text: String, progress: &mut ServiceProgress, now: Timestamp) {
-        if !text::told_lately(self.service, &text, now) {
-            progress.events.push(text);
+    /// Says it now, or again when that is due.
+    fn tell(&mut self, text: String, progress: &mut ServiceProgress) {
+        match text::told_until(self.service, &text, self.health.now) {
+            Some(until) => self.judged.wake(until),
+            None => progress.events.push(text),
         }
     }
 
     fn record_restart(
         &mut self,
-        restart: restart::Restart,
-        needs_tasks: bool,
+        restart: &restart::Restart,
+        counts: &rollout::Counts,
         progress: &mut ServiceProgress,
-        now: Timestamp,
     ) {
-        if let Some((back_off, failed)) = restart.record {
-            progress.back_offs.push((self.primary.id, back_off, failed));
+        let name = &self.service.key.name;
+        if let Some((back_off, not_started)) = restart.record {
+            progress.back_offs.push((self.primary.id, back_off, not_started));
         }
-        if restart.failing {
-            self.tell(text::cannot_start(&self.service.key.name), progress, now);
+        let missing = counts.desired.saturating_sub(counts.fresh);
+        let waiting = missing.min(counts.held);
+        if let Some((at, _)) = restart.held.filter(|_| waiting > 0) {
+            let what = if restart.never_starts { "fail to start" } else { "exit soon after they start" };
+            let wait = at.since(self.health.now);
+            self.judged.lines.push(format!("service {name}: its tasks {what}; {waiting} wait for {wait:?}"));
+            self.judged.wake(at);
         }
-        if let Some(at) = restart.blocked_until.filter(|_| needs_tasks) {
-            let name = &self.service.key.name;
-            self.judged.lines.push(format!(
-                "service {name}: its tasks fail to start; the next comes in {:?}",
-                at.since(now)
-            ));
-            self.judged.wake_at = Some(at);
+        if restart.never_starts && missing > 0 {
+            self.tell(text::cannot_start(name), progress);
+        }
+    }
+
+    /// Nothing else happens when a task becomes healthy: it must be looked for.
+    fn wake_for_health(&mut self, counts: &rollout::Counts, restart: &restart::Restart) {
+        let each_matters = counts.outgoing > 0 || restart.ends_with_health;
+        let last_matters =
+            self.primary.rollout == RolloutState::InProgress && counts.fresh_running == counts.desired;
+        if !each_matters && !last_matters {
+            return;
+        }
+        let ours = self.tasks.iter().filter(|task| task.deployment() == Some(self.primary.id));
+        let to_come = ours.filter_map(|task| self.health.proven_at(task)).filter(|at| *at > self.health.now);
+        let at = if each_matters { to_come.min() } else { to_come.max() };
+        if let Some(at) = at {
+            self.judged.wake(at);
         }
     }
 
@@ -212,6 +247,7 @@ impl<'a> Pass<'a> {
         census: &Census<'_>,
         counts: &rollout::Counts,
         load: &ServiceLoad,
+        failing: bool,
         progress: &mut ServiceProgress,
     ) {
         let name = &self.service.key.name;
@@ -224,16 +260,23 @@ impl<'a> Pass<'a> {
             && counts.fresh_running == counts.desired
             && census.outgoing.is_empty()
             && census.idle.is_empty();
-        if whole && self.primary.rollout == RolloutState::InProgress {
+        let healthy = counts.fresh_healthy == counts.desired;
+        let under_way = self.primary.rollout == RolloutState::InProgress;
+        if whole && healthy && under_way {
             progress.rollouts.push((self.primary.id, RolloutState::Completed));
             progress.events.push(text::completed(name, self.primary.id));
         }
         // A task on its way out that still runs counts as running for everyone who waits for stability.
-        let steady = whole && load.running as usize == counts.desired;
-        if steady != self.service.steady {
-            progress.steady = Some(steady);
-            if steady {
-                progress.events.push(text::steady(name));
+        let runs = whole && load.running as usize == counts.desired;
+        let steady = runs && (healthy || !(under_way || failing));
+        if steady == self.service.steady {
+            return;
+        }
+        match text::unsteady_until(self.service, self.primary, self.health).filter(|_| steady) {
+            Some(until) => self.judged.wake(until),
+            None => {
+                progress.steady = Some(steady);
+                progress.events.extend(steady.then(|| text::steady(name)));
             }
         }
     }
@@ -286,22 +329,26 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Of too many fresh tasks, those to stop: by crowding, but no more RUNNING ones than allowed.
-fn choose_excess(fresh: &[&Task], count: usize, running: usize) -> Vec<TaskId> {
+/// Of too many fresh tasks, those to stop: by crowding, but no more RUNNING and no more healthy ones than allowed.
+fn choose_excess(fresh: &[&Task], moves: &rollout::Moves, health: Health) -> Vec<TaskId> {
+    let count = moves.excess;
     if count == 0 {
         return Vec::new();
     }
-    if running >= count {
+    if moves.excess_healthy >= count {
         return choose_to_stop(fresh.iter().copied(), count);
     }
-    let runs: std::collections::BTreeSet<TaskId> =
-        fresh.iter().filter(|task| self::runs(task)).map(|task| task.id).collect();
-    let mut allowed = running;
+    let kinds: BTreeMap<TaskId, (bool, bool)> =
+        fresh.iter().map(|task| (task.id, (runs(task), health.is_healthy(task)))).collect();
+    let (mut running, mut healthy) = (moves.excess_running, moves.excess_healthy);
     let order = choose_to_stop(fresh.iter().copied(), fresh.len());
     let chosen = order.into_iter().filter(|id| {
-        let free = !runs.contains(id);
-        let take = free || allowed > 0;
-        allowed = if free { allowed } else { allowed.saturating_sub(1) };
+        let (runs, is_healthy) = kinds.get(id).copied().unwrap_or_default();
+        let take = (!runs || running > 0) && (!is_healthy || healthy > 0);
+        if take {
+            running = running.saturating_sub(usize::from(runs));
+            healthy = healthy.saturating_sub(usize::from(is_healthy));
+        }
         take
     });
     chosen.take(count).collect()

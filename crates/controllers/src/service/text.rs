@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use trireme_scheduler::Explanation;
-use trireme_state::object::Service;
+use trireme_state::object::{Deployment, Service};
 use trireme_types::{DeploymentId, ServiceName, Timestamp};
+
+use super::health::Health;
 
 /// The same text is not said again within this time.
 const REPEATED_AFTER: Duration = Duration::from_secs(6 * 3_600);
@@ -41,7 +43,20 @@ pub fn scaling(deployment: DeploymentId) -> String {
     format!("Scaling activity initiated by (deployment {deployment})")
 }
 
-/// Whether a service's owner was told so lately.
-pub fn told_lately(service: &Service, text: &str, now: Timestamp) -> bool {
-    service.events.iter().any(|event| event.message == text && now.since(event.created_at) < REPEATED_AFTER)
+/// Until when a service's owner need not be told so again; `None` if it is time.
+pub fn told_until(service: &Service, text: &str, now: Timestamp) -> Option<Timestamp> {
+    said(service, text).map(|at| at.plus(REPEATED_AFTER)).filter(|until| *until > now)
+}
+
+/// Until when a service that comes and goes is not called steady again; `None` if it may be. A new deployment or another
+/// desired count is told at once.
+pub fn unsteady_until(service: &Service, primary: &Deployment, health: Health) -> Option<Timestamp> {
+    let at = said(service, &steady(&service.key.name))?;
+    // A back-off moves the deployment's `updated_at` too, and that is no wish of the user's.
+    let asked_anew = primary.created_at > at || (primary.updated_at > at && primary.back_off.is_none());
+    Some(at.plus(health.after)).filter(|until| *until > health.now && !asked_anew)
+}
+
+fn said(service: &Service, text: &str) -> Option<Timestamp> {
+    service.events.iter().find(|event| event.message == text).map(|event| event.created_at)
 }

@@ -15,6 +15,8 @@ use trireme_types::*;
 
 pub const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 
+const HEALTHY_AFTER: Duration = Duration::from_secs(40);
+
 pub fn cluster() -> ClusterKey {
     ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() }
 }
@@ -71,6 +73,10 @@ pub struct World {
     pub agents: Vec<ContainerInstanceId>,
     /// Families and revisions whose tasks never run.
     pub broken: BTreeSet<TaskDefinitionKey>,
+    /// Families and revisions whose tasks run for this long and exit.
+    pub crashing: BTreeMap<TaskDefinitionKey, Duration>,
+    /// Tasks that services have started so far.
+    pub started: usize,
     /// Instances whose agents do and say nothing.
     pub deaf: BTreeSet<ContainerInstanceId>,
     requests: u128,
@@ -85,6 +91,8 @@ impl World {
             services: ServiceController::new(Stopwatch::stopped()),
             agents: Vec::new(),
             broken: BTreeSet::new(),
+            crashing: BTreeMap::new(),
+            started: 0,
             deaf: BTreeSet::new(),
             requests: 0,
         }
@@ -246,7 +254,10 @@ impl World {
             if let Err(why) = self.try_propose(actor, command.clone()) {
                 panic!("refused ({why}): {command:?}");
             }
-            check_limits(&before, &self.view(), command);
+            check_limits(&before, &self.view(), command, self.now);
+            if let Command::StartServiceTasks { placements, .. } = command {
+                self.started += placements.len();
+            }
             invariant::check_state(&self.view()).unwrap();
         }
         !plan.commands.is_empty()
@@ -260,13 +271,21 @@ impl World {
         let (status, code) = match (task.desired_status, task.last_status) {
             (_, TaskStatus::Stopped) => return None,
             (DesiredStatus::Stopped, _) => (TaskStatus::Stopped, None),
-            (_, TaskStatus::Running) => return None,
+            (_, TaskStatus::Running) => {
+                self.crash_at(task).filter(|at| *at <= self.now)?;
+                return Some(report(task, TaskStatus::Stopped, Some(StopCode::EssentialContainerExited)));
+            }
             _ if self.broken.contains(&task.definition) => {
                 (TaskStatus::Stopped, Some(StopCode::TaskFailedToStart))
             }
             _ => (TaskStatus::Running, None),
         };
         Some(report(task, status, code))
+    }
+
+    fn crash_at(&self, task: &Task) -> Option<Timestamp> {
+        let life = self.crashing.get(&task.definition)?;
+        (task.last_status == TaskStatus::Running).then_some(task.times.started_at?.plus(*life))
     }
 
     pub fn report(&mut self, instance: ContainerInstanceId, reports: Vec<TaskReport>) {
@@ -317,9 +336,37 @@ impl World {
         panic!("never quiet; plan: {:?}", self.plan());
     }
 
+    /// Like [`World::settle`], and waits until what runs is healthy. A longer wait is left.
+    pub fn settle_healthy(&mut self) {
+        let healthy = self.services.healthy_after;
+        for _ in 0..400 {
+            self.settle();
+            match self.plan().wake_at.map(|at| at.since(self.now)).filter(|wait| *wait <= healthy) {
+                Some(wait) => self.advance(wait),
+                None => return,
+            }
+        }
+        panic!("always asks to be woken; plan: {:?}", self.plan());
+    }
+
+    /// Lets time pass as it does: all that happens when it happens.
+    pub fn live(&mut self, time: Duration) {
+        let end = self.now.plus(time);
+        loop {
+            self.settle();
+            let exits = self.view().tasks().filter_map(|task| self.crash_at(task)).min();
+            let next = [exits, self.plan().wake_at].into_iter().flatten().min();
+            if self.now >= end {
+                return;
+            }
+            let next = next.map_or(end, |at| at.min(end));
+            self.advance(next.since(self.now));
+        }
+    }
+
     /// Like [`World::settle`], and waits out back-offs too.
     pub fn settle_for_good(&mut self) {
-        for _ in 0..64 {
+        for _ in 0..400 {
             self.settle();
             match self.plan().wake_at {
                 Some(at) => self.advance(at.since(self.now)),
@@ -378,8 +425,8 @@ pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> T
     }
 }
 
-/// Never above the maximum by our starts; never below the minimum by our stops.
-fn check_limits(before: &State, after: &State, command: &Command) {
+/// Never above the maximum by our starts; never below the minimum by our stops, of running tasks and of healthy ones.
+fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp) {
     let (Command::StartServiceTasks { service: key, .. } | Command::StopServiceTasks { service: key, .. }) =
         command
     else {
@@ -400,5 +447,18 @@ fn check_limits(before: &State, after: &State, command: &Command) {
     } else {
         let floor = (limits.minimum(desired).min(desired) as usize).min(running(before));
         assert!(running(after) >= floor, "below the minimum: {command:?}");
+        // Those on their way out are the ones to keep until newer ones are healthy.
+        let primary = service.deployments[0].id;
+        let counts = |task: &Task| {
+            let started_at = task.times.started_at.unwrap_or(now);
+            task.wanted()
+                && task.last_status == TaskStatus::Running
+                && (task.deployment() != Some(primary)
+                    || before.instance(task.instance).is_some_and(|at| at.status == InstanceStatus::Draining)
+                    || now.since(started_at) >= HEALTHY_AFTER)
+        };
+        let healthy = |state: &State| state.tasks_of_service(key).iter().filter(|task| counts(task)).count();
+        let floor = (limits.minimum(desired).min(desired) as usize).min(healthy(before));
+        assert!(healthy(after) >= floor, "fewer healthy than the minimum: {command:?}");
     }
 }
