@@ -150,14 +150,14 @@ pub struct Deployment {
     pub updated_at: Timestamp,
     /// Tasks of it that stopped before they ran.
     pub failed_tasks: u32,
-    /// When its next task may start, after failures to start.
+    /// When its next task may start, after failures.
     pub back_off: Option<BackOff>,
 }
 
-/// Waiting after tasks that never reached RUNNING.
+/// Waiting after tasks that never reached RUNNING, or exited before they were healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackOff {
-    /// Failures in a row.
+    /// Rounds of failures in a row.
     pub failures: u32,
     /// No task starts before this.
     pub not_before: Timestamp,
