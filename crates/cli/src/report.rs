@@ -19,6 +19,8 @@ pub struct Report {
     pub cluster_uuid: Option<String>,
     /// Who leads.
     pub leader: Option<LeaderReport>,
+    /// A change of the membership is under way.
+    pub membership_changing: bool,
     /// How far the history is applied on the node whose view this is.
     pub applied: u64,
     /// Zone by zone.
@@ -64,6 +66,8 @@ pub struct NodeReport {
     pub zone: String,
     /// Its gRPC address.
     pub address: String,
+    /// Whether it votes, as far as is known.
+    pub voter: bool,
     /// leader, follower, learner, candidate, stopped or unreachable.
     pub role: String,
     /// How far it has applied the history.
@@ -126,6 +130,7 @@ impl Report {
             stale: leader.is_none(),
             cluster_uuid: best.and_then(|best| best.node.as_ref()).map(|node| node.cluster_uuid.clone()),
             leader: leader.map(|node| LeaderReport { node: node.id, zone: node.zone.clone() }),
+            membership_changing: leader.is_some_and(|node| node.membership_changing),
             applied: best.and_then(|best| best.node.as_ref()).map_or(0, |node| node.applied_sequence),
             zones: zone_reports(&nodes, best, cluster),
             nodes,
@@ -149,12 +154,14 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
     let member_at = |address: &str| {
         best.and_then(|best| best.members.iter().find(|member| member.grpc_address == address))
     };
+    let votes = |id| best.is_some_and(|best| best.members.iter().any(|it| it.id == id && it.voter));
     let mut nodes: Vec<NodeReport> = answers
         .iter()
         .map(|answer| match &answer.answer {
             Ok(response) => {
                 let node = response.node.clone().unwrap_or_default();
                 NodeReport {
+                    voter: votes(node.id),
                     node: Some(node.id),
                     zone: node.zone,
                     address: answer.node.address.clone(),
@@ -165,6 +172,7 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
             }
             Err(error) => NodeReport {
                 node: member_at(&answer.node.address).map(|member| member.id),
+                voter: member_at(&answer.node.address).is_some_and(|member| member.voter),
                 zone: answer.node.zone.clone().unwrap_or_default(),
                 address: answer.node.address.clone(),
                 role: "unreachable".to_owned(),

@@ -1,13 +1,14 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`shutdown`] · `founding` (`server init`, `join`,
-//! `leave`) · `operator` (what the operator's verbs ask) · `record` (an event as JSON) · `observer` and `relay` (what the
+//! `leave`) · `identity` · `operator` (what the operator's verbs ask) · `record` (an event as JSON) · `observer` and `relay` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
 
 pub mod accept;
 pub mod config;
 pub mod error;
 mod founding;
+mod identity;
 pub mod metrics;
 mod observer;
 mod operator;
@@ -19,4 +20,5 @@ pub mod wiring;
 pub use config::{Auth, FileConfig, ServerConfig, Timing};
 pub use error::Error;
 pub use founding::{AccessKeyFile, CLUSTER_KEY_FILE, IDENTITY_FILE, init, join, leave};
+pub use identity::cluster_of;
 pub use wiring::run;

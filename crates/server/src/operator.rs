@@ -52,6 +52,7 @@ impl OperatorService {
             applied_sequence: status.applied_sequence,
             has_quorum: status.has_quorum,
             deciding: self.node.store().leadership().deciding,
+            membership_changing: status.membership_changing,
         };
         let members = status.members.into_iter().filter_map(|status| {
             let member = status.member?;
@@ -142,6 +143,7 @@ async fn send_history(
         let records = match store.history(next, PART).await {
             Ok(records) => records,
             Err(error) => {
+                tracing::warn!(%error, from = next.get(), "cannot read the history for an operator");
                 let _reader_gone = sender.send(Err(Status::unavailable(error.to_string()))).await;
                 return;
             }
