@@ -68,12 +68,12 @@ enum RuntimeArg {
 
 /// Runs `trireme agent` until it is told to stop. What runs goes on without it.
 pub async fn run(args: AgentArgs) -> Result<()> {
-    if let Some(path) = &args.pid_file {
-        crate::process::write_pid(path, std::process::id())?;
-    }
     if args.fake_agents == 0 || (args.fake_agents > 1 && args.runtime != RuntimeArg::Fake) {
         bail!("--fake-agents above 1 needs --runtime fake");
     }
+    std::fs::create_dir_all(&args.data)
+        .with_context(|| format!("cannot make the data folder {}", args.data.display()))?;
+    let _claim = crate::process::claim(&args.data, args.pid_file.as_deref()).await?;
     if let Some(address) = args.listen_metrics {
         Metrics::install(crate::VERSION)?.serve(address).await?;
     }
@@ -129,14 +129,15 @@ fn machine_name() -> String {
     if name.is_empty() { "agent-1".to_owned() } else { name.to_owned() }
 }
 
-/// Kills and removes the containers of the agent whose data folder this is. The agent itself must be dead, or it would take
-/// their end for news.
-pub async fn remove_containers(data: &Path) -> Result<()> {
+/// Kills and removes the containers of the agent of this name, whose data folder this is: by what is in it, and by the control
+/// plane's identity if that is known. The agent itself must be dead, or it would take their end for news.
+pub async fn remove_containers(data: &Path, name: &str, cluster_uuid: Option<&str>) -> Result<()> {
     let config = AgentConfig {
+        name: name.to_owned(),
         data_dir: Some(data.to_owned()),
         runtime: RuntimeConfig::docker(),
         ..AgentConfig::default()
     };
-    trireme_agent::remove_containers(&config, None).await?;
+    trireme_agent::remove_containers(&config, cluster_uuid).await?;
     Ok(())
 }

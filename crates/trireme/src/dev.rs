@@ -23,6 +23,7 @@ mod zone;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -30,10 +31,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use trireme_cli::cluster_file::ClusterFile;
 use trireme_server::AccessKeyFile;
 
+use crate::process;
 use door::{Door, Nodes};
-use launch::Launcher;
+use launch::{Launcher, Running};
 use layout::Layout;
-use zone::Started;
 
 /// A three-zone cluster on this machine.
 ///
@@ -171,7 +172,7 @@ async fn foreground(args: RunArgs) -> Result<()> {
     }
     let before = ClusterFile::read(layout.root())?;
     let running = match &before {
-        Some(cluster) => any_running(&Launcher::new(layout.clone(), cluster.clone())?)?,
+        Some(cluster) => stop::any_running(&Launcher::new(layout.clone(), cluster.clone())?)?,
         None => false,
     };
     let cluster = plan::cluster(&args, before.as_ref(), running)?;
@@ -208,37 +209,31 @@ async fn foreground(args: RunArgs) -> Result<()> {
     result.map_err(|_| anyhow::anyhow!("the cluster did not come up"))
 }
 
-/// Stops and forgets the cluster that was here.
+/// Stops and forgets the cluster that was here. What is in the way of that, short of a process that lives, is only told.
 async fn wipe(layout: &Layout) -> Result<()> {
-    let Some(cluster) = ClusterFile::read(layout.root())? else { return Ok(()) };
+    let Some(cluster) = stop::known(layout) else { return Ok(()) };
     let zones: Vec<String> = cluster.zones.iter().map(|zone| zone.name.clone()).collect();
-    stop::stop_all(&Launcher::new(layout.clone(), cluster)?).await?;
-    layout.wipe(&zones)
-}
-
-fn any_running(launcher: &Launcher) -> Result<bool> {
-    for zone in &launcher.cluster.zones {
-        for role in Launcher::roles(zone) {
-            if launcher.find(&zone.name, role)?.is_some() {
-                return Ok(true);
-            }
+    let launcher = Launcher::new(layout.clone(), cluster)?;
+    if let Err(error) = stop::stop_all(&launcher).await {
+        if stop::any_running(&launcher)? {
+            return Err(error);
         }
+        let _reader_gone =
+            writeln!(std::io::stderr(), "warning: what was here is not wholly gone: {error:#}");
     }
-    Ok(false)
+    layout.wipe(&zones)
 }
 
 async fn bring_up(launcher: &Launcher, door: Door) -> Result<()> {
     let cluster = &launcher.cluster;
     say!("zones: {}", cluster.zones.iter().map(|zone| zone.name.as_str()).collect::<Vec<_>>().join(", "));
-    let mut started = found_cluster(launcher).await?;
-    started.extend(zone::start(launcher, &cluster.zones).await?);
+    let mut running = found_cluster(launcher).await?;
+    running.extend(zone::start(launcher, &cluster.zones).await?);
     door.open(&Nodes::watch(cluster));
     let key = AccessKeyFile::read(&launcher.layout.access_key())?;
     env_file::write(&launcher.layout, &cluster.front_door, launcher.bin(), &key)?;
-    zone::wait_ready(launcher, &mut started).await?;
-    for started in started {
-        tokio::spawn(tell_end(started));
-    }
+    zone::wait_ready(launcher, &mut running).await?;
+    tokio::spawn(tell_ends(launcher.clone(), running));
     say!("ECS API:  http://{}", cluster.front_door);
     say!("gRPC:     {}", cluster.front_door_grpc);
     say!("try:      . {}", shown(&launcher.layout.env()));
@@ -253,10 +248,10 @@ fn shown(path: &std::path::Path) -> String {
 }
 
 /// Makes the control nodes' data where there are none: the first node's by `init`, the others' by `join`.
-async fn found_cluster(launcher: &Launcher) -> Result<Vec<Started>> {
+async fn found_cluster(launcher: &Launcher) -> Result<Vec<Running>> {
     let zones = &launcher.cluster.zones;
     let first = zones.first().context("no zones")?;
-    let mut started = Vec::new();
+    let mut running = Vec::new();
     if !launcher.layout.access_key().exists() {
         // What an interrupted founding left: nobody was ever given its key.
         launcher.layout.wipe_server(&first.name)?;
@@ -267,18 +262,38 @@ async fn found_cluster(launcher: &Launcher) -> Result<Vec<Started>> {
         if launcher.layout.is_founded(&zone.name) {
             continue;
         }
-        started.extend(zone::start_server(launcher, first).await?);
+        running.push(zone::start_server(launcher, first).await?);
         launcher.join(zone, &first.grpc, &key).await?;
         // It votes from the moment it answers; the next one joins three living nodes, not two dead ones.
-        started.extend(zone::start_server(launcher, zone).await?);
+        running.push(zone::start_server(launcher, zone).await?);
     }
-    Ok(started)
+    Ok(running)
 }
 
-/// Says when a process ends. Nothing is restarted: who kills a zone wants it dead.
-async fn tell_end(started: Started) {
-    let Started { zone, role, mut child } = started;
-    if let Ok(status) = child.wait().await {
-        say!("{zone}: {role} ended ({status})");
+/// How often it is looked for processes that began or ended.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// Says when a process ends, also one that was started by `trireme dev start` meanwhile. Nothing is restarted: who kills a zone
+/// wants it dead.
+async fn tell_ends(launcher: Launcher, mut running: Vec<Running>) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        running.retain_mut(|it| match it.ended() {
+            Some(how) => {
+                say!("{}: {} ended ({how})", it.zone, it.role);
+                false
+            }
+            None => true,
+        });
+        for zone in &launcher.cluster.zones {
+            for role in Launcher::roles(zone) {
+                let Ok(Some(process)) = process::named_in(&launcher.layout.pid_file(&zone.name, role)) else {
+                    continue;
+                };
+                if !running.iter().any(|it| it.process == process) {
+                    running.push(Running { zone: zone.name.clone(), role, process, child: None });
+                }
+            }
+        }
     }
 }

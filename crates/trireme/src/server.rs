@@ -118,10 +118,9 @@ impl NodeArgs {
 pub async fn run(args: ServerArgs) -> Result<()> {
     match args.verb {
         None => {
-            if let Some(path) = &args.pid_file {
-                crate::process::write_pid(path, std::process::id())?;
-            }
-            Ok(trireme_server::run(args.node.complete()?, crate::VERSION).await?)
+            let config = args.node.complete()?;
+            let _claim = crate::process::claim(&config.data, args.pid_file.as_deref()).await?;
+            Ok(trireme_server::run(config, crate::VERSION).await?)
         }
         Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
         Some(ServerVerb::Join { node, peers, cluster_key }) => {

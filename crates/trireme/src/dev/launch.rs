@@ -1,7 +1,7 @@
 //! Starting the cluster's processes, and telling when they are there.
 //!
-//! Each runs in a process group of its own: what ends `trireme dev`, Ctrl-C at its terminal included, does not end them. Their
-//! pid files are there from their first moment, so that none is ever unknown.
+//! Each runs in a process group of its own: what ends `trireme dev`, Ctrl-C at its terminal included, does not end them. Each
+//! is started under its zone's lock, and only when none of its role runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,6 +13,7 @@ use trireme_cli::client::cluster_status;
 use trireme_cli::cluster_file::{ClusterFile, ZoneFile};
 
 use super::layout::{Layout, Role};
+use super::lock;
 use crate::process::{self, PID_FILE_FLAG, Process};
 
 /// For a control node to answer its first question.
@@ -27,12 +28,23 @@ pub struct Launcher {
     binary: PathBuf,
 }
 
-/// What became of a start.
-pub enum Launched {
-    /// It ran already.
-    Adopted,
-    /// It was started now.
-    Started(Child),
+/// A process of the cluster that runs.
+pub struct Running {
+    pub zone: String,
+    pub role: Role,
+    pub process: Process,
+    /// It was started here and now; else it ran already.
+    pub child: Option<Child>,
+}
+
+impl Running {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            return Some(status.to_string());
+        }
+        (!self.process.alive()).then(|| "nobody saw how".to_owned())
+    }
 }
 
 impl Launcher {
@@ -58,7 +70,8 @@ impl Launcher {
     }
 
     /// Starts a zone's control node, unless it runs.
-    pub fn server(&self, zone: &ZoneFile) -> Result<Launched> {
+    pub async fn server(&self, zone: &ZoneFile) -> Result<Running> {
+        let _lock = lock::zone(&self.layout, &zone.name).await?;
         let mut arguments = vec!["server".to_owned()];
         arguments.extend(self.server_arguments(zone));
         arguments.extend(["--auth".to_owned(), self.cluster.auth.clone()]);
@@ -67,6 +80,7 @@ impl Launcher {
 
     /// Makes the first control node's data and the cluster's first access key.
     pub async fn init(&self, zone: &ZoneFile) -> Result<()> {
+        let _lock = lock::zone(&self.layout, &zone.name).await?;
         let mut arguments = vec!["server".to_owned(), "init".to_owned()];
         arguments.extend(self.server_arguments(zone));
         arguments.push("--access-key-file".to_owned());
@@ -76,6 +90,7 @@ impl Launcher {
 
     /// Makes a further control node's data. A living control node has to answer at `peer`.
     pub async fn join(&self, zone: &ZoneFile, peer: &str, cluster_key: &Path) -> Result<()> {
+        let _lock = lock::zone(&self.layout, &zone.name).await?;
         let mut arguments = vec!["server".to_owned(), "join".to_owned()];
         arguments.extend(self.server_arguments(zone));
         arguments.extend(["--peer".to_owned(), peer.to_owned()]);
@@ -95,8 +110,20 @@ impl Launcher {
         pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]).collect()
     }
 
-    /// Starts one of a zone's agents, unless it runs.
-    pub fn agent(&self, zone: &ZoneFile, number: u32) -> Result<Launched> {
+    /// Starts a zone's agents, those that do not run; none when its control node was killed meanwhile.
+    pub async fn agents(&self, zone: &ZoneFile, server: &Process) -> Result<Vec<Running>> {
+        let _lock = lock::zone(&self.layout, &zone.name).await?;
+        if !server.alive() {
+            bail!("{}: the control node was ended meanwhile", zone.name);
+        }
+        let roles = Self::roles(zone).filter_map(|role| match role {
+            Role::Server => None,
+            Role::Agent(number) => Some(self.agent(zone, number)),
+        });
+        roles.collect()
+    }
+
+    fn agent(&self, zone: &ZoneFile, number: u32) -> Result<Running> {
         let role = Role::Agent(number);
         let index = usize::try_from(number.saturating_sub(1))?;
         let metrics = zone.agent_metrics.get(index).context("there is no such agent")?;
@@ -121,9 +148,11 @@ impl Launcher {
         self.start(&zone.name, role, arguments)
     }
 
-    fn start(&self, zone: &str, role: Role, mut arguments: Vec<String>) -> Result<Launched> {
-        if self.find(zone, role)?.is_some() {
-            return Ok(Launched::Adopted);
+    /// Starts a process, unless it runs. Its zone's lock must be held.
+    fn start(&self, zone: &str, role: Role, mut arguments: Vec<String>) -> Result<Running> {
+        let running = |process, child| Running { zone: zone.to_owned(), role, process, child };
+        if let Some(process) = self.find(zone, role)? {
+            return Ok(running(process, None));
         }
         std::fs::create_dir_all(self.layout.data(zone, role))?;
         let pid_file = self.layout.pid_file(zone, role);
@@ -136,10 +165,9 @@ impl Launcher {
         let mut command = Command::new(&self.binary);
         command.args(&arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
-        if let Some(pid) = child.id() {
-            process::write_pid(&pid_file, pid)?;
-        }
-        Ok(Launched::Started(child))
+        let process = child.id().and_then(|pid| Process::of(i32::try_from(pid).ok()?));
+        let ended = || format!("{zone}: {role} ended at once{}", self.last_lines(zone, role));
+        Ok(running(process.with_context(ended)?, Some(child)))
     }
 
     /// Runs a command of the binary to its end.
@@ -157,20 +185,15 @@ impl Launcher {
     }
 
     /// Waits until a zone's control node answers; when it ends instead, says what it logged last.
-    pub async fn wait_answers(&self, zone: &ZoneFile, child: &mut Option<Child>) -> Result<()> {
+    pub async fn wait_answers(&self, zone: &ZoneFile, server: &mut Running) -> Result<()> {
         let until = Instant::now() + ANSWER_LIMIT;
         loop {
-            let error = match cluster_status(&zone.grpc).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
-            if let Some(status) = child.as_mut().map(Child::try_wait).transpose()?.flatten() {
-                bail!(
-                    "{}: the control node ended ({status}){}",
-                    zone.name,
-                    self.last_lines(&zone.name, Role::Server)
-                );
+            let answer = cluster_status(&zone.grpc).await;
+            if let Some(how) = server.ended() {
+                let lines = self.last_lines(&zone.name, Role::Server);
+                bail!("{}: the control node ended ({how}){lines}", zone.name);
             }
+            let Err(error) = answer else { return Ok(()) };
             if Instant::now() > until {
                 let seconds = ANSWER_LIMIT.as_secs();
                 bail!("{}: the control node does not answer after {seconds} s: {error}", zone.name);

@@ -5,6 +5,7 @@
 //! DIR/env                     the AWS variables, for `. DIR/env`; mode 0600
 //! DIR/access-key              the first access key, as `server init` gave it; mode 0600
 //! DIR/lock                    held by the `trireme dev` in the foreground, with its process id
+//! DIR/<zone>.lock            held while processes of the zone are started or ended
 //! DIR/<zone>/server.pid       and server.log
 //! DIR/<zone>/server/          the control node's data
 //! DIR/<zone>/agent-<n>.pid    and agent-<n>.log
@@ -74,6 +75,11 @@ impl Layout {
 
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    /// Beside the zone's folder: a wipe removes the folder, and a lock must not be removed under its holder.
+    pub fn zone_lock(&self, zone: &str) -> PathBuf {
+        self.root.join(format!("{zone}.lock"))
     }
 
     pub fn zone(&self, zone: &str) -> PathBuf {

@@ -1,7 +1,10 @@
-//! One `trireme dev` for each data folder: the one that holds `DIR/lock`.
+//! One `trireme dev` for each data folder: the one that holds `DIR/lock`. And one verb at a time that starts or ends processes
+//! of a zone: the one that holds `DIR/<zone>.lock`.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -12,20 +15,23 @@ use super::layout::Layout;
 /// The lock, held until it is dropped or the process ends in whatever way.
 pub struct Lock(#[expect(dead_code, reason = "held, never read")] Flock<File>);
 
-fn open(layout: &Layout) -> Result<File> {
-    let path = layout.lock();
+/// For another verb to be done with a zone.
+const ZONE_LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn open(path: &Path) -> Result<File> {
     File::options()
         .create(true)
         .read(true)
         .write(true)
         .truncate(false)
-        .open(&path)
+        .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// Takes the lock, or says who has it.
 pub fn take(layout: &Layout) -> Result<Lock> {
-    match Flock::lock(open(layout)?, FlockArg::LockExclusiveNonblock) {
+    match Flock::lock(open(&layout.lock())?, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
             lock.set_len(0)?;
             lock.rewind()?;
@@ -45,12 +51,30 @@ pub fn take(layout: &Layout) -> Result<Lock> {
 
 /// The process that holds the lock, if one does.
 pub fn holder(layout: &Layout) -> Result<Option<i32>> {
-    match Flock::lock(open(layout)?, FlockArg::LockSharedNonblock) {
+    match Flock::lock(open(&layout.lock())?, FlockArg::LockSharedNonblock) {
         Ok(_) => Ok(None),
         Err((file, Errno::EWOULDBLOCK)) => {
             read_pid(file).map(Some).context("the lock is held, but not by a `trireme dev`")
         }
         Err((_, error)) => Err(error).context("cannot look at the lock"),
+    }
+}
+
+/// Takes a zone's lock, once nobody else has it. A process that is being started has it too until it is one that can be found:
+/// it inherits the lock, and loses it when it becomes the binary.
+pub async fn zone(layout: &Layout, zone: &str) -> Result<Lock> {
+    let mut file = open(&layout.zone_lock(zone))?;
+    let until = Instant::now() + ZONE_LIMIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Lock(lock)),
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() > until => {
+                bail!("another `trireme dev` is still busy with {zone} after {} s", ZONE_LIMIT.as_secs())
+            }
+            Err((back, Errno::EWOULDBLOCK)) => file = back,
+            Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {zone}")),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use trireme_cli::cluster_file::{AgentSize, ClusterFile, ZoneFile};
 
-use super::layout::zone_names;
+use super::layout::{Layout, Role, zone_names};
 use super::ports::{Ports, loopback};
 use super::{Auth, RunArgs, Runtime};
 
@@ -41,6 +41,29 @@ pub fn cluster(args: &RunArgs, before: Option<&ClusterFile>, running: bool) -> R
         refuse_changes(before, &cluster)?;
     }
     Ok(cluster)
+}
+
+/// A cluster whose file is damaged, as far as its folders tell: enough to end it, not to start it.
+pub fn from_folders(layout: &Layout) -> ClusterFile {
+    let mut zones = Vec::new();
+    for name in zone_names(u8::MAX) {
+        let folder = layout.zone(&name);
+        if !folder.is_dir() {
+            continue;
+        }
+        let agents = (1..).take_while(|number| layout.data(&name, Role::Agent(*number)).exists()).count();
+        let (api, grpc) = (String::new(), String::new());
+        zones.push(ZoneFile { name, api, grpc, agent_metrics: vec![String::new(); agents] });
+    }
+    ClusterFile {
+        format: 1,
+        front_door: String::new(),
+        front_door_grpc: String::new(),
+        runtime: Runtime::Docker.name().to_owned(),
+        auth: Auth::Sigv4.name().to_owned(),
+        agent: AgentSize { cpu_units: 0, memory_mib: 0, instances: 1 },
+        zones,
+    }
 }
 
 /// Processes that run already keep their arguments.
