@@ -205,6 +205,30 @@ async fn a_second_agent_on_one_data_folder_is_refused() {
     assert_eq!(error.to_string(), format!("another agent uses {}", folder.path().display()));
 }
 
+/// On one thread, so that the recorder is this test's own.
+#[tokio::test]
+async fn whether_an_agent_has_a_session_is_a_metric() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let shows = async |value: &str| {
+        let line = format!("trireme_agent_connected {value}");
+        wait_for(&line, LIMIT, || async {
+            let text = handle.render();
+            if text.lines().any(|known| known == line) { Ok(()) } else { Err(text) }
+        })
+        .await;
+    };
+    let world = World::start().await;
+    let _agent = Running::with(world.config("a"), Arc::new(FakeRuntime::default()));
+    shows("1").await;
+    let port = world.address.port();
+    let store = world.stop().await;
+    shows("0").await;
+    let _world = World::over(store, port).await;
+    shows("1").await;
+}
+
 #[tokio::test]
 async fn what_the_control_node_does_not_take_ends_an_agent() {
     let world = World::start().await;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use trireme_state::State;
 use trireme_state::store::BoxFuture;
-use trireme_types::{ContainerInstanceId, SessionEpoch};
+use trireme_types::{ContainerInstanceId, SessionEpoch, Zone};
 
 use crate::clock::{self, Instant};
 
@@ -39,6 +40,7 @@ pub struct RelayedHeartbeat {
     pub age: Duration,
 }
 
+#[derive(Clone, Copy)]
 struct Beat {
     epoch: SessionEpoch,
     at: Instant,
@@ -70,12 +72,7 @@ impl HeartbeatTable {
 
     /// An agent was heard on this node, now.
     pub fn record(&self, instance: ContainerInstanceId, epoch: SessionEpoch) {
-        let now = clock::now();
-        let previous = self.lock().hear(instance, Beat { epoch, at: now, fresh: true });
-        if let Some(previous) = previous {
-            metrics::histogram!("trireme_agent_heartbeat_age_seconds")
-                .record(now.saturating_duration_since(previous).as_secs_f64());
-        }
+        self.lock().hear(instance, Beat { epoch, at: clock::now(), fresh: true });
     }
 
     /// Another node heard agents, as long ago as it says.
@@ -125,21 +122,29 @@ impl HeartbeatTable {
         let heard = |beat: &Beat| Heard { epoch: beat.epoch, age: now.saturating_duration_since(beat.at) };
         self.lock().beats.iter().map(|(instance, beat)| (*instance, heard(beat))).collect()
     }
+
+    /// By zone, how long ago the instance was heard that has been silent longest of those that `state` takes for connected.
+    /// None counts as silent for longer than `at_most`, and one that was never heard as silent for just as long: for a leader
+    /// that is the time since it leads.
+    pub fn oldest_ages(&self, state: &State, at_most: Duration) -> BTreeMap<Zone, Duration> {
+        let heard = self.snapshot();
+        let mut ages = BTreeMap::new();
+        for instance in state.instances().filter(|instance| instance.connected) {
+            let age = heard.get(&instance.id).map_or(at_most, |heard| heard.age.min(at_most));
+            let oldest = ages.entry(instance.registration.zone.clone()).or_insert(Duration::ZERO);
+            *oldest = age.max(*oldest);
+        }
+        ages
+    }
 }
 
 impl Table {
-    /// Keeps the newest of the highest epoch. Returns when the instance was heard before under the same epoch.
-    fn hear(&mut self, instance: ContainerInstanceId, beat: Beat) -> Option<Instant> {
-        let Some(known) = self.beats.get_mut(&instance) else {
-            self.beats.insert(instance, beat);
-            return None;
-        };
-        if (beat.epoch, beat.at) < (known.epoch, known.at) {
-            return None;
+    /// Keeps the newest of the highest epoch.
+    fn hear(&mut self, instance: ContainerInstanceId, beat: Beat) {
+        let known = self.beats.entry(instance).or_insert(beat);
+        if (beat.epoch, beat.at) >= (known.epoch, known.at) {
+            *known = beat;
         }
-        let previous = (known.epoch == beat.epoch).then_some(known.at);
-        *known = beat;
-        previous
     }
 }
 

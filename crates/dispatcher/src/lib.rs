@@ -147,11 +147,6 @@ fn request_id() -> RequestId {
 
 fn describe_metrics() {
     metrics::describe_gauge!("trireme_agent_sessions", "Agents that have a session with this control node");
-    metrics::describe_histogram!(
-        "trireme_agent_heartbeat_age_seconds",
-        metrics::Unit::Seconds,
-        "Time since the agent's previous heartbeat when one arrives"
-    );
     metrics::describe_counter!(
         "trireme_status_reports_total",
         "Task reports of agents, by what came of them"

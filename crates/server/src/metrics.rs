@@ -1,17 +1,19 @@
 //! Metrics: one recorder for the process, its text at `/metrics`, and the gauges that are read off the state. Every room
 //! records its own; none has an id as a label.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use trireme_dispatcher::HeartbeatTable;
 use trireme_state::State;
 use trireme_state::object::TaskStatus;
+use trireme_types::Zone;
 
 use crate::Error;
 
@@ -25,6 +27,7 @@ const BUCKETS: [f64; 16] = [
 const TASKS: &str = "trireme_tasks";
 const LEADS: &str = "trireme_raft_is_leader";
 const SEQUENCE: &str = "trireme_applied_sequence";
+const HEARTBEAT_AGE: &str = "trireme_agent_heartbeat_age_seconds";
 const MEMORY: &str = "process_resident_memory_bytes";
 
 /// The process's recorder.
@@ -92,6 +95,11 @@ impl Metrics {
 pub(crate) fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_gauge!(TASKS, Unit::Count, "Tasks by status and zone, as this node has applied them");
+    describe_gauge!(
+        HEARTBEAT_AGE,
+        Unit::Seconds,
+        "Silence of the connected agent that has been silent longest, by zone; on the leader, elsewhere 0"
+    );
     describe_gauge!(LEADS, Unit::Count, "1 while this node leads and decides");
     describe_gauge!(SEQUENCE, Unit::Count, "The last event that this node has applied");
     describe_gauge!(
@@ -124,11 +132,14 @@ pub(crate) fn describe() {
 #[derive(Default)]
 pub(crate) struct StateGauges {
     seen: BTreeSet<(String, TaskStatus)>,
+    zones: BTreeSet<Zone>,
+    leads_since: Option<Instant>,
 }
 
 impl StateGauges {
     /// Sets them.
-    pub(crate) fn set(&mut self, state: &Arc<State>, leads: bool) {
+    pub(crate) fn set(&mut self, state: &Arc<State>, heartbeats: &HeartbeatTable, leads: bool) {
+        self.set_heartbeat_ages(state, heartbeats, leads);
         metrics::gauge!(LEADS).set(f64::from(u8::from(leads)));
         metrics::gauge!(SEQUENCE).set(state.position().sequence.get() as f64);
         let gauge = |zone: &str, status: TaskStatus| metrics::gauge!(TASKS, "zone" => zone.to_owned(), "status" => status.as_str());
@@ -141,6 +152,22 @@ impl StateGauges {
         }
         for (zone, status) in gone {
             gauge(&zone, status).set(0.0);
+        }
+    }
+
+    /// Only the leader hears of all agents.
+    fn set_heartbeat_ages(&mut self, state: &State, heartbeats: &HeartbeatTable, leads: bool) {
+        let ages = if leads {
+            let since = *self.leads_since.get_or_insert_with(Instant::now);
+            heartbeats.oldest_ages(state, since.elapsed())
+        } else {
+            self.leads_since = None;
+            BTreeMap::new()
+        };
+        self.zones.extend(ages.keys().cloned());
+        for zone in &self.zones {
+            let age = ages.get(zone).copied().unwrap_or_default();
+            metrics::gauge!(HEARTBEAT_AGE, "zone" => zone.to_string()).set(age.as_secs_f64());
         }
     }
 }

@@ -116,17 +116,17 @@ fn start_rooms(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &Cancellatio
     run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
-    run(Box::pin(keep_gauges(store)));
+    run(Box::pin(keep_gauges(store, heartbeats.clone())));
     dispatcher
 }
 
-async fn keep_gauges(store: Arc<dyn Store>) {
+async fn keep_gauges(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>) {
     let mut gauges = StateGauges::default();
     let mut ticks = tokio::time::interval(GAUGES);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        gauges.set(&store.view(), store.leadership().deciding);
+        gauges.set(&store.view(), &heartbeats, store.leadership().deciding);
     }
 }
 

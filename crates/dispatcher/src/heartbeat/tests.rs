@@ -1,3 +1,8 @@
+use trireme_state::object::{ClusterKey, InstanceRegistration, InstanceResources};
+use trireme_state::store::{LocalStore, Store};
+use trireme_state::{Actor, Command, Outcome, Proposal};
+use trireme_types::{ClusterName, CpuUnits, Mebibytes, RequestId, Scope, Timestamp};
+
 use super::*;
 
 fn instance(n: u128) -> ContainerInstanceId {
@@ -68,4 +73,54 @@ async fn a_failed_relay_is_sent_again() {
     assert_eq!(table.relay_failing_for(), Duration::ZERO);
     shutdown.cancel();
     task.await.unwrap();
+}
+
+/// An instance in this zone, with a session.
+fn register(store: &LocalStore, zone: &str) -> (ContainerInstanceId, SessionEpoch) {
+    let registration = InstanceRegistration {
+        cluster: ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() },
+        name: zone.to_owned(),
+        zone: Zone::new(zone).unwrap(),
+        resources: InstanceResources {
+            cpu: CpuUnits::new(1),
+            memory: Mebibytes::new(1),
+            reserved_ports: Vec::new(),
+        },
+        attributes: BTreeMap::new(),
+        agent_version: String::new(),
+        docker_version: String::new(),
+    };
+    let outcome =
+        propose(store, Command::OpenSession { instance: None, registration: Box::new(registration) });
+    match outcome {
+        Outcome::Session { instance, epoch } => (instance, epoch),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn propose(store: &LocalStore, command: Command) -> Outcome {
+    let request_id = RequestId::from_bits(1);
+    let proposal = Proposal { actor: Actor::Operator, request_id, key: None, command };
+    store.propose_now(&proposal).unwrap().outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_shows_in_its_zone_for_as_long_as_it_counts_as_connected() {
+    let store = LocalStore::new([3; 32], Timestamp::from_millis(1_800_000_000_000));
+    let table = HeartbeatTable::new();
+    let (silent, silent_epoch) = register(&store, "a");
+    let (talking, talking_epoch) = register(&store, "a");
+    register(&store, "never-heard");
+    table.record(silent, silent_epoch);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    table.record(talking, talking_epoch);
+    let ages = |at_most| {
+        let ages = table.oldest_ages(&store.view(), Duration::from_secs(at_most));
+        ages.into_iter().map(|(zone, age)| (zone.to_string(), age.as_secs())).collect::<Vec<_>>()
+    };
+    assert_eq!(ages(9), [("a".to_owned(), 4), ("never-heard".to_owned(), 9)]);
+    assert_eq!(ages(1), [("a".to_owned(), 1), ("never-heard".to_owned(), 1)], "a new leader");
+    let reason = "silent".to_owned();
+    propose(&store, Command::LoseInstance { instance: silent, epoch: silent_epoch, reason });
+    assert_eq!(ages(9), [("a".to_owned(), 0), ("never-heard".to_owned(), 9)]);
 }
