@@ -21,6 +21,7 @@ use crate::machine::View;
 use crate::membership::{Keeper, Member, Refused, heard};
 use crate::network::server::check_cluster;
 use crate::read::Reader;
+use crate::snapshot::blocking;
 use crate::store::{RaftStore, within};
 use crate::wire;
 
@@ -311,11 +312,12 @@ impl Reading {
                 return Ok(None);
             }
             // Only what is applied is shown: the history holds it before watchers see it.
-            let applied = self.view.borrow_and_update().state.position().sequence.get();
+            let applied = self.view.borrow_and_update().state.position();
             let limit = self.left.min(HISTORY_PART as u64);
             let limit = usize::try_from(limit).unwrap_or(HISTORY_PART);
-            if self.next <= applied {
-                let part = self.history.read(Sequence::new(self.next), limit);
+            if self.next <= applied.sequence.get() {
+                let (history, next) = (Arc::clone(&self.history), Sequence::new(self.next));
+                let part = blocking(move || history.read(next, limit, applied)).await;
                 let records = match part.map_err(|error| Status::data_loss(error.to_string()))? {
                     Part::Records(records) => records,
                     Part::Elsewhere => {

@@ -29,6 +29,15 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
+    /// What was durable is not there any more: a part of the disk was lost or is an old copy. Such a node may have
+    /// acknowledged what it does not know now, so it must never vote again.
+    #[error("{found}, but {durable} was durable: the disk was shortened; remove this node and join it anew")]
+    Shortened {
+        /// What is there.
+        found: String,
+        /// What was there.
+        durable: String,
+    },
     /// The data folder belongs to another cluster or node.
     #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]
     WrongData {

@@ -79,8 +79,9 @@ impl History {
         }
     }
 
-    /// At most `limit` records from `from` on, checked.
-    pub fn read(&self, from: Sequence, limit: usize) -> io::Result<Part> {
+    /// At most `limit` records from `from` on up to `applied`, the state's position. Each is checked against the one
+    /// before it, the first too, and the one at `applied` against the state's own hash.
+    pub fn read(&self, from: Sequence, limit: usize, applied: Position) -> io::Result<Part> {
         let extent = self.extent();
         let from = from.max(Sequence::new(1));
         let in_gap = extent.gap.is_some_and(|(_, to)| from <= to.sequence);
@@ -88,23 +89,41 @@ impl History {
             return Ok(Part::Elsewhere);
         }
         let mut records: Vec<log::HistoryRecord> = Vec::new();
-        let mut expected = None;
-        let mut bytes = 0usize;
-        if limit == 0 {
+        if limit == 0 || from > applied.sequence {
             return Ok(Part::Records(records));
         }
-        self.kv.scan(Family::History, &keys::number(from.get()), &keys::end(), &mut |_, value| {
+        let mut position = self.before(from, extent)?;
+        let mut bytes = 0usize;
+        let end = keys::number(applied.sequence.get().saturating_add(1));
+        self.kv.scan(Family::History, &keys::number(from.get()), &end, &mut |_, value| {
             bytes = bytes.saturating_add(value.len());
             let record = log::HistoryRecord::decode(value).map_err(corrupt)?;
-            let wanted = expected.take().unwrap_or((from.get(), record.previous_hash.clone()));
-            if (record.sequence, &record.previous_hash) != (wanted.0, &wanted.1) {
-                return Err(broken(wanted.0));
+            position = follow(position, &record)?;
+            if position.sequence == applied.sequence && position != applied {
+                return Err(broken(applied.sequence.get()));
             }
-            expected = Some((record.sequence.saturating_add(1), hash_to_bytes(hash_of(&record)?)));
             records.push(record);
             Ok(records.len() < limit && bytes < READ_BYTES)
         })?;
+        if records.is_empty() {
+            return Err(broken(from.get()));
+        }
         Ok(Part::Records(records))
+    }
+
+    /// The position before `from`: from the extent where it begins there, else from the record before.
+    fn before(&self, from: Sequence, extent: Extent) -> io::Result<Position> {
+        let previous = from.get().saturating_sub(1);
+        let edges = [Some(extent.start), extent.gap.map(|(_, to)| to)];
+        if let Some(edge) = edges.into_iter().flatten().find(|edge| edge.sequence.get() == previous) {
+            return Ok(edge);
+        }
+        let value = self.kv.get(Family::History, &keys::number(previous))?;
+        let record = log::HistoryRecord::decode(value.ok_or_else(|| broken(previous))?).map_err(corrupt)?;
+        if record.sequence != previous {
+            return Err(broken(previous));
+        }
+        Ok(Position { sequence: Sequence::new(previous), hash: hash_of(&record)? })
     }
 
     /// A snapshot has brought the state to `position`. What lies before it and was never applied here is missing.
@@ -146,12 +165,7 @@ impl History {
             if from.sequence >= to.sequence {
                 break;
             }
-            let follows = record.sequence == from.sequence.next().get()
-                && record.previous_hash.as_ref() == from.hash.0.as_slice();
-            if !follows {
-                return Err(broken(from.sequence.next().get()));
-            }
-            from = Position { sequence: from.sequence.next(), hash: hash_of(record)? };
+            from = follow(from, record)?;
             ops.push(Op::Put(Family::History, keys::number(record.sequence), record.encode_to_vec().into()));
         }
         if from.sequence == to.sequence && from != to {
@@ -168,6 +182,17 @@ impl History {
 
 fn broken(sequence: u64) -> io::Error {
     corrupt(format!("the history's chain is broken at record {sequence}"))
+}
+
+/// The position after a record that must follow `position`.
+fn follow(position: Position, record: &log::HistoryRecord) -> io::Result<Position> {
+    let next = position.sequence.next();
+    let follows =
+        record.sequence == next.get() && record.previous_hash.as_ref() == position.hash.0.as_slice();
+    if !follows {
+        return Err(broken(next.get()));
+    }
+    Ok(Position { sequence: next, hash: hash_of(record)? })
 }
 
 /// A record's own hash.

@@ -4,23 +4,28 @@
 //! ```text
 //! FOLDER/identity     which node of which cluster this is
 //! FOLDER/token        drawn before a join, so that a repeated join is the same join
+//! FOLDER/durable      what of the database is durable at least (log::mark)
 //! FOLDER/db/          RocksDB: log, votes, history
 //! FOLDER/snapshots/   snapshot files
 //! ```
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use trireme_types::ClusterUuid;
 
 use crate::error::Error;
 use crate::log::keys;
-use crate::storage::disk::{DiskFiles, sync_folder};
+use crate::log::mark::Durable;
+use crate::storage::disk::{DiskFiles, DiskMark, replace};
 use crate::storage::rocks::RocksKv;
 use crate::storage::{Family, Kv, Op, Storage};
 
+/// The file of [`crate::log::mark`].
+const MARK: &str = "durable";
 const TITLE: &str = "trireme control node, format 1";
 
 /// Which control node of which cluster.
@@ -134,6 +139,7 @@ impl Folder {
         let mark = Bytes::from(identity.to_text());
         kv.write(vec![Op::Put(Family::Meta, keys::IDENTITY.to_vec(), mark)]).map_err(Error::Storage)?;
         kv.sync().map_err(Error::Storage)?;
+        self.write(MARK, &Durable::nothing())?;
         self.write("identity", identity.to_text().as_bytes())
     }
 
@@ -155,15 +161,7 @@ impl Folder {
 
     fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let path = self.path.join(name);
-        let temporary = self.path.join(format!("{name}.tmp"));
-        let attempt = || -> io::Result<()> {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            sync_folder(&self.path)
-        };
-        attempt().map_err(self.failed(&path))
+        replace(&path, content).map_err(self.failed(&path))
     }
 
     /// Opens the storage of `identity`, which must be whole and its own.
@@ -195,7 +193,8 @@ impl Folder {
             }
         }
         let files = DiskFiles::open(&self.path.join("snapshots"))?;
-        Ok(Storage { kv: std::sync::Arc::new(kv), files: std::sync::Arc::new(files) })
+        let mark = DiskMark(self.path.join(MARK));
+        Ok(Storage { kv: Arc::new(kv), files: Arc::new(files), mark: Arc::new(mark) })
     }
 }
 

@@ -18,6 +18,7 @@ pub mod config;
 pub mod control;
 pub mod decider;
 pub mod error;
+mod fault;
 pub mod history;
 pub mod identity;
 pub mod log;

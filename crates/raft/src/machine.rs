@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 use trireme_state::{Applied as Outcome, State, apply_entry};
@@ -162,6 +162,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        Ok(self.snapshots.current())
+        let Some(current) = self.snapshots.current() else { return Ok(None) };
+        let (snapshots, blob) = (Arc::clone(&self.snapshots), Arc::clone(&current.snapshot));
+        let Err(error) = blocking(move || snapshots.verify(&blob)).await else { return Ok(Some(current)) };
+        if self.view.log_id.is_none() || self.view.log_id < current.meta.last_log_id {
+            // The log before it is gone, and so is what it says.
+            return Err(error);
+        }
+        tracing::error!(%error, "the snapshot on this disk is damaged; a new one takes its place");
+        metrics::counter!("trireme_raft_damaged_snapshots_total").increment(1);
+        self.get_snapshot_builder().await.build_snapshot().await.map(Some)
     }
 }

@@ -155,6 +155,8 @@ impl Keeper {
 
     /// Removes a node, unless what is left would have no quorum that is alive.
     pub(crate) async fn leave(&self, id: u64) -> Result<(), Refused> {
+        // Two that leave at once would each be judged as if the other stayed.
+        let _turn = self.one_at_a_time.lock().await;
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
         if membership.get_node(&id).is_none() {
@@ -162,7 +164,6 @@ impl Keeper {
         }
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
         if !voters.contains(&id) {
-            let _turn = self.one_at_a_time.lock().await;
             let change = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
             self.raft.change_membership(change, false).await.map_err(refused)?;
             return Ok(());
@@ -184,7 +185,6 @@ impl Keeper {
             self.handover().await?;
             return Err(Refused::NotLeader);
         }
-        let _turn = self.one_at_a_time.lock().await;
         let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
         self.raft.change_membership(change, false).await.map_err(refused)?;
         tracing::info!(id, "a control node has left");

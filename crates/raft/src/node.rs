@@ -20,10 +20,12 @@ use crate::config::{Raft, Settings};
 use crate::control::{ControlService, HeartbeatSink};
 use crate::decider::{self, Decider, Rules};
 use crate::error::Error;
+use crate::fault::Fault;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
 use crate::log::flusher::Flusher;
-use crate::log::store::LogStore;
+use crate::log::mark::Mark;
+use crate::log::store::{LogStore, LogWatch};
 use crate::machine::{Machine, View};
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::client::Network;
@@ -76,6 +78,7 @@ pub struct Node {
     fatal: watch::Receiver<Option<String>>,
     stop: CancellationToken,
     kv: Arc<dyn Kv>,
+    log: LogWatch,
 }
 
 /// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
@@ -155,17 +158,32 @@ impl Node {
             Some(delay) => Flusher::task(Arc::clone(&storage.kv), delay),
         };
         let damaged = |error: std::io::Error| Error::Stopped { reason: error.to_string() };
-        let log = LogStore::open(Arc::clone(&storage.kv), flusher.clone()).map_err(damaged)?;
+        let mark = Mark::open(Arc::clone(&storage.mark)).map_err(damaged)?;
+        let log = LogStore::open(Arc::clone(&storage.kv), flusher.clone(), mark)?;
+        let watch = log.watch();
         let history = Arc::new(History::open(Arc::clone(&storage.kv)).map_err(damaged)?);
-        let snapshots =
-            Snapshots::open(Arc::clone(&storage.files), flusher, identity.cluster).map_err(damaged)?;
+        let snapshots = Snapshots::open(Arc::clone(&storage.files), flusher.clone(), identity.cluster)
+            .map_err(damaged)?;
+        snapshots.check(watch.written().purged)?;
         let kv = Arc::clone(&storage.kv);
         let (machine, view) = Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots));
         let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
         let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;
-        let parts = Parts { identity, settings, world, raft, view, history, snapshots, peers, kv };
+        let parts = Parts {
+            identity,
+            settings,
+            world,
+            raft,
+            view,
+            history,
+            snapshots,
+            peers,
+            kv,
+            flusher,
+            log: watch,
+        };
         Ok(parts.assemble())
     }
 
@@ -272,7 +290,8 @@ impl Node {
     pub async fn halt(&self) {
         self.stop.cancel();
         let _ended = self.raft.shutdown().await;
-        if let Err(error) = self.kv.sync() {
+        let kv = Arc::clone(&self.kv);
+        if let Err(error) = self.log.mark(async move { kv.sync() }).await {
             tracing::error!(%error, "the last sync failed");
         }
         self.close();
@@ -308,12 +327,15 @@ struct Parts {
     snapshots: Arc<Snapshots>,
     peers: Peers,
     kv: Arc<dyn Kv>,
+    flusher: Flusher,
+    log: LogWatch,
 }
 
 impl Parts {
     fn start_decider(
         &self,
         keeper: &Keeper,
+        fault: &Fault,
         office: watch::Sender<Option<OfficeClock>>,
         queue: mpsc::Receiver<decider::Request>,
         stop: CancellationToken,
@@ -336,7 +358,7 @@ impl Parts {
             fitness,
             office,
         };
-        tokio::spawn(async move {
+        fault.spawn("the decider", async move {
             tokio::select! {
                 () = decider.run(queue) => {}
                 () = stop.cancelled() => {}
@@ -347,17 +369,15 @@ impl Parts {
     fn assemble(self) -> Node {
         let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
         let stop = CancellationToken::new();
+        let fault = Fault::new();
         let (office_sender, office) = watch::channel(None::<OfficeClock>);
         let (requests, queue) = decider::queue();
-        let leader = watchers::leader(raft.clone(), node_id, office.clone());
+        let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
         let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
-        self.start_decider(&keeper, office_sender, queue, stop.clone());
-        let reader = Reader::start(Rounds {
-            raft: raft.clone(),
-            node_id,
-            peers: self.peers.clone(),
-            limit: settings.call_limit / 4,
-        });
+        self.start_decider(&keeper, &fault, office_sender, queue, stop.clone());
+        let rounds =
+            Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
+        let reader = Reader::start(rounds, &fault);
         let store = RaftStore {
             view: self.view,
             requests,
@@ -385,9 +405,14 @@ impl Parts {
             cluster: self.identity.cluster,
             node_id,
             snapshots: self.snapshots,
+            view: store.watch_applied(),
+            log: self.log.clone(),
+            fault: fault.clone(),
         };
-        let fatal = watchers::fatal(raft.clone());
-        upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, stop.clone());
+        let fatal = watchers::fatal(raft.clone(), &fault);
+        let marked = upkeep::keep_mark(self.log.clone(), self.flusher, fault.clone(), stop.clone());
+        fault.spawn("the keeper of the mark", marked);
+        upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, &fault, stop.clone());
         Node {
             identity: self.identity,
             raft,
@@ -399,6 +424,7 @@ impl Parts {
             fatal,
             stop,
             kv: self.kv,
+            log: self.log,
         }
     }
 }

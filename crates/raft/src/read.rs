@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use trireme_rpc::{control, convert};
 
 use crate::config::Raft;
+use crate::fault::Fault;
 use crate::network::peers::Peers;
 
 /// Readers that wait for a round at most.
@@ -25,9 +26,9 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts the task that gathers readers into rounds.
-    pub(crate) fn start(rounds: Rounds) -> Self {
+    pub(crate) fn start(rounds: Rounds, fault: &Fault) -> Self {
         let (queue, mut readers) = mpsc::channel::<oneshot::Sender<Index>>(QUEUE);
-        tokio::spawn(async move {
+        fault.spawn("the reader", async move {
             let mut waiting = Vec::new();
             while readers.recv_many(&mut waiting, QUEUE).await > 0 {
                 // Every reader here asked before the round starts; that is what makes the answer good for all.

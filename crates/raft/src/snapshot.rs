@@ -15,8 +15,8 @@ use trireme_state::{State, codec};
 use trireme_types::ClusterUuid;
 
 use crate::batch::{hash_from_bytes, hash_to_bytes};
-use crate::config::{Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::error::corrupt;
+use crate::config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::error::{Error, corrupt};
 use crate::log::flusher::Flusher;
 use crate::storage::{Blob, Files};
 use crate::wire;
@@ -53,6 +53,19 @@ impl Snapshots {
             snapshots.set(meta_of(&header)?, blob)?;
         }
         Ok(Arc::new(snapshots))
+    }
+
+    /// Refuses a purged log whose snapshot is gone.
+    pub(crate) fn check(&self, purged: Option<LogId>) -> Result<(), Error> {
+        let covered = self.current().and_then(|snapshot| snapshot.meta.last_log_id);
+        if covered < purged {
+            let show = |id: Option<LogId>| id.map_or_else(|| "nothing".to_owned(), |id| id.to_string());
+            return Err(Error::Shortened {
+                found: format!("the snapshot covers {}", show(covered)),
+                durable: format!("one up to {}", show(purged)),
+            });
+        }
+        Ok(())
     }
 
     /// The current snapshot.
@@ -102,6 +115,27 @@ impl Snapshots {
             return Err(corrupt(format!("it is of cluster {cluster}, not of {}", self.cluster)));
         }
         Ok((header, 16u64.saturating_add(length as u64)))
+    }
+
+    /// Checks that a snapshot is what it was when it was written.
+    pub(crate) fn verify(&self, blob: &Blob) -> io::Result<()> {
+        let (header, start) = self.header(blob)?;
+        if start.saturating_add(header.state_length) != blob.length() {
+            return Err(corrupt("it is cut short"));
+        }
+        if checksum(blob, start)? != header.state_crc32c {
+            return Err(corrupt("its checksum is wrong"));
+        }
+        Ok(())
+    }
+
+    /// Checks a snapshot that a leader has sent before openraft hears of it: past this point damage is fatal.
+    pub(crate) fn admit(&self, blob: &Blob, meta: &SnapshotMeta) -> io::Result<()> {
+        let content = self.read(blob)?;
+        if content.meta != *meta {
+            return Err(corrupt(format!("it covers {}, not {meta} as it was announced", content.meta)));
+        }
+        Ok(())
     }
 
     /// Reads and checks a snapshot.
@@ -179,10 +213,9 @@ fn meta_of(header: &log::SnapshotHeader) -> io::Result<SnapshotMeta> {
     })
 }
 
-/// The whole file's checksum, for the way to a peer.
-pub(crate) fn checksum(blob: &Blob) -> io::Result<u32> {
+/// The file's checksum from `offset` on.
+pub(crate) fn checksum(blob: &Blob, mut offset: u64) -> io::Result<u32> {
     let mut sum = 0;
-    let mut offset = 0;
     while offset < blob.length() {
         let part = read_part(blob, offset)?;
         sum = crc32c::crc32c_append(sum, &part);

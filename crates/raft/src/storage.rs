@@ -108,6 +108,14 @@ pub trait Files: Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
+/// One small file that is replaced as a whole, beside the database and apart from it.
+pub trait MarkFile: Send + Sync + 'static {
+    /// What it holds; `None` when it is not there.
+    fn read(&self) -> io::Result<Option<Bytes>>;
+    /// Replaces it, durably.
+    fn write(&self, content: &[u8]) -> io::Result<()>;
+}
+
 /// Everything that a node stores.
 #[derive(Clone)]
 pub struct Storage {
@@ -115,6 +123,8 @@ pub struct Storage {
     pub kv: Arc<dyn Kv>,
     /// Snapshots.
     pub files: Arc<dyn Files>,
+    /// What is durable at least.
+    pub mark: Arc<dyn MarkFile>,
 }
 
 impl std::fmt::Debug for Storage {

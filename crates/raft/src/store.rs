@@ -24,6 +24,7 @@ use crate::history::{self, History, Part};
 use crate::machine::View;
 use crate::network::peers::Peers;
 use crate::read::Reader;
+use crate::snapshot::blocking;
 
 /// The shortest and the longest pause between two tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -135,6 +136,8 @@ impl RaftStore {
     /// Proposes until it is known what became of it, or the limit is over.
     async fn propose_until(&self, proposal: Proposal) -> Result<Committed, ProposeError> {
         let deadline = Deadline::after(self.settings.propose_limit);
+        // Without a key nothing tells a repeat from a new command.
+        let repeatable = proposal.key.is_some() || proposal.command.may_be_repeated();
         let mut unknown: Option<String> = None;
         let mut pause = PAUSE.0;
         let mut leader = self.leader.clone();
@@ -147,12 +150,13 @@ impl RaftStore {
                     return Ok(committed);
                 }
                 Attempt::Rejected(rejection) => {
-                    // Without a key nothing tells a repeat from a new command: an earlier try may have succeeded.
+                    // An earlier try may have succeeded.
                     return Err(match unknown {
                         Some(reason) if proposal.key.is_none() => ProposeError::Unknown { reason },
                         _ => ProposeError::Rejected(rejection),
                     });
                 }
+                Attempt::Unknown(reason) if !repeatable => return Err(ProposeError::Unknown { reason }),
                 Attempt::Unknown(reason) => {
                     unknown = Some(reason.clone());
                     reason
@@ -213,7 +217,9 @@ impl RaftStore {
 
     async fn history_from(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, ReadError> {
         let failed = |reason: String| ReadError { reason };
-        let records = match self.history.read(from, limit).map_err(|error| failed(error.to_string()))? {
+        let (history, applied) = (Arc::clone(&self.history), self.view.borrow().state.position());
+        let read = blocking(move || history.read(from, limit, applied)).await;
+        let records = match read.map_err(|error| failed(error.to_string()))? {
             Part::Records(records) => records,
             Part::Elsewhere => self.history_elsewhere(from, limit).await.map_err(failed)?,
         };

@@ -14,7 +14,10 @@ use crate::clock::{Clock, Deadline};
 use crate::config::{Raft, Settings};
 use crate::decider::Fitness;
 use crate::error::Error;
+use crate::fault::Fault;
 use crate::identity::Identity;
+use crate::log::flusher::Flusher;
+use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::peers::{Connect, Peers};
 use crate::store::{RaftStore, fetch_history, within};
@@ -24,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const CLOCK_LIMIT: Duration = Duration::from_millis(250);
 /// The limit for ending a change of the membership.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+/// The pause between two marks of what is durable.
+const MARK: Duration = Duration::from_secs(2);
 /// Records that are fetched at once.
 const FETCH: usize = 2_000;
 
@@ -132,12 +137,13 @@ pub(crate) fn start(
     raft: Raft,
     keeper: Keeper,
     identity: Identity,
+    fault: &Fault,
     stop: CancellationToken,
 ) {
     let (promoted, filled) = (store.clone(), store);
     let (settler, office) = (keeper.clone(), promoted.leader.clone());
     let stopped = stop.clone();
-    tokio::spawn(async move {
+    fault.spawn("the settler of the membership", async move {
         let settle = async {
             loop {
                 tokio::time::sleep(PAUSE * 3).await;
@@ -154,18 +160,32 @@ pub(crate) fn start(
         }
     });
     let stopped = stop.clone();
-    tokio::spawn(async move {
+    fault.spawn("the promotion", async move {
         tokio::select! {
             () = become_voter(&promoted, &raft, &keeper, identity) => {}
             () = stopped.cancelled() => {}
         }
     });
-    tokio::spawn(async move {
+    fault.spawn("the fetching of the history", async move {
         tokio::select! {
             () = fill_history(&filled, identity) => {}
             () = stop.cancelled() => {}
         }
     });
+}
+
+/// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.
+pub(crate) async fn keep_mark(log: LogWatch, flusher: Flusher, fault: Fault, stop: CancellationToken) {
+    let keep = async {
+        loop {
+            tokio::time::sleep(MARK).await;
+            if let Err(error) = log.mark(flusher.sync()).await {
+                fault.raise(format!("cannot mark what is durable: {error}"));
+                return;
+            }
+        }
+    };
+    let _stopped = stop.run_until_cancelled(keep).await;
 }
 
 /// Asks to be made a voter until it is one. A node that was removed gives up.

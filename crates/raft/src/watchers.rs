@@ -7,6 +7,7 @@ use trireme_types::NodeId;
 
 use crate::clock::OfficeClock;
 use crate::config::Raft;
+use crate::fault::Fault;
 use crate::store::Leader;
 
 /// Follows who leads and whether this node decides.
@@ -14,11 +15,12 @@ pub(crate) fn leader(
     raft: Raft,
     node_id: u64,
     mut office: watch::Receiver<Option<OfficeClock>>,
+    fault: &Fault,
 ) -> watch::Receiver<Leader> {
     let (sender, receiver) = watch::channel(Leader::default());
     let mut metrics = raft.server_metrics();
     drop(raft);
-    tokio::spawn(async move {
+    fault.spawn("the watcher of the leader", async move {
         loop {
             let deciding = office.borrow_and_update().is_some();
             let next = {
@@ -58,11 +60,11 @@ pub(crate) fn leader(
     receiver
 }
 
-/// Learns of it when Raft stops for good.
-pub(crate) fn fatal(raft: Raft) -> watch::Receiver<Option<String>> {
+/// Learns of it when Raft stops for good, and stops it when the node itself has found a reason.
+pub(crate) fn fatal(raft: Raft, fault: &Fault) -> watch::Receiver<Option<String>> {
     let (sender, receiver) = watch::channel(None);
     let mut metrics = raft.metrics();
-    drop(raft);
+    let mut found = fault.watch();
     tokio::spawn(async move {
         loop {
             let state = metrics.borrow_watched().running_state.clone();
@@ -73,11 +75,24 @@ pub(crate) fn fatal(raft: Raft) -> watch::Receiver<Option<String>> {
                 sender.send_replace(Some(error.to_string()));
                 return;
             }
-            if metrics.changed().await.is_err() {
-                sender.send_replace(Some("raft has ended".to_owned()));
-                return;
+            tokio::select! {
+                biased;
+                reason = reason_of(&mut found) => {
+                    sender.send_replace(Some(reason.unwrap_or_else(|| "the node has ended".to_owned())));
+                    // It must neither vote nor acknowledge anything from now on.
+                    let _ended = raft.shutdown().await;
+                    return;
+                }
+                changed = metrics.changed() => if changed.is_err() {
+                    sender.send_replace(Some("raft has ended".to_owned()));
+                    return;
+                },
             }
         }
     });
     receiver
+}
+
+async fn reason_of(found: &mut watch::Receiver<Option<String>>) -> Option<String> {
+    found.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone())
 }

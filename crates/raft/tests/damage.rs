@@ -18,6 +18,7 @@ use openraft::type_config::TypeConfigExt;
 use trireme_raft::batch::Batch;
 use trireme_raft::config::{LeaderId, LogEntry, LogId, TypeConfig};
 use trireme_raft::log::flusher::Flusher;
+use trireme_raft::log::mark::Mark;
 use trireme_raft::log::store::LogStore;
 use trireme_raft::storage::Kv;
 use trireme_raft::storage::memory::MemoryDisk;
@@ -54,7 +55,8 @@ impl Drop for Closing {
 fn open(path: &Path) -> Result<(Closing, LogStore), Error> {
     let kv = Arc::new(RocksKv::open(path)?);
     let flusher = Flusher::thread(kv.clone()).unwrap();
-    let log = LogStore::open(kv.clone(), flusher).map_err(Error::Storage)?;
+    let mark = Mark::open(MemoryDisk::new().storage().mark).map_err(Error::Storage)?;
+    let log = LogStore::open(kv.clone(), flusher, mark)?;
     Ok((Closing(kv), log))
 }
 

@@ -9,6 +9,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use trireme_raft::config::TypeConfig;
 use trireme_raft::history::History;
 use trireme_raft::log::flusher::Flusher;
+use trireme_raft::log::mark::Mark;
 use trireme_raft::log::store::LogStore;
 use trireme_raft::machine::Machine;
 use trireme_raft::snapshot::Snapshots;
@@ -19,7 +20,8 @@ use trireme_raft::storage::{Kv, Storage};
 use trireme_types::ClusterUuid;
 
 fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
-    let log = LogStore::open(Arc::clone(&storage.kv), flusher.clone()).unwrap();
+    let log =
+        LogStore::open(Arc::clone(&storage.kv), flusher.clone(), Mark::open(storage.mark).unwrap()).unwrap();
     let history = Arc::new(History::open(Arc::clone(&storage.kv)).unwrap());
     let snapshots = Snapshots::open(storage.files, flusher, ClusterUuid::from_bits(1)).unwrap();
     let (machine, _view) = Machine::new(storage.kv, history, snapshots);
@@ -47,7 +49,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnRocks {
         let files = Arc::new(DiskFiles::open(&place.path().join("snapshots")).unwrap());
         let flusher = Flusher::thread(kv.clone()).unwrap();
         let guard = Guard { kv: kv.clone(), _place: place };
-        let (log, machine) = parts(Storage { kv, files }, flusher);
+        let (log, machine) = parts(Storage { kv, files, mark: MemoryDisk::new().storage().mark }, flusher);
         Ok((guard, log, machine))
     }
 }

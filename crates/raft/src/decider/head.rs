@@ -87,7 +87,8 @@ impl Head {
         limit("events of one command", events.len(), limits::EVENTS_PER_COMMAND)?;
         let sealed: Vec<SealedEvent> = events.iter().cloned().map(SealedEvent::seal).collect();
         let bytes = sealed.iter().map(|event| event.bytes().len().saturating_add(16)).sum::<usize>();
-        limit("bytes of one command's events", bytes, ENTRY_BYTES / 2)?;
+        limit("bytes of one command's events", bytes, ENTRY_BYTES)?;
+        check_sealed(&events, &sealed)?;
         let entry = Entry {
             base: self.state.position(),
             at: stamp.now,
@@ -108,6 +109,22 @@ impl Head {
         self.state = next;
         Ok(Verdict::Entry { entry, bytes: bytes.saturating_add(256), outcome })
     }
+}
+
+/// What is in the log must read as what was decided: an event that other nodes read otherwise, or not at all, would
+/// part them from this one, or stop them all.
+fn check_sealed(events: &[Event], sealed: &[SealedEvent]) -> Result<(), Rejection> {
+    for (event, sealed) in events.iter().zip(sealed) {
+        let read = SealedEvent::open(sealed.bytes());
+        if !read.as_ref().is_ok_and(|read| read.event() == event) {
+            let message = match read {
+                Ok(_) => format!("an event reads as another one once it is sealed: {event:?}"),
+                Err(error) => format!("an event cannot be read once it is sealed: {error}"),
+            };
+            return Err(Rejection::Defect { message });
+        }
+    }
+    Ok(())
 }
 
 fn limit(what: &str, found: usize, limit: usize) -> Result<(), Rejection> {

@@ -2,6 +2,7 @@
 //! them durable and says so. The vote is durable before it is answered.
 
 use std::fmt::Debug;
+use std::future::Future;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +14,10 @@ use trireme_rpc::log;
 
 use super::flusher::Flusher;
 use super::keys;
+use super::mark::{Durable, Mark};
 use super::tail::{Tail, size};
 use crate::config::{LogEntry, LogId, TypeConfig, Vote};
-use crate::error::corrupt;
+use crate::error::{Error, corrupt};
 use crate::storage::{Family, Kv, Op};
 use crate::wire;
 
@@ -24,6 +26,7 @@ const READ_BYTES: usize = 2 * 1024 * 1024;
 
 struct Shared {
     kv: Arc<dyn Kv>,
+    mark: Mark,
     memory: Mutex<Memory>,
 }
 
@@ -31,20 +34,14 @@ struct Shared {
 struct Memory {
     tail: Tail,
     vote: Option<Vote>,
+    last: Option<LogId>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
 }
 
 impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn purged(&self) -> io::Result<Option<LogId>> {
-        self.log_id(keys::PURGED)
-    }
-
-    fn log_id(&self, key: &[u8]) -> io::Result<Option<LogId>> {
-        let Some(bytes) = self.kv.get(Family::Meta, key)? else { return Ok(None) };
-        wire::log_id_from_wire(log::LogId::decode(bytes).map_err(corrupt)?).map(Some)
     }
 
     fn read(&self, range: Range<u64>, limit: usize) -> io::Result<Vec<LogEntry>> {
@@ -78,6 +75,11 @@ impl Shared {
     }
 }
 
+fn log_id(kv: &dyn Kv, key: &[u8]) -> io::Result<Option<LogId>> {
+    let Some(bytes) = kv.get(Family::Meta, key)? else { return Ok(None) };
+    wire::log_id_from_wire(log::LogId::decode(bytes).map_err(corrupt)?).map(Some)
+}
+
 fn decode(bytes: bytes::Bytes) -> io::Result<LogEntry> {
     wire::entry_from_wire(log::LogEntry::decode(bytes).map_err(corrupt)?)
 }
@@ -89,20 +91,87 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// The log in `kv`, made durable by `flusher`.
-    pub fn open(kv: Arc<dyn Kv>, flusher: Flusher) -> io::Result<Self> {
-        let vote = match kv.get(Family::Meta, keys::VOTE)? {
-            None => None,
-            Some(bytes) => Some(wire::vote_from_wire(Some(log::Vote::decode(bytes).map_err(corrupt)?))?),
-        };
-        let memory = Mutex::new(Memory { tail: Tail::default(), vote });
-        Ok(Self { shared: Arc::new(Shared { kv, memory }), flusher })
+    /// The log in `kv`, made durable by `flusher`. `mark` is kept up by [`LogWatch::mark`].
+    ///
+    /// # Errors
+    /// Storage that fails, or a log that is behind its mark.
+    pub fn open(kv: Arc<dyn Kv>, flusher: Flusher, mark: Mark) -> Result<Self, Error> {
+        let memory = look(&*kv).map_err(Error::Storage)?;
+        mark.check(memory.durable())?;
+        let memory = Mutex::new(memory);
+        Ok(Self { shared: Arc::new(Shared { kv, mark, memory }), flusher })
     }
 
-    /// Whether nothing was ever logged or voted here.
-    pub fn is_pristine(&self) -> io::Result<bool> {
-        let voted = self.shared.memory().vote.is_some();
-        Ok(!voted && self.shared.purged()?.is_none() && self.shared.kv.last(Family::Log, &[])?.is_none())
+    /// Looks at the log beside openraft.
+    pub fn watch(&self) -> LogWatch {
+        LogWatch { shared: Arc::clone(&self.shared) }
+    }
+}
+
+fn look(kv: &dyn Kv) -> io::Result<Memory> {
+    let vote = match kv.get(Family::Meta, keys::VOTE)? {
+        None => None,
+        Some(bytes) => Some(wire::vote_from_wire(Some(log::Vote::decode(bytes).map_err(corrupt)?))?),
+    };
+    let purged = log_id(kv, keys::PURGED)?;
+    let from = purged.map_or(0, |id| id.index.saturating_add(1));
+    let last = match kv.last(Family::Log, &keys::number(from))? {
+        None => purged,
+        Some((_, value)) => Some(decode(value)?.log_id),
+    };
+    let committed = log_id(kv, keys::COMMITTED)?;
+    Ok(Memory { tail: Tail::default(), vote, last, committed, purged })
+}
+
+impl Memory {
+    fn durable(&self) -> Durable {
+        Durable { vote: self.vote, last: self.last, purged: self.purged }
+    }
+}
+
+/// What is in the log, for those who check what others say of it.
+#[derive(Clone)]
+pub struct LogWatch {
+    shared: Arc<Shared>,
+}
+
+impl LogWatch {
+    /// What was written; a sync that starts after this call makes it durable.
+    pub fn written(&self) -> Durable {
+        self.shared.memory().durable()
+    }
+
+    /// The id of the entry at `index`, if it is in the log or the last purged one.
+    ///
+    /// # Errors
+    /// Storage that fails.
+    pub fn id_at(&self, index: u64) -> io::Result<Option<LogId>> {
+        let (last, purged) = {
+            let memory = self.shared.memory();
+            (memory.last, memory.purged)
+        };
+        for known in [last, purged].into_iter().flatten() {
+            if known.index == index {
+                return Ok(Some(known));
+            }
+        }
+        let found = self.shared.read(index..index.saturating_add(1), 1)?;
+        Ok(found.first().map(|entry| entry.log_id))
+    }
+
+    /// Marks what is durable once `sync` has returned.
+    ///
+    /// # Errors
+    /// The sync or the mark's file failed.
+    pub async fn mark(&self, sync: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        let cuts = self.shared.mark.cuts();
+        let written = self.written();
+        if !self.shared.mark.is_behind(written) {
+            return Ok(());
+        }
+        sync.await?;
+        let mark = self.shared.mark.clone();
+        crate::snapshot::blocking(move || mark.raise(written, cuts)).await
     }
 }
 
@@ -147,13 +216,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = LogReader;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let purged = self.shared.purged()?;
-        let from = purged.map_or(0, |id| id.index.saturating_add(1));
-        let last = match self.shared.kv.last(Family::Log, &keys::number(from))? {
-            None => purged,
-            Some((_, value)) => Some(decode(value)?.log_id),
-        };
-        Ok(LogState { last_purged_log_id: purged, last_log_id: last })
+        let found = self.shared.memory().durable();
+        Ok(LogState { last_purged_log_id: found.purged, last_log_id: found.last })
     }
 
     async fn get_log_reader(&mut self) -> LogReader {
@@ -177,11 +241,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             }
             None => Op::Delete(Family::Meta, keys::COMMITTED.to_vec()),
         };
-        self.shared.kv.write(vec![op])
+        self.shared.kv.write(vec![op])?;
+        self.shared.memory().committed = committed;
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.shared.log_id(keys::COMMITTED)
+        Ok(self.shared.memory().committed)
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
@@ -198,6 +264,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         {
             let mut memory = self.shared.memory();
             for entry in entries {
+                memory.last = memory.last.max(Some(entry.log_id));
                 memory.tail.push(entry);
             }
         }
@@ -206,12 +273,26 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let from = last.map_or(0, |id| id.index.saturating_add(1));
-        self.shared.memory().tail.cut_from(from);
+        {
+            let memory = self.shared.memory();
+            if memory.committed.is_some_and(|committed| committed.index >= from) {
+                let committed = memory.committed.map_or_else(String::new, |id| id.to_string());
+                return Err(corrupt(format!(
+                    "the leader's log contradicts what is committed here: it would cut the log before {committed}"
+                )));
+            }
+        }
+        self.shared.mark.lower(last)?;
+        {
+            let mut memory = self.shared.memory();
+            memory.tail.cut_from(from);
+            memory.last = memory.last.min(last).max(memory.purged);
+        }
         self.shared.kv.write(vec![Op::DeleteRange(Family::Log, keys::number(from), keys::end())])
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        let from = self.shared.purged()?.map_or(0, |id| id.index.saturating_add(1));
+        let from = self.shared.memory().purged.map_or(0, |id| id.index.saturating_add(1));
         let value = wire::log_id_to_wire(upto).encode_to_vec().into();
         // In one batch, so that no crash leaves entries gone without the mark that says so.
         let mut ops = vec![Op::Put(Family::Meta, keys::PURGED.to_vec(), value)];
@@ -220,7 +301,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             ops.push(Op::DeleteRange(Family::Log, keys::number(from), end));
         }
         self.shared.kv.write(ops)?;
-        self.shared.memory().tail.cut_to(upto.index);
+        let mut memory = self.shared.memory();
+        memory.tail.cut_to(upto.index);
+        memory.purged = Some(upto);
+        memory.last = memory.last.max(Some(upto));
         Ok(())
     }
 }

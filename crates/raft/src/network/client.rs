@@ -1,7 +1,9 @@
 //! openraft's way to its peers. Every call has a limit, and names the cluster and the node that it is meant for.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
@@ -17,9 +19,9 @@ use tonic::{Code, Response, Status};
 use trireme_rpc::raft;
 
 use super::peers::{Lane, Peers};
-use crate::config::{Snapshot, TypeConfig, Vote};
+use crate::config::{LogId, Snapshot, TypeConfig, Vote};
 use crate::membership::Member;
-use crate::snapshot::{checksum, read_part};
+use crate::snapshot::{blocking, checksum, read_part};
 use crate::storage::Blob;
 use crate::wire;
 
@@ -32,16 +34,26 @@ const APPEND_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Network {
     peers: Peers,
+    acknowledged: Acknowledged,
 }
+
+/// The last entry that each follower has acknowledged, and under which leadership.
+type Acknowledged = Arc<Mutex<BTreeMap<u64, (Vote, LogId)>>>;
 
 impl Network {
     /// Clients over these connections.
     pub fn new(peers: Peers) -> Self {
-        Self { peers }
+        Self { peers, acknowledged: Arc::default() }
     }
 
     fn client(&self, target: u64, member: &Member, lane: Lane) -> Peer {
-        Peer { peers: self.peers.clone(), target, address: member.peer_address.clone(), lane }
+        Peer {
+            peers: self.peers.clone(),
+            acknowledged: Arc::clone(&self.acknowledged),
+            target,
+            address: member.peer_address.clone(),
+            lane,
+        }
     }
 }
 
@@ -64,12 +76,26 @@ impl RaftNetworkFactory<C> for Network {
 /// One peer, over one lane.
 pub struct Peer {
     peers: Peers,
+    acknowledged: Acknowledged,
     target: u64,
     address: String,
     lane: Lane,
 }
 
 impl Peer {
+    /// What this follower has acknowledged under this leadership.
+    fn acknowledged(&self, vote: &Vote) -> Option<LogId> {
+        let all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&self.target).filter(|(known, _)| known == vote).map(|(_, id)| *id)
+    }
+
+    fn note(&self, vote: Vote, id: Option<LogId>) {
+        let Some(id) = id else { return };
+        let mut all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(self.target).or_insert((vote, id));
+        *known = if known.0 == vote { (vote, known.1.max(id)) } else { (vote, id) };
+    }
+
     fn client(&self) -> Result<raft::raft_client::RaftClient<tonic::transport::Channel>, RPCError<C>> {
         self.peers
             .raft(&self.address, self.lane)
@@ -150,14 +176,22 @@ impl RaftNetworkV2<C> for Peer {
             previous: request.prev_log_id.map(wire::log_id_to_wire),
             entries: request.entries.iter().map(wire::entry_to_wire).collect(),
             committed: request.leader_commit.map(wire::log_id_to_wire),
+            acknowledged: self.acknowledged(&request.vote).map(wire::log_id_to_wire),
         };
+        let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
         let limit = match self.lane {
             Lane::Append => option.soft_ttl().max(APPEND_LIMIT),
             _ => option.soft_ttl(),
         };
         let mut client = self.client()?;
         let answer = self.limited(RPCTypes::AppendEntries, limit, client.append(message)).await?;
-        append_result(answer).map_err(|error| unreadable(&error))
+        let answer = append_result(answer).map_err(|error| unreadable(&error))?;
+        match &answer {
+            AppendEntriesResponse::Success => self.note(request.vote, last),
+            AppendEntriesResponse::PartialSuccess(matched) => self.note(request.vote, *matched),
+            _ => {}
+        }
+        Ok(answer)
     }
 
     async fn vote(
@@ -184,14 +218,14 @@ impl RaftNetworkV2<C> for Peer {
         option: RPCOption,
     ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
         let unread = |error: io::Error| StreamingError::Network(NetworkError::new(&error));
-        let blob = snapshot.snapshot;
+        let (blob, source) = (Arc::clone(&snapshot.snapshot), snapshot.snapshot);
         let start = raft::SnapshotStart {
             route: Some(self.peers.route(self.target)),
             vote: Some(wire::vote_to_wire(&vote)),
             last: snapshot.meta.last_log_id.map(wire::log_id_to_wire),
             membership: Some(wire::stored_to_wire(&snapshot.meta.last_membership)),
             length: blob.length(),
-            crc32c: checksum(&blob).map_err(unread)?,
+            crc32c: blocking(move || checksum(&source, 0)).await.map_err(unread)?,
         };
         let mut client = self.client()?;
         let sending =
@@ -255,11 +289,15 @@ fn parts(
     use raft::snapshot_part::Part;
     let first = raft::SnapshotPart { part: Some(Part::Start(start)) };
     let rest = stream::unfold(0u64, move |offset| {
-        let part = if offset < blob.length() { read_part(&blob, offset).ok() } else { None };
-        std::future::ready(part.map(|bytes| {
+        let blob = Arc::clone(&blob);
+        async move {
+            if offset >= blob.length() {
+                return None;
+            }
+            let bytes = blocking(move || read_part(&blob, offset)).await.ok()?;
             let next = offset.saturating_add(bytes.len() as u64);
-            (raft::SnapshotPart { part: Some(Part::Chunk(bytes)) }, next)
-        }))
+            Some((raft::SnapshotPart { part: Some(Part::Chunk(bytes)) }, next))
+        }
     });
     futures_util::StreamExt::chain(stream::iter([first]), rest)
 }

@@ -1,16 +1,21 @@
 //! The Raft service: what peers send goes to openraft, if it is meant for this node of this cluster.
 
+use std::cmp::Ordering::{Equal, Greater};
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
 };
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use trireme_rpc::{convert, raft};
 use trireme_types::ClusterUuid;
 
-use crate::config::{Raft, Snapshot, SnapshotMeta};
+use crate::config::{LogId, Raft, Snapshot, SnapshotMeta, TypeConfig};
+use crate::fault::Fault;
+use crate::log::store::LogWatch;
+use crate::machine::View;
 use crate::snapshot::{CHUNK, Snapshots, blocking};
 use crate::wire;
 
@@ -24,6 +29,9 @@ pub struct RaftService {
     pub(crate) cluster: ClusterUuid,
     pub(crate) node_id: u64,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) log: LogWatch,
+    pub(crate) fault: Fault,
 }
 
 impl RaftService {
@@ -36,6 +44,54 @@ impl RaftService {
             return Err(Status::failed_precondition(text));
         }
         Ok(route.from)
+    }
+}
+
+impl RaftService {
+    /// Stops this node when what the leader sends cannot be true together with what is applied here: openraft takes an
+    /// entry that is committed here for the same as the leader's, and the node would stay different for ever.
+    fn check_agreement(
+        &self,
+        request: &AppendEntriesRequest<TypeConfig>,
+        acknowledged: Option<LogId>,
+    ) -> Result<(), Status> {
+        // The vote is read last: it is at least that under which the rest came about.
+        let applied = self.view.borrow().log_id;
+        let last = self.log.written().last;
+        let vote = self.log.written().vote;
+        if vote.is_some_and(|vote| !matches!(request.vote.partial_cmp(&vote), Some(Equal | Greater))) {
+            return Ok(());
+        }
+        let found = if last < acknowledged {
+            let show = |id: Option<LogId>| id.map_or_else(|| "nothing".to_owned(), |id| id.to_string());
+            let (last, acknowledged) = (show(last), show(acknowledged));
+            Some(format!("the log ends at {last}, but {acknowledged} was acknowledged to the leader"))
+        } else {
+            let entries = request.entries.iter().map(|entry| entry.log_id);
+            let named = request.prev_log_id.into_iter().chain(entries).chain(request.leader_commit);
+            let mut named = named.filter(|id| applied.is_some_and(|applied| id.index <= applied.index));
+            named
+                .find_map(|theirs| self.contradiction(applied, theirs).transpose())
+                .transpose()
+                .map_err(|error| Status::internal(error.to_string()))?
+        };
+        let Some(found) = found else { return Ok(()) };
+        let text =
+            format!("{found}: this node or the leader has lost what it had; remove it and join it anew");
+        self.fault.raise(text.clone());
+        Err(Status::data_loss(text))
+    }
+
+    /// What is wrong with an entry of the leader at or before the last one applied here.
+    fn contradiction(&self, applied: Option<LogId>, theirs: LogId) -> std::io::Result<Option<String>> {
+        let ours = match applied {
+            Some(applied) if applied.index == theirs.index => Some(applied),
+            // Of entries that are purged only the order is known.
+            Some(applied) if theirs > applied => Some(applied),
+            _ => self.log.id_at(theirs.index)?,
+        };
+        let differs = ours.filter(|ours| *ours != theirs);
+        Ok(differs.map(|ours| format!("the leader has {theirs} where {ours} is applied here")))
     }
 }
 
@@ -67,6 +123,7 @@ impl raft::raft_server::Raft for RaftService {
         use raft::append_response::Result as Wire;
         let request = request.into_inner();
         self.check(request.route)?;
+        let acknowledged = wire::some_log_id(request.acknowledged).map_err(bad)?;
         let entries = request.entries.into_iter().map(wire::entry_from_wire);
         let request = AppendEntriesRequest {
             vote: wire::vote_from_wire(request.vote).map_err(bad)?,
@@ -74,6 +131,7 @@ impl raft::raft_server::Raft for RaftService {
             entries: entries.collect::<Result<_, _>>().map_err(bad)?,
             leader_commit: wire::some_log_id(request.committed).map_err(bad)?,
         };
+        self.check_agreement(&request, acknowledged)?;
         let result = match self.raft.append_entries(request).await.map_err(stopped)? {
             AppendEntriesResponse::Success => Wire::Success(raft::Empty {}),
             AppendEntriesResponse::PartialSuccess(matched) => {
@@ -121,6 +179,11 @@ impl raft::raft_server::Raft for RaftService {
             last_membership: wire::stored_from_wire(start.membership.clone()).map_err(bad)?,
         };
         let blob = self.receive(&mut stream, &start).await?;
+        let (snapshots, received, announced) = (Arc::clone(&self.snapshots), Arc::clone(&blob), meta.clone());
+        if let Err(error) = blocking(move || snapshots.admit(&received, &announced)).await {
+            tracing::error!(from, %error, "the leader's snapshot is damaged");
+            return Err(Status::data_loss(format!("the snapshot is damaged: {error}")));
+        }
         let answer = self.raft.install_full_snapshot(vote, Snapshot { meta, snapshot: blob }).await;
         let answer = answer.map_err(stopped)?;
         Ok(Response::new(raft::SnapshotResponse { vote: Some(wire::vote_to_wire(&answer.vote)) }))
@@ -182,7 +245,8 @@ impl RaftService {
                 return Err(Status::invalid_argument("the snapshot is longer than announced"));
             }
             sum = crc32c::crc32c_append(sum, &bytes);
-            writer.write(&bytes).map_err(failed)?;
+            let write = move || writer.write(&bytes).map(|()| writer);
+            writer = blocking(write).await.map_err(failed)?;
         }
         if length != start.length || sum != start.crc32c {
             return Err(Status::data_loss("the snapshot did not come whole"));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blob, File, FileWriter, Files};
+use super::{Blob, File, FileWriter, Files, MarkFile};
 use crate::error::Error;
 
 const TEMPORARY: &str = "tmp";
@@ -38,6 +38,34 @@ impl DiskFiles {
 /// Makes a folder's list of names durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
+}
+
+/// Replaces a file durably: temporary file, fsync, rename, fsync of the folder.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_added_extension(TEMPORARY);
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_folder(folder)
+}
+
+/// A [`MarkFile`] on disk.
+pub struct DiskMark(pub PathBuf);
+
+impl MarkFile for DiskMark {
+    fn read(&self) -> io::Result<Option<Bytes>> {
+        match fs::read(&self.0) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&self, content: &[u8]) -> io::Result<()> {
+        replace(&self.0, content)
+    }
 }
 
 struct DiskFile {

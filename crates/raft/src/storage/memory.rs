@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blob, Family, File, FileWriter, Files, Kv, Op, Storage};
+use super::{Blob, Family, File, FileWriter, Files, Kv, MarkFile, Op, Storage};
+use crate::log::mark::Durable;
 
 type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
 
@@ -16,24 +17,33 @@ struct Pages {
     durable: Map,
     unsynced: Vec<Op>,
     files: BTreeMap<String, Bytes>,
+    mark: Option<Bytes>,
     failing: bool,
+    syncs: u64,
 }
 
 /// A disk. Clones share it, so that a node may be crashed and started again on what it had synced.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryDisk {
     pages: Arc<Mutex<Pages>>,
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MemoryDisk {
     /// An empty disk.
     pub fn new() -> Self {
-        Self::default()
+        let pages = Pages { mark: Some(Durable::nothing()), ..Pages::default() };
+        Self { pages: Arc::new(Mutex::new(pages)) }
     }
 
     /// A node's storage on this disk.
     pub fn storage(&self) -> Storage {
-        Storage { kv: Arc::new(self.clone()), files: Arc::new(self.clone()) }
+        Storage { kv: Arc::new(self.clone()), files: Arc::new(self.clone()), mark: Arc::new(self.clone()) }
     }
 
     /// Power is lost: everything that was not synced is gone.
@@ -46,6 +56,11 @@ impl MemoryDisk {
     /// From now on, or no longer, every sync fails.
     pub fn fail_syncs(&self, failing: bool) {
         self.lock().failing = failing;
+    }
+
+    /// How often a sync was asked for.
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
     }
 
     fn lock(&self) -> MutexGuard<'_, Pages> {
@@ -85,6 +100,7 @@ impl Kv for MemoryDisk {
 
     fn sync(&self) -> io::Result<()> {
         let mut pages = self.lock();
+        pages.syncs = pages.syncs.saturating_add(1);
         if pages.failing {
             return Err(io::Error::other("the disk fails its syncs"));
         }
@@ -126,6 +142,17 @@ impl Kv for MemoryDisk {
             .take_while(|((other, _), _)| *other == family)
             .last();
         Ok(found.map(|((_, key), value)| (Bytes::copy_from_slice(key), value.clone())))
+    }
+}
+
+impl MarkFile for MemoryDisk {
+    fn read(&self) -> io::Result<Option<Bytes>> {
+        Ok(self.lock().mark.clone())
+    }
+
+    fn write(&self, content: &[u8]) -> io::Result<()> {
+        self.lock().mark = Some(Bytes::copy_from_slice(content));
+        Ok(())
     }
 }
 

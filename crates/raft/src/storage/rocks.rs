@@ -75,6 +75,8 @@ fn database_options() -> Options {
     // The default mode stops at the first damaged record and silently forgets acknowledged entries behind it.
     // This one forgives only a torn tail, which nobody was told about.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // A whole file of the write-ahead log that is gone or cut is noticed; what this leaves out, `log::mark` sees.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(512 * MIB as u64);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(MIB as u64);

@@ -84,8 +84,8 @@ pub async fn open(path: &Path, sync: Sync) -> Result<Node, trireme_raft::Error> 
         folder.create(identity())?;
     }
     let storage = folder.open(identity())?;
-    let kv = Arc::new(Watched { inner: storage.kv, sync });
-    let storage = Storage { kv, files: storage.files };
+    let kv = Arc::new(Watched { inner: storage.kv.clone(), sync });
+    let storage = Storage { kv, ..storage };
     let node = Node::start(identity(), storage, settings(), World::real(&settings())).await?;
     if !node.raft().is_initialized().await.unwrap_or(false) {
         node.initialise(Member {
