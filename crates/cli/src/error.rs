@@ -49,6 +49,14 @@ pub enum Error {
         /// The last thing that was seen.
         seen: String,
     },
+    /// There is no such service to wait for.
+    #[error("there is no service {service} in cluster {cluster}")]
+    NoService {
+        /// The name that was given.
+        service: String,
+        /// The cluster that was given.
+        cluster: String,
+    },
     /// Standard output is closed.
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),

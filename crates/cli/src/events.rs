@@ -1,6 +1,7 @@
-//! `trireme events`: the history, from any place in it, and onwards. A node that dies under it is replaced by another, and the
-//! stream goes on behind the last record that was printed.
+//! `trireme events`: the history, from any place in it, and onwards. A node that dies or fails under it is replaced by another,
+//! and the stream goes on behind the last record that was printed. Standard error says why.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -28,8 +29,10 @@ pub struct EventsArgs {
     pub json: bool,
 }
 
-/// How long a follower looks for a control node that answers.
+/// How long a follower goes on without a record and without a stream that holds.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A follower's stream that stood for so long was a good one, though nothing may have happened.
+const HELD: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Serialize)]
@@ -46,50 +49,84 @@ struct Line<'a> {
 enum End {
     /// It sent all that it has.
     Complete,
-    /// It broke off.
-    Broken,
+    /// It could not be had, or broke off.
+    Broken { address: String, reason: String },
 }
+
+/// The nodes whose streams brought nothing since the last record, and why.
+type Failed = BTreeMap<String, String>;
 
 /// Runs `trireme events`.
 pub async fn run(args: &EventsArgs) -> Result<(), Error> {
     let target = args.target.resolve()?;
     let mut printed = args.since;
     let mut heard = Instant::now();
+    let mut failed = Failed::new();
+    let mut said = String::new();
     loop {
-        let before = printed;
-        let error = match from_any(&target, args, &mut printed).await {
-            Ok(End::Complete) if !args.follow => return Ok(()),
-            Ok(End::Broken) if !args.follow && printed == before => {
-                return Err(Error::Unreachable { tried: "the stream broke off".to_owned() });
+        let (before, began) = (printed, Instant::now());
+        let failure = match from_any(&target, args, &mut printed, &failed).await {
+            Ok(End::Complete) => return Ok(()),
+            Ok(End::Broken { address, reason }) => {
+                let text = format!("{address}: {reason}");
+                if printed != before {
+                    failed.clear();
+                }
+                failed.insert(address, reason);
+                Error::Unreachable { tried: text }
             }
-            Ok(_) => None,
-            Err(error @ Error::Unreachable { .. }) => Some(error),
+            // Everybody failed who answers: a follower begins anew.
+            Err(error @ Error::Unreachable { .. }) if args.follow => {
+                failed.clear();
+                error
+            }
             Err(error) => return Err(error),
         };
-        if printed != before || error.is_none() {
+        if printed != before || (args.follow && began.elapsed() > HELD) {
             heard = Instant::now();
         }
-        match error {
-            Some(error) if !args.follow || heard.elapsed() > PATIENCE => return Err(error),
-            _ => tokio::time::sleep(PAUSE).await,
+        if args.follow && heard.elapsed() > PATIENCE {
+            return Err(failure);
         }
+        tell(&failure, &mut said);
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Prints from whichever node answers and has applied the most.
-async fn from_any(target: &Target, args: &EventsArgs, printed: &mut u64) -> Result<End, Error> {
+/// Tells of a failure, the same one in a row once.
+fn tell(error: &Error, said: &mut String) {
+    let text = error.to_string();
+    if text != *said {
+        output::notice(format!("{text}; trying on"));
+        *said = text;
+    }
+}
+
+/// Prints from whichever node answers, has not failed, and has applied the most.
+async fn from_any(
+    target: &Target,
+    args: &EventsArgs,
+    printed: &mut u64,
+    failed: &Failed,
+) -> Result<End, Error> {
     let answers = ask_all(target).await;
     let applied = |answer: &&crate::client::NodeAnswer| {
         answer.answer.as_ref().ok().and_then(|a| a.node.as_ref()).map(|node| node.applied_sequence)
     };
-    let best = answers.iter().filter(|answer| answer.answer.is_ok()).max_by_key(applied);
-    let Some(best) = best else { return Err(unreachable(&answers)) };
-    let from = printed.saturating_add(1);
-    let mut stream = match events(&best.node.address, from, args.follow).await {
-        Ok(stream) => stream,
-        Err(reason) => {
-            return Err(Error::Unreachable { tried: format!("{}: {reason}", best.node.address) });
+    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
+    let fresh = answering.filter(|answer| !failed.contains_key(&answer.node.address));
+    let Some(best) = fresh.max_by_key(applied) else {
+        if failed.is_empty() {
+            return Err(unreachable(&answers));
         }
+        let tried = failed.iter().map(|(address, reason)| format!("{address}: {reason}"));
+        return Err(Error::Unreachable { tried: tried.collect::<Vec<_>>().join(", ") });
+    };
+    let address = best.node.address.clone();
+    let from = printed.saturating_add(1);
+    let mut stream = match events(&address, from, args.follow).await {
+        Ok(stream) => stream,
+        Err(reason) => return Ok(End::Broken { address, reason }),
     };
     loop {
         match stream.message().await {
@@ -97,8 +134,11 @@ async fn from_any(target: &Target, args: &EventsArgs, printed: &mut u64) -> Resu
                 print(&record, args.json)?;
                 *printed = record.sequence;
             }
+            Ok(None) if args.follow => {
+                return Ok(End::Broken { address, reason: "the node ended the stream".to_owned() });
+            }
             Ok(None) => return Ok(End::Complete),
-            Err(_) => return Ok(End::Broken),
+            Err(status) => return Ok(End::Broken { address, reason: status.message().to_owned() }),
         }
     }
 }

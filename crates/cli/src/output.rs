@@ -26,6 +26,11 @@ pub fn line(text: impl AsRef<str>) -> Result<(), Error> {
     writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
+/// Prints a remark to standard error: what a program that reads the output is not to see.
+pub fn notice(text: impl AsRef<str>) {
+    let _reader_gone = writeln!(std::io::stderr(), "{}", text.as_ref());
+}
+
 /// Prints a value as JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.into()))?;

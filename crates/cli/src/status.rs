@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::{ask_all, unreachable};
 use crate::output;
-use crate::report::{Report, ZoneReport};
+use crate::report::{AgentReport, Report, ZoneReport};
 use crate::target::TargetArgs;
 
 /// The arguments of `trireme status`.
@@ -88,21 +88,29 @@ fn nodes(report: &Report) -> String {
 
 fn agents(report: &Report) -> String {
     let rows = report.agents.iter().take(ROWS).map(|agent| {
-        let state = match (agent.connected, agent.silent_for_ms) {
-            (false, _) => "lost".to_owned(),
-            (true, Some(silent)) if silent > 2_500 => format!("silent for {:.1} s", silent as f64 / 1000.0),
-            (true, _) => agent.status.clone(),
-        };
         vec![
             agent.name.clone(),
             agent.zone.clone(),
             agent.cluster.clone(),
-            state,
+            agent_state(agent, report.quorum),
             agent.running_tasks.to_string(),
         ]
     });
     let table = output::table(&["agent", "zone", "cluster", "state", "running tasks"], rows);
     with_rest(table, report.agents.len(), "agents")
+}
+
+/// Only a leader with a quorum judges agents. Any other view knows what was so, and not which of them it hears of now.
+fn agent_state(agent: &AgentReport, quorum: bool) -> String {
+    let known = if agent.connected { agent.status.as_str() } else { "lost" };
+    match (quorum, agent.connected, agent.silent_for_ms) {
+        (false, ..) => format!("last known: {known}"),
+        (true, true, None) => "unknown".to_owned(),
+        (true, true, Some(silent)) if silent > 2_500 => {
+            format!("silent for {:.1} s", silent as f64 / 1000.0)
+        }
+        (true, ..) => known.to_owned(),
+    }
 }
 
 fn services(report: &Report) -> String {
@@ -123,4 +131,31 @@ fn services(report: &Report) -> String {
 
 fn with_rest(table: String, all: usize, what: &str) -> String {
     if all > ROWS { format!("{table}\n… and {} more {what} (--json has all)", all - ROWS) } else { table }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agents_state_is_told_as_far_as_it_is_known() {
+        let agent = |connected, silent_for_ms| AgentReport {
+            name: "us-east-1a/agent-1".to_owned(),
+            zone: "us-east-1a".to_owned(),
+            cluster: "default".to_owned(),
+            container_instance: "1".to_owned(),
+            status: "ACTIVE".to_owned(),
+            connected,
+            silent_for_ms,
+            running_tasks: 0,
+        };
+        assert_eq!(agent_state(&agent(true, Some(900)), true), "ACTIVE");
+        assert_eq!(agent_state(&agent(true, Some(3_000)), true), "silent for 3.0 s");
+        assert_eq!(agent_state(&agent(true, None), true), "unknown");
+        assert_eq!(agent_state(&agent(false, None), true), "lost");
+        // The node that answers may have heard only the agents of its own zone.
+        assert_eq!(agent_state(&agent(true, None), false), "last known: ACTIVE");
+        assert_eq!(agent_state(&agent(true, Some(9_000)), false), "last known: ACTIVE");
+        assert_eq!(agent_state(&agent(false, Some(100)), false), "last known: lost");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use trireme_rpc::operator::{ServiceStatusResponse, ServiceTasks};
+use trireme_rpc::operator::{ServiceStatusResponse, ServiceSummary, ServiceTasks};
 
 use crate::Error;
 use crate::client::{self, NodeAnswer};
@@ -32,18 +32,42 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A heartbeat's age does not count its way between control nodes: one from just before the wait must not pass for one after.
 const MARGIN: Duration = Duration::from_millis(250);
 
+/// For a service that is just being created to appear.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is between a service and its being whole.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// Something that may come by itself.
+    Yet(String),
+    /// The service: the leader knows none of that name, or a deleted one.
+    Service,
+}
+
 /// Runs `trireme wait`.
 pub async fn run(args: &WaitArgs) -> Result<(), Error> {
     let target = args.target.resolve()?;
     let began = Instant::now();
     let limit = Duration::from_secs(args.timeout);
+    let mut missing_since = None;
     loop {
-        let seen = match look(&target, args, began).await {
+        let looked = look(&target, args, began).await;
+        if looked != Err(Missing::Service) {
+            missing_since = None;
+        }
+        let seen = match looked {
             Ok(whole) => {
                 output::line(format!("{whole} after {:.1} s", began.elapsed().as_secs_f64()))?;
                 return Ok(());
             }
-            Err(seen) => seen,
+            Err(Missing::Yet(seen)) => seen,
+            Err(Missing::Service) => {
+                if missing_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                    let (service, cluster) = (args.service.clone(), args.cluster.clone());
+                    return Err(Error::NoService { service, cluster });
+                }
+                format!("there is no service {}", args.service)
+            }
         };
         if began.elapsed() >= limit {
             return Err(Error::TimedOut { seconds: args.timeout, seen });
@@ -53,15 +77,15 @@ pub async fn run(args: &WaitArgs) -> Result<(), Error> {
 }
 
 /// One look; the error says what is missing.
-async fn look(target: &Target, args: &WaitArgs, began: Instant) -> Result<String, String> {
+async fn look(target: &Target, args: &WaitArgs, began: Instant) -> Result<String, Missing> {
     let answers = client::ask_all(target).await;
     let Some((leader, _)) = client::leader(&answers) else {
-        return Err(no_leader(&answers));
+        return Err(Missing::Yet(no_leader(&answers)));
     };
     // Taken before the question: what is silent for longer than this has given no sign since the wait began.
     let elapsed = began.elapsed();
-    let status = client::service_status(&leader.node.address, &args.cluster, &args.service).await?;
-    judge(&status, elapsed).map_err(|missing| format!("service {}: {missing}", args.service))
+    let status = client::service_status(&leader.node.address, &args.cluster, &args.service).await;
+    judge(&status.map_err(Missing::Yet)?, elapsed)
 }
 
 fn no_leader(answers: &[NodeAnswer]) -> String {
@@ -70,31 +94,37 @@ fn no_leader(answers: &[NodeAnswer]) -> String {
 }
 
 /// What the service is when it is whole, else what is missing.
-fn judge(status: &ServiceStatusResponse, elapsed: Duration) -> Result<String, String> {
+fn judge(status: &ServiceStatusResponse, elapsed: Duration) -> Result<String, Missing> {
     if !status.node.as_ref().is_some_and(|node| node.deciding) {
-        return Err("its control node does not lead any more".to_owned());
+        return Err(Missing::Yet("the control node that led does not lead any more".to_owned()));
     }
-    let Some(service) = &status.service else {
-        return Err("there is none of that name".to_owned());
-    };
+    let service = status.service.as_ref().filter(|service| service.status != "INACTIVE");
+    let service = service.ok_or(Missing::Service)?;
+    let name = &service.name;
+    match short_of_whole(service, &status.tasks, elapsed) {
+        Some(missing) => Err(Missing::Yet(format!("service {name}: {missing}"))),
+        None => {
+            Ok(format!("service {name} is whole: {} of {} tasks RUNNING", service.running, service.desired))
+        }
+    }
+}
+
+fn short_of_whole(service: &ServiceSummary, tasks: &[ServiceTasks], elapsed: Duration) -> Option<String> {
     if service.status != "ACTIVE" {
-        return Err(format!("it is {}", service.status));
+        return Some(format!("it is {}", service.status));
     }
     let counts = format!("{} of {} tasks RUNNING", service.running, service.desired);
-    if let Some(silent) = status.tasks.iter().find(|tasks| !heard_since(tasks, elapsed)) {
+    if let Some(silent) = tasks.iter().find(|tasks| !heard_since(tasks, elapsed)) {
         let instance = silent.instance.clone().unwrap_or_default();
-        return Err(format!(
-            "{counts}, but {} in {} of them are on {}, which is silent",
+        return Some(format!(
+            "{counts}, but {} of them in {} are on {}, which is silent",
             silent.running, instance.zone, instance.name
         ));
     }
     if service.running != service.desired || service.pending != 0 {
-        return Err(format!("{counts}, {} pending", service.pending));
+        return Some(format!("{counts}, {} pending", service.pending));
     }
-    if service.deployments != 1 {
-        return Err(format!("{counts}, {} deployments", service.deployments));
-    }
-    Ok(format!("service {} is whole: {counts}", service.name))
+    (service.deployments != 1).then(|| format!("{counts}, {} deployments", service.deployments))
 }
 
 fn heard_since(tasks: &ServiceTasks, elapsed: Duration) -> bool {
@@ -105,7 +135,7 @@ fn heard_since(tasks: &ServiceTasks, elapsed: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trireme_rpc::operator::{Instance, Node, ServiceSummary};
+    use trireme_rpc::operator::{Instance, Node};
 
     use super::*;
 
@@ -143,5 +173,17 @@ mod tests {
         let mut updating = status(2, Some(1));
         updating.service.as_mut().expect("there").deployments = 2;
         assert!(judge(&updating, Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn no_service_is_told_from_one_that_is_not_whole_yet() {
+        let mut gone = status(0, None);
+        gone.service.as_mut().expect("there").status = "INACTIVE".to_owned();
+        assert_eq!(judge(&gone, Duration::from_secs(1)), Err(Missing::Service));
+        gone.service = None;
+        assert_eq!(judge(&gone, Duration::from_secs(1)), Err(Missing::Service));
+        // One that does not lead may not have heard of it.
+        gone.node = None;
+        assert!(matches!(judge(&gone, Duration::from_secs(1)), Err(Missing::Yet(_))));
     }
 }
