@@ -73,9 +73,13 @@ impl Forwarder {
                 let text = format!("The request's body is larger than {BODY_LIMIT} bytes.");
                 return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", &text);
             }
-            Ok(Err(_)) | Err(_) => {
-                let text = "The request's body did not arrive.";
-                return refusal(StatusCode::REQUEST_TIMEOUT, "RequestExpired", text);
+            Ok(Err(error)) => {
+                let text = format!("The request's body broke off: {error}.");
+                return refusal(StatusCode::BAD_REQUEST, "SerializationException", &text);
+            }
+            Err(_) => {
+                let text = "The request's body did not arrive in time.";
+                return refusal(StatusCode::REQUEST_TIMEOUT, "RequestTimeoutException", text);
             }
         };
         strip(&mut parts.headers);
