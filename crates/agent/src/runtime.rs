@@ -44,7 +44,8 @@ impl FailureKind {
             Self::CannotCreate => "CannotCreateContainerError",
             Self::CannotStart => "CannotStartContainerError",
             Self::CannotStop | Self::CannotRemove => "CannotStopContainerError",
-            Self::CannotInspect | Self::Unreachable => "CannotInspectContainerError",
+            Self::CannotInspect => "CannotInspectContainerError",
+            Self::Unreachable => "CannotGetDockerclientError",
             Self::Timeout => "DockerTimeoutError",
         }
     }
