@@ -1,15 +1,16 @@
 //! Metrics: one recorder for the process, its text at `/metrics`, and the gauges that are read off the state. Every room
 //! records its own; none has an id as a label.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::time::Instant;
 use trireme_dispatcher::HeartbeatTable;
 use trireme_state::State;
 use trireme_state::object::TaskStatus;
@@ -138,8 +139,10 @@ pub(crate) struct StateGauges {
 
 impl StateGauges {
     /// Sets them.
-    pub(crate) fn set(&mut self, state: &Arc<State>, heartbeats: &HeartbeatTable, leads: bool) {
-        self.set_heartbeat_ages(state, heartbeats, leads);
+    pub(crate) fn set(&mut self, state: &Arc<State>, heartbeats: &HeartbeatTable, leads: bool, now: Instant) {
+        let leads_since = leads.then(|| self.leads_since.unwrap_or(now));
+        self.leads_since = leads_since;
+        self.set_heartbeat_ages(state, heartbeats, leads_since.map(|since| now - since));
         metrics::gauge!(LEADS).set(f64::from(u8::from(leads)));
         metrics::gauge!(SEQUENCE).set(state.position().sequence.get() as f64);
         let gauge = |zone: &str, status: TaskStatus| metrics::gauge!(TASKS, "zone" => zone.to_owned(), "status" => status.as_str());
@@ -155,15 +158,9 @@ impl StateGauges {
         }
     }
 
-    /// Only the leader hears of all agents.
-    fn set_heartbeat_ages(&mut self, state: &State, heartbeats: &HeartbeatTable, leads: bool) {
-        let ages = if leads {
-            let since = *self.leads_since.get_or_insert_with(Instant::now);
-            heartbeats.oldest_ages(state, since.elapsed())
-        } else {
-            self.leads_since = None;
-            BTreeMap::new()
-        };
+    /// Only the leader hears of all agents, and only since it leads.
+    fn set_heartbeat_ages(&mut self, state: &State, heartbeats: &HeartbeatTable, led: Option<Duration>) {
+        let ages = led.map(|led| heartbeats.oldest_ages(state, led)).unwrap_or_default();
         self.zones.extend(ages.keys().cloned());
         for zone in &self.zones {
             let age = ages.get(zone).copied().unwrap_or_default();

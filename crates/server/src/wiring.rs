@@ -125,8 +125,8 @@ async fn keep_gauges(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>) {
     let mut ticks = tokio::time::interval(GAUGES);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        gauges.set(&store.view(), &heartbeats, store.leadership().deciding);
+        let now = ticks.tick().await;
+        gauges.set(&store.view(), &heartbeats, store.leadership().deciding, now);
     }
 }
 
