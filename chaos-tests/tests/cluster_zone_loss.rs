@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::retry::RetryConfig;
 use chaos_tests::writer::Writer;
-use chaos_tests::{docker, ecs};
+use chaos_tests::{docker, ecs, metrics};
 use serde_json::Value;
 use trireme_testkit::{DevCluster, Options, wait_for};
 
@@ -26,6 +26,7 @@ async fn the_leaders_zone_is_lost_under_writes() {
     ecs::register_web(&client).await.unwrap();
     ecs::create_service(&client, "web", TASKS).await.unwrap();
     wait_for("the service to be stable", LIMIT, || ecs::stable(&client, "web")).await;
+    docker_calls_are_timed(&cluster);
     let uuid = cluster_uuid(&cluster);
     println!("tasks by zone before: {:?}", ecs::running_by_zone(&ecs::tasks(&client, "web").await.unwrap()));
 
@@ -64,6 +65,17 @@ async fn the_leaders_zone_is_lost_under_writes() {
         Vec::<String>::new(),
         "a stopped cluster leaves no containers"
     );
+}
+
+/// What `cluster_metrics` cannot see, as its containers are simulated.
+fn docker_calls_are_timed(cluster: &DevCluster) {
+    let file = cluster.cluster_file().unwrap();
+    let text = metrics::read(file["zones"][0]["agent_metrics"][0].as_str().unwrap()).unwrap();
+    assert!(metrics::has(&text, "trireme_docker_call_seconds", &["call", "result"]), "{text}");
+    match metrics::check(&text) {
+        Some(judged) => judged.unwrap(),
+        None => println!("promtool is not installed: nobody checked the form of an agent's metrics"),
+    }
 }
 
 /// Once writes flow, kills the zone that leads and waits until the service is whole without it.

@@ -2,13 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+
+/// For a command to fail.
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn trireme(arguments: &[&str]) -> Output {
-    Command::new(trireme_testkit::cluster::binary().unwrap()).args(arguments).output().unwrap()
+    let mut command = Command::new(trireme_testkit::cluster::binary().unwrap());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let reading = async { tokio::try_join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr)) };
+        let ended = tokio::time::timeout(LIMIT, reading).await.is_ok();
+        let said = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(ended, "{arguments:?} does not end; it says: {said}");
+        Output { status: child.wait().await.unwrap(), stdout, stderr }
+    })
 }
 
 /// Fails, and says this.
@@ -67,12 +84,90 @@ fn damaged_data_are_refused() {
     refused(&server(None, &node), "damaged");
 }
 
+/// The files of a node's database whose names are such.
+fn files(node: &Path, is: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(node.join("db")).unwrap().map(|entry| entry.unwrap());
+    let named = entries.filter(|entry| is(entry.file_name().to_str().unwrap()));
+    let mut found: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
+    found.sort();
+    assert!(!found.is_empty(), "no such file");
+    found
+}
+
+fn is_table(name: &str) -> bool {
+    name.ends_with(".sst")
+}
+
+fn is_log(name: &str) -> bool {
+    name.ends_with(".log")
+}
+
+/// Turns a few bits in the middle of a file over.
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    for byte in &mut bytes[middle..middle + 4] {
+        *byte = !*byte;
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+/// A node's folder with one file of its database damaged is refused, and nothing is served from it.
+fn damage_is_refused(is: impl Fn(&str) -> bool, says: &str, damage: impl Fn(&Path)) {
+    let folder = initialised();
+    let node = folder.path().join("node");
+    for (number, file) in files(&node, is).iter().enumerate() {
+        let copy = folder.path().join(format!("copy-{number}"));
+        copy_folder(&node, &copy);
+        damage(&copy.join("db").join(file.file_name().unwrap()));
+        refused(&server(None, &copy), says);
+    }
+}
+
+#[test]
+fn a_damaged_pointer_to_the_manifest_is_refused() {
+    damage_is_refused(|name| name == "CURRENT", "damaged", flip);
+}
+
+#[test]
+fn a_damaged_manifest_is_refused() {
+    damage_is_refused(|name| name.starts_with("MANIFEST"), "damaged", flip);
+}
+
+#[test]
+fn damaged_tables_are_refused() {
+    damage_is_refused(is_table, "damaged", flip);
+}
+
+#[test]
+fn a_damaged_log_is_refused() {
+    damage_is_refused(is_log, "damaged", flip);
+}
+
 #[test]
 fn another_clusters_data_are_refused() {
     let (one, two) = (initialised(), initialised());
     let (one, two) = (one.path().join("node"), two.path().join("node"));
+    let own = std::fs::read(one.join("identity")).unwrap();
     std::fs::copy(two.join("identity"), one.join("identity")).unwrap();
     refused(&server(None, &one), "belongs to");
+    // And the other way round: its database under this one's identity.
+    std::fs::write(one.join("identity"), own).unwrap();
+    std::fs::remove_dir_all(one.join("db")).unwrap();
+    copy_folder(&two.join("db"), &one.join("db"));
+    refused(&server(None, &one), "belongs to");
+}
+
+#[test]
+fn lost_files_are_refused() {
+    let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+    damage_is_refused(is_table, "damaged", remove);
+    damage_is_refused(is_log, "the disk was shortened", remove);
 }
 
 #[test]

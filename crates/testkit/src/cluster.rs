@@ -69,11 +69,20 @@ impl DevCluster {
     /// # Errors
     /// It does not get ready.
     pub fn start_dev(&mut self) -> Result<()> {
+        let arguments = self.options.arguments.clone();
+        self.start_dev_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Starts `trireme dev` on this cluster's folder with these arguments instead of its own.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn start_dev_with(&mut self, arguments: &[&str]) -> Result<()> {
         let log = self.folder.path().join("dev.log");
         let out = File::create(&log)?;
         let child = self
             .trireme(&["dev", "--port", &self.port.to_string()])
-            .args(&self.options.arguments)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
