@@ -1,6 +1,6 @@
 //! A plan's commands, proposed: in order within a lane, lanes side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -73,7 +73,8 @@ pub(super) async fn propose(
 /// One lane. A refusal ends it: what follows was planned on what the refused command would have made.
 async fn follow(store: &dyn Store, name: &'static str, commands: Vec<Command>, limit: Duration) -> Proposed {
     let mut done = Proposed::default();
-    for command in commands {
+    let mut waiting = VecDeque::from(commands);
+    while let Some(command) = waiting.pop_front() {
         let proposal = Proposal {
             actor: Actor::Controller(name.to_owned()),
             request_id: RequestId::from_bits(rand::random()),
@@ -89,6 +90,14 @@ async fn follow(store: &dyn Store, name: &'static str, commands: Vec<Command>, l
                 metrics::committed(&proposal.command);
                 done.last = done.last.max(committed.sequence);
             }
+            Err(ProposeError::Rejected(Rejection::LimitExceeded { what, .. }))
+                if splits(&proposal.command) =>
+            {
+                tracing::debug!(controller = name, %what, "too much for one command; sent in halves");
+                for half in halves(proposal.command).into_iter().rev() {
+                    waiting.push_front(half);
+                }
+            }
             Err(error) => {
                 metrics::command(name, metrics::result_of(&error));
                 log(name, &error);
@@ -99,6 +108,43 @@ async fn follow(store: &dyn Store, name: &'static str, commands: Vec<Command>, l
         }
     }
     done
+}
+
+/// Whether a command is a list that may as well be two.
+fn splits(command: &Command) -> bool {
+    match command {
+        Command::StartServiceTasks { placements, .. } => placements.len() > 1,
+        Command::StopServiceTasks { tasks, .. } => tasks.len() > 1,
+        _ => false,
+    }
+}
+
+/// The two halves of a command that [`splits`]. How long a task's event is depends on its tags and its definition, which
+/// no plan can count.
+fn halves(command: Command) -> Vec<Command> {
+    match command {
+        Command::StartServiceTasks { service, version, deployment, mut placements } => {
+            let second = placements.split_off(placements.len() / 2);
+            let part = |placements| Command::StartServiceTasks {
+                service: service.clone(),
+                version,
+                deployment,
+                placements,
+            };
+            vec![part(placements), part(second)]
+        }
+        Command::StopServiceTasks { service, version, mut tasks, reason } => {
+            let second = tasks.split_off(tasks.len() / 2);
+            let part = |tasks| Command::StopServiceTasks {
+                service: service.clone(),
+                version,
+                tasks,
+                reason: reason.clone(),
+            };
+            vec![part(tasks), part(second)]
+        }
+        other => vec![other],
+    }
 }
 
 /// Stale is the course of things: others change the state too.
@@ -112,5 +158,31 @@ fn log(controller: &'static str, error: &ProposeError) {
         }
         ProposeError::Rejected(rejection) => tracing::warn!(controller, %rejection, "command refused"),
         other => tracing::warn!(controller, error = %other, "command without an outcome"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trireme_state::object::ClusterKey;
+    use trireme_types::{ClusterName, Scope, ServiceName, TaskId};
+
+    #[test]
+    fn a_command_that_is_too_large_is_halved_until_one_is_left() {
+        let cluster = ClusterKey { scope: Scope::development(), name: ClusterName::new("c").unwrap() };
+        let service = ServiceKey { cluster, name: ServiceName::new("s").unwrap() };
+        let tasks: Vec<TaskId> = (0..5).map(TaskId::from_bits).collect();
+        let whole =
+            Command::StopServiceTasks { service, version: 3, tasks: tasks.clone(), reason: "r".to_owned() };
+        let mut waiting = VecDeque::from([whole]);
+        let mut single = Vec::new();
+        while let Some(command) = waiting.pop_front() {
+            if splits(&command) {
+                halves(command).into_iter().rev().for_each(|half| waiting.push_front(half));
+            } else if let Command::StopServiceTasks { version: 3, tasks, .. } = command {
+                single.extend(tasks);
+            }
+        }
+        assert_eq!(single, tasks);
     }
 }

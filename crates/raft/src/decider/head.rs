@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use trireme_state::codec::CodecError;
 use trireme_state::invariant::{self, Violation};
 use trireme_state::{
     Applied, Decision, Entry, Event, IdSource, Outcome, Proposal, Rejection, SealedEvent, Stamp, State,
@@ -18,13 +19,15 @@ pub(crate) const ENTRY_BYTES: usize = 1024 * 1024;
 pub struct Rules {
     /// Command to events.
     pub decide: fn(&State, &Proposal, &mut Stamp) -> Result<Decision, Rejection>,
+    /// Bytes to event, as every node will read them.
+    pub open: fn(&[u8]) -> Result<SealedEvent, CodecError>,
     /// What must hold after them.
     pub check: fn(&State, &State, &[Event]) -> Result<(), Violation>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { decide, check: invariant::check_step }
+        Self { decide, open: SealedEvent::open, check: invariant::check_step }
     }
 }
 
@@ -88,7 +91,7 @@ impl Head {
         let sealed: Vec<SealedEvent> = events.iter().cloned().map(SealedEvent::seal).collect();
         let bytes = sealed.iter().map(|event| event.bytes().len().saturating_add(16)).sum::<usize>();
         limit("bytes of one command's events", bytes, ENTRY_BYTES)?;
-        check_sealed(&events, &sealed)?;
+        self.check_sealed(&events, &sealed)?;
         let entry = Entry {
             base: self.state.position(),
             at: stamp.now,
@@ -109,22 +112,22 @@ impl Head {
         self.state = next;
         Ok(Verdict::Entry { entry, bytes: bytes.saturating_add(256), outcome })
     }
-}
 
-/// What is in the log must read as what was decided: an event that other nodes read otherwise, or not at all, would
-/// part them from this one, or stop them all.
-fn check_sealed(events: &[Event], sealed: &[SealedEvent]) -> Result<(), Rejection> {
-    for (event, sealed) in events.iter().zip(sealed) {
-        let read = SealedEvent::open(sealed.bytes());
-        if !read.as_ref().is_ok_and(|read| read.event() == event) {
-            let message = match read {
-                Ok(_) => format!("an event reads as another one once it is sealed: {event:?}"),
-                Err(error) => format!("an event cannot be read once it is sealed: {error}"),
-            };
-            return Err(Rejection::Defect { message });
+    /// What is in the log must read as what was decided: an event that other nodes read otherwise, or not at all, would
+    /// part them from this one, or stop them all.
+    fn check_sealed(&self, events: &[Event], sealed: &[SealedEvent]) -> Result<(), Rejection> {
+        for (event, sealed) in events.iter().zip(sealed) {
+            let read = (self.rules.open)(sealed.bytes());
+            if !read.as_ref().is_ok_and(|read| read.event() == event) {
+                let message = match read {
+                    Ok(_) => format!("an event reads as another one once it is sealed: {event:?}"),
+                    Err(error) => format!("an event cannot be read once it is sealed: {error}"),
+                };
+                return Err(Rejection::Defect { message });
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn limit(what: &str, found: usize, limit: usize) -> Result<(), Rejection> {

@@ -101,3 +101,46 @@ fn a_command_has_limits() {
     assert!(matches!(head.decide(&create("one")), Verdict::Rejected(Rejection::LimitExceeded { .. })));
     assert_eq!(head.state(), &State::new());
 }
+
+fn another(_bytes: &[u8]) -> Result<trireme_state::SealedEvent, trireme_state::codec::CodecError> {
+    let mut head = head(Rules::default());
+    let Verdict::Entry { entry, .. } = head.decide(&create("another")) else { panic!("no entry") };
+    Ok(entry.events[0].clone())
+}
+
+#[test]
+fn an_event_that_reads_otherwise_stays_out_of_the_log() {
+    let mut head = head(Rules { open: another, ..Rules::default() });
+    match head.decide(&create("one")) {
+        Verdict::Rejected(Rejection::Defect { message }) => assert!(message.contains("reads as another")),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(head.state(), &State::new());
+}
+
+fn large(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Result<Decision, Rejection> {
+    let mut decision = decide(state, proposal, stamp)?;
+    let one = decision.events[0].clone();
+    let length = trireme_state::SealedEvent::seal(one.clone()).bytes().len() + 16;
+    let bytes = if is_named(proposal, "fits") { 1024 * 1024 - 1 } else { 1024 * 1024 + length };
+    decision.events = vec![one; bytes / length];
+    Ok(decision)
+}
+
+#[test]
+fn a_command_may_be_a_whole_entry_long() {
+    let with_tags = |name: &str| {
+        let mut proposal = create(name);
+        let Command::CreateCluster { tags, .. } = &mut proposal.command else { panic!("not a cluster") };
+        *tags = (0..50).map(|number| (format!("key{number}"), "v".repeat(60))).collect();
+        proposal
+    };
+    let any: fn(&State, &State, &[Event]) -> Result<(), Violation> = |_, _, _| Ok(());
+    let mut head = head(Rules { decide: large, check: any, ..Rules::default() });
+    match head.decide(&with_tags("fits")) {
+        Verdict::Entry { bytes, .. } => assert!(bytes > 1_000_000, "{bytes}"),
+        other => panic!("{other:?}"),
+    }
+    let refused = head.decide(&with_tags("large"));
+    assert!(matches!(refused, Verdict::Rejected(Rejection::LimitExceeded { .. })), "{refused:?}");
+}
