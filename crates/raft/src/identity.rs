@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! FOLDER/identity     which node of which cluster this is
+//! FOLDER/founding     the same while it is being made; renamed at the end
 //! FOLDER/token        drawn before a join, so that a repeated join is the same join
 //! FOLDER/durable      what of the database is durable at least (log::mark)
 //! FOLDER/db/          RocksDB: log, votes, history
@@ -20,12 +21,14 @@ use trireme_types::ClusterUuid;
 use crate::error::Error;
 use crate::log::keys;
 use crate::log::mark::Durable;
-use crate::storage::disk::{DiskFiles, DiskMark, replace};
+use crate::storage::disk::{DiskFiles, DiskMark, replace, sync_folder};
 use crate::storage::rocks::RocksKv;
 use crate::storage::{Family, Kv, Op, Storage};
 
 /// The file of [`crate::log::mark`].
 const MARK: &str = "durable";
+/// The identity of a node that is being made.
+const FOUNDING: &str = "founding";
 const TITLE: &str = "trireme control node, format 1";
 
 /// Which control node of which cluster.
@@ -103,7 +106,9 @@ impl Folder {
                 Identity::from_text(&text).map(Some).ok_or_else(damaged)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.path.join("db/CURRENT").exists() {
+                // One that was being made when its process died is made anew.
+                let founding = self.path.join(FOUNDING).exists();
+                if !founding && self.path.join("db/CURRENT").exists() {
                     return Err(Error::Damaged {
                         path: self.path.clone(),
                         reason: "there is a database, but no identity file".to_owned(),
@@ -130,17 +135,38 @@ impl Folder {
         }
     }
 
-    /// Makes the folder that of `identity`. The database is marked first: an identity without its database means
-    /// that the log was lost.
+    /// Makes the folder that of `identity`.
     pub fn create(&self, identity: Identity) -> Result<(), Error> {
+        self.begin(identity)?;
+        self.finish()
+    }
+
+    /// Makes everything but the identity file, which only [`Folder::finish`] makes: until then the folder holds no node,
+    /// and what is there may be made anew. Nobody has been told of it.
+    pub(crate) fn begin(&self, identity: Identity) -> Result<(), Error> {
         self.require_empty()?;
         fs::create_dir_all(&self.path).map_err(self.failed(&self.path))?;
+        for left in ["db", "snapshots"].map(|name| self.path.join(name)) {
+            match fs::remove_dir_all(&left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.failed(&left)(error));
+                }
+                _ => {}
+            }
+        }
+        self.write(FOUNDING, identity.to_text().as_bytes())?;
         let kv = RocksKv::open(&self.path.join("db"))?;
         let mark = Bytes::from(identity.to_text());
-        kv.write(vec![Op::Put(Family::Meta, keys::IDENTITY.to_vec(), mark)]).map_err(Error::Storage)?;
-        kv.sync().map_err(Error::Storage)?;
-        self.write(MARK, &Durable::nothing())?;
-        self.write("identity", identity.to_text().as_bytes())
+        let marked = kv.write(vec![Op::Put(Family::Meta, keys::IDENTITY.to_vec(), mark)]);
+        marked.and_then(|()| kv.sync()).map_err(Error::Storage)?;
+        self.write(MARK, &Durable::nothing())
+    }
+
+    /// The node is made.
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        let path = self.path.join("identity");
+        let renamed = fs::rename(self.path.join(FOUNDING), &path).and_then(|()| sync_folder(&self.path));
+        renamed.map_err(self.failed(&path))
     }
 
     /// The token of a join, drawn by `draw` when there is none yet.
@@ -216,6 +242,18 @@ mod tests {
         assert!(matches!(folder.create(identity(2)), Err(Error::AlreadyInitialised { .. })));
         folder.open(identity(1)).unwrap();
         assert!(matches!(folder.open(identity(2)), Err(Error::WrongData { .. })));
+    }
+
+    #[test]
+    fn what_was_cut_short_is_made_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path());
+        folder.begin(identity(1)).unwrap();
+        assert!(matches!(folder.require_identity(), Err(Error::NotInitialised { .. })));
+        folder.begin(identity(2)).unwrap();
+        folder.finish().unwrap();
+        assert!(matches!(folder.begin(identity(3)), Err(Error::AlreadyInitialised { .. })));
+        folder.open(identity(2)).unwrap();
     }
 
     #[test]

@@ -40,6 +40,6 @@ pub use control::{HeartbeatSink, RelayedHeartbeat};
 pub use error::Error;
 pub use identity::{Folder, Identity};
 pub use membership::Member;
-pub use node::{Node, World, init, join};
+pub use node::{Node, World, init, init_with, join};
 pub use store::RaftStore;
 pub use threads::Threads;

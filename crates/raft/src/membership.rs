@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::error::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, ReadPolicy};
 use openraft::{Instant, TokioInstant};
 use tokio::sync::{Mutex, watch};
 
@@ -43,6 +43,11 @@ pub(crate) enum Refused {
 
 fn because(reason: impl std::fmt::Display) -> Refused {
     Refused::Because(reason.to_string())
+}
+
+/// What a removed node is told.
+pub(crate) fn not_a_member(id: u64) -> String {
+    format!("node {id} is no member of this cluster; it has to join anew")
 }
 
 fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Refused {
@@ -117,7 +122,11 @@ impl Keeper {
             return self.settle_joint(&metrics).await;
         }
         if membership.get_node(&id).is_none() {
-            return Err(because(format!("node {id} is no member of this cluster; it has to join anew")));
+            // The node will stop for good: only a leader that is confirmed may say so.
+            let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+            confirmed.map_err(|_| Refused::NotLeader)?;
+            let known = self.leading()?.membership_config.membership().get_node(&id).is_some();
+            return Err(if known { Refused::NotLeader } else { because(not_a_member(id)) });
         }
         let target = metrics.last_log_index.unwrap_or(0);
         let caught_up = |metrics: &Metrics| {

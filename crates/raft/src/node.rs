@@ -1,6 +1,7 @@
 //! One control node's Raft, put together: what `server` starts, asks and stops.
 
 use std::future::Future;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
-use crate::{upkeep, watchers};
+use crate::upkeep::{self, Belonging};
+use crate::watchers;
 
 /// What the world gives to a node. A simulation brings its own.
 #[derive(Clone)]
@@ -79,6 +81,7 @@ pub struct Node {
     stop: CancellationToken,
     kv: Arc<dyn Kv>,
     log: LogWatch,
+    flusher: Flusher,
 }
 
 /// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
@@ -87,16 +90,35 @@ pub struct Node {
 /// # Errors
 /// A folder in use, storage that fails.
 pub async fn init(folder: &Folder, member: Member, settings: &Settings) -> Result<Identity, Error> {
+    init_with(folder, member, settings, async |node: &Node| Ok(node.identity())).await
+}
+
+/// The same, with something that the new cluster must hold from its first moment. Until `first` is done the folder
+/// holds no node: an attempt that was cut short, or whose `first` failed, may be repeated, and starts anew.
+///
+/// # Errors
+/// A folder in use, storage that fails, or what `first` says.
+pub async fn init_with<T, E: From<Error>>(
+    folder: &Folder,
+    member: Member,
+    settings: &Settings,
+    first: impl AsyncFnOnce(&Node) -> Result<T, E>,
+) -> Result<T, E> {
     let world = World::real(settings);
     folder.require_empty()?;
     let cluster = ClusterUuid::from_bits(random_bits(&*world.random));
     let identity = Identity { cluster, incarnation: 1, node_id: 1 };
-    folder.create(identity)?;
+    folder.begin(identity)?;
     let storage = folder.open(identity)?;
     let node = Node::start(identity, storage, settings.clone(), world).await?;
-    let started = node.initialise(member).await;
+    let made = match node.initialise(member).await {
+        Ok(()) => first(&node).await,
+        Err(error) => Err(error.into()),
+    };
     node.shutdown().await;
-    started.map(|()| identity)
+    let made = made?;
+    folder.finish()?;
+    Ok(made)
 }
 
 /// Joins `folder` to a running cluster, through any of its nodes at `seeds`. The node is a learner until it runs and
@@ -290,8 +312,8 @@ impl Node {
     pub async fn halt(&self) {
         self.stop.cancel();
         let _ended = self.raft.shutdown().await;
-        let kv = Arc::clone(&self.kv);
-        if let Err(error) = self.log.mark(async move { kv.sync() }).await {
+        // Through the flusher: after a failed sync none is tried again.
+        if let Err(error) = self.log.mark(self.flusher.sync()).await {
             tracing::error!(%error, "the last sync failed");
         }
         self.close();
@@ -400,6 +422,7 @@ impl Parts {
             settings,
             sink: Arc::clone(&sink),
         };
+        let heard = Arc::new(AtomicU64::new(0));
         let raft_service = RaftService {
             raft: raft.clone(),
             cluster: self.identity.cluster,
@@ -408,9 +431,14 @@ impl Parts {
             view: store.watch_applied(),
             log: self.log.clone(),
             fault: fault.clone(),
+            heard: Arc::clone(&heard),
         };
+        let belonging =
+            Belonging { store: store.clone(), raft: raft.clone(), identity: self.identity, heard };
+        let watched = upkeep::watch_belonging(belonging, fault.clone(), stop.clone());
+        fault.spawn("the watch over this node's membership", watched);
         let fatal = watchers::fatal(raft.clone(), &fault);
-        let marked = upkeep::keep_mark(self.log.clone(), self.flusher, fault.clone(), stop.clone());
+        let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
         fault.spawn("the keeper of the mark", marked);
         upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, &fault, stop.clone());
         Node {
@@ -425,6 +453,7 @@ impl Parts {
             stop,
             kv: self.kv,
             log: self.log,
+            flusher: self.flusher,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! it decides, and fetching the history that a snapshot jumped over.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
@@ -18,7 +19,7 @@ use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
-use crate::membership::{Keeper, Member, Refused};
+use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::peers::{Connect, Peers};
 use crate::store::{RaftStore, fetch_history, within};
 
@@ -29,6 +30,8 @@ const CLOCK_LIMIT: Duration = Duration::from_millis(250);
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two marks of what is durable.
 const MARK: Duration = Duration::from_secs(2);
+/// So many times in a row every other member has to refuse this node before it stops.
+const REFUSALS: u32 = 5;
 /// Records that are fetched at once.
 const FETCH: usize = 2_000;
 
@@ -140,7 +143,7 @@ pub(crate) fn start(
     fault: &Fault,
     stop: CancellationToken,
 ) {
-    let (promoted, filled) = (store.clone(), store);
+    let (promoted, filled, voting) = (store.clone(), store, raft.clone());
     let (settler, office) = (keeper.clone(), promoted.leader.clone());
     let stopped = stop.clone();
     fault.spawn("the settler of the membership", async move {
@@ -162,7 +165,7 @@ pub(crate) fn start(
     let stopped = stop.clone();
     fault.spawn("the promotion", async move {
         tokio::select! {
-            () = become_voter(&promoted, &raft, &keeper, identity) => {}
+            () = become_voter(&promoted, &voting, &keeper, identity) => {}
             () = stopped.cancelled() => {}
         }
     });
@@ -228,6 +231,98 @@ async fn become_voter(store: &RaftStore, raft: &Raft, keeper: &Keeper, identity:
     }
 }
 
+/// Whether this node still belongs to its cluster. One that was removed while it was away hears nothing any more; it
+/// asks, so that it does not run for ever and for nothing.
+pub(crate) struct Belonging {
+    pub store: RaftStore,
+    pub raft: Raft,
+    pub identity: Identity,
+    /// Rises with each message of a leader.
+    pub heard: Arc<AtomicU64>,
+}
+
+/// What the other members say.
+enum Word {
+    Removed(String),
+    /// Each of them says that this node means someone else.
+    Refused(String),
+    Nothing,
+}
+
+/// Stops this node once it belongs nowhere any more.
+pub(crate) async fn watch_belonging(belonging: Belonging, fault: Fault, stop: CancellationToken) {
+    if let Some(reason) = stop.run_until_cancelled(belonging.lost()).await {
+        fault.raise(reason);
+    }
+}
+
+impl Belonging {
+    /// Returns why this node has to stop.
+    async fn lost(&self) -> String {
+        let patience = (self.store.settings.election_max * 4).max(Duration::from_secs(2));
+        let mut lonely: Option<Deadline> = None;
+        let (mut refusals, mut last) = (0u32, 0u64);
+        loop {
+            tokio::time::sleep(PAUSE * 5).await;
+            if !self.is_lonely(&mut last) {
+                (lonely, refusals) = (None, 0);
+                continue;
+            }
+            if !lonely.get_or_insert_with(|| Deadline::after(patience)).left().is_zero() {
+                continue;
+            }
+            match self.ask().await {
+                Word::Removed(reason) => return reason,
+                Word::Refused(reason) if refusals >= REFUSALS => {
+                    return format!("no member accepts this node: {reason}");
+                }
+                Word::Refused(_) => refusals = refusals.saturating_add(1),
+                Word::Nothing => refusals = 0,
+            }
+        }
+    }
+
+    /// It neither leads nor has heard a leader since the last look. What openraft takes for the leader may be long gone.
+    fn is_lonely(&self, last: &mut u64) -> bool {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let silent = std::mem::replace(last, heard) == heard;
+        let leads = self.raft.server_metrics().borrow_watched().state.is_leader();
+        silent && !leads
+    }
+
+    async fn ask(&self) -> Word {
+        use control::promote_response::Result as Wire;
+        let membership = self.store.applied().membership.membership().clone();
+        let (mut refused, mut others) = (None, 0usize);
+        let mut refusals = 0usize;
+        for (_, member) in membership.nodes().filter(|(id, _)| **id != self.identity.node_id) {
+            others = others.saturating_add(1);
+            let Ok(mut client) = self.store.peers.control(&member.peer_address) else { continue };
+            let request = control::PromoteRequest {
+                cluster_id: convert::cluster_to_bytes(self.identity.cluster),
+                node_id: self.identity.node_id,
+            };
+            match within(self.store.settings.call_limit / 4, client.promote(request)).await {
+                Some(Ok(answer)) => match answer.into_inner().result {
+                    Some(Wire::Refused(reason)) if reason == not_a_member(self.identity.node_id) => {
+                        return Word::Removed(reason);
+                    }
+                    _ => {}
+                },
+                Some(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {
+                    refusals = refusals.saturating_add(1);
+                    refused = Some(status.message().to_owned());
+                }
+                _ => {}
+            }
+        }
+        match refused {
+            Some(reason) if refusals == others => Word::Refused(reason),
+            _ => Word::Nothing,
+        }
+    }
+}
+
 /// Fetches the records that a snapshot jumped over, from any peer that has them, checked against the chain.
 async fn fill_history(store: &RaftStore, identity: Identity) {
     let mut view = store.watch_applied();
@@ -276,7 +371,8 @@ pub(crate) fn fitness(
         let (raft, peers, keeper) = (raft.clone(), peers.clone(), keeper.clone());
         let (clock, tolerance) = (Arc::clone(&clock), settings.clock_tolerance);
         Box::pin(async move {
-            let Some(offset) = clock_offset(&raft, node_id, &peers, &*clock).await else { return true };
+            let offsets = clock_offsets(&raft, node_id, &peers, &*clock).await;
+            let Some(offset) = judge(offsets, tolerance) else { return true };
             metrics::gauge!("trireme_raft_clock_offset_seconds").set(offset as f64 / 1000.0);
             if Duration::from_millis(offset.unsigned_abs()) <= tolerance {
                 return true;
@@ -292,9 +388,35 @@ pub(crate) fn fitness(
     })
 }
 
+/// The clocks that answered.
+struct Offsets {
+    voters: usize,
+    /// How far each is ahead of this node's, in milliseconds; its own among them.
+    millis: Vec<i64>,
+}
+
 /// How far this node's wall clock is ahead of the voters' median, in milliseconds. `None` without a majority of
-/// answers: then nobody knows better.
-async fn clock_offset(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Option<i64> {
+/// answers, or with two: then nobody knows who is wrong. Two that disagree raise the alarm all the same.
+fn judge(offsets: Offsets, tolerance: Duration) -> Option<i64> {
+    let Offsets { voters, mut millis } = offsets;
+    millis.sort_unstable();
+    let spread = millis.last().zip(millis.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
+    let disagree = Duration::from_millis(spread.unsigned_abs()) > tolerance;
+    metrics::gauge!("trireme_raft_clock_spread_seconds").set(spread as f64 / 1000.0);
+    if millis.len() <= voters / 2 || millis.len() < 3 {
+        if disagree {
+            tracing::error!(
+                spread_millis = spread,
+                "the clocks of the control nodes disagree, and too few answer to tell which one is wrong"
+            );
+            metrics::counter!("trireme_raft_clock_disagreements_total").increment(1);
+        }
+        return None;
+    }
+    millis.get(millis.len() / 2).map(|median| median.saturating_neg())
+}
+
+async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Offsets {
     let voters: Vec<(u64, String)> = {
         let metrics = raft.server_metrics();
         let metrics = metrics.borrow_watched();
@@ -311,11 +433,53 @@ async fn clock_offset(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Cloc
         let middle = before / 2 + clock.wall().millis() / 2;
         i64::try_from(i128::from(answer.into_inner().now_millis) - i128::from(middle)).ok()
     });
-    let mut offsets: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
-    offsets.push(0);
-    if offsets.len() <= voters.len() / 2 || offsets.len() < 3 {
-        return None;
+    let mut millis: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
+    millis.push(0);
+    Offsets { voters: voters.len(), millis }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_clocks_that_disagree_raise_the_alarm_and_three_are_judged() {
+        let recorder = Counting::default();
+        let seen = recorder.alarms.clone();
+        metrics::with_local_recorder(&recorder, || {
+            let tolerance = Duration::from_secs(1);
+            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, 400] }, tolerance), None);
+            assert_eq!(seen.load(Ordering::Relaxed), 0);
+            assert_eq!(judge(Offsets { voters: 3, millis: vec![-5_000, 0] }, tolerance), None);
+            assert_eq!(seen.load(Ordering::Relaxed), 1);
+            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, -5_000, -4_900] }, tolerance), Some(4_900));
+        });
     }
-    offsets.sort_unstable();
-    offsets.get(offsets.len() / 2).map(|median| median.saturating_neg())
+
+    #[derive(Default)]
+    struct Counting {
+        alarms: Arc<AtomicU64>,
+    }
+
+    impl metrics::Recorder for Counting {
+        fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_histogram(
+            &self,
+            _: metrics::KeyName,
+            _: Option<metrics::Unit>,
+            _: metrics::SharedString,
+        ) {
+        }
+        fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+            assert_eq!(key.name(), "trireme_raft_clock_disagreements_total");
+            metrics::Counter::from_arc(Arc::clone(&self.alarms))
+        }
+        fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+            metrics::Gauge::noop()
+        }
+        fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+            metrics::Histogram::noop()
+        }
+    }
 }

@@ -229,9 +229,12 @@ async fn a_failed_fsync_stops_the_node_and_is_never_tried_again() {
     let lost = tokio::spawn(async move { store.propose(support::create("two")).await });
     let fatal = tokio::time::timeout(support::LIMIT, node.fatal()).await.expect("the failure is told");
     println!("{fatal}");
+    let syncs = disk.syncs();
     disk.fail_syncs(false);
     lost.abort();
+    assert!(node.store().propose(support::create("three")).await.is_err());
     node.halt().await;
+    assert_eq!(disk.syncs(), syncs, "a sync was tried again");
     disk.lose_power();
     let node = Node::start(child::identity(), disk.storage(), settings.clone(), World::real(&settings))
         .await

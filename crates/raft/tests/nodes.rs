@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use support::{TestCluster, cluster_key, create, delete, settings, wait_for};
+use support::{TestCluster, cluster_key, create, create_once, delete, settings, wait_for};
 use trireme_raft::Settings;
 use trireme_state::Rejection;
 use trireme_state::store::{ProposeError, Store};
@@ -196,7 +196,7 @@ async fn leadership_is_handed_over_without_a_lost_write() {
     let store = cluster.nodes[&leader].store();
     let writes = tokio::spawn(async move {
         for number in 0..100 {
-            store.propose(create(&format!("c{number}"))).await.unwrap();
+            store.propose(create_once(&format!("c{number}"))).await.unwrap();
         }
     });
     cluster.nodes[&leader].handover().await.unwrap();
@@ -204,7 +204,11 @@ async fn leadership_is_handed_over_without_a_lost_write() {
     let next = cluster.leader().await;
     assert_ne!(next, leader);
     cluster.wait_equal().await;
-    assert_eq!(cluster.nodes[&next].store().view().position().sequence, Sequence::new(100));
+    assert_eq!(
+        cluster.nodes[&next].store().view().position().sequence,
+        Sequence::new(200),
+        "each leaves its key too, once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,4 +272,126 @@ async fn the_history_can_be_followed() {
         assert_eq!(record.sequence, number - 1);
         cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_leave_at_once_are_judged_one_after_the_other() {
+    let mut cluster = TestCluster::start(4, settings()).await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+    cluster.kill(others[0]).await;
+    let node = cluster.nodes[&leader].clone();
+    let (one, two) = tokio::join!(node.leave(others[1]), node.leave(others[2]));
+    let left = [&one, &two].iter().filter(|result| result.is_ok()).count();
+    assert_eq!(left, 1, "{one:?} {two:?}");
+    cluster.propose(leader, create_once("after")).await.unwrap();
+}
+
+/// A cluster with a stopped follower that needs a snapshot; the leader; that follower.
+async fn with_a_laggard() -> (TestCluster, u64, u64) {
+    let few = Settings { snapshot_after: 20, keep_entries: 5, ..settings() };
+    let mut cluster = TestCluster::start(3, few).await;
+    let follower = cluster.follower().await;
+    cluster.kill(follower).await;
+    let leader = cluster.leader().await;
+    for number in 0..100 {
+        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+    }
+    wait_for("the log is purged", || async {
+        let purged = cluster.nodes[&leader].raft().metrics().borrow_watched().purged;
+        if purged.is_some_and(|id| id.index > 30) { Ok(()) } else { Err(format!("{purged:?}")) }
+    })
+    .await;
+    (cluster, leader, follower)
+}
+
+fn snapshot_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(folder.join("snapshots")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "snapshot")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaders_damaged_snapshot_is_built_anew_and_hurts_nobody() {
+    let (mut cluster, leader, follower) = with_a_laggard().await;
+    for path in snapshot_files(&cluster.folder(leader)) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    cluster.restart(follower).await;
+    cluster.wait_equal().await;
+    assert!(cluster.nodes[&follower].store().applied().resets > 0, "it was brought up by a snapshot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_snapshot_from_a_leader_is_refused_and_the_node_lives_on() {
+    use trireme_rpc::raft;
+    let (cluster, leader, _) = with_a_laggard().await;
+    let target = *cluster.nodes.keys().find(|id| **id != leader).unwrap();
+    let file = snapshot_files(&cluster.folder(leader)).pop().unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let peers = cluster.nodes[&leader].peers();
+    let cluster_id = trireme_rpc::convert::cluster_to_bytes(peers.cluster());
+    let start = raft::SnapshotStart {
+        route: Some(raft::Route { cluster_id, from: leader, to: target }),
+        vote: Some(trireme_rpc::log::Vote {
+            leader: Some(trireme_rpc::log::LeaderId { term: 99, node: leader }),
+            committed: true,
+        }),
+        last: Some(trireme_rpc::log::LogId {
+            leader: Some(trireme_rpc::log::LeaderId { term: 98, node: leader }),
+            index: 5_000,
+        }),
+        membership: Some(Default::default()),
+        length: bytes.len() as u64,
+        crc32c: crc32c::crc32c(&bytes),
+    };
+    let parts = [raft::snapshot_part::Part::Start(start), raft::snapshot_part::Part::Chunk(bytes.into())];
+    let parts = parts.map(|part| raft::SnapshotPart { part: Some(part) });
+    let address = format!("http://{}", cluster.address(target));
+    let mut client = raft::raft_client::RaftClient::connect(address).await.unwrap();
+    let status = client.snapshot(futures_util::stream::iter(parts)).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::DataLoss, "{status}");
+    cluster.propose(target, create_once("after")).await.unwrap();
+    cluster.wait_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_while_it_was_away_stops_and_says_why() {
+    let mut cluster = TestCluster::start(3, settings()).await;
+    let follower = cluster.follower().await;
+    cluster.kill(follower).await;
+    let leader = cluster.leader().await;
+    wait_for("it is removed", || async {
+        cluster.nodes[&leader].leave(follower).await.map_err(|error| error.to_string())
+    })
+    .await;
+    cluster.restart(follower).await;
+    let fatal = tokio::time::timeout(support::LIMIT, cluster.nodes[&follower].fatal()).await;
+    let fatal = fatal.expect("it stops").to_string();
+    assert!(fatal.contains("is no member of this cluster"), "{fatal}");
+    cluster.propose(leader, create_once("after")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_that_was_cut_short_starts_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = trireme_raft::Folder::new(place.path().join("n"));
+    let settings = settings();
+    let member = support::member("127.0.0.1:1", 1);
+    let cut =
+        trireme_raft::init_with(&folder, member.clone(), &settings, async |node: &trireme_raft::Node| {
+            node.store().propose(create("of-the-first-try")).await.unwrap();
+            Err::<(), _>(trireme_raft::Error::Refused { reason: "cut short".to_owned() })
+        });
+    assert!(cut.await.is_err());
+    let refused = trireme_raft::Node::open(&folder, settings.clone()).await;
+    assert!(matches!(refused, Err(trireme_raft::Error::NotInitialised { .. })));
+    trireme_raft::init(&folder, member, &settings).await.unwrap();
+    let node = trireme_raft::Node::open(&folder, settings.clone()).await.unwrap();
+    assert!(node.store().read().await.unwrap().cluster(&cluster_key("of-the-first-try")).is_none());
+    node.halt().await;
 }

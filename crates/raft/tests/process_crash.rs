@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use child::Sync;
+use trireme_raft::Error;
 use trireme_state::store::Store;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,8 +204,16 @@ async fn without_the_flushers_sync_loss_of_power_is_noticed() {
     support::wait_closed(&trireme_raft::Folder::new(&folder)).await;
     let power = PowerLoss::new(place.path(), &folder);
     let acknowledged = power.run(0, Sync::Missing, 200);
-    match missing(&folder, &acknowledged).await {
-        Ok(missing) => assert!(!missing.is_empty(), "nothing was lost of {}", acknowledged.len()),
-        Err(error) => println!("the loss is noticed: {error}"),
+    match child::open(&folder, Sync::Honest).await {
+        Err(error @ (Error::Shortened { .. } | Error::Damaged { .. })) => {
+            println!("the loss is noticed: {error}")
+        }
+        Err(other) => panic!("not what a lost write looks like: {other:?}"),
+        Ok(node) => {
+            let missing = look(&node, &acknowledged).await.unwrap();
+            node.halt().await;
+            assert!(!missing.is_empty(), "nothing was lost of {}", acknowledged.len());
+            println!("{} of {} are lost", missing.len(), acknowledged.len());
+        }
     }
 }

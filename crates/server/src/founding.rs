@@ -73,7 +73,7 @@ impl AccessKeyFile {
 }
 
 /// Makes the data folder the first control node of a new cluster, and the cluster's first access key. Once: a folder that
-/// holds a node already is refused.
+/// holds a node already is refused. One that was cut short may be repeated; it starts anew.
 ///
 /// # Errors
 /// A folder in use, a disk that fails.
@@ -81,13 +81,22 @@ pub async fn init(config: &ServerConfig) -> Result<AccessKeyFile, Error> {
     let folder = Folder::new(&config.data);
     folder.require_empty()?;
     make_folder(&config.data)?;
-    let sealing_key = SealingKey::create(&key_path(config))?;
+    let sealing_key = own_key(&key_path(config))?;
     let settings = config.timing.settings();
-    trireme_raft::init(&folder, member(config), &settings).await?;
-    let node = Node::open(&folder, settings).await?;
-    let stored = store_access_key(&node, &sealing_key).await;
-    node.shutdown().await;
-    stored
+    let first = async |node: &Node| store_access_key(node, &sealing_key).await;
+    trireme_raft::init_with(&folder, member(config), &settings, first).await
+}
+
+/// The cluster key in a folder that holds no node yet: a new one, or that of an attempt that was cut short.
+fn own_key(path: &Path) -> Result<SealingKey, Error> {
+    if path.exists() {
+        if let Ok(key) = SealingKey::read(path) {
+            return Ok(key);
+        }
+        // Cut short while it was written: nothing is sealed with it yet.
+        std::fs::remove_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    }
+    Ok(SealingKey::create(path)?)
 }
 
 async fn store_access_key(node: &Node, sealing_key: &SealingKey) -> Result<AccessKeyFile, Error> {
@@ -197,4 +206,45 @@ fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
         file.sync_all()
     };
     write().map_err(failed(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Auth, config::Timing};
+
+    fn config(data: PathBuf) -> ServerConfig {
+        ServerConfig {
+            data,
+            zone: "us-east-1a".to_owned(),
+            listen_api: ([127, 0, 0, 1], 1).into(),
+            listen_grpc: ([127, 0, 0, 1], 2).into(),
+            auth: Auth::Sigv4,
+            timing: Timing::Local,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_init_that_was_cut_short_may_be_repeated() {
+        let place = tempfile::tempdir().unwrap();
+        let config = config(place.path().join("n"));
+        // As the process left it that died before the first access key was stored.
+        make_folder(&config.data).unwrap();
+        std::fs::write(key_path(&config), "half a k").unwrap();
+        let settings = config.timing.settings();
+        let folder = Folder::new(&config.data);
+        let died: Result<(), Error> =
+            trireme_raft::init_with(&folder, member(&config), &settings, async |_: &Node| {
+                Err(Error::AccessKey { reason: "it died here".to_owned() })
+            })
+            .await;
+        assert!(died.is_err());
+        assert!(!config.data.join(IDENTITY_FILE).exists());
+        let key = init(&config).await.unwrap();
+        assert!(matches!(init(&config).await, Err(Error::Raft(_))), "only once");
+        let node = Node::open(&folder, settings).await.unwrap();
+        let state = node.store().read().await.unwrap();
+        assert!(state.access_key(&AccessKeyId::new(&key.access_key_id)).is_some());
+        node.halt().await;
+    }
 }

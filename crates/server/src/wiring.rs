@@ -52,9 +52,13 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let threads = Threads::start(&settings)?;
     let folder = Folder::new(&config.data);
     let node = threads.run(async move { Node::open(&folder, settings).await }).await??;
-    check_addresses(&node, &config)?;
-    let api = listen(config.listen_api).await?;
-    let grpc = listen(config.listen_grpc).await?;
+    let (api, grpc) = match prepare(&node, &config).await {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            close(&node).await;
+            return Err(error);
+        }
+    };
     tracing::info!(node = %node.identity(), zone = config.zone, api = %config.listen_api, grpc = %config.listen_grpc, "starting");
 
     let stop = CancellationToken::new();
@@ -73,6 +77,12 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     };
     stop_in_order(&node, ended.is_ok(), &stop, api).await;
     ended
+}
+
+/// Everything that may be refused once the storage is open.
+async fn prepare(node: &Node, config: &ServerConfig) -> Result<(TcpListener, TcpListener), Error> {
+    check_addresses(node, config)?;
+    Ok((listen(config.listen_api).await?, listen(config.listen_grpc).await?))
 }
 
 /// Serves gRPC on Raft's threads. It returns only with an error: the node stops before its listener does.
@@ -183,6 +193,16 @@ async fn stop_in_order(
     let _drained = api.await;
     if tokio::time::timeout(HALT, node.halt()).await.is_err() {
         tracing::warn!("raft did not end in time");
+        close(node).await;
+    }
+}
+
+/// RocksDB's threads must end before the process does. A disk that hangs must not keep it for ever.
+async fn close(node: &Node) {
+    let node = node.clone();
+    let closing = tokio::task::spawn_blocking(move || node.close());
+    if tokio::time::timeout(HALT, closing).await.is_err() {
+        tracing::warn!("the storage did not close in time");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering::{Equal, Greater};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::raft::{
@@ -32,6 +33,8 @@ pub struct RaftService {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) log: LogWatch,
     pub(crate) fault: Fault,
+    /// Rises with each message of a leader.
+    pub(crate) heard: Arc<AtomicU64>,
 }
 
 impl RaftService {
@@ -132,6 +135,7 @@ impl raft::raft_server::Raft for RaftService {
             leader_commit: wire::some_log_id(request.committed).map_err(bad)?,
         };
         self.check_agreement(&request, acknowledged)?;
+        self.heard.fetch_add(1, Ordering::Relaxed);
         let result = match self.raft.append_entries(request).await.map_err(stopped)? {
             AppendEntriesResponse::Success => Wire::Success(raft::Empty {}),
             AppendEntriesResponse::PartialSuccess(matched) => {

@@ -20,6 +20,13 @@ struct Pages {
     mark: Option<Bytes>,
     failing: bool,
     syncs: u64,
+    off: bool,
+}
+
+impl Pages {
+    fn require_power(&self) -> io::Result<()> {
+        if self.off { Err(io::Error::other("the power is off")) } else { Ok(()) }
+    }
 }
 
 /// A disk. Clones share it, so that a node may be crashed and started again on what it had synced.
@@ -51,6 +58,18 @@ impl MemoryDisk {
         let mut pages = self.lock();
         pages.visible = pages.durable.clone();
         pages.unsynced.clear();
+    }
+
+    /// Power is lost under whoever still uses the disk: what was not synced is gone, and nothing is written any more
+    /// before [`MemoryDisk::power_on`].
+    pub fn power_off(&self) {
+        self.lock().off = true;
+        self.lose_power();
+    }
+
+    /// The power is back.
+    pub fn power_on(&self) {
+        self.lock().off = false;
     }
 
     /// From now on, or no longer, every sync fails.
@@ -91,6 +110,7 @@ fn perform(map: &mut Map, op: &Op) {
 impl Kv for MemoryDisk {
     fn write(&self, ops: Vec<Op>) -> io::Result<()> {
         let mut pages = self.lock();
+        pages.require_power()?;
         for op in &ops {
             perform(&mut pages.visible, op);
         }
@@ -101,6 +121,7 @@ impl Kv for MemoryDisk {
     fn sync(&self) -> io::Result<()> {
         let mut pages = self.lock();
         pages.syncs = pages.syncs.saturating_add(1);
+        pages.require_power()?;
         if pages.failing {
             return Err(io::Error::other("the disk fails its syncs"));
         }
@@ -151,7 +172,9 @@ impl MarkFile for MemoryDisk {
     }
 
     fn write(&self, content: &[u8]) -> io::Result<()> {
-        self.lock().mark = Some(Bytes::copy_from_slice(content));
+        let mut pages = self.lock();
+        pages.require_power()?;
+        pages.mark = Some(Bytes::copy_from_slice(content));
         Ok(())
     }
 }
@@ -178,7 +201,10 @@ impl File for MemoryFile {
     }
 
     fn commit(&self, name: &str) -> io::Result<()> {
-        self.disk.lock().files.insert(name.to_owned(), self.bytes.clone());
+        let mut pages = self.disk.lock();
+        pages.require_power()?;
+        pages.files.insert(name.to_owned(), self.bytes.clone());
+        drop(pages);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         Ok(())
     }

@@ -28,9 +28,10 @@ pub enum Sync {
     Missing,
 }
 
-struct Watched {
-    inner: Arc<dyn Kv>,
-    sync: Sync,
+/// A database whose sync does what it is told.
+pub struct Watched {
+    pub inner: Arc<dyn Kv>,
+    pub sync: Sync,
 }
 
 impl Kv for Watched {

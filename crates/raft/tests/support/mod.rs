@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use trireme_raft::{Folder, Member, Node, Settings, init, join};
 use trireme_state::object::ClusterKey;
 use trireme_state::store::{Committed, ProposeError, Store};
-use trireme_state::{Actor, Command, Proposal};
+use trireme_state::{Actor, Command, IdempotencyKey, Proposal};
 use trireme_types::{ClusterName, RequestId, Scope};
 
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -35,6 +35,18 @@ pub fn create(name: &str) -> Proposal {
         key: None,
         command: Command::CreateCluster { cluster: cluster_key(name), tags: Default::default() },
     }
+}
+
+/// The same with a key, so that it may be sent again when nobody knows what became of it.
+pub fn create_once(name: &str) -> Proposal {
+    let key = IdempotencyKey {
+        principal: "test".to_owned(),
+        operation: "CreateCluster".to_owned(),
+        token: format!("{name}-{}", rand::random::<u64>()),
+        is_client_token: false,
+        parameters: [0; 32],
+    };
+    Proposal { key: Some(key), ..create(name) }
 }
 
 /// A command that is refused unless the cluster is there.

@@ -1,0 +1,85 @@
+//! One node on a simulated disk: what is wrong inside it is noticed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/child.rs"]
+mod child;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use prost::Message;
+use trireme_raft::clock::{Clock, SystemClock};
+use trireme_raft::storage::memory::MemoryDisk;
+use trireme_raft::storage::{Family, Kv, Op};
+use trireme_raft::{Member, Node, World};
+use trireme_rpc::log::HistoryRecord;
+use trireme_state::store::{ProposeError, Store};
+use trireme_types::{Sequence, Timestamp};
+
+async fn alone(disk: &MemoryDisk, world: World) -> Node {
+    let node = Node::start(child::identity(), disk.storage(), child::settings(), world).await.unwrap();
+    let member = Member { zone: "a".to_owned(), peer_address: "127.0.0.1:1".to_owned(), ..Member::default() };
+    node.initialise(member).await.unwrap();
+    node
+}
+
+/// Changes a record so that it is still well-formed and names the right record before it.
+fn tamper(disk: &MemoryDisk, sequence: u64) {
+    let key = sequence.to_be_bytes().to_vec();
+    let bytes = disk.get(Family::History, &key).unwrap().unwrap();
+    let mut record = HistoryRecord::decode(bytes).unwrap();
+    record.at_millis += 1;
+    disk.write(vec![Op::Put(Family::History, key, record.encode_to_vec().into())]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_record_breaks_the_chain_wherever_one_looks() {
+    let disk = MemoryDisk::new();
+    let node = alone(&disk, World::real(&child::settings())).await;
+    for number in 0..10 {
+        node.store().propose(support::create(&format!("c{number}"))).await.unwrap();
+    }
+    assert_eq!(node.store().history(Sequence::new(1), 100).await.unwrap().len(), 10);
+    tamper(&disk, 5);
+    let error = node.store().history(Sequence::new(6), 100).await.unwrap_err();
+    assert!(error.to_string().contains("broken at record 6"), "{error}");
+    assert_eq!(node.store().history(Sequence::new(7), 100).await.unwrap().len(), 4);
+    tamper(&disk, 10);
+    let error = node.store().history(Sequence::new(7), 100).await.unwrap_err();
+    assert!(error.to_string().contains("broken at record 10"), "{error}");
+}
+
+/// A clock that panics where nothing catches it: not while a command is decided, but when it is sent off.
+#[derive(Default)]
+struct Failing {
+    inner: SystemClock,
+    left: Arc<AtomicI64>,
+}
+
+impl Clock for Failing {
+    fn wall(&self) -> Timestamp {
+        self.inner.wall()
+    }
+    fn monotonic(&self) -> Duration {
+        assert_ne!(self.left.fetch_sub(1, Ordering::Relaxed), 1, "a defect in the decider");
+        self.inner.monotonic()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decider_that_panics_stops_the_node_and_what_has_no_key_is_not_sent_again() {
+    let clock = Failing::default();
+    let left = Arc::clone(&clock.left);
+    let world = World { clock: Arc::new(clock), ..World::real(&child::settings()) };
+    let node = alone(&MemoryDisk::new(), world).await;
+    node.store().propose(support::create("one")).await.unwrap();
+    left.store(2, Ordering::Relaxed);
+    let started = tokio::time::Instant::now();
+    let unknown = node.store().propose(support::create("two")).await;
+    assert!(matches!(unknown, Err(ProposeError::Unknown { .. })), "{unknown:?}");
+    assert!(started.elapsed() < child::settings().propose_limit / 3, "it was sent again and again");
+    let fatal = tokio::time::timeout(support::LIMIT, node.fatal()).await.expect("the node stops");
+    assert!(fatal.to_string().contains("the decider panicked"), "{fatal}");
+}
