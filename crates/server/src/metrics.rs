@@ -125,6 +125,26 @@ pub(crate) fn describe() {
         Unit::Count,
         "Commands that were rejected because deciding them panicked"
     );
+    describe_gauge!(
+        "trireme_raft_clock_offset_seconds",
+        Unit::Seconds,
+        "How far this node's clock is before the voters' median"
+    );
+    describe_gauge!(
+        "trireme_raft_clock_spread_seconds",
+        Unit::Seconds,
+        "Between the earliest and the latest clock among the voters that answer"
+    );
+    describe_counter!(
+        "trireme_raft_clock_disagreements_total",
+        Unit::Count,
+        "Checks that found clocks apart, with too few voters answering to tell which one is wrong"
+    );
+    describe_counter!(
+        "trireme_raft_damaged_snapshots_total",
+        Unit::Count,
+        "Snapshots that were found damaged, and not used"
+    );
     trireme_ecs_api::describe_metrics();
     trireme_controllers::metrics::describe();
 }
