@@ -44,18 +44,25 @@ setup-test:
 	@$(SETUP)/tools.sh
 
 # A hard link where the file systems allow it: a later build makes a new file and leaves a running cluster its own.
+define link-binary
+@mkdir -p bin
+@built="$$CARGO_TARGET_DIR/debug/trireme"; \
+	[[ "$$built" -ef bin/trireme ]] || ln -f "$$built" bin/trireme 2>/dev/null || cp -f "$$built" bin/trireme
+endef
+
 build: setup-build
 	@cargo build --locked --package trireme
-	@mkdir -p bin
-	@built="$$CARGO_TARGET_DIR/debug/trireme"; \
-	[[ "$$built" -ef bin/trireme ]] || ln -f "$$built" bin/trireme 2>/dev/null || cp -f "$$built" bin/trireme
+	$(link-binary)
 
 # `.trireme/env` puts bin on PATH; who has no aws CLI finds one there.
 dev: setup-run build
 	@[[ -e bin/aws ]] || command -v aws >/dev/null || ln -sfn $(PYTHON_DIR)/bin/aws bin/aws
 	@exec bin/trireme dev $(ARGS)
 
-test: setup-run setup-test verify build
+# The binary is built with everything else, with the same features of every dependency, so that none is built twice.
+test: setup-run setup-test verify
+	cargo build --workspace --bins --tests --locked
+	$(link-binary)
 	cargo nextest run --workspace --locked
 ifneq ($(PYTHON_TESTS),)
 	$(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
