@@ -4,6 +4,7 @@
 #   make build   build bin/trireme
 #   make test    the whole test suite, as CI runs it
 #   make verify  every check that changes nothing: format, lints, structure, generated code
+#   make bench   figures: commits a second, placements a second, passes of the controllers
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
 
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test verify fix clean setup-build setup-run setup-test
+.PHONY: dev build test verify bench fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -73,6 +74,10 @@ verify: setup-build
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask tidy
 	cargo xtask codegen --check
+
+bench: setup-build
+	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture
+	cargo bench --locked --package trireme-scheduler --package trireme-controllers
 
 fix: setup-build
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets --locked
