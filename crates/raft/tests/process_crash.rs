@@ -210,10 +210,19 @@ async fn without_the_flushers_sync_loss_of_power_is_noticed() {
         }
         Err(other) => panic!("not what a lost write looks like: {other:?}"),
         Ok(node) => {
-            let missing = look(&node, &acknowledged).await.unwrap();
+            let looked = look(&node, &acknowledged).await;
             node.halt().await;
-            assert!(!missing.is_empty(), "nothing was lost of {}", acknowledged.len());
-            println!("{} of {} are lost", missing.len(), acknowledged.len());
+            match looked {
+                Ok(missing) => {
+                    assert!(!missing.is_empty(), "nothing was lost of {}", acknowledged.len());
+                    println!("{} of {} are lost", missing.len(), acknowledged.len());
+                }
+                // A snapshot has a sync of its own: it may be past a history that is lost.
+                Err(reason) => {
+                    assert!(reason.contains("is not here, and no peer has it"), "{reason}");
+                    println!("the loss is noticed: {reason}");
+                }
+            }
         }
     }
 }
