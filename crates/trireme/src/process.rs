@@ -19,6 +19,8 @@ const VERBS: [&str; 2] = ["server", "agent"];
 /// For a process that was killed to let go of its data folder: its threads end one by one.
 const CLAIM_LIMIT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(10);
+/// For a process that was just started to have its arguments.
+const BECOMING_LIMIT: Duration = Duration::from_secs(1);
 /// The unit of times in /proc, the same on every Linux.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -174,7 +176,17 @@ fn start_time(pid: i32) -> Option<u64> {
 
 /// What a process was started with; nothing when it is gone.
 fn arguments(pid: i32) -> Vec<PathBuf> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let until = Instant::now() + BECOMING_LIMIT;
+    let line = loop {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        // Who started it goes on, and its locks are free, a moment before the kernel tells its arguments. The kernel's own
+        // processes and the dead have neither arguments nor a program.
+        let becoming = line.is_empty() && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+        if !becoming || Instant::now() > until {
+            break line;
+        }
+        std::thread::yield_now();
+    };
     line.split(|byte| *byte == 0)
         .map(|argument| PathBuf::from(String::from_utf8_lossy(argument).into_owned()))
         .collect()
@@ -191,9 +203,10 @@ mod tests {
 
     use super::*;
 
+    /// It ends with its standard input, so it does not outlive a test that fails.
     fn sleeper(pid_file: &Path) -> std::process::Child {
         let mut command = Command::new("sh");
-        command.args(["-c", "while :; do read line; done", "sh", PID_FILE_FLAG]).arg(pid_file);
+        command.args(["-c", "while read line; do :; done", "sh", PID_FILE_FLAG]).arg(pid_file);
         command.stdin(Stdio::piped()).spawn().unwrap()
     }
 

@@ -167,5 +167,6 @@ async fn a_body_over_the_limit_is_refused_in_ecss_form() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(answer.contains("RequestEntityTooLargeException"), "{answer}");
     assert!(header(&answer, "x-amzn-requestid").is_some(), "{answer}");
+    assert_eq!(header(&answer, "x-amzn-errortype"), Some("RequestEntityTooLargeException"));
     assert_eq!(lives.seen.lock().unwrap().len(), 0);
 }
