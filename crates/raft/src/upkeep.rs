@@ -1,5 +1,7 @@
 //! What a node does by itself and asks of others: joining, promotion, leaving, a look at the others' clocks before
-//! it decides, and fetching the history that a snapshot jumped over.
+//! it decides, and the upkeep of the [`history`].
+
+mod history;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +23,7 @@ use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::peers::{Connect, Peers};
-use crate::store::{RaftStore, fetch_history, within};
+use crate::store::{RaftStore, within};
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for looking at a peer's clock.
@@ -32,8 +34,6 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 const MARK: Duration = Duration::from_secs(2);
 /// So many times in a row every other member has to refuse this node before it stops.
 const REFUSALS: u32 = 5;
-/// Records that are fetched at once.
-const FETCH: usize = 2_000;
 
 fn client(connect: &dyn Connect, address: &str) -> Result<ControlClient<Channel>, String> {
     connect.connect(address).map(ControlClient::new).map_err(|error| error.to_string())
@@ -143,7 +143,7 @@ pub(crate) fn start(
     fault: &Fault,
     stop: CancellationToken,
 ) {
-    let (promoted, filled, voting) = (store.clone(), store, raft.clone());
+    let (promoted, voting) = (store.clone(), raft);
     let (settler, office) = (keeper.clone(), promoted.leader.clone());
     let stopped = stop.clone();
     fault.spawn("the settler of the membership", async move {
@@ -169,12 +169,7 @@ pub(crate) fn start(
             () = stopped.cancelled() => {}
         }
     });
-    fault.spawn("the fetching of the history", async move {
-        tokio::select! {
-            () = fill_history(&filled, identity) => {}
-            () = stop.cancelled() => {}
-        }
-    });
+    history::start(store, identity, fault, stop);
 }
 
 /// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.
@@ -319,41 +314,6 @@ impl Belonging {
         match refused {
             Some(reason) if refusals == others => Word::Refused(reason),
             _ => Word::Nothing,
-        }
-    }
-}
-
-/// Fetches the records that a snapshot jumped over, from any peer that has them, checked against the chain.
-async fn fill_history(store: &RaftStore, identity: Identity) {
-    let mut view = store.watch_applied();
-    loop {
-        if let Some((from, to)) = store.history.extent().gap {
-            let membership = view.borrow().membership.membership().clone();
-            let missing = to.sequence.get().saturating_sub(from.sequence.get());
-            let limit = usize::try_from(missing).unwrap_or(FETCH).min(FETCH);
-            for (id, member) in membership.nodes() {
-                if *id == identity.node_id {
-                    continue;
-                }
-                let next = from.sequence.next();
-                let limit_time = store.settings.call_limit;
-                let fetched =
-                    fetch_history(&store.peers, &member.peer_address, next, limit, limit_time).await;
-                match fetched.map(|records| store.history.fill(&records)) {
-                    Ok(Ok(closed)) => {
-                        tracing::info!(closed, peer = id, "history was fetched");
-                        break;
-                    }
-                    Ok(Err(error)) => tracing::error!(%error, peer = id, "a peer's history does not fit"),
-                    Err(reason) => tracing::debug!(%reason, peer = id, "no history from there"),
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        }
-        let resets = view.borrow_and_update().resets;
-        if view.wait_for(|view| view.resets != resets).await.is_err() {
-            return;
         }
     }
 }
