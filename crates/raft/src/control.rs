@@ -9,7 +9,7 @@ use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use tonic::{Request, Response, Status};
 use trireme_rpc::{control, convert, log};
-use trireme_state::codec;
+use trireme_state::{FeatureLevel, codec};
 use trireme_types::{ContainerInstanceId, Sequence, SessionEpoch};
 
 use crate::clock::Clock;
@@ -23,6 +23,7 @@ use crate::network::server::check_cluster;
 use crate::read::Reader;
 use crate::snapshot::blocking;
 use crate::store::{RaftStore, within};
+use crate::vitals::Vitals;
 use crate::wire;
 
 /// Records that one read of a followed history takes at most.
@@ -57,6 +58,7 @@ pub struct ControlService {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn HeartbeatSink>>>,
+    pub(crate) vitals: Vitals,
 }
 
 impl ControlService {
@@ -109,6 +111,10 @@ impl ControlService {
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             has_quorum: is_leader && (acked || voters.len() == 1),
             membership_changing: membership.get_joint_config().len() > 1,
+            disk_free_bytes: self.vitals.free(),
+            supported_level: self.vitals.supports.get(),
+            feature_level: view.state.level().get(),
+            state_hashes: self.vitals.hashes.to_wire(),
         }
     }
 }
@@ -211,7 +217,8 @@ impl control::control_server::Control for ControlService {
             api_address: request.api_address,
             token: request.token,
         };
-        let result = match within(self.settings.call_limit, self.keeper.join(member)).await {
+        let supported = FeatureLevel::new(request.supported_level);
+        let result = match within(self.settings.call_limit, self.keeper.join(member, supported)).await {
             Some(Ok(node_id)) => Wire::Joined(control::Joined {
                 cluster_id: convert::cluster_to_bytes(self.identity.cluster),
                 incarnation: self.identity.incarnation,

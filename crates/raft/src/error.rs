@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use trireme_state::FeatureLevel;
+
 /// What can go wrong in a control node's Raft.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +39,16 @@ pub enum Error {
         found: String,
         /// What was there.
         durable: String,
+    },
+    /// The cluster uses features that this binary does not know.
+    #[error(
+        "the cluster is at feature level {cluster}, and this version of trireme supports {supported}: install a newer one"
+    )]
+    FeatureLevel {
+        /// The cluster's level.
+        cluster: FeatureLevel,
+        /// The highest that this binary supports.
+        supported: FeatureLevel,
     },
     /// The data folder belongs to another cluster or node.
     #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]

@@ -21,7 +21,7 @@ use trireme_types::ClusterUuid;
 use crate::error::Error;
 use crate::log::keys;
 use crate::log::mark::Durable;
-use crate::storage::disk::{DiskFiles, DiskMark, replace, sync_folder};
+use crate::storage::disk::{DiskFiles, DiskMark, DiskSpace, replace, sync_folder};
 use crate::storage::rocks::RocksKv;
 use crate::storage::{Family, Kv, Op, Storage};
 
@@ -220,7 +220,8 @@ impl Folder {
         }
         let files = DiskFiles::open(&self.path.join("snapshots"))?;
         let mark = DiskMark(self.path.join(MARK));
-        Ok(Storage { kv: Arc::new(kv), files: Arc::new(files), mark: Arc::new(mark) })
+        let space = DiskSpace(self.path.clone());
+        Ok(Storage { kv: Arc::new(kv), files: Arc::new(files), mark: Arc::new(mark), space: Arc::new(space) })
     }
 }
 

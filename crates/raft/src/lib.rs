@@ -10,8 +10,9 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`snapshot`] · [`network`] · [`membership`] · [`control`] · [`store`] · [`node`].
+//! [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
 
+pub mod agreement;
 pub mod batch;
 pub mod clock;
 pub mod config;
@@ -19,8 +20,10 @@ pub mod control;
 pub mod decider;
 pub mod error;
 mod fault;
+mod guard;
 pub mod history;
 pub mod identity;
+mod level;
 pub mod log;
 pub mod machine;
 pub mod membership;
@@ -32,6 +35,7 @@ pub mod storage;
 pub mod store;
 pub mod threads;
 mod upkeep;
+mod vitals;
 mod watchers;
 mod wire;
 
@@ -40,6 +44,6 @@ pub use control::{HeartbeatSink, RelayedHeartbeat};
 pub use error::Error;
 pub use identity::{Folder, Identity};
 pub use membership::Member;
-pub use node::{Node, World, init, init_with, join};
+pub use node::{Node, World, init, init_with, join, join_with};
 pub use store::RaftStore;
 pub use threads::Threads;

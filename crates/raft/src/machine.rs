@@ -8,11 +8,13 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
-use trireme_state::{Applied as Outcome, State, apply_entry};
+use trireme_state::{Applied as Outcome, FeatureLevel, State, apply_entry, hash};
 
+use crate::agreement::Sampler;
 use crate::batch::{Batch, Reply};
 use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::history::History;
+use crate::level;
 use crate::snapshot::{Builder, Snapshots, blocking};
 use crate::storage::{Blob, Kv, Op};
 
@@ -48,6 +50,8 @@ pub struct Machine {
     snapshots: Arc<Snapshots>,
     view: View,
     published: watch::Sender<Arc<View>>,
+    sampler: Sampler,
+    supports: FeatureLevel,
 }
 
 impl Machine {
@@ -56,9 +60,11 @@ impl Machine {
         kv: Arc<dyn Kv>,
         history: Arc<History>,
         snapshots: Arc<Snapshots>,
+        sampler: Sampler,
+        supports: FeatureLevel,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
-        (Self { kv, history, snapshots, view: View::default(), published }, receiver)
+        (Self { kv, history, snapshots, view: View::default(), published, sampler, supports }, receiver)
     }
 
     fn publish(&self) {
@@ -70,9 +76,17 @@ impl Machine {
         let state = Arc::make_mut(&mut self.view.state);
         let mut reply = Reply::default();
         for entry in batch.entries()?.iter() {
+            let (before, level) = (state.position().sequence, state.level());
             let applied = apply_entry(state, entry) == Outcome::Applied;
             if applied {
                 History::record(entry, ops);
+            }
+            if state.level() != level {
+                level::check_applied(state.level(), self.supports)?;
+                ops.push(level::put(state.level()));
+            }
+            if hash::is_hashed(before, state.position().sequence) {
+                self.sampler.offer(state);
             }
             reply.applied.push(applied);
         }
@@ -148,6 +162,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let text = format!("the snapshot covers {}, not {meta} as it was announced", content.meta);
             return Err(crate::error::corrupt(text));
         }
+        level::check_applied(content.state.level(), self.supports)?;
+        self.kv.write(vec![level::put(content.state.level())])?;
         self.snapshots.commit(meta.clone(), blob).await?;
         self.history.jump(content.state.position())?;
         self.view = View {

@@ -116,6 +116,12 @@ pub trait MarkFile: Send + Sync + 'static {
     fn write(&self, content: &[u8]) -> io::Result<()>;
 }
 
+/// How much room there is.
+pub trait Space: Send + Sync + 'static {
+    /// Bytes that may still be written to the node's folder.
+    fn free(&self) -> io::Result<u64>;
+}
+
 /// Everything that a node stores.
 #[derive(Clone)]
 pub struct Storage {
@@ -125,6 +131,8 @@ pub struct Storage {
     pub files: Arc<dyn Files>,
     /// What is durable at least.
     pub mark: Arc<dyn MarkFile>,
+    /// What is left of the disk.
+    pub space: Arc<dyn Space>,
 }
 
 impl std::fmt::Debug for Storage {

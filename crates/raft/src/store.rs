@@ -79,6 +79,11 @@ impl RaftStore {
         answer.await.unwrap_or_else(|_| Err(Refusal::Unknown("the decider has stopped".to_owned())))
     }
 
+    /// Whether this node decides now.
+    pub(crate) fn leadership_is_here(&self) -> bool {
+        self.leader.borrow().leadership.deciding
+    }
+
     async fn attempt(&self, proposal: &Proposal, limit: Duration) -> Attempt {
         let leader = self.leader.borrow().clone();
         if leader.leadership.deciding {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::{control, convert};
+use trireme_state::FeatureLevel;
 
 use crate::clock::{Clock, Deadline};
 use crate::config::{Raft, Settings};
@@ -45,6 +46,7 @@ pub(crate) async fn ask_to_join(
     member: &Member,
     seeds: &[String],
     settings: &Settings,
+    supports: FeatureLevel,
 ) -> Result<Identity, Error> {
     use control::join_response::Result as Wire;
     let deadline = Deadline::after(settings.propose_limit);
@@ -60,6 +62,7 @@ pub(crate) async fn ask_to_join(
             peer_address: member.peer_address.clone(),
             api_address: member.api_address.clone(),
             token: member.token.clone(),
+            supported_level: supports.get(),
         };
         let mut client = client(connect, &address)
             .map_err(|reason| Error::WrongPeer { address: address.clone(), reason })?;

@@ -10,6 +10,7 @@ use trireme_state::{
 };
 
 use crate::clock::OfficeClock;
+use crate::guard::Guard;
 
 /// One command's events may be so long, and so may a Raft entry.
 pub(crate) const ENTRY_BYTES: usize = 1024 * 1024;
@@ -48,11 +49,12 @@ pub(crate) struct Head {
     ids: IdSource,
     clock: OfficeClock,
     rules: Rules,
+    guard: Guard,
 }
 
 impl Head {
-    pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules) -> Self {
-        Self { state, ids: IdSource::from_seed(seed), clock, rules }
+    pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules, guard: Guard) -> Self {
+        Self { state, ids: IdSource::from_seed(seed), clock, rules, guard }
     }
 
     /// Forgets what was in flight. Ids that were drawn stay drawn.
@@ -87,6 +89,7 @@ impl Head {
         if events.is_empty() {
             return Ok(Verdict::Unchanged(outcome));
         }
+        self.guard.admit(&proposal.command, &self.state)?;
         limit("events of one command", events.len(), limits::EVENTS_PER_COMMAND)?;
         let sealed: Vec<SealedEvent> = events.iter().cloned().map(SealedEvent::seal).collect();
         let bytes = sealed.iter().map(|event| event.bytes().len().saturating_add(16)).sum::<usize>();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blob, Family, File, FileWriter, Files, Kv, MarkFile, Op, Storage};
+use super::{Blob, Family, File, FileWriter, Files, Kv, MarkFile, Op, Space, Storage};
 use crate::log::mark::Durable;
 
 type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
@@ -21,6 +21,7 @@ struct Pages {
     failing: bool,
     syncs: u64,
     off: bool,
+    free: Option<u64>,
 }
 
 impl Pages {
@@ -50,7 +51,12 @@ impl MemoryDisk {
 
     /// A node's storage on this disk.
     pub fn storage(&self) -> Storage {
-        Storage { kv: Arc::new(self.clone()), files: Arc::new(self.clone()), mark: Arc::new(self.clone()) }
+        Storage {
+            kv: Arc::new(self.clone()),
+            files: Arc::new(self.clone()),
+            mark: Arc::new(self.clone()),
+            space: Arc::new(self.clone()),
+        }
     }
 
     /// Power is lost: everything that was not synced is gone.
@@ -70,6 +76,11 @@ impl MemoryDisk {
     /// The power is back.
     pub fn power_on(&self) {
         self.lock().off = false;
+    }
+
+    /// From now on so many bytes are free. A new disk has more than anyone needs.
+    pub fn set_free(&self, bytes: u64) {
+        self.lock().free = Some(bytes);
     }
 
     /// From now on, or no longer, every sync fails.
@@ -163,6 +174,12 @@ impl Kv for MemoryDisk {
             .take_while(|((other, _), _)| *other == family)
             .last();
         Ok(found.map(|((_, key), value)| (Bytes::copy_from_slice(key), value.clone())))
+    }
+}
+
+impl Space for MemoryDisk {
+    fn free(&self) -> io::Result<u64> {
+        Ok(self.lock().free.unwrap_or(u64::MAX))
     }
 }
 
