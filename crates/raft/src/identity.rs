@@ -8,6 +8,7 @@
 //! FOLDER/durable      what of the database is durable at least (log::mark)
 //! FOLDER/db/          RocksDB: log, votes, history
 //! FOLDER/snapshots/   snapshot files
+//! FOLDER/checkpoints/ states in the history (checkpoint)
 //! ```
 
 use std::fs;
@@ -219,9 +220,11 @@ impl Folder {
             }
         }
         let files = DiskFiles::open(&self.path.join("snapshots"))?;
+        let checkpoints = Arc::new(DiskFiles::open(&self.path.join("checkpoints"))?);
         let mark = DiskMark(self.path.join(MARK));
         let space = DiskSpace(self.path.clone());
-        Ok(Storage { kv: Arc::new(kv), files: Arc::new(files), mark: Arc::new(mark), space: Arc::new(space) })
+        let (kv, files, mark, space) = (Arc::new(kv), Arc::new(files), Arc::new(mark), Arc::new(space));
+        Ok(Storage { kv, files, checkpoints, mark, space })
     }
 }
 

@@ -1,5 +1,5 @@
 //! Storage behind two small traits, so that a simulation can put its own under everything above: [`Kv`] holds
-//! log, votes and history, [`Files`] the snapshots.
+//! log, votes and history, [`Files`] the snapshots and the checkpoints.
 //!
 //! [`rocks`] and [`disk`] are real; [`memory`] forgets what was not synced, as a machine does that loses power.
 
@@ -69,6 +69,11 @@ pub trait Kv: Send + Sync + 'static {
     ) -> io::Result<()>;
     /// The last key of a family that is at or after `from`, with its value.
     fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(Bytes, Bytes)>>;
+    /// Gives back the room of the keys from `from` up to and with `last`, which are deleted already, and durably so. It
+    /// may take long.
+    fn reclaim(&self, _family: Family, _from: &[u8], _last: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
     /// Closes it, so that it may be opened again. Everything after fails.
     fn close(&self) {}
 }
@@ -129,6 +134,8 @@ pub struct Storage {
     pub kv: Arc<dyn Kv>,
     /// Snapshots.
     pub files: Arc<dyn Files>,
+    /// Checkpoints of the history.
+    pub checkpoints: Arc<dyn Files>,
     /// What is durable at least.
     pub mark: Arc<dyn MarkFile>,
     /// What is left of the disk.

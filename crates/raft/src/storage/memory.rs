@@ -11,12 +11,19 @@ use crate::log::mark::Durable;
 
 type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
 
+/// A folder of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Snapshots,
+    Checkpoints,
+}
+
 #[derive(Default)]
 struct Pages {
     visible: Map,
     durable: Map,
     unsynced: Vec<Op>,
-    files: BTreeMap<String, Bytes>,
+    files: BTreeMap<(Place, String), Bytes>,
     mark: Option<Bytes>,
     failing: bool,
     syncs: u64,
@@ -53,7 +60,8 @@ impl MemoryDisk {
     pub fn storage(&self) -> Storage {
         Storage {
             kv: Arc::new(self.clone()),
-            files: Arc::new(self.clone()),
+            files: Arc::new(MemoryFiles { disk: self.clone(), place: Place::Snapshots }),
+            checkpoints: Arc::new(MemoryFiles { disk: self.clone(), place: Place::Checkpoints }),
             mark: Arc::new(self.clone()),
             space: Arc::new(self.clone()),
         }
@@ -196,9 +204,16 @@ impl MarkFile for MemoryDisk {
     }
 }
 
+/// One folder. A file is durable once it is committed, and gone once it is removed.
+#[derive(Clone)]
+struct MemoryFiles {
+    disk: MemoryDisk,
+    place: Place,
+}
+
 struct MemoryFile {
     bytes: Bytes,
-    disk: MemoryDisk,
+    folder: MemoryFiles,
     name: Mutex<Option<String>>,
 }
 
@@ -218,9 +233,9 @@ impl File for MemoryFile {
     }
 
     fn commit(&self, name: &str) -> io::Result<()> {
-        let mut pages = self.disk.lock();
+        let mut pages = self.folder.disk.lock();
         pages.require_power()?;
-        pages.files.insert(name.to_owned(), self.bytes.clone());
+        pages.files.insert((self.folder.place, name.to_owned()), self.bytes.clone());
         drop(pages);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         Ok(())
@@ -229,7 +244,7 @@ impl File for MemoryFile {
 
 struct MemoryWriter {
     bytes: BytesMut,
-    disk: MemoryDisk,
+    folder: MemoryFiles,
 }
 
 impl FileWriter for MemoryWriter {
@@ -239,27 +254,31 @@ impl FileWriter for MemoryWriter {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Blob> {
-        Ok(Arc::new(MemoryFile { bytes: self.bytes.freeze(), disk: self.disk, name: Mutex::new(None) }))
+        Ok(Arc::new(MemoryFile { bytes: self.bytes.freeze(), folder: self.folder, name: Mutex::new(None) }))
     }
 }
 
-impl Files for MemoryDisk {
+impl Files for MemoryFiles {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.lock().files.keys().cloned().collect())
+        let pages = self.disk.lock();
+        let here = pages.files.keys().filter(|(place, _)| *place == self.place);
+        Ok(here.map(|(_, name)| name.clone()).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Blob> {
-        let bytes = self.lock().files.get(name).cloned();
+        let bytes = self.disk.lock().files.get(&(self.place, name.to_owned())).cloned();
         let bytes = bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, name.to_owned()))?;
-        Ok(Arc::new(MemoryFile { bytes, disk: self.clone(), name: Mutex::new(Some(name.to_owned())) }))
+        Ok(Arc::new(MemoryFile { bytes, folder: self.clone(), name: Mutex::new(Some(name.to_owned())) }))
     }
 
     fn create(&self) -> io::Result<Box<dyn FileWriter>> {
-        Ok(Box::new(MemoryWriter { bytes: BytesMut::new(), disk: self.clone() }))
+        Ok(Box::new(MemoryWriter { bytes: BytesMut::new(), folder: self.clone() }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.lock().files.remove(name);
+        let mut pages = self.disk.lock();
+        pages.require_power()?;
+        pages.files.remove(&(self.place, name.to_owned()));
         Ok(())
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Direction, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
+    DBRecoveryMode, Direction, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use super::{Family, Kv, Op};
@@ -180,6 +181,19 @@ impl Kv for RocksKv {
                 Some(Ok((key, value))) => Ok(Some((Bytes::from(key), Bytes::from(value)))),
                 Some(Err(error)) => Err(to_io(&error)),
             }
+        })
+    }
+
+    fn reclaim(&self, family: Family, from: &[u8], last: &[u8]) -> io::Result<()> {
+        self.with(|db| {
+            let column = column(db, family)?;
+            // Whole old files go at once. What is left, in the memtable, in the newest files and at the edge, goes by
+            // compaction; others may go on meanwhile, and the rate limiter holds it back.
+            db.delete_file_in_range_cf(column, from, last).map_err(|error| to_io(&error))?;
+            let mut options = CompactOptions::default();
+            options.set_exclusive_manual_compaction(false);
+            db.compact_range_cf_opt(column, Some(from), Some(last), &options);
+            Ok(())
         })
     }
 
