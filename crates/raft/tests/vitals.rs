@@ -61,10 +61,14 @@ async fn while_one_voters_disk_is_nearly_full_nothing_grows_and_all_else_goes_on
     let follower = cluster.follower().await;
     is_disk_full(cluster.propose(follower, create("through-another")).await).unwrap();
     cluster.propose(follower, delete("before")).await.unwrap();
-    // A new leader knows as much.
+    // A new leader knows as much after its own look.
     cluster.nodes[&leader].handover().await.unwrap();
     let next = cluster.leader().await;
-    is_disk_full(cluster.propose(next, create("after-the-handover")).await).unwrap();
+    wait_for("the new leader refuses growth too", || async {
+        names.set(names.get() + 1);
+        is_disk_full(cluster.propose(next, create(&format!("more-{}", names.get()))).await)
+    })
+    .await;
     cluster.rooms.set(3, None);
     wait_for("there is room again", || async {
         cluster.propose(next, create("after")).await.map_err(|error| format!("{error:?}"))
