@@ -69,6 +69,7 @@ impl Machine {
 
     fn publish(&self) {
         metrics::gauge!("trireme_raft_applied_index").set(self.view.index() as f64);
+        metrics::gauge!("trireme_feature_level").set(f64::from(self.view.state.level().get()));
         self.published.send_replace(Arc::new(self.view.clone()));
     }
 

@@ -53,6 +53,8 @@ impl OperatorService {
             has_quorum: status.has_quorum,
             deciding: self.node.store().leadership().deciding,
             membership_changing: status.membership_changing,
+            disk_free_bytes: status.disk_free_bytes,
+            feature_level: status.feature_level,
         };
         let members = status.members.into_iter().filter_map(|status| {
             let member = status.member?;
