@@ -6,4 +6,4 @@ pub mod cluster;
 pub mod wait;
 
 pub use cluster::{DevCluster, Options};
-pub use wait::{Waited, wait_for};
+pub use wait::{Waited, hold, try_wait, wait_for};

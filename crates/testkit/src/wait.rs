@@ -16,22 +16,43 @@ pub type Waited<T> = Result<T, String>;
 pub async fn wait_for<T, F: Future<Output = Waited<T>>>(
     what: &str,
     limit: Duration,
-    mut look: impl FnMut() -> F,
+    look: impl FnMut() -> F,
 ) -> T {
+    match try_wait(what, limit, look).await {
+        Ok(value) => value,
+        Err(text) => panic!("{text}"),
+    }
+}
+
+/// As [`wait_for`], for those who go on when the limit is over.
+///
+/// # Errors
+/// The limit is over; the text has the last thing that was seen.
+pub async fn try_wait<T, F: Future<Output = Waited<T>>>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<T, String> {
     let began = Instant::now();
     let mut last = "nothing yet".to_owned();
     loop {
         let left = limit.saturating_sub(began.elapsed());
         match tokio::time::timeout(left, look()).await {
-            Ok(Ok(value)) => return value,
+            Ok(Ok(value)) => return Ok(value),
             Ok(Err(seen)) => last = seen,
             Err(_) => {}
         }
         if began.elapsed() >= limit {
-            panic!("waited {:.1} s for {what}; last seen: {last}", limit.as_secs_f64());
+            return Err(format!("waited {:.1} s for {what}; last seen: {last}", limit.as_secs_f64()));
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Lets things be as they are for so long: a fault that is held, a load that is let run, a pause between two looks. Nobody
+/// may hope that something happens meanwhile; for that there is [`wait_for`].
+pub async fn hold(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 #[cfg(test)]

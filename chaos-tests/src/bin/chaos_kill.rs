@@ -1,0 +1,129 @@
+//! `make chaos-kill`: kills everything in turn and at random under load, and Docker Swarm's parts beside it.
+
+#![allow(clippy::print_stdout, reason = "it tells what happens")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use chaos_tests::kill::compare::{Outcome, audits, lines, table};
+use chaos_tests::kill::measure::death;
+use chaos_tests::kill::side::Side;
+use chaos_tests::kill::swarm::Swarm;
+use chaos_tests::kill::trireme::Trireme;
+use chaos_tests::kill::{Death, plan};
+use chaos_tests::lab::cluster::Ground;
+use chaos_tests::lab::{Lab, Runtime};
+use chaos_tests::report::{self, Run};
+use chaos_tests::verdict::busy;
+use chaos_tests::watch::{Sample, Watch};
+use clap::Parser;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// Kills under load, and the same for Docker Swarm.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How long Trireme's parts are killed; Swarm's die as often.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// What all chance comes from. Default: the time.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Leave Swarm out.
+    #[arg(long)]
+    alone: bool,
+}
+
+fn main() -> ExitCode {
+    match start(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<bool> {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let seed = arguments.seed.unwrap_or(started);
+    let command = format!("make chaos-kill MINUTES={} SEED={seed}", arguments.minutes);
+    println!("{command}");
+    let mut samples = Vec::new();
+    let time = Duration::from_secs_f64(arguments.minutes * 60.0);
+    let ours = on_ground(async |ground| {
+        let lab = Lab::start(ground, Runtime::Docker).await?;
+        let watch = Watch::start(lab.file(), Instant::now());
+        let mut side = Trireme::start(lab).await?;
+        let outcome = many(&mut side, seed, |_, began| began.elapsed() > time).await;
+        samples.extend::<Vec<Sample>>(watch.samples());
+        outcome
+    })?;
+    let count = ours.deaths.len();
+    let theirs = match arguments.alone {
+        true => None,
+        false => Some(on_ground(async |ground| {
+            let mut side = Swarm::start(ground).await?;
+            many(&mut side, seed, |number, _| number >= count).await
+        })?),
+    };
+    let deaths = table(&ours, theirs.as_ref());
+    let sides: Vec<&Outcome> = std::iter::once(&ours).chain(&theirs).collect();
+    let writes = audits(&sides);
+    println!("\nmedian (worst); ratio: how many times longer Swarm took\n{}\n\n{}", lines(&deaths), lines(&writes));
+    let run = Run {
+        title: "Trireme: node kill under load, beside Docker Swarm".to_owned(),
+        command,
+        started,
+        machine: report::machine(),
+        verdicts: Vec::new(),
+        samples,
+        tables: vec![
+            ("Median (worst); ratio: how many times longer Swarm took".to_owned(), deaths),
+            ("What became of the writes".to_owned(), writes),
+        ],
+    };
+    let folder = report::folder("chaos-kill", started);
+    println!("{}", run.write(&folder)?.display());
+    std::fs::write(folder.join("deaths.json"), serde_json::to_string_pretty(&sides)?)?;
+    Ok(ours.audit.lost == 0 && ours.audit.twice == 0)
+}
+
+/// Runs something in a laboratory of its own, or until somebody wants it to end.
+fn on_ground<T>(run: impl AsyncFnOnce(Ground) -> Result<T>) -> Result<T> {
+    let ground = Ground::take()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = run(ground) => result,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+            _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) -> bool) -> Result<Outcome> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut deaths, began): (Vec<Death>, _) = (Vec::new(), Instant::now());
+    while !enough(deaths.len(), began) {
+        let (victim, zones) = plan::next(deaths.len(), &mut rng);
+        let death = death(side, victim, &zones).await?;
+        let desired = death.desired_after.map_or("never".to_owned(), |it| format!("{it:.2} s"));
+        println!(
+            "{:>7}: {:<14} writes away {:.2} s, desired count after {desired} (machine load per processor {:.1})",
+            side.name(),
+            victim.to_string(),
+            death.writes_away,
+            busy()
+        );
+        deaths.push(death);
+    }
+    let audit = side.audit().await?;
+    audit.notes.iter().for_each(|note| println!("         {note}"));
+    Ok(Outcome { name: side.name().to_owned(), deaths, audit })
+}

@@ -1,0 +1,12 @@
+//! A load of API writes that remembers what was acknowledged, what is unknown, and when.
+//!
+//! Reading order: [`door`] (one address for all control nodes) · [`api`] (AWS's SDK behind it) · [`record`] (what a call came
+//! to) · [`writers`] (the load).
+
+pub mod api;
+pub mod door;
+pub mod record;
+pub mod writers;
+
+pub use record::{Kind, Outcome, Record};
+pub use writers::Load;

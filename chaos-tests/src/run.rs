@@ -1,0 +1,194 @@
+//! One scenario from beginning to end: a whole cluster under load, the fault, its end, healing, and what must hold throughout.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use aws_sdk_ecs::types::DeploymentConfiguration;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use trireme_testkit::try_wait;
+
+use crate::containers::Container;
+use crate::ecs;
+use crate::history::History;
+use crate::invariant::{
+    Finding, acked_kept, api_gap, containers_match, desired_restored, event_stream, no_restarts,
+    service_bounds, token_once, zone_skew,
+};
+use crate::lab::Lab;
+use crate::lab::host::{ZONES, zone_name};
+use crate::load::{Load, Record, writers};
+use crate::scenario::stage::{SERVICE, TASKS};
+use crate::scenario::{Installed, Means, Scenario, Stage};
+use crate::verdict::Verdict;
+use crate::watch::millis;
+
+/// For writes to flow before the fault, and after it.
+const CALM: f64 = 2.0;
+const LIMIT: Duration = Duration::from_secs(90);
+
+impl Stage {
+    /// Sets the stage: a cluster, a service that runs on it, a follower of its events.
+    ///
+    /// # Errors
+    /// It does not become whole.
+    pub async fn set(lab: Lab, seed: u64) -> Result<Self> {
+        let client = writers::steadfast_client(&lab.key, 0).await?;
+        let history = History::follow(lab.binary(), lab.folder())?;
+        ecs::register_web(&client).await?;
+        // Fifty and a hundred: there is no room for a task too many, so that one is seen.
+        let rules = DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(100).build();
+        let create = client.create_service().service_name(SERVICE).task_definition("web").desired_count(TASKS);
+        create.deployment_configuration(rules).send().await?;
+        let stage = Self {
+            lab,
+            client,
+            history,
+            rng: StdRng::seed_from_u64(seed),
+            load: None,
+            findings: Vec::new(),
+            figures: Vec::new(),
+            windows: Vec::new(),
+            notes: Vec::new(),
+        };
+        stage.settled().await?;
+        Ok(stage)
+    }
+
+    /// Waits until the cluster is whole and the service stable.
+    async fn settled(&self) -> Result<()> {
+        self.lab.wait_whole(LIMIT).await.map_err(|text| anyhow!(text))?;
+        let stable = try_wait("the service to be stable", LIMIT, || ecs::stable(&self.client, SERVICE));
+        stable.await.map_err(|text| anyhow!(text))
+    }
+
+    /// The tasks by zone.
+    async fn spread(&self) -> Result<Finding> {
+        let tasks = ecs::tasks(&self.client, SERVICE).await?;
+        Ok(zone_skew::check(&ecs::running_by_zone(&tasks), &ZONES.map(zone_name)))
+    }
+
+    /// Spreads the tasks anew, if a lost zone left them where they were replaced: tasks that run are not moved.
+    async fn spread_again(&mut self) -> Result<()> {
+        if self.spread().await?.held == Some(true) {
+            return Ok(());
+        }
+        self.note("the tasks stayed where they were replaced; a new deployment spreads them again");
+        self.client.update_service().service(SERVICE).force_new_deployment(true).send().await?;
+        let stable = try_wait("the new deployment", LIMIT, || ecs::stable(&self.client, SERVICE));
+        stable.await.map_err(|text| anyhow!(text))
+    }
+}
+
+/// When what happened.
+struct Times {
+    began: Instant,
+    healed: Instant,
+    ended: Instant,
+}
+
+/// Plays one scenario and judges it. The cluster must be whole before, and is whole after, unless the verdict says otherwise.
+pub async fn play(stage: &mut Stage, scenario: &Scenario, zero: Instant) -> Verdict {
+    let began = Instant::now();
+    let mut verdict = Verdict::of(scenario, millis(zero, began));
+    let Means::Run(run) = scenario.means else {
+        if let Means::Skip(why) = scenario.means {
+            verdict.skip(why);
+        }
+        return verdict;
+    };
+    stage.findings.clear();
+    stage.figures.clear();
+    stage.windows.clear();
+    stage.notes.clear();
+    let from = stage.history.count();
+    let played = perform(stage, scenario, run, began).await;
+    stage.over();
+    verdict.windows(&stage.windows, zero);
+    match played {
+        Ok((Installed::No(why), ..)) => verdict.skip(&why),
+        Ok((Installed::Yes, times, records)) => {
+            judge_load(stage, scenario, &times, &records, from).await;
+            verdict.gap(&records, &times_pair(&times), zero);
+            verdict.judge(&stage.findings, &stage.figures);
+        }
+        Err(error) => {
+            verdict.judge(&stage.findings, &stage.figures);
+            verdict.broken(&format!("{error:#}"));
+        }
+    }
+    verdict.notes = stage.notes.clone();
+    verdict.ended = millis(zero, Instant::now());
+    verdict
+}
+
+fn times_pair(times: &Times) -> (Instant, Instant) {
+    (times.began, times.ended)
+}
+
+type Played = (Installed, Times, Vec<Record>);
+
+async fn perform(
+    stage: &mut Stage,
+    scenario: &Scenario,
+    run: fn(&mut Stage) -> crate::scenario::Step<'_>,
+    began: Instant,
+) -> Result<Played> {
+    stage.settled().await.context("the cluster was not whole before the fault")?;
+    let before = crate::scenario::engine::snapshot(stage)?;
+    let prefix = format!("{}-{}", scenario.name, stage.history.count());
+    stage.load = Some(Load::start(&stage.lab.key, &prefix).await?);
+    stage.hold(CALM).await;
+    let installed = run(stage).await;
+    stage.over();
+    let healed = Instant::now();
+    let result = heal(stage, scenario, &before, healed).await;
+    stage.hold(CALM).await;
+    let records = match stage.load.take() {
+        Some(load) => load.finish().await?,
+        None => Vec::new(),
+    };
+    let installed = installed.context("the scenario broke off")?;
+    result?;
+    Ok((installed, Times { began, healed, ended: Instant::now() }, records))
+}
+
+/// Ends the fault and waits until everything is as it should be.
+async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], healed: Instant) -> Result<()> {
+    let whole = stage.lab.heal_whole(LIMIT).await.map_err(|text| anyhow!(text)).context("it did not heal")?;
+    stage.figure("whole again", whole.as_secs_f64(), "s", Some(30.0));
+    let limit = Duration::from_secs(scenario.heal);
+    let (took, restored) = desired_restored::check(&stage.client, SERVICE, healed, limit).await;
+    stage.findings.push(restored);
+    if let Some(took) = took {
+        stage.figure("desired count again", took, "s", Some(scenario.heal as f64));
+    }
+    let (_, matched) = containers_match::check(&stage.client, &stage.lab.engine_folders()).await;
+    stage.findings.push(matched);
+    if scenario.keeps {
+        let after = crate::scenario::engine::snapshot(stage)?;
+        stage.findings.push(no_restarts::check(before, &after));
+    }
+    stage.spread_again().await?;
+    let spread = stage.spread().await?;
+    stage.findings.push(spread);
+    Ok(())
+}
+
+/// What the load and the event stream say.
+async fn judge_load(stage: &mut Stage, scenario: &Scenario, times: &Times, records: &[Record], from: usize) {
+    let (measured, finding) = api_gap::check(records, scenario.gap, times.began, times.healed, times.ended);
+    stage.findings.push(finding);
+    let budget = match scenario.gap {
+        api_gap::Gap::Within(budget) | api_gap::Gap::AfterFault(budget) => budget,
+    };
+    stage.figure("time without writes", measured.gap, "s", Some(budget));
+    stage.findings.push(acked_kept::check(records, &stage.lab.key).await);
+    let applied = stage.lab.report().await.applied;
+    let caught_up = stage.history.wait_for(applied, Duration::from_secs(30)).await;
+    let gave_up = stage.history.ended() || caught_up.is_err();
+    let events = stage.history.since(0);
+    stage.findings.push(event_stream::check(&events, gave_up));
+    stage.findings.push(service_bounds::check(&events));
+    stage.findings.push(token_once::check(records, events.get(from..).unwrap_or_default()));
+}

@@ -1,0 +1,148 @@
+//! Faults of the control node that leads.
+
+use anyhow::Result;
+use trireme_cli::client::cluster_status;
+
+use super::{Installed, Stage, Step};
+use crate::lab::Host;
+use crate::lab::host::{ZONES, grpc};
+use crate::lab::rule;
+
+/// 1: `kill -9` under writes.
+pub fn killed(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let leader = stage.lab.leader().await?;
+        stage.fault(format!("kill -9 of the leader, zone {leader}"));
+        stage.lab.kill_server(leader);
+        stage.hold(8.0).await;
+        let next = stage.lab.leader().await?;
+        stage.expect("leader", next != leader, format!("zone {leader} led, then zone {next}"));
+        Ok(Installed::Yes)
+    })
+}
+
+/// 4: stopped where it stands for half a minute, then going on: it must not answer from what it knew.
+pub fn paused(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let leader = stage.lab.leader().await?;
+        stage.fault(format!("SIGSTOP of the leader, zone {leader}, for 30 s"));
+        stage.lab.freeze(leader);
+        stage.hold(30.0).await;
+        let newest = stage.last_acked();
+        stage.lab.thaw(leader);
+        let stale = stale_reads(stage, leader, newest).await;
+        stage.expect("I3", stale.is_empty(), no_stale(&stale));
+        Ok(Installed::Yes)
+    })
+}
+
+/// Asks a node, again and again, for what was acknowledged while it was away. An error is no lie; an answer without it is.
+async fn stale_reads(stage: &Stage, zone: u8, newest: Option<String>) -> Vec<String> {
+    let Some(newest) = newest else { return vec!["no write was acknowledged meanwhile".to_owned()] };
+    let node = stage.node(zone);
+    let mut stale = Vec::new();
+    for _ in 0..20 {
+        if let Ok(answer) = node.describe_clusters().clusters(&newest).send().await
+            && answer.clusters().is_empty()
+        {
+            stale.push(format!("{newest} is not there"));
+        }
+    }
+    stale
+}
+
+fn no_stale(stale: &[String]) -> String {
+    stale.first().map_or("20 reads of the node that was away, none stale".to_owned(), |it| format!("stale read: {it}"))
+}
+
+/// 5: cut off from the other control nodes and agents; clients still reach it.
+pub fn isolated(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let leader = stage.lab.leader().await?;
+        stage.fault(format!("the leader, zone {leader}, cut from the other machines for 15 s; clients reach it"));
+        let others = Host::all().into_iter().filter(|host| !matches!(host, Host::Client));
+        for other in others.filter(|host| *host != Host::Control(leader)) {
+            rule::cut(Host::Control(leader), other)?;
+        }
+        stage.hold(8.0).await;
+        let newest = stage.last_acked();
+        let stale = stale_reads(stage, leader, newest).await;
+        stage.expect("I3", stale.is_empty(), no_stale(&stale));
+        one_leader(stage).await;
+        stage.hold(4.0).await;
+        Ok(Installed::Yes)
+    })
+}
+
+/// 6: nobody hears the leader, but it hears everybody. It must step back, and elections must end.
+pub fn unheard(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let leader = stage.lab.leader().await?;
+        let before = highest_term().await;
+        stage.fault(format!("what the leader, zone {leader}, sends to the other control nodes is lost, for 15 s"));
+        for other in Host::controls().into_iter().filter(|host| *host != Host::Control(leader)) {
+            rule::drop_one_way(Host::Control(leader), other)?;
+        }
+        stage.hold(15.0).await;
+        let terms = highest_term().await.saturating_sub(before);
+        stage.figure("terms used up", terms as f64, "", Some(8.0));
+        one_leader(stage).await;
+        Ok(Installed::Yes)
+    })
+}
+
+/// 7: the leader and a follower do not hear each other; the third hears both.
+pub fn bridged(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let leader = stage.lab.leader().await?;
+        let other = stage.follower().await?;
+        let before = highest_term().await;
+        stage.fault(format!("zones {leader} (leads) and {other} cut from each other for 15 s; both reach the third"));
+        rule::cut(Host::Control(leader), Host::Control(other))?;
+        stage.hold(15.0).await;
+        let terms = highest_term().await.saturating_sub(before);
+        stage.figure("terms used up", terms as f64, "", Some(8.0));
+        one_leader(stage).await;
+        Ok(Installed::Yes)
+    })
+}
+
+/// I2: of the nodes that say they lead with a quorum and take commands, no two are in the same term.
+async fn one_leader(stage: &mut Stage) {
+    let mut leading = Vec::new();
+    for zone in ZONES {
+        if let Ok(status) = cluster_status(&grpc(zone)).await
+            && let Some(node) = status.node.filter(|node| node.deciding)
+        {
+            leading.push((zone, node.term));
+        }
+    }
+    let mut terms: Vec<u64> = leading.iter().map(|(_, term)| *term).collect();
+    terms.dedup();
+    let text = format!("nodes that take commands (zone, term): {leading:?}");
+    stage.expect("I2", terms.len() == leading.len() && leading.len() <= 1, text);
+}
+
+/// The highest term that any control node knows.
+pub async fn highest_term() -> u64 {
+    let mut highest = 0;
+    for zone in ZONES {
+        if let Ok(status) = cluster_status(&grpc(zone)).await {
+            highest = highest.max(status.node.map_or(0, |node| node.term));
+        }
+    }
+    highest
+}
+
+/// The leader's zone once there is one.
+///
+/// # Errors
+/// There is none within 10 s.
+pub async fn await_leader(stage: &Stage) -> Result<u8> {
+    let limit = std::time::Duration::from_secs(10);
+    let lab = &stage.lab;
+    let waited = trireme_testkit::try_wait("a leader", limit, || async {
+        lab.leader().await.map_err(|error| format!("{error:#}"))
+    });
+    waited.await.map_err(|text| anyhow::anyhow!(text))
+}

@@ -1,0 +1,78 @@
+//! Bad links between control nodes.
+
+use std::time::Duration;
+
+use super::leader::highest_term;
+use super::{Installed, Stage, Step};
+use crate::lab::Host;
+use crate::lab::rule;
+use crate::slow::Slow;
+
+fn pairs(hosts: &[Host]) -> Vec<(Host, Host)> {
+    let each = hosts.iter().flat_map(|a| hosts.iter().map(move |b| (*a, *b)));
+    each.filter(|(a, b)| a < b).collect()
+}
+
+/// 9: three packets of ten lost.
+pub fn lossy(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        stage.fault("30 % of the packets between control nodes lost, for 20 s");
+        for (a, b) in pairs(&Host::controls()) {
+            rule::lose(a, b, 0.3)?;
+            rule::lose(b, a, 0.3)?;
+        }
+        let before = stage.acked();
+        stage.hold(20.0).await;
+        let rate = (stage.acked() - before) as f64 / 20.0;
+        stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
+        Ok(Installed::Yes)
+    })
+}
+
+/// 10: 200 ms more, each way, and a narrow pipe.
+pub fn slow(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let mut slow = Vec::new();
+        for host in Host::controls() {
+            rule::throttle(host, 2_000, 400)?;
+        }
+        for host in Host::controls() {
+            slow.push(Slow::start(host, Duration::from_millis(200), Duration::from_millis(50))?);
+        }
+        stage.fault("200 ms (and up to 50 ms more) each way between control nodes, 2 Mbit/s, for 20 s");
+        let before = stage.acked();
+        let term = highest_term().await;
+        stage.hold(20.0).await;
+        let rate = (stage.acked() - before) as f64 / 20.0;
+        stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
+        stage.figure("terms used up", highest_term().await.saturating_sub(term) as f64, "", None);
+        let passed: u64 = slow.iter().map(Slow::connections).sum();
+        if passed == 0 {
+            return Ok(Installed::No("no connection went through the slow proxies".to_owned()));
+        }
+        stage.note(format!("{passed} connections went through the slow proxies"));
+        Ok(Installed::Yes)
+    })
+}
+
+/// 11: all links of control nodes and agents are cut one by one in an order of chance, and come back in another.
+pub fn swizzled(stage: &mut Stage) -> Step<'_> {
+    Box::pin(async move {
+        let hosts: Vec<Host> = Host::all().into_iter().filter(|host| *host != Host::Client).collect();
+        let links: Vec<_> = pairs(&hosts).into_iter().filter(|(a, b)| !is_agents(*a, *b)).collect();
+        stage.fault(format!("all {} links of control nodes cut one by one, and healed one by one", links.len()));
+        for (a, b) in stage.shuffled(links.clone()) {
+            rule::cut(a, b)?;
+            stage.hold(0.4).await;
+        }
+        for (a, b) in stage.shuffled(links) {
+            rule::join(a, b)?;
+            stage.hold(0.4).await;
+        }
+        Ok(Installed::Yes)
+    })
+}
+
+fn is_agents(a: Host, b: Host) -> bool {
+    matches!((a, b), (Host::Agent(_), Host::Agent(_)))
+}

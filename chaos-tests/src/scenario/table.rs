@@ -1,0 +1,99 @@
+//! All forty faults: how each is made here, or why it is not.
+
+use super::{Means, Scenario, agent, clock, disk, engine, flood, leader, links, member, quorum, retry, service, zone};
+use crate::invariant::api_gap::Gap;
+
+const USUAL: Gap = Gap::Within(5.0);
+const AFTER: Gap = Gap::AfterFault(5.0);
+
+const fn row(number: u32, name: &'static str, title: &'static str, means: Means) -> Scenario {
+    Scenario { number, name, title, gap: USUAL, heal: 30, keeps: false, means }
+}
+
+/// The control plane's own business: no container may notice.
+const fn quiet(scenario: Scenario) -> Scenario {
+    Scenario { keeps: true, ..scenario }
+}
+
+/// A zone's loss takes longer to make good.
+const fn zonal(scenario: Scenario) -> Scenario {
+    Scenario { heal: 60, ..scenario }
+}
+
+/// There is no quorum while the fault lasts.
+const fn quorumless(scenario: Scenario) -> Scenario {
+    Scenario { gap: AFTER, ..scenario }
+}
+
+const fn skip(number: u32, name: &'static str, title: &'static str, why: &'static str) -> Scenario {
+    row(number, name, title, Means::Skip(why))
+}
+
+/// Every fault, the most important first.
+pub const SCENARIOS: &[Scenario] = &[
+    quiet(row(1, "leader-killed", "kill -9 of the leader under writes", Means::Run(leader::killed))),
+    quiet(row(2, "follower-killed", "kill -9 of a follower, and its restart", Means::Run(quorum::follower_killed))),
+    quorumless(quiet(row(3, "all-killed", "kill -9 of all control nodes, cold start", Means::Run(quorum::all_killed)))),
+    quiet(row(4, "leader-paused", "SIGSTOP of the leader for 30 s, then SIGCONT", Means::Run(leader::paused))),
+    quiet(row(5, "leader-isolated", "the leader cut from all but the clients", Means::Run(leader::isolated))),
+    quiet(row(6, "leader-unheard", "one-way drop of what the leader sends", Means::Run(leader::unheard))),
+    quiet(row(7, "bridge", "leader and a follower cut, the third sees both", Means::Run(leader::bridged))),
+    quorumless(quiet(row(8, "majority-lost", "two of three control nodes killed", Means::Run(quorum::majority_lost)))),
+    quiet(row(9, "loss", "30 % packet loss between control nodes", Means::Run(links::lossy))),
+    quiet(row(10, "latency", "200 ms and jitter between control nodes", Means::Run(links::slow))),
+    row(11, "swizzle", "all links cut and healed in random orders", Means::Run(links::swizzled)),
+    quiet(row(12, "answer-lost", "the reply lost after the commit, same token again", Means::Run(retry::answer_lost))),
+    quiet(row(13, "members-replaced", "control nodes leave and new ones join", Means::Run(member::replaced))),
+    quiet(row(14, "laggard", "a laggard killed while it catches up", Means::Run(disk::laggard))),
+    skip(15, "failpoints", "kill at failpoints", "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync"),
+    quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
+    skip(17, "bit-flip", "bit flips in log and snapshot", "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster"),
+    quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
+    quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
+    quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
+    quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
+    skip(21, "upgrade", "mixed versions", "there is one version of the binary so far"),
+    skip(22, "restore", "restore of a backup, force-new-cluster", "comes with trireme backup and restore"),
+    quiet(row(23, "agent-killed", "kill -9 of an agent, and its restart", Means::Run(agent::killed))),
+    row(24, "agent-cut", "an agent cut past the lost time-out", Means::Run(agent::cut)),
+    row(25, "agent-flaps", "an agent 5 s away, 5 s back", Means::Run(agent::flapping)),
+    zonal(row(26, "zone-cut", "the leader's zone cut off", Means::Run(zone::cut))),
+    zonal(row(27, "zone-returns", "a zone dies and returns", Means::Run(zone::returns))),
+    quorumless(quiet(row(28, "two-zones-cut", "two zones cut off", Means::Run(zone::two_cut)))),
+    zonal(row(29, "deployment", "the leader's zone dies in a deployment", Means::Run(zone::dies_in_deployment))),
+    row(30, "docker-socket", "docker.sock: 500, hang, slow", Means::Run(engine::socket)),
+    row(31, "docker-restart", "kill -9 of dockerd, and its restart", Means::Run(engine::restarted)),
+    row(32, "crash-loop", "a service whose tasks crash", Means::Run(service::crash_loop)),
+    row(33, "behind-its-back", "docker rm -f; a rogue container", Means::Run(engine::behind_its_back)),
+    skip(34, "image-pull", "an image that cannot be pulled", "comes with the image registry"),
+    quiet(row(35, "agent-disk-full", "an agent's disk full (tmpfs)", Means::Run(disk::agent_full))),
+    row(36, "port-taken", "a host port taken", Means::Run(service::port_taken)),
+    skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
+    skip(38, "certificates", "certificates expire while cut", "comes with mTLS"),
+    quiet(row(39, "flood", "64 clients without a pause", Means::Run(flood::api))),
+    skip(40, "history-edited", "one logged event edited offline", "comes with trireme verify"),
+];
+
+/// The scenarios of that name or number; all for `all`.
+pub fn chosen(choice: &str) -> Vec<Scenario> {
+    let is = |it: &&Scenario| choice == "all" || choice.split(',').any(|one| one == it.name || one == it.number.to_string());
+    SCENARIOS.iter().filter(is).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_the_forty_is_there_and_names_are_unique() {
+        for number in 1..=40 {
+            assert!(SCENARIOS.iter().any(|scenario| scenario.number == number), "{number}");
+        }
+        let mut names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), SCENARIOS.len());
+        assert_eq!(chosen("1,zone-cut").len(), 2);
+        assert_eq!(chosen("18").len(), 2);
+    }
+}
