@@ -4,6 +4,8 @@
 #   make build   build bin/trireme
 #   make test    the whole test suite, as CI runs it
 #   make verify  every check that changes nothing: format, lints, structure, generated code
+#   make chaos   faults against a cluster in network namespaces; SCENARIO=zone-cut,5 SEED=7 choose (as root)
+#   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
 #   make bench   figures: commits a second, placements a second, passes of the controllers
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
@@ -12,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test verify bench fix clean setup-build setup-run setup-test
+.PHONY: dev build test chaos chaos-kill verify bench fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -68,6 +70,17 @@ test: setup-run setup-test verify
 ifneq ($(PYTHON_TESTS),)
 	$(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
 endif
+
+# What is asked of the chaos tests; the seed is the time when none is given.
+SCENARIO ?= all
+MINUTES ?= 10
+SEED_FLAG := $(if $(SEED),--seed $(SEED))
+
+chaos: setup-run build
+	@cargo run --locked --package chaos-tests --bin chaos -- --scenario $(SCENARIO) $(SEED_FLAG)
+
+chaos-kill: setup-run build
+	@cargo run --locked --package chaos-tests --bin chaos-kill -- --minutes $(MINUTES) $(SEED_FLAG)
 
 verify: setup-build
 	cargo fmt --all --check

@@ -21,7 +21,8 @@ pub struct Container {
     pub started_at: String,
 }
 
-const FORMAT: &str = "{{.Id}} {{index .Config.Labels \"com.amazonaws.ecs.task-arn\"}} {{.State.Status}} {{.State.StartedAt}}";
+const FORMAT: &str =
+    "{{.Id}} {{index .Config.Labels \"com.amazonaws.ecs.task-arn\"}} {{.State.Status}} {{.State.StartedAt}}";
 const LABEL: &str = "label=com.amazonaws.ecs.task-arn";
 
 /// All containers with a task's label, running or not.
@@ -40,7 +41,10 @@ pub fn all(engines: &[(u8, PathBuf)]) -> Result<Vec<Container>> {
         let inspected = docker(folder, &[&["inspect", "--format", FORMAT], ids.as_slice()].concat());
         let text = match inspected {
             Ok(text) => text,
-            Err(_) => ids.iter().filter_map(|id| docker(folder, &["inspect", "--format", FORMAT, id]).ok()).collect(),
+            Err(_) => ids
+                .iter()
+                .filter_map(|id| docker(folder, &["inspect", "--format", FORMAT, id]).ok())
+                .collect(),
         };
         found.extend(text.lines().filter_map(|line| parse(*zone, line)));
     }

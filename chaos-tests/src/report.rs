@@ -51,7 +51,8 @@ impl Run {
 
     /// Whether it shows anything, and nothing bad.
     pub fn passed(&self) -> bool {
-        self.count(Outcome::Failed) == 0 && self.count(Outcome::Installed) + self.count(Outcome::Indeterminate) > 0
+        self.count(Outcome::Failed) == 0
+            && self.count(Outcome::Installed) + self.count(Outcome::Indeterminate) > 0
     }
 
     /// Writes `report.json` and `report.html` into a folder.
@@ -81,7 +82,10 @@ pub fn text(verdict: &Verdict) -> String {
             let budget = figure.budget.map(|budget| format!(" of {budget}")).unwrap_or_default();
             format!("{} {:.2}{budget} {}", figure.name, figure.value, figure.unit)
         });
-        lines.push(format!("      {}", figures.map(|it| it.trim().to_owned()).collect::<Vec<_>>().join(" · ")));
+        lines.push(format!(
+            "      {}",
+            figures.map(|it| it.trim().to_owned()).collect::<Vec<_>>().join(" · ")
+        ));
         lines.extend(verdict.findings.iter().map(|finding| {
             let mark = match finding.held {
                 Some(true) => "ok",

@@ -32,18 +32,21 @@ impl Stage {
     ///
     /// # Errors
     /// It does not become whole.
-    pub async fn set(lab: Lab, seed: u64) -> Result<Self> {
+    pub async fn set(lab: Lab, seed: u64, pace: f64) -> Result<Self> {
         let client = writers::steadfast_client(&lab.key, 0).await?;
         let history = History::follow(lab.binary(), lab.folder())?;
         ecs::register_web(&client).await?;
         // Fifty and a hundred: there is no room for a task too many, so that one is seen.
-        let rules = DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(100).build();
-        let create = client.create_service().service_name(SERVICE).task_definition("web").desired_count(TASKS);
+        let rules =
+            DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(100).build();
+        let create =
+            client.create_service().service_name(SERVICE).task_definition("web").desired_count(TASKS);
         create.deployment_configuration(rules).send().await?;
         let stage = Self {
             lab,
             client,
             history,
+            pace,
             rng: StdRng::seed_from_u64(seed),
             load: None,
             findings: Vec::new(),
@@ -163,8 +166,11 @@ async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], heal
     if let Some(took) = took {
         stage.figure("desired count again", took, "s", Some(scenario.heal as f64));
     }
-    let (_, matched) = containers_match::check(&stage.client, &stage.lab.engine_folders()).await;
-    stage.findings.push(matched);
+    let engines = stage.lab.engine_folders();
+    if !engines.is_empty() {
+        let (_, matched) = containers_match::check(&stage.client, &engines).await;
+        stage.findings.push(matched);
+    }
     if scenario.keeps {
         let after = crate::scenario::engine::snapshot(stage)?;
         stage.findings.push(no_restarts::check(before, &after));

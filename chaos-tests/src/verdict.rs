@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::invariant::Finding;
 use crate::load::Record;
 use crate::load::record::longest_gap;
-use crate::scenario::stage::{Figure, Window};
 use crate::scenario::Scenario;
+use crate::scenario::stage::{Figure, Window};
 use crate::watch::millis;
 
 /// In one word.
@@ -122,11 +122,16 @@ impl Verdict {
         self.figures = figures.to_vec();
         let broken = findings.iter().filter(|finding| finding.held == Some(false));
         let mut broken: Vec<String> = broken.map(|it| format!("{}: {}", it.invariant, it.text)).collect();
-        let open: Vec<String> =
-            findings.iter().filter(|it| it.held.is_none()).map(|it| format!("{}: {}", it.invariant, it.text)).collect();
+        let open: Vec<String> = findings
+            .iter()
+            .filter(|it| it.held.is_none())
+            .map(|it| format!("{}: {}", it.invariant, it.text))
+            .collect();
         let over = figures.iter().filter(|figure| figure.budget.is_some_and(|budget| figure.value > budget));
         let over: Vec<String> = over
-            .map(|it| format!("{} {:.1} {}, budget {}", it.name, it.value, it.unit, it.budget.unwrap_or_default()))
+            .map(|it| {
+                format!("{} {:.1} {}, budget {}", it.name, it.value, it.unit, it.budget.unwrap_or_default())
+            })
             .collect();
         let late_only = broken.is_empty() && !over.is_empty();
         self.outcome = if late_only && self.busy > TOO_BUSY {
@@ -162,7 +167,11 @@ impl Verdict {
             let (from, to) = (millis(zero, pair[0]), millis(zero, pair[1]));
             if to - from >= GAP_MS {
                 let mark = if pair[0] == longest_at { "longest gap" } else { "gap" };
-                self.gaps.push(Span { label: format!("{mark} {:.2} s", (to - from) as f64 / 1000.0), from, to });
+                self.gaps.push(Span {
+                    label: format!("{mark} {:.2} s", (to - from) as f64 / 1000.0),
+                    from,
+                    to,
+                });
             }
         }
     }

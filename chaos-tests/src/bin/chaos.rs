@@ -118,7 +118,7 @@ async fn play(ground: Ground, scenarios: &[Scenario], seed: u64, zero: Instant, 
     println!("starting a cluster of three zones");
     let lab = Lab::start(ground, Runtime::Docker).await.context("the cluster does not start")?;
     let watch = Watch::start(lab.file(), zero);
-    let mut stage = Stage::set(lab, seed).await?;
+    let mut stage = Stage::set(lab, seed, 1.0).await?;
     for scenario in scenarios {
         if matches!(scenario.means, Means::Run(_)) {
             println!("--- {} {}: {}", scenario.number, scenario.name, scenario.title);

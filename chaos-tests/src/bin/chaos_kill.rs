@@ -72,7 +72,11 @@ fn start(arguments: &Arguments) -> Result<bool> {
     let deaths = table(&ours, theirs.as_ref());
     let sides: Vec<&Outcome> = std::iter::once(&ours).chain(&theirs).collect();
     let writes = audits(&sides);
-    println!("\nmedian (worst); ratio: how many times longer Swarm took\n{}\n\n{}", lines(&deaths), lines(&writes));
+    println!(
+        "\nmedian (worst); ratio: how many times longer Swarm took\n{}\n\n{}",
+        lines(&deaths),
+        lines(&writes)
+    );
     let run = Run {
         title: "Trireme: node kill under load, beside Docker Swarm".to_owned(),
         command,

@@ -14,7 +14,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Asks every control node for every acknowledged write.
 pub async fn check(records: &[Record], key: &(String, String)) -> Finding {
-    let acked = |kind| records.iter().filter(move |it| it.acked() && it.kind == kind).map(|it| it.name.clone());
+    let acked =
+        |kind| records.iter().filter(move |it| it.acked() && it.kind == kind).map(|it| it.name.clone());
     let clusters: Vec<String> = acked(Kind::Cluster).collect();
     let definitions: Vec<String> = acked(Kind::Definition).collect();
     let mut lost = Vec::new();
@@ -25,7 +26,8 @@ pub async fn check(records: &[Record], key: &(String, String)) -> Finding {
             Err(text) => return Finding::open("I1", format!("node {zone} cannot be asked: {text}")),
         }
     }
-    let (all, unknown) = (clusters.len() + definitions.len(), records.len() - records.iter().filter(|it| it.acked()).count());
+    let (all, unknown) =
+        (clusters.len() + definitions.len(), records.len() - records.iter().filter(|it| it.acked()).count());
     let examples: Vec<String> = lost.iter().take(3).cloned().collect();
     let text = format!(
         "{all} writes acknowledged, {unknown} of unknown outcome; {} lost{}{}",

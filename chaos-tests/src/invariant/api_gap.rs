@@ -25,7 +25,13 @@ pub struct Measured {
 }
 
 /// Judges the load between `from` and `to`; the fault was over at `healed`.
-pub fn check(records: &[Record], budget: Gap, from: Instant, healed: Instant, to: Instant) -> (Measured, Finding) {
+pub fn check(
+    records: &[Record],
+    budget: Gap,
+    from: Instant,
+    healed: Instant,
+    to: Instant,
+) -> (Measured, Finding) {
     let refused: Vec<&str> = records
         .iter()
         .filter_map(|record| match &record.outcome {

@@ -21,7 +21,10 @@ pub async fn check(client: &Client, engines: &[(u8, PathBuf)]) -> (Option<Durati
     match waited {
         Ok(count) => {
             let took = began.elapsed();
-            let text = format!("{count} containers = RUNNING tasks, {:.1} s after the cluster was whole", took.as_secs_f64());
+            let text = format!(
+                "{count} containers = RUNNING tasks, {:.1} s after the cluster was whole",
+                took.as_secs_f64()
+            );
             (Some(took), Finding::new("I9", true, text))
         }
         Err(text) => (None, Finding::new("I9", false, text)),
@@ -30,8 +33,11 @@ pub async fn check(client: &Client, engines: &[(u8, PathBuf)]) -> (Option<Durati
 
 async fn look(client: &Client, engines: &[(u8, PathBuf)]) -> Result<usize, String> {
     let tasks = running(client).await?;
-    let labelled: BTreeSet<String> =
-        containers::running(engines).map_err(|error| format!("{error:#}"))?.into_iter().map(|it| it.task).collect();
+    let labelled: BTreeSet<String> = containers::running(engines)
+        .map_err(|error| format!("{error:#}"))?
+        .into_iter()
+        .map(|it| it.task)
+        .collect();
     if labelled == tasks {
         return Ok(tasks.len());
     }

@@ -9,7 +9,12 @@ use super::Finding;
 use crate::ecs;
 
 /// Waits for it; gives how long it took since `since`.
-pub async fn check(client: &Client, service: &str, since: Instant, limit: Duration) -> (Option<f64>, Finding) {
+pub async fn check(
+    client: &Client,
+    service: &str,
+    since: Instant,
+    limit: Duration,
+) -> (Option<f64>, Finding) {
     let left = limit.saturating_sub(since.elapsed()).max(Duration::from_secs(1));
     match try_wait("the service to be stable", left, || ecs::stable(client, service)).await {
         Ok(()) => {

@@ -14,6 +14,10 @@ pub fn check(events: &[Event], gave_up: bool) -> Finding {
             Finding::new("I11", false, text)
         }
         None if gave_up => Finding::new("I11", false, format!("the follower gave up after event {last}")),
-        None => Finding::new("I11", true, format!("events {first} to {last} in one stream, none missing or twice")),
+        None => Finding::new(
+            "I11",
+            true,
+            format!("events {first} to {last} in one stream, none missing or twice"),
+        ),
     }
 }

@@ -9,8 +9,16 @@ use super::Finding;
 use crate::history::Event;
 
 /// The statuses in their order.
-const ORDER: [&str; 8] =
-    ["Provisioning", "Pending", "Activating", "Running", "Deactivating", "Stopping", "Deprovisioning", "Stopped"];
+const ORDER: [&str; 8] = [
+    "Provisioning",
+    "Pending",
+    "Activating",
+    "Running",
+    "Deactivating",
+    "Stopping",
+    "Deprovisioning",
+    "Stopped",
+];
 
 #[derive(Default)]
 struct Model {
@@ -33,7 +41,9 @@ pub fn check(events: &[Event]) -> Finding {
     let most: Vec<String> = model
         .most
         .iter()
-        .map(|(name, most)| format!("{name} at most {most} of {}", model.maximum.get(name).copied().unwrap_or(0)))
+        .map(|(name, most)| {
+            format!("{name} at most {most} of {}", model.maximum.get(name).copied().unwrap_or(0))
+        })
         .collect();
     let text = match model.broken.first() {
         None => format!("tasks to run: {}; no status went back", most.join(", ")),
@@ -44,8 +54,7 @@ pub fn check(events: &[Event]) -> Finding {
 
 impl Model {
     fn take(&mut self, event: &Event) {
-        let body = &event.body[event.kind.as_str()];
-        let body = if body.is_null() { &event.body } else { body };
+        let body = &event.body;
         match event.kind.as_str() {
             "ServiceCreated" | "ServiceUpdated" => self.service(body),
             "TaskCreated" => self.created(event, &body["task"]),
@@ -59,8 +68,7 @@ impl Model {
         let name = body["key"]["name"].as_str().unwrap_or_default().to_owned();
         let spec = &body["spec"];
         let desired = spec["desired_count"].as_u64().unwrap_or(0);
-        let percent = spec["deployment"]["maximum_percent"].as_u64();
-        let percent = percent.or(spec["maximum_percent"].as_u64()).unwrap_or(200);
+        let percent = spec["deployment_configuration"]["maximum_percent"].as_u64().unwrap_or(200);
         // A service that shrinks has its surplus for a moment; what it was allowed, it may still have.
         let maximum = self.maximum.entry(name).or_default();
         *maximum = (*maximum).max(desired * percent / 100);
@@ -76,7 +84,8 @@ impl Model {
             *most = (*most).max(*count);
             let maximum = self.maximum.get(service).copied().unwrap_or(u64::MAX);
             if *count > maximum {
-                self.broken.push(format!("event {}: {count} tasks of {service}, {maximum} allowed", event.sequence));
+                self.broken
+                    .push(format!("event {}: {count} tasks of {service}, {maximum} allowed", event.sequence));
             }
         }
         self.tasks.insert(id, (service, 0));

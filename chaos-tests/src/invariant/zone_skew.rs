@@ -7,6 +7,7 @@ use super::Finding;
 /// Judges the RUNNING tasks of the zones that live.
 pub fn check(running: &BTreeMap<String, usize>, zones: &[String]) -> Finding {
     let counts: Vec<usize> = zones.iter().map(|zone| running.get(zone).copied().unwrap_or(0)).collect();
-    let (most, least) = (counts.iter().max().copied().unwrap_or(0), counts.iter().min().copied().unwrap_or(0));
+    let (most, least) =
+        (counts.iter().max().copied().unwrap_or(0), counts.iter().min().copied().unwrap_or(0));
     Finding::new("I12", most - least <= 1, format!("RUNNING by zone {running:?}, skew {}", most - least))
 }

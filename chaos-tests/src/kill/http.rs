@@ -22,12 +22,19 @@ pub async fn ask(
     timeout(limit, exchange(socket, method, path, body)).await.map_err(|_| "no answer in time".to_owned())?
 }
 
-async fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
+async fn exchange(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value), String> {
     let text = body.map(Value::to_string).unwrap_or_default();
     let kind = if body.is_some() { "Content-Type: application/json\r\n" } else { "" };
     // HTTP 1.0: the answer ends with the connection.
-    let request =
-        format!("{method} /v1.41{path} HTTP/1.0\r\nHost: docker\r\n{kind}Content-Length: {}\r\n\r\n{text}", text.len());
+    let request = format!(
+        "{method} /v1.41{path} HTTP/1.0\r\nHost: docker\r\n{kind}Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
     let mut stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();

@@ -26,8 +26,15 @@ pub enum Victim {
 
 impl Victim {
     /// Each, in turn.
-    pub const ALL: [Self; 7] =
-        [Self::Leader, Self::Follower, Self::Agent, Self::Engine, Self::Zone, Self::LeaderZone, Self::TwoZones];
+    pub const ALL: [Self; 7] = [
+        Self::Leader,
+        Self::Follower,
+        Self::Agent,
+        Self::Engine,
+        Self::Zone,
+        Self::LeaderZone,
+        Self::TwoZones,
+    ];
 
     /// Whether a whole zone dies, or two.
     pub fn is_zonal(self) -> bool {

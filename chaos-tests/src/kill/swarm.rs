@@ -78,13 +78,20 @@ impl Swarm {
         let records = Arc::new(Mutex::new(Vec::new()));
         let mut side = Self { ground, engines, nodes, image, records, stop, writers: Vec::new() };
         let web = side.body("web", TASKS);
-        let (status, answer) = side.any("POST", "/services/create", Some(&web)).await.map_err(|text| anyhow!(text))?;
+        let (status, answer) =
+            side.any("POST", "/services/create", Some(&web)).await.map_err(|text| anyhow!(text))?;
         ensure!(status < 300, "the swarm takes no service: {answer}");
         side.settle().await?;
         for writer in 0..WRITERS {
             let sockets = ZONES.map(|zone| Engine::socket(&folder(&side.ground, zone)));
             let body = side.body("", 0);
-            side.writers.push(tokio::spawn(write(writer, sockets, body, stopped.clone(), side.records.clone())));
+            side.writers.push(tokio::spawn(write(
+                writer,
+                sockets,
+                body,
+                stopped.clone(),
+                side.records.clone(),
+            )));
         }
         Ok(side)
     }
@@ -118,9 +125,14 @@ impl Swarm {
     async fn leader(&self) -> Result<u8> {
         let (_, nodes) = self.any("GET", "/nodes", None).await.map_err(|text| anyhow!(text))?;
         let nodes = nodes.as_array().context("no list of nodes")?;
-        let leads = nodes.iter().find(|node| node["ManagerStatus"]["Leader"] == true).context("nobody leads")?;
+        let leads =
+            nodes.iter().find(|node| node["ManagerStatus"]["Leader"] == true).context("nobody leads")?;
         let id = leads["ID"].as_str().unwrap_or_default();
-        self.nodes.iter().find(|(_, known)| *known == id).map(|(zone, _)| *zone).context("an unknown node leads")
+        self.nodes
+            .iter()
+            .find(|(_, known)| *known == id)
+            .map(|(zone, _)| *zone)
+            .context("an unknown node leads")
     }
 
     fn kill_zone(&mut self, zone: u8) {
@@ -247,7 +259,9 @@ impl Side for Swarm {
             refused: records.iter().filter(|it| matches!(it.outcome, Outcome::Refused(_))).count(),
             lost: acked.filter(|record| !there.contains_key(&record.name)).count(),
             twice: there.values().filter(|count| **count > 1).count(),
-            notes: vec!["a write is POST /services/create with 0 replicas, tried on each manager for 30 s".to_owned()],
+            notes: vec![
+                "a write is POST /services/create with 0 replicas, tried on each manager for 30 s".to_owned(),
+            ],
         })
     }
 }

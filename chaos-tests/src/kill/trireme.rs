@@ -37,7 +37,8 @@ impl Trireme {
         let client = writers::steadfast_client(&lab.key, 0).await?;
         let history = History::follow(lab.binary(), lab.folder())?;
         ecs::register_web(&client).await?;
-        let rules = DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(100).build();
+        let rules =
+            DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(100).build();
         let create = client.create_service().service_name(SERVICE).task_definition("web");
         create.desired_count(i32::try_from(TASKS)?).deployment_configuration(rules).send().await?;
         let load = Some(Load::start(&lab.key, "kill").await?);

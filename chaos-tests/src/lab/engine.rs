@@ -59,7 +59,8 @@ impl Engine {
     pub async fn wait_answers(&mut self) -> Result<()> {
         let folder = self.folder.clone();
         let waited = try_wait("the engine to answer", LIMIT, || async {
-            docker(&folder, &["version", "--format", "{{.Server.Version}}"]).map_err(|error| format!("{error:#}"))
+            docker(&folder, &["version", "--format", "{{.Server.Version}}"])
+                .map_err(|error| format!("{error:#}"))
         });
         match waited.await {
             Ok(_) => Ok(()),
@@ -123,6 +124,10 @@ pub fn save_image(archive: &Path) -> Result<()> {
     let mut command = Command::new("docker");
     command.args(["save", "--output"]).arg(archive).arg(IMAGE).stdin(Stdio::null());
     let output = command.output().context("cannot start docker")?;
-    ensure!(output.status.success(), "docker save {IMAGE}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    ensure!(
+        output.status.success(),
+        "docker save {IMAGE}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }

@@ -19,7 +19,9 @@ pub fn take() -> Result<Held> {
     let file = File::options().create(true).truncate(false).write(true).open(PATH);
     match Flock::lock(file.with_context(|| format!("cannot open {PATH}"))?, FlockArg::LockExclusiveNonblock) {
         Ok(held) => Ok(Held(held)),
-        Err((_, Errno::EWOULDBLOCK)) => bail!("another run of the chaos tests holds {PATH}; wait for its end"),
+        Err((_, Errno::EWOULDBLOCK)) => {
+            bail!("another run of the chaos tests holds {PATH}; wait for its end")
+        }
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {PATH}")),
     }
 }

@@ -65,7 +65,10 @@ fn add(host: Host) -> Result<()> {
     let (short, address) = (host.short(), host.address());
     run("ip", &["netns", "add", &name])?;
     let ip = |arguments: &[&str]| run("ip", &[&["-n", name.as_str()], arguments].concat());
-    run("ip", &["-n", SWITCH, "link", "add", &short, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
+    run(
+        "ip",
+        &["-n", SWITCH, "link", "add", &short, "type", "veth", "peer", "name", "eth0", "netns", &name],
+    )?;
     run("ip", &["-n", SWITCH, "link", "set", &short, "master", BRIDGE, "up"])?;
     ip(&["link", "set", "lo", "up"])?;
     // All of 127/8 but one address goes over the wire.

@@ -28,7 +28,8 @@ pub struct Socket {
     mode: watch::Sender<Mode>,
 }
 
-const ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\
+const ERROR: &[u8] =
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\
 Connection: close\r\n\r\n{\"message\":\"made to fail\"}\r\n";
 
 impl Socket {
@@ -38,7 +39,8 @@ impl Socket {
     /// It cannot listen.
     pub fn start(path: &Path, engine: PathBuf) -> Result<Self> {
         let _none = std::fs::remove_file(path);
-        let listener = UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+        let listener =
+            UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
         let (mode, modes) = watch::channel(Mode::Pass);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

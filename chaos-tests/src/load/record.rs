@@ -56,7 +56,9 @@ where
     let text = format!("{}", DisplayErrorContext(&error));
     let retryable = match &error {
         SdkError::ServiceError(_) => {
-            code.contains("Throttl") || code.contains("LimitExceeded") || status.is_none_or(|s| s >= 500 || s == 429)
+            code.contains("Throttl")
+                || code.contains("LimitExceeded")
+                || status.is_none_or(|s| s >= 500 || s == 429)
         }
         _ => true,
     };
@@ -66,7 +68,8 @@ where
 
 /// The longest time within `from..to` without an acknowledgement, and when it began.
 pub fn longest_gap(records: &[Record], from: Instant, to: Instant) -> (Duration, Instant) {
-    let mut acks: Vec<Instant> = records.iter().filter(|record| record.acked()).map(|record| record.ended).collect();
+    let mut acks: Vec<Instant> =
+        records.iter().filter(|record| record.acked()).map(|record| record.ended).collect();
     acks.sort();
     let (mut longest, mut at, mut last) = (Duration::ZERO, from, from);
     for ack in acks.into_iter().filter(|ack| *ack > from && *ack <= to).chain([to]) {

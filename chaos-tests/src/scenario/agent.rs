@@ -28,7 +28,11 @@ pub fn cut(stage: &mut Stage) -> Step<'_> {
         stage.lab.cut_off(&[Host::Agent(zone)])?;
         stage.hold(20.0).await;
         let lost = stage.history.since(before).iter().filter(|event| event.kind == "TaskLost").count();
-        stage.expect("I7", lost >= here.min(1), format!("{lost} tasks lost with it, {here} containers there"));
+        stage.expect(
+            "I7",
+            lost >= here.min(1),
+            format!("{lost} tasks lost with it, {here} containers there"),
+        );
         let there = containers::running(&stage.lab.engine_folders())?;
         let there = there.iter().filter(|container| container.zone == zone).count();
         stage.expect("I8", there == here, format!("{there} of its {here} containers run on without anybody"));

@@ -21,7 +21,10 @@ pub fn jumped(stage: &mut Stage) -> Step<'_> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
         let farthest = events.iter().map(|event| (event.at - now).abs()).fold(0.0, f64::max);
         let back = events.windows(2).filter(|pair| pair[1].at < pair[0].at).count();
-        let text = format!("{} events meanwhile, at most {farthest:.0} s from true time; {back} go back", events.len());
+        let text = format!(
+            "{} events meanwhile, at most {farthest:.0} s from true time; {back} go back",
+            events.len()
+        );
         stage.expect("time", farthest < 60.0 && back == 0, text);
         Ok(Installed::Yes)
     })

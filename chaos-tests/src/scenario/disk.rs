@@ -17,7 +17,9 @@ use crate::lab::sweep::unmount;
 pub fn laggard(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let zone = stage.follower().await?;
-        stage.fault(format!("zone {zone}'s control node away for 10 s, then killed three times while it catches up"));
+        stage.fault(format!(
+            "zone {zone}'s control node away for 10 s, then killed three times while it catches up"
+        ));
         stage.lab.kill_server(zone);
         stage.hold(10.0).await;
         for wait in [0.15, 0.4, 0.8] {
@@ -81,7 +83,10 @@ pub fn full(stage: &mut Stage) -> Step<'_> {
         stage.fault(format!("zone {zone}'s disk full (tmpfs), for 10 s"));
         let ballast = data.join("ballast");
         let filled = run("dd", &["if=/dev/zero", &format!("of={}", ballast.display()), "bs=64k"]);
-        stage.note(format!("filling it ended with: {}", filled.err().map_or("room left".to_owned(), |e| last_line(&e))));
+        stage.note(format!(
+            "filling it ended with: {}",
+            filled.err().map_or("room left".to_owned(), |e| last_line(&e))
+        ));
         stage.hold(10.0).await;
         let ended = stage.lab.server_ended(zone);
         stage.note(format!("the node with the full disk has {}", if ended { "stopped" } else { "gone on" }));
@@ -111,7 +116,9 @@ fn onto_tmpfs(folder: &Path, size: &str) -> Result<()> {
 pub fn failing(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let leader = stage.lab.leader().await?;
-        if let Err(error) = stage.lab.disturb(leader, Disturbance { sync_errno: EIO, ..Disturbance::default() }) {
+        if let Err(error) =
+            stage.lab.disturb(leader, Disturbance { sync_errno: EIO, ..Disturbance::default() })
+        {
             return Ok(Installed::No(format!("{error:#}")));
         }
         stage.fault(format!("each fsync of the leader, zone {leader}, fails with EIO, for 10 s"));
@@ -127,7 +134,9 @@ pub fn failing(stage: &mut Stage) -> Step<'_> {
 pub fn slow(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let leader = stage.lab.leader().await?;
-        if let Err(error) = stage.lab.disturb(leader, Disturbance { sync_delay_ms: 1_000, ..Disturbance::default() }) {
+        if let Err(error) =
+            stage.lab.disturb(leader, Disturbance { sync_delay_ms: 1_000, ..Disturbance::default() })
+        {
             return Ok(Installed::No(format!("{error:#}")));
         }
         stage.fault(format!("each fsync of the leader, zone {leader}, takes 1 s longer, for 20 s"));
@@ -155,12 +164,15 @@ pub fn agent_full(stage: &mut Stage) -> Step<'_> {
         stage.lab.wait_whole(Duration::from_secs(30)).await.map_err(|text| anyhow::anyhow!(text))?;
         let ballast = data.join("ballast");
         let _full = run("dd", &["if=/dev/zero", &format!("of={}", ballast.display()), "bs=4k"]);
-        stage.fault(format!("the disk of zone {zone}'s agent full, for 10 s; it is killed and started meanwhile"));
+        stage.fault(format!(
+            "the disk of zone {zone}'s agent full, for 10 s; it is killed and started meanwhile"
+        ));
         stage.hold(5.0).await;
         stage.lab.kill_agent(zone);
         stage.lab.start_agent(zone)?;
         let lab = &stage.lab;
-        let back = try_wait("the agent to be back", Duration::from_secs(15), || lab.wait_whole(Duration::ZERO));
+        let back =
+            try_wait("the agent to be back", Duration::from_secs(15), || lab.wait_whole(Duration::ZERO));
         let back = back.await;
         stage.note(back.err().unwrap_or("it came back with its disk full".to_owned()));
         std::fs::remove_file(&ballast)?;

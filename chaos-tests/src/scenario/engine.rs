@@ -50,7 +50,10 @@ pub fn behind_its_back(stage: &mut Stage) -> Step<'_> {
         let running = containers::running(&stage.lab.engine_folders())?;
         let Container { id, zone, .. } = stage.shuffled(running).pop().context("no container runs")?;
         let folder = stage.lab.engine_folder(zone);
-        let labels = docker(&folder, &["inspect", "--format", "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}\n{{end}}", &id])?;
+        let labels = docker(
+            &folder,
+            &["inspect", "--format", "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}\n{{end}}", &id],
+        )?;
         stage.fault(format!("docker rm -f of a task's container in zone {zone}"));
         let began = Instant::now();
         docker(&folder, &["rm", "--force", &id])?;
@@ -64,7 +67,8 @@ pub fn behind_its_back(stage: &mut Stage) -> Step<'_> {
         let noticed = gone.await;
         stage.expect("drift", noticed.is_ok(), noticed.err().unwrap_or("the loss was noticed".to_owned()));
         let client = &stage.client;
-        let replaced = try_wait("the task to be replaced", Duration::from_secs(30), || ecs::stable(client, SERVICE));
+        let replaced =
+            try_wait("the task to be replaced", Duration::from_secs(30), || ecs::stable(client, SERVICE));
         let replaced = replaced.await;
         stage.expect("I7", replaced.is_ok(), replaced.err().unwrap_or("replaced".to_owned()));
         stage.figure("replaced and RUNNING", began.elapsed().as_secs_f64(), "s", Some(30.0));
@@ -86,7 +90,8 @@ async fn rogue(stage: &mut Stage, zone: u8, labels: &str) -> Result<()> {
     let began = Instant::now();
     docker(&folder, &arguments)?;
     let ended = try_wait("the rogue to be ended", Duration::from_secs(60), || async {
-        let listed = docker(&folder, &["ps", "--quiet", "--filter", "name=rogue"]).map_err(|error| format!("{error:#}"))?;
+        let listed = docker(&folder, &["ps", "--quiet", "--filter", "name=rogue"])
+            .map_err(|error| format!("{error:#}"))?;
         if listed.trim().is_empty() { Ok(()) } else { Err("it runs".to_owned()) }
     });
     let ended = ended.await;

@@ -27,7 +27,11 @@ pub fn api(stage: &mut Stage) -> Step<'_> {
                     let done = if round % 2 == 0 {
                         node.describe_services().services("web").send().await.is_ok()
                     } else {
-                        node.create_cluster().cluster_name(format!("flood-{number}-{round}")).send().await.is_ok()
+                        node.create_cluster()
+                            .cluster_name(format!("flood-{number}-{round}"))
+                            .send()
+                            .await
+                            .is_ok()
                     };
                     if done { &answered } else { &shed }.fetch_add(1, Ordering::Relaxed);
                 }

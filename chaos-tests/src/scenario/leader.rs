@@ -52,14 +52,18 @@ async fn stale_reads(stage: &Stage, zone: u8, newest: Option<String>) -> Vec<Str
 }
 
 fn no_stale(stale: &[String]) -> String {
-    stale.first().map_or("20 reads of the node that was away, none stale".to_owned(), |it| format!("stale read: {it}"))
+    stale
+        .first()
+        .map_or("20 reads of the node that was away, none stale".to_owned(), |it| format!("stale read: {it}"))
 }
 
 /// 5: cut off from the other control nodes and agents; clients still reach it.
 pub fn isolated(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let leader = stage.lab.leader().await?;
-        stage.fault(format!("the leader, zone {leader}, cut from the other machines for 15 s; clients reach it"));
+        stage.fault(format!(
+            "the leader, zone {leader}, cut from the other machines for 15 s; clients reach it"
+        ));
         let others = Host::all().into_iter().filter(|host| !matches!(host, Host::Client));
         for other in others.filter(|host| *host != Host::Control(leader)) {
             rule::cut(Host::Control(leader), other)?;
@@ -79,7 +83,9 @@ pub fn unheard(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let leader = stage.lab.leader().await?;
         let before = highest_term().await;
-        stage.fault(format!("what the leader, zone {leader}, sends to the other control nodes is lost, for 15 s"));
+        stage.fault(format!(
+            "what the leader, zone {leader}, sends to the other control nodes is lost, for 15 s"
+        ));
         for other in Host::controls().into_iter().filter(|host| *host != Host::Control(leader)) {
             rule::drop_one_way(Host::Control(leader), other)?;
         }
@@ -97,7 +103,9 @@ pub fn bridged(stage: &mut Stage) -> Step<'_> {
         let leader = stage.lab.leader().await?;
         let other = stage.follower().await?;
         let before = highest_term().await;
-        stage.fault(format!("zones {leader} (leads) and {other} cut from each other for 15 s; both reach the third"));
+        stage.fault(format!(
+            "zones {leader} (leads) and {other} cut from each other for 15 s; both reach the third"
+        ));
         rule::cut(Host::Control(leader), Host::Control(other))?;
         stage.hold(15.0).await;
         let terms = highest_term().await.saturating_sub(before);

@@ -60,7 +60,10 @@ pub fn swizzled(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let hosts: Vec<Host> = Host::all().into_iter().filter(|host| *host != Host::Client).collect();
         let links: Vec<_> = pairs(&hosts).into_iter().filter(|(a, b)| !is_agents(*a, *b)).collect();
-        stage.fault(format!("all {} links of control nodes cut one by one, and healed one by one", links.len()));
+        stage.fault(format!(
+            "all {} links of control nodes cut one by one, and healed one by one",
+            links.len()
+        ));
         for (a, b) in stage.shuffled(links.clone()) {
             rule::cut(a, b)?;
             stage.hold(0.4).await;

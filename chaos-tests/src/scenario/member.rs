@@ -13,7 +13,11 @@ pub fn replaced(stage: &mut Stage) -> Step<'_> {
         let (leader, zone) = (stage.lab.leader().await?, stage.follower().await?);
         stage.fault(format!("zone {zone}'s control node leaves, its disk is wiped, and a new one joins"));
         replace(stage, zone, leader, true).await?;
-        stage.lab.wait_whole(std::time::Duration::from_secs(60)).await.map_err(|text| anyhow::anyhow!(text))?;
+        stage
+            .lab
+            .wait_whole(std::time::Duration::from_secs(60))
+            .await
+            .map_err(|text| anyhow::anyhow!(text))?;
         let leader = stage.lab.leader().await?;
         let peer = stage.follower().await?;
         stage.fault(format!("the same with the leader, zone {leader}"));

@@ -38,10 +38,17 @@ pub fn majority_lost(stage: &mut Stage) -> Step<'_> {
         let before = stage.acked();
         stage.hold(10.0).await;
         let after = stage.acked();
-        stage.expect("refusal", after == before, format!("{} writes acknowledged without a quorum", after - before));
+        stage.expect(
+            "refusal",
+            after == before,
+            format!("{} writes acknowledged without a quorum", after - before),
+        );
         let report = stage.lab.report().await;
         let answering = report.nodes.iter().filter(|node| node.error.is_none()).count();
-        let text = format!("`trireme status`: {answering} node answers, stale {}, quorum {}", report.stale, report.quorum);
+        let text = format!(
+            "`trireme status`: {answering} node answers, stale {}, quorum {}",
+            report.stale, report.quorum
+        );
         stage.expect("stale", report.stale && !report.quorum && answering == 1, text);
         let read = stage.node(left).list_services().send().await;
         let told = if read.is_ok() { "answered" } else { "refused" };

@@ -36,9 +36,13 @@ pub fn answer_lost(stage: &mut Stage) -> Step<'_> {
             let again = steadfast.run_task().task_definition("web").client_token(&token).send().await?;
             arns.extend(again.tasks().iter().filter_map(|task| task.task_arn().map(str::to_owned)));
         }
-        let made = stage.history.since(before).into_iter().filter(|event| event.kind == "TaskCreated").count();
+        let made =
+            stage.history.since(before).into_iter().filter(|event| event.kind == "TaskCreated").count();
         arns.dedup();
-        let text = format!("four RunTask with one token, the first unanswered: {made} task made, {} answered", arns.len());
+        let text = format!(
+            "four RunTask with one token, the first unanswered: {made} task made, {} answered",
+            arns.len()
+        );
         stage.expect("I15", made == 1 && arns.len() == 1, text);
         for arn in arns {
             steadfast.stop_task().task(arn).send().await?;

@@ -53,6 +53,8 @@ pub struct Stage {
     pub client: Client,
     /// The event stream from the first event on.
     pub history: History,
+    /// Times that things are held are multiplied with this.
+    pub pace: f64,
     /// All chance comes from here.
     pub rng: StdRng,
     /// The load of this scenario.
@@ -96,9 +98,9 @@ impl Stage {
         self.notes.push(text.into());
     }
 
-    /// Holds things as they are for so many seconds.
+    /// Holds things as they are for so many seconds, times the pace.
     pub async fn hold(&self, seconds: f64) {
-        hold(Duration::from_secs_f64(seconds)).await;
+        hold(Duration::from_secs_f64(seconds * self.pace)).await;
     }
 
     /// A zone whose control node does not lead, by chance.

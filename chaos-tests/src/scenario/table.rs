@@ -1,6 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
-use super::{Means, Scenario, agent, clock, disk, engine, flood, leader, links, member, quorum, retry, service, zone};
+use super::{
+    Means, Scenario, agent, clock, disk, engine, flood, leader, links, member, quorum, retry, service, zone,
+};
 use crate::invariant::api_gap::Gap;
 
 const USUAL: Gap = Gap::Within(5.0);
@@ -32,22 +34,57 @@ const fn skip(number: u32, name: &'static str, title: &'static str, why: &'stati
 /// Every fault, the most important first.
 pub const SCENARIOS: &[Scenario] = &[
     quiet(row(1, "leader-killed", "kill -9 of the leader under writes", Means::Run(leader::killed))),
-    quiet(row(2, "follower-killed", "kill -9 of a follower, and its restart", Means::Run(quorum::follower_killed))),
-    quorumless(quiet(row(3, "all-killed", "kill -9 of all control nodes, cold start", Means::Run(quorum::all_killed)))),
-    quiet(row(4, "leader-paused", "SIGSTOP of the leader for 30 s, then SIGCONT", Means::Run(leader::paused))),
+    quiet(row(
+        2,
+        "follower-killed",
+        "kill -9 of a follower, and its restart",
+        Means::Run(quorum::follower_killed),
+    )),
+    quorumless(quiet(row(
+        3,
+        "all-killed",
+        "kill -9 of all control nodes, cold start",
+        Means::Run(quorum::all_killed),
+    ))),
+    quiet(row(
+        4,
+        "leader-paused",
+        "SIGSTOP of the leader for 30 s, then SIGCONT",
+        Means::Run(leader::paused),
+    )),
     quiet(row(5, "leader-isolated", "the leader cut from all but the clients", Means::Run(leader::isolated))),
     quiet(row(6, "leader-unheard", "one-way drop of what the leader sends", Means::Run(leader::unheard))),
     quiet(row(7, "bridge", "leader and a follower cut, the third sees both", Means::Run(leader::bridged))),
-    quorumless(quiet(row(8, "majority-lost", "two of three control nodes killed", Means::Run(quorum::majority_lost)))),
+    quorumless(quiet(row(
+        8,
+        "majority-lost",
+        "two of three control nodes killed",
+        Means::Run(quorum::majority_lost),
+    ))),
     quiet(row(9, "loss", "30 % packet loss between control nodes", Means::Run(links::lossy))),
     quiet(row(10, "latency", "200 ms and jitter between control nodes", Means::Run(links::slow))),
     row(11, "swizzle", "all links cut and healed in random orders", Means::Run(links::swizzled)),
-    quiet(row(12, "answer-lost", "the reply lost after the commit, same token again", Means::Run(retry::answer_lost))),
+    quiet(row(
+        12,
+        "answer-lost",
+        "the reply lost after the commit, same token again",
+        Means::Run(retry::answer_lost),
+    )),
     quiet(row(13, "members-replaced", "control nodes leave and new ones join", Means::Run(member::replaced))),
     quiet(row(14, "laggard", "a laggard killed while it catches up", Means::Run(disk::laggard))),
-    skip(15, "failpoints", "kill at failpoints", "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync"),
+    skip(
+        15,
+        "failpoints",
+        "kill at failpoints",
+        "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync",
+    ),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
-    skip(17, "bit-flip", "bit flips in log and snapshot", "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster"),
+    skip(
+        17,
+        "bit-flip",
+        "bit flips in log and snapshot",
+        "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster",
+    ),
     quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
@@ -60,7 +97,12 @@ pub const SCENARIOS: &[Scenario] = &[
     zonal(row(26, "zone-cut", "the leader's zone cut off", Means::Run(zone::cut))),
     zonal(row(27, "zone-returns", "a zone dies and returns", Means::Run(zone::returns))),
     quorumless(quiet(row(28, "two-zones-cut", "two zones cut off", Means::Run(zone::two_cut)))),
-    zonal(row(29, "deployment", "the leader's zone dies in a deployment", Means::Run(zone::dies_in_deployment))),
+    zonal(row(
+        29,
+        "deployment",
+        "the leader's zone dies in a deployment",
+        Means::Run(zone::dies_in_deployment),
+    )),
     row(30, "docker-socket", "docker.sock: 500, hang, slow", Means::Run(engine::socket)),
     row(31, "docker-restart", "kill -9 of dockerd, and its restart", Means::Run(engine::restarted)),
     row(32, "crash-loop", "a service whose tasks crash", Means::Run(service::crash_loop)),
@@ -76,7 +118,9 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// The scenarios of that name or number; all for `all`.
 pub fn chosen(choice: &str) -> Vec<Scenario> {
-    let is = |it: &&Scenario| choice == "all" || choice.split(',').any(|one| one == it.name || one == it.number.to_string());
+    let is = |it: &&Scenario| {
+        choice == "all" || choice.split(',').any(|one| one == it.name || one == it.number.to_string())
+    };
     SCENARIOS.iter().filter(is).copied().collect()
 }
 

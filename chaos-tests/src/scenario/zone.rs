@@ -52,7 +52,11 @@ pub fn returns(stage: &mut Stage) -> Step<'_> {
             }
             stage.hold(0.3).await;
         }
-        stage.expect("I7", least >= TASKS as usize, format!("at least {least} of {TASKS} tasks RUNNING all the while"));
+        stage.expect(
+            "I7",
+            least >= TASKS as usize,
+            format!("at least {least} of {TASKS} tasks RUNNING all the while"),
+        );
         Ok(Installed::Yes)
     })
 }
@@ -69,7 +73,11 @@ pub fn two_cut(stage: &mut Stage) -> Step<'_> {
         }
         stage.hold(20.0).await;
         let after = containers::running(&stage.lab.engine_folders())?;
-        stage.expect("I8", before == after, format!("{} of {} containers run on untouched", after.len(), before.len()));
+        stage.expect(
+            "I8",
+            before == after,
+            format!("{} of {} containers run on untouched", after.len(), before.len()),
+        );
         let made = super::agent::count(&stage.history.since(from), "TaskCreated");
         stage.expect("rescheduling", made == 0, format!("{made} tasks made anew without a quorum"));
         Ok(Installed::Yes)
@@ -100,10 +108,15 @@ pub fn dies_in_deployment(stage: &mut Stage) -> Step<'_> {
         let finished = try_wait("the deployment to end", limit, || async {
             let tasks = ecs::tasks(client, SERVICE).await.map_err(|error| format!("{error:#}"))?;
             let there = ecs::running_by_zone(&tasks).contains_key(&zone_name(zone));
-            if there { Err("tasks of the dead zone are RUNNING".to_owned()) } else { ecs::stable(client, SERVICE).await }
+            if there {
+                Err("tasks of the dead zone are RUNNING".to_owned())
+            } else {
+                ecs::stable(client, SERVICE).await
+            }
         });
         let finished = finished.await;
-        let text = finished.as_ref().err().cloned().unwrap_or("one deployment, desired count RUNNING".to_owned());
+        let text =
+            finished.as_ref().err().cloned().unwrap_or("one deployment, desired count RUNNING".to_owned());
         stage.expect("I7", finished.is_ok(), text);
         stage.figure("deployment over without the zone", began.elapsed().as_secs_f64(), "s", Some(60.0));
         Ok(Installed::Yes)
@@ -128,7 +141,11 @@ async fn all_elsewhere(stage: &Stage, zone: u8) -> Result<Finding> {
         let tasks = ecs::tasks(client, SERVICE).await.map_err(|error| format!("{error:#}"))?;
         let zones = ecs::running_by_zone(&tasks);
         let there: usize = others.iter().filter_map(|other| zones.get(other)).sum();
-        if there >= TASKS as usize && !zones.contains_key(&zone_name(zone)) { Ok(zones) } else { Err(format!("{zones:?}")) }
+        if there >= TASKS as usize && !zones.contains_key(&zone_name(zone)) {
+            Ok(zones)
+        } else {
+            Err(format!("{zones:?}"))
+        }
     });
     let zones = waited.await.map_err(|text| anyhow::anyhow!(text))?;
     Ok(zone_skew::check(&zones, &others))
