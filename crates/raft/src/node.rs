@@ -18,6 +18,7 @@ use trireme_state::{FeatureLevel, State};
 use trireme_types::{ClusterUuid, Sequence};
 
 use crate::agreement::{self, Sampler};
+use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, OfficeClock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
 use crate::control::{ControlService, HeartbeatSink};
@@ -40,7 +41,7 @@ use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
-use crate::upkeep::{self, Belonging};
+use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
 use crate::vitals::{Vitals, Watcher};
 use crate::watchers;
 
@@ -209,6 +210,7 @@ impl Node {
         let snapshots = Snapshots::open(Arc::clone(&storage.files), flusher.clone(), identity.cluster)
             .map_err(damaged)?;
         snapshots.check(watch.written().purged)?;
+        let checkpoints = Checkpoints::open(storage.checkpoints, identity.cluster).map_err(damaged)?;
         let kv = Arc::clone(&storage.kv);
         let vitals = Vitals::new(storage.space, world.supports);
         let (sampler, samples) = Sampler::pair();
@@ -225,6 +227,7 @@ impl Node {
             raft,
             view,
             history,
+            checkpoints,
             snapshots,
             peers,
             kv,
@@ -373,6 +376,7 @@ struct Parts {
     raft: Raft,
     view: watch::Receiver<Arc<View>>,
     history: Arc<History>,
+    checkpoints: Arc<Checkpoints>,
     snapshots: Arc<Snapshots>,
     peers: Peers,
     kv: Arc<dyn Kv>,
@@ -428,7 +432,7 @@ impl Parts {
         let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
         let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
         let (pressure, pressed) = watch::channel(None);
-        self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed), stop.clone());
+        self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed.clone()), stop.clone());
         let rounds =
             Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
         let reader = Reader::start(rounds, &fault);
@@ -439,6 +443,7 @@ impl Parts {
             office,
             reader: reader.clone(),
             history: Arc::clone(&self.history),
+            checkpoints: self.checkpoints,
             peers: self.peers.clone(),
             settings: settings.clone(),
         };
@@ -467,6 +472,20 @@ impl Parts {
             differed: Sequence::new(0),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
+        let janitor = Janitor {
+            store: store.clone(),
+            raft: raft.clone(),
+            clock: Arc::clone(&control.clock),
+            random: self.world.random,
+            pressed,
+        };
+        let history_keeper = HistoryKeeper {
+            store: store.clone(),
+            snapshots: Arc::clone(&self.snapshots),
+            flusher: self.flusher.clone(),
+            identity: self.identity,
+        };
+        upkeep::keep_history(history_keeper, janitor, &fault, &stop);
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = RaftService {
             raft: raft.clone(),
