@@ -7,6 +7,7 @@
 #   make chaos   faults against a cluster in network namespaces; SCENARIO=zone-cut,5 SEED=7 choose (as root)
 #   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
 #   make bench   figures: commits a second, placements a second, passes of the controllers
+#   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
 
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test chaos chaos-kill verify bench fix clean setup-build setup-run setup-test
+.PHONY: dev build test chaos chaos-kill verify bench bench-core fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -91,6 +92,11 @@ verify: setup-build
 bench: setup-build
 	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture
 	cargo bench --locked --package trireme-scheduler --package trireme-controllers
+
+bench-core: setup-build
+	@$(SETUP)/packages.sh bench
+	cargo build --release --locked --package trireme --package trireme-bench
+	"$$CARGO_TARGET_DIR/release/bench-core" --trireme "$$CARGO_TARGET_DIR/release/trireme" $(ARGS)
 
 fix: setup-build
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets --locked

@@ -52,6 +52,8 @@ pub struct Lab {
     pub(super) sockets: BTreeMap<u8, Socket>,
     /// The control nodes' further arguments, by zone.
     pub(super) server_extra: BTreeMap<u8, Vec<String>>,
+    /// The control nodes' timing from their next start on: `local` or `region`.
+    pub timing: &'static str,
     /// The first access key: id and secret.
     pub key: (String, String),
 }
@@ -107,6 +109,7 @@ impl Lab {
             engines: BTreeMap::new(),
             sockets: BTreeMap::new(),
             server_extra: BTreeMap::new(),
+            timing: "local",
             key: (String::new(), String::new()),
         };
         for zone in ZONES {
@@ -214,7 +217,7 @@ impl Lab {
         let mut command = net::on(Host::Control(zone), &self.binary.display().to_string());
         command.args(["server", "--data"]).arg(self.server_data(zone));
         command.args(["--zone", &zone_name(zone), "--listen-api", &api(zone), "--listen-grpc", &grpc(zone)]);
-        command.args(["--timing", "local", "--auth", "sigv4"]);
+        command.args(["--timing", self.timing, "--auth", "sigv4"]);
         command.args(self.server_extra.get(&zone).into_iter().flatten());
         if let Ok(shim) = &self.shim {
             command.envs(shim.variables(zone)?);

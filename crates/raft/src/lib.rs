@@ -10,10 +10,11 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
 
 pub mod agreement;
 pub mod batch;
+pub mod checkpoint;
 pub mod clock;
 pub mod config;
 pub mod control;

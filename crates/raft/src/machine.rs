@@ -80,7 +80,7 @@ impl Machine {
             let (before, level) = (state.position().sequence, state.level());
             let applied = apply_entry(state, entry) == Outcome::Applied;
             if applied {
-                History::record(entry, ops);
+                self.history.record(entry, ops);
             }
             if state.level() != level {
                 level::check_applied(state.level(), self.supports)?;
@@ -165,8 +165,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
         level::check_applied(content.state.level(), self.supports)?;
         self.kv.write(vec![level::put(content.state.level())])?;
-        self.snapshots.commit(meta.clone(), blob).await?;
+        self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
         self.history.jump(content.state.position())?;
+        // After the jump: behind a gap it has to become a checkpoint.
+        self.snapshots.offer(content.state.position(), &blob);
         self.view = View {
             state: Arc::new(content.state),
             log_id: meta.last_log_id,

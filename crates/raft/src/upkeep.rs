@@ -2,6 +2,7 @@
 //! it decides, and the upkeep of the [`history`].
 
 mod history;
+mod janitor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,9 @@ use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::peers::{Connect, Peers};
 use crate::store::{RaftStore, within};
+
+pub(crate) use history::HistoryKeeper;
+pub(crate) use janitor::Janitor;
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for looking at a peer's clock.
@@ -146,7 +150,7 @@ pub(crate) fn start(
     fault: &Fault,
     stop: CancellationToken,
 ) {
-    let (promoted, voting) = (store.clone(), raft);
+    let (promoted, voting) = (store, raft);
     let (settler, office) = (keeper.clone(), promoted.leader.clone());
     let stopped = stop.clone();
     fault.spawn("the settler of the membership", async move {
@@ -172,7 +176,12 @@ pub(crate) fn start(
             () = stopped.cancelled() => {}
         }
     });
-    history::start(store, identity, fault, stop);
+}
+
+/// Starts what keeps the history.
+pub(crate) fn keep_history(keeper: HistoryKeeper, janitor: Janitor, fault: &Fault, stop: &CancellationToken) {
+    history::start(keeper, fault, stop.clone());
+    janitor::start(janitor, fault, stop.clone());
 }
 
 /// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.

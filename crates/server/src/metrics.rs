@@ -146,6 +146,7 @@ pub(crate) fn describe() {
         "Snapshots that were found damaged, and not used"
     );
     describe_upkeep();
+    describe_history();
     trireme_ecs_api::describe_metrics();
     trireme_controllers::metrics::describe();
 }
@@ -178,6 +179,26 @@ fn describe_upkeep() {
         "trireme_state_hashes_skipped_total",
         Unit::Count,
         "States that were not hashed because others waited"
+    );
+}
+
+/// What is kept of the history, and what is not.
+fn describe_history() {
+    use metrics::{Unit, describe_counter, describe_gauge};
+    describe_gauge!(
+        "trireme_history_first_sequence",
+        Unit::Count,
+        "The first event of the history that this node keeps"
+    );
+    describe_counter!(
+        "trireme_history_trimmed_records_total",
+        Unit::Count,
+        "Events that this node has deleted from its history"
+    );
+    describe_counter!(
+        "trireme_history_damaged_checkpoints_total",
+        Unit::Count,
+        "Checkpoints of the history that were found damaged, and not used"
     );
 }
 

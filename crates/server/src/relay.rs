@@ -18,11 +18,16 @@ pub(crate) struct ToLeader {
 impl HeartbeatTransport for ToLeader {
     fn send(&self, heartbeats: Vec<RelayedHeartbeat>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
-            // The leader reads the table that it writes itself.
-            if self.node.store().leadership().deciding {
-                return Ok(());
-            }
             let status = self.node.status();
+            // The leader reads the table that it writes itself. One that hears no quorum may have a successor already, which
+            // knows nothing of the agents here: they must be told to go to another node before it takes them for dead.
+            if self.node.store().leadership().deciding {
+                return if status.has_quorum {
+                    Ok(())
+                } else {
+                    Err("it leads, and hears no quorum".to_owned())
+                };
+            }
             let leader = status.members.iter().filter_map(|member| member.member.as_ref());
             let leader = leader.into_iter().find(|member| member.id == status.leader_id);
             let leader = leader.filter(|leader| leader.id != status.node_id).ok_or("no leader is known")?;
