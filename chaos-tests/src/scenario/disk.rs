@@ -91,6 +91,23 @@ pub fn full(stage: &mut Stage) -> Step<'_> {
         let ended = stage.lab.server_ended(zone);
         stage.note(format!("the node with the full disk has {}", if ended { "stopped" } else { "gone on" }));
         std::fs::remove_file(&ballast)?;
+        stage.over();
+        let room = std::time::Instant::now();
+        stage.lab.heal_whole(Duration::from_secs(60)).await.map_err(|text| anyhow::anyhow!(text))?;
+        let before = stage.acked();
+        let writes = try_wait("a write once there is room", Duration::from_secs(30), || async {
+            if stage.acked() > before { Ok(()) } else { Err("none".to_owned()) }
+        });
+        let writes = writes.await;
+        stage.expect(
+            "I10",
+            writes.is_ok(),
+            writes.err().unwrap_or("writes go on once there is room".to_owned()),
+        );
+        stage.figure("first write once there was room", room.elapsed().as_secs_f64(), "s", Some(10.0));
+        stage.lab.kill_server(zone);
+        off_tmpfs(&data)?;
+        ZONES.into_iter().for_each(|each| stage.lab.server_arguments(each, &[]));
         Ok(Installed::Yes)
     })
 }
@@ -110,6 +127,17 @@ fn onto_tmpfs(folder: &Path, size: &str) -> Result<()> {
         unmount(folder);
         let _back = std::fs::remove_dir(folder).and_then(|()| std::fs::rename(&aside, folder));
     })
+}
+
+/// Puts it back where it was.
+fn off_tmpfs(folder: &Path) -> Result<()> {
+    let aside = folder.with_extension("aside");
+    std::fs::remove_dir_all(&aside)?;
+    std::fs::create_dir(&aside)?;
+    run("cp", &["-a", &format!("{}/.", folder.display()), &aside.display().to_string()])?;
+    unmount(folder);
+    std::fs::remove_dir(folder)?;
+    Ok(std::fs::rename(&aside, folder)?)
 }
 
 /// 18 too: the leader's disk fails each sync. It stops, for it must never try again, and another leads.
@@ -176,6 +204,8 @@ pub fn agent_full(stage: &mut Stage) -> Step<'_> {
         let back = back.await;
         stage.note(back.err().unwrap_or("it came back with its disk full".to_owned()));
         std::fs::remove_file(&ballast)?;
+        stage.lab.kill_agent(zone);
+        off_tmpfs(&data)?;
         Ok(Installed::Yes)
     })
 }
