@@ -58,7 +58,7 @@ impl Model {
         match event.kind.as_str() {
             "ServiceCreated" | "ServiceUpdated" => self.service(body),
             "TaskCreated" => self.created(event, &body["task"]),
-            "TaskStopRequested" | "TaskLost" => self.to_stop(body["task"].as_str().unwrap_or_default()),
+            "TaskStopRequested" | "TaskLost" => self.is_to_stop(body["task"].as_str().unwrap_or_default()),
             "TaskProgressed" => self.progressed(event, &body["report"]),
             _ => {}
         }
@@ -92,7 +92,7 @@ impl Model {
     }
 
     /// The first of several words that a task is to stop counts.
-    fn to_stop(&mut self, id: &str) {
+    fn is_to_stop(&mut self, id: &str) {
         if let Some((service, _)) = self.tasks.get_mut(id)
             && let Some(service) = service.take()
         {
@@ -113,7 +113,7 @@ impl Model {
             *before = (*before).max(status);
         }
         if status >= 5 {
-            self.to_stop(&id);
+            self.is_to_stop(&id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What scenarios do to a laboratory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
@@ -12,7 +12,7 @@ use super::net::namespace;
 use super::proc::{Proc, descendants};
 use super::rule;
 use super::shim::Disturbance;
-use super::socket::{Mode, Socket};
+use super::socket::Mode;
 use super::sweep::{kill_9, pids_in};
 
 impl Lab {
@@ -92,7 +92,9 @@ impl Lab {
 
     /// What the socket between a zone's agent and its engine does from now on.
     pub fn socket(&self, zone: u8, mode: Mode) {
-        self.sockets.get(&zone).map(|socket: &Socket| socket.set(mode));
+        if let Some(socket) = self.sockets.get(&zone) {
+            socket.set(mode);
+        }
     }
 
     /// A zone's control node's log, its last lines.
@@ -147,12 +149,13 @@ impl Lab {
         Ok(())
     }
 
-    /// Heals, and waits until the cluster is whole.
+    /// Heals, and waits until the cluster is whole; gives how long that took.
     ///
     /// # Errors
     /// It does not become whole; the text says what is missing.
     pub async fn heal_whole(&mut self, limit: Duration) -> Result<Duration, String> {
+        let began = Instant::now();
         self.heal().await.map_err(|error| format!("{error:#}"))?;
-        self.wait_whole(limit).await
+        self.wait_whole(limit).await.map(|_| began.elapsed())
     }
 }

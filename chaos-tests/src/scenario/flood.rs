@@ -24,7 +24,7 @@ pub fn api(stage: &mut Stage) -> Step<'_> {
                 let mut round = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
                     round += 1;
-                    let done = if round % 2 == 0 {
+                    let done = if round.is_multiple_of(2) {
                         node.describe_services().services("web").send().await.is_ok()
                     } else {
                         node.create_cluster()

@@ -1,7 +1,7 @@
 //! `trireme dev`: a whole cluster on one machine, each control node and each agent a process of its own.
 //!
 //! Reading order: [`layout`] (what lies where) · [`lock`] · [`ports`] · [`plan`] (a new cluster's shape) · [`launch`] · [`zone`] ·
-//! [`stop`] · [`door`] · [`env_file`].
+//! [`stop`] · [`victims`] · [`door`] · [`env_file`].
 
 /// Prints a line. Who reads it may be gone, as a `tee` that the same Ctrl-C ended; stopping must go on all the same.
 macro_rules! say {
@@ -19,6 +19,7 @@ mod lock;
 mod plan;
 mod ports;
 mod stop;
+pub mod victims;
 mod zone;
 
 use std::io::Write;

@@ -1,9 +1,11 @@
 //! The `trireme` binary: arguments, and the development cluster.
 //!
-//! Reading order: [`server`] and [`agent`] (one process of a cluster) · [`dev`] (a whole cluster on one machine) · [`process`]
+//! Reading order: [`server`] and [`agent`] (one process of a cluster) · [`dev`] (a whole cluster on one machine) · [`chaos`]
+//! (a fault on a cluster of one's own) · [`process`]
 //! (processes that outlive who started them). The operator's verbs are in `trireme-cli`.
 
 mod agent;
+mod chaos;
 mod dev;
 mod process;
 mod server;
@@ -39,6 +41,8 @@ enum Verb {
     Events(trireme_cli::events::EventsArgs),
     /// Show how much of the history is kept, or set it.
     Retention(trireme_cli::retention::RetentionArgs),
+    /// Make a fault on a cluster of your own, with guard rails.
+    Chaos(chaos::ChaosArgs),
     /// Wait until a service is whole: all its tasks RUNNING, on machines that live.
     Wait(trireme_cli::wait::WaitArgs),
 }
@@ -76,6 +80,7 @@ async fn verb(verb: Verb) -> Result<()> {
         Verb::Server(args) => Box::pin(server::run(args)).await,
         Verb::Agent(args) => Box::pin(agent::run(args)).await,
         Verb::Dev(args) => Box::pin(dev::run(args)).await,
+        Verb::Chaos(args) => Box::pin(chaos::run(args)).await,
         Verb::Status(args) => Ok(trireme_cli::status::run(&args).await?),
         Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
         Verb::Retention(args) => Ok(trireme_cli::retention::run(&args).await?),
