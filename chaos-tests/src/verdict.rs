@@ -148,6 +148,13 @@ impl Verdict {
         self.reasons = broken;
     }
 
+    /// Whether nothing is wrong but times over their budgets: what counts where a machine's noise must not.
+    pub fn only_late(&self) -> bool {
+        let broken = self.findings.iter().any(|finding| finding.held == Some(false));
+        let over = self.figures.iter().filter(|it| it.budget.is_some_and(|budget| it.value > budget)).count();
+        !broken && self.reasons.len() <= over
+    }
+
     /// When the faults were there.
     pub fn windows(&mut self, windows: &[Window], zero: Instant) {
         let span = |window: &Window| Span {
