@@ -317,6 +317,19 @@ fn tasks_that_never_run_back_off() {
 }
 
 #[test]
+fn a_machine_that_cannot_start_a_task_is_not_tried_for_ever() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    // As when a stranger has the host port that the tasks need.
+    let web = world.register("web", 256, 256, Some(8080));
+    world.refusing.insert(world.agents[2]);
+    world.create("web", &web, 2, (200, 100));
+    world.live(Duration::from_secs(60));
+    assert_eq!(world.running("web"), 2, "{:?}", world.by_zone("web"));
+    assert!(world.started <= 6, "{} tasks started for two", world.started);
+}
+
+#[test]
 fn an_update_to_a_crashing_revision_leaves_the_old_tasks() {
     let (mut story, web) = three_zones();
     story.world.create("web", &web, 3, (200, 100));

@@ -123,7 +123,7 @@ impl<'a> Pass<'a> {
 
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
         stops.extend(choose_excess(&census.fresh, &moves, self.health));
-        let placed = self.place(look, &census, moves.start);
+        let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
             Some(why) if would_help(look, self.service, &census) => {
                 rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
@@ -171,12 +171,20 @@ impl<'a> Pass<'a> {
         census
     }
 
-    fn place(&mut self, look: &mut Look<'_>, census: &Census<'_>, count: usize) -> Placed {
+    /// A task that failed to start counts as if it were there still: a machine that cannot start it, for want of a port or an
+    /// image, has no task of the service, and would otherwise be the first choice for ever.
+    fn place(
+        &mut self,
+        look: &mut Look<'_>,
+        census: &Census<'_>,
+        unstarted: &[Arc<Task>],
+        count: usize,
+    ) -> Placed {
         let definition = look.view.task_definition(&self.primary.task_definition);
         let Some(definition) = definition.filter(|_| count > 0) else { return Placed::default() };
         let request = Request {
             reservation: reservation(&definition.spec, &TaskOverrides::default()),
-            group: Group::of_tasks(census.fresh.iter().copied()),
+            group: Group::of_tasks(census.fresh.iter().copied().chain(unstarted.iter().map(|task| &**task))),
             count,
         };
         let placed = look.place(&self.service.key.cluster, &request);

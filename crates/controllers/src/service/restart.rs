@@ -33,8 +33,11 @@ const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// Stopped tasks that are looked at, the latest first. More of them change nothing but how long a pass takes.
 const LOOK_BACK: usize = 10_000;
 
+/// Tasks that failed to start which make other machines more likely for the next one.
+const UNSTARTED: usize = 100;
+
 /// What a deployment's failures come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restart {
     /// To be recorded, if it changes: the back-off, and the failures to start in a row.
     pub record: Option<(Option<BackOff>, u32)>,
@@ -46,6 +49,8 @@ pub struct Restart {
     pub never_starts: bool,
     /// A task that becomes healthy changes this.
     pub ends_with_health: bool,
+    /// The latest tasks that failed to start where they were placed: what is wrong may be wrong there only.
+    pub unstarted: Vec<Arc<Task>>,
 }
 
 /// Where to look for failures.
@@ -94,6 +99,7 @@ pub fn judge(scene: &Scene<'_>) -> Restart {
         failing,
         never_starts: failing && not_started > 1 && failed.first().is_some_and(|task| !ran(task)),
         ends_with_health: true,
+        unstarted: failed.into_iter().filter(|task| !ran(task)).take(UNSTARTED).collect(),
     }
 }
 

@@ -75,6 +75,8 @@ pub struct World {
     pub broken: BTreeSet<TaskDefinitionKey>,
     /// Families and revisions whose tasks run for this long and exit.
     pub crashing: BTreeMap<TaskDefinitionKey, Duration>,
+    /// Instances where no task starts.
+    pub refusing: BTreeSet<ContainerInstanceId>,
     /// Tasks that services have started so far.
     pub started: usize,
     /// Instances whose agents do and say nothing.
@@ -92,6 +94,7 @@ impl World {
             agents: Vec::new(),
             broken: BTreeSet::new(),
             crashing: BTreeMap::new(),
+            refusing: BTreeSet::new(),
             started: 0,
             deaf: BTreeSet::new(),
             requests: 0,
@@ -275,7 +278,7 @@ impl World {
                 self.crash_at(task).filter(|at| *at <= self.now)?;
                 return Some(report(task, TaskStatus::Stopped, Some(StopCode::EssentialContainerExited)));
             }
-            _ if self.broken.contains(&task.definition) => {
+            _ if self.broken.contains(&task.definition) || self.refusing.contains(&task.instance) => {
                 (TaskStatus::Stopped, Some(StopCode::TaskFailedToStart))
             }
             _ => (TaskStatus::Running, None),
