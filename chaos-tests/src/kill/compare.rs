@@ -32,10 +32,13 @@ fn cell(values: &[f64]) -> String {
     }
 }
 
+/// Looks at the tasks are so far apart, in seconds: a shorter time is no time.
+const SEEN: f64 = 0.2;
+
 fn ratio(ours: &[f64], theirs: &[f64]) -> String {
     match (median(ours.to_vec()), median(theirs.to_vec())) {
-        (Some(ours), Some(theirs)) if ours > 0.0 => format!("{:.1} ×", theirs / ours),
-        (Some(_), Some(theirs)) if theirs > 0.0 => "no loss against some".to_owned(),
+        // Below what can be seen at all, both are the same.
+        (Some(ours), Some(theirs)) => format!("{:.1} ×", theirs.max(SEEN) / ours.max(SEEN)),
         _ => "–".to_owned(),
     }
 }
@@ -102,5 +105,6 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(ratio(&[1.0, 2.0, 9.0], &[4.0, 4.0, 5.0]), "2.0 ×");
         assert_eq!(ratio(&[], &[1.0]), "–");
+        assert_eq!(ratio(&[0.01], &[0.02]), "1.0 ×");
     }
 }

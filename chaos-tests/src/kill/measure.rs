@@ -39,7 +39,7 @@ pub struct Death {
 pub async fn death<S: Side>(side: &mut S, victim: Victim, zones: &[u8]) -> Result<Death> {
     let killed = Instant::now();
     let dead = side.kill(victim, zones).await?;
-    let (mut short_at, mut revived) = (0.0_f64, None);
+    let mut revived = None;
     let mut whole_at = None;
     loop {
         let now = killed.elapsed().as_secs_f64();
@@ -47,7 +47,6 @@ pub async fn death<S: Side>(side: &mut S, victim: Victim, zones: &[u8]) -> Resul
         match side.running(&counted).await {
             Ok(running) if running >= TASKS => whole_at = whole_at.or(Some(killed.elapsed().as_secs_f64())),
             _ => {
-                short_at = killed.elapsed().as_secs_f64();
                 // Once they run elsewhere they may: what happens at the return is another matter.
                 if revived.is_none() || victim == Victim::TwoZones || !victim.is_zonal() {
                     whole_at = None;
@@ -81,7 +80,6 @@ pub async fn death<S: Side>(side: &mut S, victim: Victim, zones: &[u8]) -> Resul
         Victim::TwoZones => first_ack(&records, from).unwrap_or(from.elapsed()),
         _ => longest_gap(&records, killed, Instant::now()).0,
     };
-    let _last_seen_short = short_at;
     Ok(Death {
         victim,
         writes_away: writes.as_secs_f64(),

@@ -1,6 +1,6 @@
 //! Trireme's side.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_ecs::Client;
@@ -45,11 +45,6 @@ impl Trireme {
         let mut side = Self { lab, client, history, load, done: Vec::new() };
         side.settle().await?;
         Ok(side)
-    }
-
-    /// What the cluster's file says, for a watcher.
-    pub fn lab(&self) -> &Lab {
-        &self.lab
     }
 }
 
@@ -151,9 +146,4 @@ impl Side for Trireme {
             notes: findings.iter().map(|it| format!("{}: {}", it.invariant, it.text)).collect(),
         })
     }
-}
-
-/// Seconds since then.
-pub fn since(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64()
 }
