@@ -132,16 +132,17 @@ impl Watcher {
         }
         let before = *self.pressure.borrow();
         let now = guard::judge(&free, self.store.settings.disk_reserve, before);
-        match (before, now) {
-            (None, Some(pressure)) => tracing::error!(
+        let refusing = now.filter(|pressure| pressure.refuses());
+        match (before.is_some_and(Pressure::refuses), refusing) {
+            (false, Some(pressure)) => tracing::error!(
                 node = pressure.node,
                 free_bytes = pressure.free,
                 "a control node's disk is nearly full: nothing that makes the state larger is taken"
             ),
-            (Some(_), None) => tracing::info!("the control nodes' disks have room again"),
+            (true, None) => tracing::info!("the control nodes' disks have room again"),
             _ => {}
         }
-        metrics::gauge!("trireme_disk_pressure").set(if now.is_some() { 1.0 } else { 0.0 });
+        metrics::gauge!("trireme_disk_pressure").set(if refusing.is_some() { 1.0 } else { 0.0 });
         self.pressure.send_replace(now);
     }
 
