@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use trireme_state::State;
-use trireme_types::Sequence;
 
 use super::{Node, World};
 use crate::agreement;
@@ -30,7 +29,7 @@ use crate::snapshot::Snapshots;
 use crate::storage::Kv;
 use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
-use crate::vitals::{Vitals, Watcher};
+use crate::vitals::{Memory, Vitals, Watcher};
 use crate::watchers;
 
 /// What a node is assembled from.
@@ -191,7 +190,8 @@ impl Parts {
             identity: self.identity,
             pressure,
             fault: fault.clone(),
-            differed: Sequence::new(0),
+            kv: Arc::clone(&self.kv),
+            memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
         let fatal = watchers::fatal(raft.clone(), &fault);
