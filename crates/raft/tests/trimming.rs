@@ -174,7 +174,8 @@ fn proposal(command: Command) -> Proposal {
 }
 
 async fn keep(store: &RaftStore, retention: Retention) {
-    settle(store, || proposal(Command::SetRetention { retention })).await;
+    let command = Command::SetRetention { events: Some(retention.events), millis: Some(retention.millis) };
+    settle(store, || proposal(command.clone())).await;
 }
 
 /// Proposes until it is known what came of it: on a busy machine leadership may move.
