@@ -84,7 +84,7 @@ impl Machine {
             }
             if state.level() != level {
                 level::check_applied(state.level(), self.supports)?;
-                ops.push(level::put(state.level()));
+                ops.extend(level::put(&*self.kv, state.level())?);
             }
             if hash::is_hashed(before, state.position().sequence) {
                 self.sampler.offer(state);
@@ -141,7 +141,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if !force && !self.snapshots.has_room() {
+            return None;
+        }
         Some(self.get_snapshot_builder().await)
     }
 
@@ -164,7 +167,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             return Err(crate::error::corrupt(text));
         }
         level::check_applied(content.state.level(), self.supports)?;
-        self.kv.write(vec![level::put(content.state.level())])?;
+        if let Some(op) = level::put(&*self.kv, content.state.level())? {
+            self.kv.write(vec![op])?;
+        }
         self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
         self.history.jump(content.state.position())?;
         // After the jump: behind a gap it has to become a checkpoint.

@@ -18,7 +18,7 @@ use trireme_rpc::raft::raft_server::RaftServer;
 use trireme_state::FeatureLevel;
 use trireme_types::ClusterUuid;
 
-use crate::agreement::Sampler;
+use crate::agreement::{self, Sampler};
 use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
@@ -196,6 +196,7 @@ impl Node {
     ) -> Result<Self, Error> {
         let config = settings.to_openraft()?;
         level::check_storage(&*storage.kv, world.supports)?;
+        agreement::check_storage(&*storage.kv)?;
         let flusher = match world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
             Some(delay) => Flusher::task(Arc::clone(&storage.kv), delay),

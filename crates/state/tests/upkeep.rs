@@ -69,10 +69,43 @@ fn the_history_is_trimmed_forwards_and_never_up_to_its_end() {
     node.propose(trim(Sequence::new(3))).unwrap();
     node.propose(trim(Sequence::new(2))).unwrap();
     assert_eq!(node.state.trimmed(), Sequence::new(3));
-    let keep = |events| Command::SetRetention { retention: Retention { events, millis: 5 } };
-    assert!(matches!(node.propose(keep(10)), Err(Rejection::Invalid { .. })));
-    node.propose(keep(10_000)).unwrap();
+    let keep = |events, millis| Command::SetRetention { events, millis };
+    for wrong in [keep(Some(10), Some(5)), keep(Some(10), None), keep(None, Some(0))] {
+        assert!(matches!(node.propose(wrong), Err(Rejection::Invalid { .. })));
+    }
+    // Each of two operators sets one: neither overrules the other.
+    let months = node.state.retention().millis;
+    node.propose(keep(Some(10_000), None)).unwrap();
+    assert_eq!(node.state.retention(), Retention { events: 10_000, millis: months });
+    node.propose(keep(None, Some(5))).unwrap();
     assert_eq!(node.state.retention(), Retention { events: 10_000, millis: 5 });
+    let before = node.state.position();
+    node.propose(keep(None, None)).unwrap();
+    node.propose(keep(Some(10_000), Some(5))).unwrap();
+    assert_eq!(node.state.position(), before, "what changes nothing is no event");
+}
+
+/// Large enough for trees of several levels, whose shared parts are passed over.
+#[test]
+fn the_hash_of_a_large_state_follows_every_change() {
+    let mut node = Node::new();
+    let mut hasher = StateHasher::default();
+    for number in 0..12_000u32 {
+        node.propose(Command::CreateCluster {
+            cluster: cluster(&format!("c{number:05}")),
+            tags: Default::default(),
+        })
+        .unwrap();
+        if number % 1_000 == 999 {
+            assert_eq!(hasher.advance(&node.state), hash::state_hash(&node.state));
+        }
+    }
+    for number in (0..12_000u32).step_by(37) {
+        node.propose(Command::DeleteCluster { cluster: cluster(&format!("c{number:05}")) }).unwrap();
+        if number % 3 == 0 {
+            assert_eq!(hasher.advance(&node.state), hash::state_hash(&node.state));
+        }
+    }
 }
 
 #[test]

@@ -6,12 +6,16 @@ pub(crate) const VOTE: &[u8] = b"vote";
 pub(crate) const COMMITTED: &[u8] = b"committed";
 /// The last log id that was purged.
 pub(crate) const PURGED: &[u8] = b"purged";
+/// The event at which this node's state was found to differ from the majority's.
+pub(crate) const DIFFERENCE: &[u8] = b"difference";
 /// The highest feature level that was applied.
 pub(crate) const FEATURE_LEVEL: &[u8] = b"feature_level";
 /// Whose data these are.
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// What of the history is on this node.
 pub(crate) const HISTORY_EXTENT: &[u8] = b"history_extent";
+/// The event up to which the room of what is deleted was given back.
+pub(crate) const HISTORY_RECLAIMED: &[u8] = b"history_reclaimed";
 
 /// The key of a log entry or of a history record.
 pub(crate) fn number(index: u64) -> Vec<u8> {

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use trireme_state::State;
-use trireme_types::Sequence;
 
 use super::{Node, World};
 use crate::agreement;
@@ -30,7 +29,7 @@ use crate::snapshot::Snapshots;
 use crate::storage::Kv;
 use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
-use crate::vitals::{Vitals, Watcher};
+use crate::vitals::{Memory, Vitals, Watcher};
 use crate::watchers;
 
 /// What a node is assembled from.
@@ -108,18 +107,22 @@ impl Parts {
         fault: &Fault,
         stop: &CancellationToken,
     ) {
+        self.snapshots.room.measured_by(&self.vitals.free);
+        self.checkpoints.room.measured_by(&self.vitals.free);
         let janitor = Janitor {
             store: store.clone(),
-            raft: self.raft.clone(),
             clock: Arc::clone(&self.world.clock),
             random: Arc::clone(&self.world.random),
-            pressed,
+            pressed: pressed.clone(),
         };
         let keeper = HistoryKeeper {
             store: store.clone(),
+            raft: self.raft.clone(),
             snapshots: Arc::clone(&self.snapshots),
             flusher: self.flusher.clone(),
             identity: self.identity,
+            clock: Arc::clone(&self.world.clock),
+            pressed,
         };
         upkeep::keep_history(keeper, janitor, fault, stop);
     }
@@ -191,7 +194,8 @@ impl Parts {
             identity: self.identity,
             pressure,
             fault: fault.clone(),
-            differed: Sequence::new(0),
+            kv: Arc::clone(&self.kv),
+            memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
         let fatal = watchers::fatal(raft.clone(), &fault);
