@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::fault::Fault;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
-use crate::log::flusher::Flusher;
+use crate::log::flusher::{Flusher, SyncDelay};
 use crate::log::mark::Mark;
 use crate::log::store::{LogStore, LogWatch};
 use crate::machine::{Machine, View};
@@ -50,8 +50,8 @@ pub struct World {
     pub connect: Arc<dyn Connect>,
     /// The pure functions of the state.
     pub rules: Rules,
-    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes so long.
-    pub simulated_sync: Option<Duration>,
+    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes as long as this says then.
+    pub simulated_sync: Option<SyncDelay>,
 }
 
 impl World {
@@ -141,6 +141,19 @@ pub async fn join(
     Ok(identity)
 }
 
+/// Asks the cluster of the nodes at `seeds` for an identity, over these connections. What makes it last is the caller's.
+///
+/// # Errors
+/// A cluster that refuses or does not answer.
+pub async fn ask_to_join(
+    connect: &dyn Connect,
+    member: &Member,
+    seeds: &[String],
+    settings: &Settings,
+) -> Result<Identity, Error> {
+    upkeep::ask_to_join(connect, member, seeds, settings).await
+}
+
 fn random_bits(random: &dyn Random) -> u128 {
     let seed = random.seed();
     let mut bits = [0u8; 16];
@@ -175,9 +188,9 @@ impl Node {
         world: World,
     ) -> Result<Self, Error> {
         let config = settings.to_openraft()?;
-        let flusher = match world.simulated_sync {
+        let flusher = match &world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
-            Some(delay) => Flusher::task(Arc::clone(&storage.kv), delay),
+            Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
         };
         let damaged = |error: std::io::Error| Error::Stopped { reason: error.to_string() };
         let mark = Mark::open(Arc::clone(&storage.mark)).map_err(damaged)?;
@@ -236,6 +249,11 @@ impl Node {
     /// Connections to the other control nodes.
     pub fn peers(&self) -> Peers {
         self.store.peers.clone()
+    }
+
+    /// The log beside openraft.
+    pub(crate) fn log(&self) -> &LogWatch {
+        &self.log
     }
 
     /// openraft's handle, for tests.

@@ -14,6 +14,9 @@ use crate::storage::Kv;
 
 const QUEUE: usize = 4096;
 
+/// How long the next simulated sync takes.
+pub type SyncDelay = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What waits for a sync.
 enum Job {
     Entries(IOFlushed<TypeConfig>),
@@ -47,13 +50,13 @@ impl Flusher {
     }
 
     /// Starts the flusher as a task whose syncs take `delay` of the runtime's time, for simulations.
-    pub fn task(kv: Arc<dyn Kv>, delay: Duration) -> Self {
+    pub fn task(kv: Arc<dyn Kv>, delay: SyncDelay) -> Self {
         let (queue, mut jobs) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let mut failure = Ok(());
             let mut waiting = Vec::new();
             while jobs.recv_many(&mut waiting, QUEUE).await > 0 {
-                tokio::time::sleep(delay).await;
+                tokio::time::sleep(delay()).await;
                 flush(&*kv, &mut waiting, &mut failure);
             }
         });

@@ -15,7 +15,8 @@ type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
 struct Pages {
     visible: Map,
     durable: Map,
-    unsynced: Vec<Op>,
+    /// Each write's changes; a write is kept or lost as a whole.
+    unsynced: Vec<Vec<Op>>,
     files: BTreeMap<String, Bytes>,
     mark: Option<Bytes>,
     failing: bool,
@@ -60,11 +61,36 @@ impl MemoryDisk {
         pages.unsynced.clear();
     }
 
+    /// The process that uses the disk is killed: it writes nothing any more before [`MemoryDisk::power_on`], and what it has
+    /// written stays, synced or not.
+    pub fn detach(&self) {
+        self.lock().off = true;
+    }
+
     /// Power is lost under whoever still uses the disk: what was not synced is gone, and nothing is written any more
     /// before [`MemoryDisk::power_on`].
     pub fn power_off(&self) {
         self.lock().off = true;
         self.lose_power();
+    }
+
+    /// The same, but of what was not synced the first `kept` writes have reached the disk all the same, as they may. They
+    /// do so in order: there is one write-ahead log.
+    pub fn power_off_keeping(&self, kept: usize) {
+        let mut pages = self.lock();
+        pages.off = true;
+        let count = kept.min(pages.unsynced.len());
+        let writes: Vec<Vec<Op>> = pages.unsynced.drain(..count).collect();
+        for op in writes.iter().flatten() {
+            perform(&mut pages.durable, op);
+        }
+        drop(pages);
+        self.lose_power();
+    }
+
+    /// How many writes are not synced.
+    pub fn unsynced(&self) -> usize {
+        self.lock().unsynced.len()
     }
 
     /// The power is back.
@@ -114,7 +140,7 @@ impl Kv for MemoryDisk {
         for op in &ops {
             perform(&mut pages.visible, op);
         }
-        pages.unsynced.extend(ops);
+        pages.unsynced.push(ops);
         Ok(())
     }
 
@@ -125,8 +151,8 @@ impl Kv for MemoryDisk {
         if pages.failing {
             return Err(io::Error::other("the disk fails its syncs"));
         }
-        let ops = std::mem::take(&mut pages.unsynced);
-        for op in &ops {
+        let writes = std::mem::take(&mut pages.unsynced);
+        for op in writes.iter().flatten() {
             perform(&mut pages.durable, op);
         }
         Ok(())
