@@ -174,7 +174,7 @@ impl Client {
             36..50 => self.scale(&service).await,
             50..78 => self.describe(&service).await,
             78..88 => self.run_task().await,
-            88..93 => self.deploy(&service).await,
+            88..93 if self.shared.plan.deploys => self.deploy(&service).await,
             _ => self.create_cluster().await,
         }
     }

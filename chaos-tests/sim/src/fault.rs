@@ -125,9 +125,8 @@ impl Chaos {
     /// A control node that is a member; half of the time the leader.
     fn victim(&mut self) -> Option<Rc<ControlHost>> {
         let members = self.shared.members();
-        let leads = |host: &&Rc<ControlHost>| {
-            host.node.borrow().as_ref().is_some_and(|node| node.probe().leads)
-        };
+        let leads =
+            |host: &&Rc<ControlHost>| host.node.borrow().as_ref().is_some_and(|node| node.probe().leads);
         if self.rng.random_bool(0.5)
             && let Some(leader) = members.iter().find(leads)
         {

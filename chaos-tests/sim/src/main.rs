@@ -29,7 +29,7 @@ enum Verb {
         #[arg(long)]
         plant: Option<String>,
         /// Shows the product's log up to this level in the trace.
-        #[arg(long, default_value = "info")]
+        #[arg(long, default_value = "info,openraft=error,h2=off")]
         log: String,
         /// Lines of the trace that a failure prints.
         #[arg(long, default_value_t = 60)]
@@ -170,7 +170,8 @@ fn many_seeds(
 fn find_planted(names: &[String], first: u64, limit: u64, width: usize) -> anyhow::Result<ExitCode> {
     let mut missed = 0;
     println!("{:34} {:>6}  {:44} {}", "planted bug", "seeds", "found by", "what it breaks");
-    let wanted = planted::ALL.iter().filter(|bug| names.is_empty() || names.iter().any(|name| name == bug.name));
+    let wanted =
+        planted::ALL.iter().filter(|bug| names.is_empty() || names.iter().any(|name| name == bug.name));
     for bug in wanted {
         let mut tried = 0_u64;
         let mut found = None;

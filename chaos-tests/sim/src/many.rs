@@ -51,7 +51,7 @@ pub fn run(
     std::fs::create_dir_all(&folder)?;
     let mut jobs = jobs.into_iter();
     let mut running: VecDeque<Running> = VecDeque::new();
-    let mut open = true;
+    let (mut open, mut stopped) = (true, false);
     loop {
         while open && running.len() < width.max(1) {
             let Some(job) = jobs.next() else {
@@ -77,8 +77,8 @@ pub fn run(
                     }
                     let _best_effort = std::fs::remove_file(&one.output);
                     let done = Done { seed: one.seed, ok: status.success() && !late, text };
-                    if open && !seen(done) {
-                        open = false;
+                    if !stopped && !seen(done) {
+                        (open, stopped) = (false, true);
                     }
                 }
                 None => running.push_back(one),

@@ -36,6 +36,10 @@ pub struct Plan {
     pub sync: Duration,
     /// Raft's settings.
     pub settings: Settings,
+    /// One step.
+    pub tick: Duration,
+    /// Clients begin new deployments. A task counts as healthy only after 40 s, so that these runs take long.
+    pub deploys: bool,
     /// The pause of a client between two operations, on average.
     pub think: Duration,
 }
@@ -77,6 +81,8 @@ impl Plan {
             latency: Duration::from_millis(rng.random_range(1..=8)),
             sync: Duration::from_micros(rng.random_range(200..=3000)),
             settings,
+            tick: Duration::from_millis(*[1, 2, 2, 3].get(rng.random_range(0..4)).unwrap_or(&2)),
+            deploys: rng.random_bool(0.1),
             think: Duration::from_millis(rng.random_range(30..=250)),
         }
     }

@@ -13,8 +13,6 @@ use crate::plan::Plan;
 use crate::shared::{Phase, Shared};
 use crate::{shim, trace};
 
-/// One step of the simulation.
-const TICK: Duration = Duration::from_millis(1);
 /// For the cluster to come up.
 const SETUP: Duration = Duration::from_secs(30);
 /// For everything to heal without faults (I7).
@@ -82,7 +80,7 @@ impl Harness {
             .rng_seed(plan.seed)
             .epoch(std::time::UNIX_EPOCH + shim::EPOCH)
             .simulation_duration(Duration::from_secs(3600))
-            .tick_duration(TICK)
+            .tick_duration(plan.tick)
             .min_message_latency(Duration::ZERO)
             .max_message_latency(plan.latency)
             .repair_rate(0.05)
@@ -157,7 +155,7 @@ impl Harness {
 
     /// One step of everything, and then the invariants.
     fn step(&mut self) -> Check {
-        let next = self.sim.elapsed() + TICK;
+        let next = self.sim.elapsed() + self.shared.plan.tick;
         shim::set_now(next);
         let stepped = self.sim.step();
         stepped.map_err(|error| Violation::new("nothing_panics", error.to_string()))?;
@@ -174,7 +172,7 @@ impl Harness {
         mut done: impl FnMut(&mut Self) -> Result<(), String>,
     ) -> Check {
         let end = self.sim.elapsed() + limit;
-        let mut steps = 0_u64;
+        let (mut steps, mut last) = (0_u64, String::new());
         loop {
             self.note_departures();
             self.step()?;
@@ -184,7 +182,13 @@ impl Harness {
             }
             match done(self) {
                 Ok(()) => return Ok(()),
-                Err(missing) => hold(name, self.sim.elapsed() < end, || missing)?,
+                Err(missing) => {
+                    if missing != last {
+                        trace::line(format_args!("waiting: {missing}"));
+                        last.clone_from(&missing);
+                    }
+                    hold(name, self.sim.elapsed() < end, || missing)?;
+                }
             }
         }
     }
@@ -197,7 +201,8 @@ impl Harness {
         }
         let members = self.shared.members();
         let newest = members.iter().filter_map(|host| Some(host.node.borrow().as_ref()?.probe()));
-        let Some(newest) = newest.filter(|probe| probe.leads && probe.vote.2).max_by_key(|probe| probe.vote.0)
+        let Some(newest) =
+            newest.filter(|probe| probe.leads && probe.vote.2).max_by_key(|probe| probe.vote.0)
         else {
             return;
         };

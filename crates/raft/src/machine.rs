@@ -9,6 +9,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 use trireme_state::{Applied as Outcome, State, apply_entry};
+use trireme_types::planted;
 
 use crate::batch::{Batch, Reply};
 use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -47,6 +48,8 @@ pub struct Machine {
     history: Arc<History>,
     snapshots: Arc<Snapshots>,
     view: View,
+    /// The state before the last entry; for a planted defect alone.
+    before: Arc<State>,
     published: watch::Sender<Arc<View>>,
 }
 
@@ -58,7 +61,8 @@ impl Machine {
         snapshots: Arc<Snapshots>,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
-        (Self { kv, history, snapshots, view: View::default(), published }, receiver)
+        let (view, before) = (View::default(), Arc::default());
+        (Self { kv, history, snapshots, view, before, published }, receiver)
     }
 
     fn publish(&self) {
@@ -67,6 +71,9 @@ impl Machine {
     }
 
     fn apply_batch(&mut self, batch: &Batch, ops: &mut Vec<Op>) -> io::Result<Reply> {
+        if planted::is("snapshot-one-entry-off") {
+            self.before = Arc::clone(&self.view.state);
+        }
         let state = Arc::make_mut(&mut self.view.state);
         let mut reply = Reply::default();
         for entry in batch.entries()?.iter() {
@@ -132,12 +139,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         // The capture is here, between two entries; the clone of the state is O(1).
+        let state = if planted::is("snapshot-one-entry-off") { &self.before } else { &self.view.state };
         Builder::new(
             Arc::clone(&self.snapshots),
             self.view.log_id,
             self.view.membership.clone(),
             self.view.highest_node_id,
-            State::clone(&self.view.state),
+            State::clone(state),
         )
     }
 
@@ -148,7 +156,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let text = format!("the snapshot covers {}, not {meta} as it was announced", content.meta);
             return Err(crate::error::corrupt(text));
         }
-        self.snapshots.commit(meta.clone(), blob).await?;
+        if !planted::is("installed-snapshot-not-kept") {
+            self.snapshots.commit(meta.clone(), blob).await?;
+        }
         self.history.jump(content.state.position())?;
         self.view = View {
             state: Arc::new(content.state),

@@ -11,6 +11,8 @@ use tonic::transport::Channel;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::{control, convert};
 
+use trireme_types::planted;
+
 use crate::clock::{Clock, Deadline};
 use crate::config::{Raft, Settings};
 use crate::decider::Fitness;
@@ -182,7 +184,9 @@ pub(crate) async fn keep_mark(log: LogWatch, flusher: Flusher, fault: Fault, sto
     let keep = async {
         loop {
             tokio::time::sleep(MARK).await;
-            if let Err(error) = log.mark(flusher.sync()).await {
+            let sync =
+                async { if planted::is("mark-before-the-sync") { Ok(()) } else { flusher.sync().await } };
+            if let Err(error) = log.mark(sync).await {
                 fault.raise(format!("cannot mark what is durable: {error}"));
                 return;
             }
@@ -327,7 +331,8 @@ impl Belonging {
 async fn fill_history(store: &RaftStore, identity: Identity) {
     let mut view = store.watch_applied();
     loop {
-        if let Some((from, to)) = store.history.extent().gap {
+        let gap = store.history.extent().gap.filter(|_| !planted::is("history-gap-stays"));
+        if let Some((from, to)) = gap {
             let membership = view.borrow().membership.membership().clone();
             let missing = to.sequence.get().saturating_sub(from.sequence.get());
             let limit = usize::try_from(missing).unwrap_or(FETCH).min(FETCH);

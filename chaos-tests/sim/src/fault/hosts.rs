@@ -53,7 +53,9 @@ pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &s
     let host = Rc::new(AgentHost {
         number,
         zone: zone(number),
-        controls: (1..=shared.plan.controls + shared.plan.spares).map(|control| format!("n{control}")).collect(),
+        controls: (1..=shared.plan.controls + shared.plan.spares)
+            .map(|control| format!("n{control}"))
+            .collect(),
         folder: folder.join(format!("a{number}")),
         runtime: RefCell::new(AgentHost::fresh_runtime()),
         ended: RefCell::new(None),
@@ -84,7 +86,12 @@ pub fn kill(sim: &mut Sim<'_>, host: &ControlHost) {
 
 /// The machine loses power. Of what was not synced the first `kept` writes had reached the disk.
 pub fn power_off(sim: &mut Sim<'_>, host: &ControlHost, kept: usize) {
-    trace::line(format_args!("{} loses power, {} of {} writes kept", host.name(), kept, host.disk.unsynced()));
+    trace::line(format_args!(
+        "{} loses power, {} of {} writes kept",
+        host.name(),
+        kept,
+        host.disk.unsynced()
+    ));
     host.disk.power_off_keeping(kept);
     host.node.replace(None);
     sim.crash(host.name());

@@ -45,11 +45,8 @@ pub fn check(shared: &Shared, truth: &Truth) -> Result<(), String> {
 }
 
 fn one_decides(nodes: &[(String, Node)]) -> Result<(), String> {
-    let deciding: Vec<&String> = nodes
-        .iter()
-        .filter(|(_, node)| node.store().leadership().deciding)
-        .map(|(name, _)| name)
-        .collect();
+    let deciding: Vec<&String> =
+        nodes.iter().filter(|(_, node)| node.store().leadership().deciding).map(|(name, _)| name).collect();
     if deciding.len() == 1 { Ok(()) } else { Err(format!("deciding: {deciding:?}")) }
 }
 

@@ -76,7 +76,8 @@ fn register(key: &str, operations: &[&Operation]) -> Check {
         }
     }
     let shown: Vec<String> = order.iter().map(|operation| show(operation)).collect();
-    let detail = format!("register {key}: at most {furthest} of its operations fit:\n  {}", shown.join("\n  "));
+    let detail =
+        format!("register {key}: at most {furthest} of its operations fit:\n  {}", shown.join("\n  "));
     Err(Violation::new("history_is_linearizable", detail))
 }
 

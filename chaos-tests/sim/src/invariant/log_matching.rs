@@ -29,9 +29,9 @@ impl Logs {
         let Some(committed) = probe.committed else { return Ok(()) };
         let purged = probe.purged.map_or(0, |id| id.index);
         for index in (upto.max(purged) + 1)..=committed.index {
-            let found = node.log_id_at(index).map_err(|error| {
-                Violation::new("logs_match", format!("{}: {error}", host.name()))
-            })?;
+            let found = node
+                .log_id_at(index)
+                .map_err(|error| Violation::new("logs_match", format!("{}: {error}", host.name())))?;
             // Purged meanwhile, or covered by a snapshot.
             let Some(found) = found else { continue };
             let known = *self.committed.entry(index).or_insert(found);

@@ -61,9 +61,8 @@ impl Truth {
         while self.length() < position.sequence.get() {
             let from = Sequence::new(self.length() + 1);
             let records = node.records(from, PART);
-            let records = records.map_err(|error| {
-                Violation::new("the_chain_holds", format!("{}: {error}", host.name()))
-            })?;
+            let records = records
+                .map_err(|error| Violation::new("the_chain_holds", format!("{}: {error}", host.name())))?;
             // A snapshot brought it here; others have what is missing.
             let Some(records) = records.filter(|records| !records.is_empty()) else { return Ok(()) };
             self.extend(&records)?;
@@ -93,7 +92,8 @@ impl Truth {
 
     /// Replays records. Those of one command are one step.
     fn extend(&mut self, records: &[Record]) -> Check {
-        let together = |a: &Record, b: &Record| a.request_id == b.request_id && a.at == b.at && a.actor == b.actor;
+        let together =
+            |a: &Record, b: &Record| a.request_id == b.request_id && a.at == b.at && a.actor == b.actor;
         for command in records.chunk_by(together) {
             let before = self.state.clone();
             for record in command {

@@ -9,6 +9,8 @@ use trireme_state::{
     apply_entry, decide, limits,
 };
 
+use trireme_types::planted;
+
 use crate::clock::OfficeClock;
 
 /// One command's events may be so long, and so may a Raft entry.
@@ -46,18 +48,24 @@ pub(crate) enum Verdict {
 pub(crate) struct Head {
     state: State,
     ids: IdSource,
+    /// For a planted defect alone.
+    first_ids: IdSource,
     clock: OfficeClock,
     rules: Rules,
 }
 
 impl Head {
     pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules) -> Self {
-        Self { state, ids: IdSource::from_seed(seed), clock, rules }
+        let ids = IdSource::from_seed(seed);
+        Self { state, first_ids: ids.clone(), ids, clock, rules }
     }
 
     /// Forgets what was in flight. Ids that were drawn stay drawn.
     pub(crate) fn rebuild(&mut self, applied: State) {
         self.state = applied;
+        if planted::is("ids-drawn-twice") {
+            self.ids = self.first_ids.clone();
+        }
     }
 
     pub(crate) fn state(&self) -> &State {

@@ -93,9 +93,13 @@ impl MemoryDisk {
         self.lock().unsynced.len()
     }
 
-    /// The power is back.
+    /// The power is back, and the disk is opened. As RocksDB does it, what is found in the write-ahead log is written
+    /// anew and synced.
     pub fn power_on(&self) {
-        self.lock().off = false;
+        let mut pages = self.lock();
+        pages.off = false;
+        pages.durable = pages.visible.clone();
+        pages.unsynced.clear();
     }
 
     /// From now on, or no longer, every sync fails.
@@ -148,10 +152,11 @@ impl Kv for MemoryDisk {
         let mut pages = self.lock();
         pages.syncs = pages.syncs.saturating_add(1);
         pages.require_power()?;
+        let writes = std::mem::take(&mut pages.unsynced);
         if pages.failing {
+            // As kernels do: the pages are clean now, and will never reach the disk.
             return Err(io::Error::other("the disk fails its syncs"));
         }
-        let writes = std::mem::take(&mut pages.unsynced);
         for op in writes.iter().flatten() {
             perform(&mut pages.durable, op);
         }
