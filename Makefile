@@ -4,6 +4,8 @@
 #   make build   build bin/trireme
 #   make test    the whole test suite, as CI runs it
 #   make verify  every check that changes nothing: format, lints, structure, generated code
+#   make sim     seeds of the simulation: SEEDS=1000, SEED=the first one; SEEDS=1 TRACE=file writes down all of one run
+#   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
 #   make bench   figures: commits a second, placements a second, passes of the controllers
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
@@ -12,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test verify bench fix clean setup-build setup-run setup-test
+.PHONY: dev build test verify sim sim-planted bench fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -74,6 +76,19 @@ verify: setup-build
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask tidy
 	cargo xtask codegen --check
+
+# Each seed is a process; as many at once as there are processors.
+sim: setup-build
+	@cargo build --locked --package trireme-sim
+ifneq ($(TRACE),)
+	"$$CARGO_TARGET_DIR/debug/sim" one $(SEED) --trace $(TRACE)
+else
+	"$$CARGO_TARGET_DIR/debug/sim" many --seeds $(or $(SEEDS),100) $(if $(SEED),--first $(SEED))
+endif
+
+sim-planted: setup-build
+	@cargo build --locked --package trireme-sim --features planted
+	"$$CARGO_TARGET_DIR/debug/sim" planted --limit $(or $(SEEDS),200) $(if $(SEED),--first $(SEED)) $(BUGS)
 
 bench: setup-build
 	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture

@@ -163,13 +163,12 @@ impl RaftStore {
                 }
                 Attempt::NotTaken(reason) => reason,
             };
-            if deadline.left() <= pause {
+            if deadline.left() <= pause || !rest(&mut leader, pause).await {
                 return Err(match unknown {
                     Some(reason) => ProposeError::Unknown { reason },
                     None => ProposeError::Unavailable { reason },
                 });
             }
-            let _changed = tokio::time::timeout(pause, leader.changed()).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
@@ -207,10 +206,9 @@ impl RaftStore {
                 Ok(Err(reason)) => reason,
                 Err(_) => "the leader did not answer in time".to_owned(),
             };
-            if deadline.left() <= pause {
+            if deadline.left() <= pause || !rest(&mut leader, pause).await {
                 return Err(ReadError { reason });
             }
-            let _changed = tokio::time::timeout(pause, leader.changed()).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
@@ -244,6 +242,12 @@ impl RaftStore {
         }
         Err(format!("the history from {from} on is not here, and no peer has it: {reason}"))
     }
+}
+
+/// Rests between two tries, until there is another leader. False when there will be none: this node stops, and another try
+/// would only spin.
+async fn rest(leader: &mut watch::Receiver<Leader>, pause: Duration) -> bool {
+    !matches!(tokio::time::timeout(pause, leader.changed()).await, Ok(Err(_)))
 }
 
 /// Records from a peer.
