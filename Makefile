@@ -7,6 +7,7 @@
 #   make sim     seeds of the simulation: SEEDS=1000, SEED=the first one; SEEDS=1 TRACE=file writes down all of one run
 #   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
 #   make bench   figures: commits a second, placements a second, passes of the controllers
+#   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
 
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test verify sim sim-planted bench fix clean setup-build setup-run setup-test
+.PHONY: dev build test verify sim sim-planted bench bench-core fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -93,6 +94,11 @@ sim-planted: setup-build
 bench: setup-build
 	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture
 	cargo bench --locked --package trireme-scheduler --package trireme-controllers
+
+bench-core: setup-build
+	@$(SETUP)/packages.sh bench
+	cargo build --release --locked --package trireme --package trireme-bench
+	"$$CARGO_TARGET_DIR/release/bench-core" --trireme "$$CARGO_TARGET_DIR/release/trireme" $(ARGS)
 
 fix: setup-build
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets --locked

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing for the groups named: build, run, test.
+# Installs the Debian packages that are missing for the groups named: build, run, test, bench.
 # A tool that is there already counts, whichever way it came.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -41,6 +41,7 @@ missing() {
             busybox_ok || printf 'busybox-static\ta statically linked busybox, for the local images\n'
             ;;
         test) python_ok || printf 'python3-venv\tPython 3 with venv and pip, for the AWS clients\n' ;;
+        bench) have etcd || printf 'etcd-server\tetcd, to compare with\n' ;;
         *) die "no such group of packages: $group" ;;
         esac
     done

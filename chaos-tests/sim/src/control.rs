@@ -101,6 +101,7 @@ impl ControlHost {
             random: Arc::new(SimRandom),
             connect: Arc::new(SimConnect { limit: self.settings.connect_limit }),
             rules: trireme_raft::decider::Rules::default(),
+            supports: trireme_state::FeatureLevel::LATEST,
             simulated_sync: Some(Arc::new(move || Duration::from_micros(micros.load(Ordering::Relaxed)))),
         }
     }
@@ -163,10 +164,10 @@ impl ControlHost {
         if let Some(cluster) = self.founds {
             return Ok(Identity { cluster, incarnation: 1, node_id: 1 });
         }
-        let connect = SimConnect { limit: self.settings.connect_limit };
+        let world = self.world();
         loop {
             let seeds = self.seeds.borrow().clone();
-            match ask_to_join(&connect, &self.member(), &seeds, &self.settings).await {
+            match ask_to_join(&self.member(), &seeds, &self.settings, &world).await {
                 Ok(identity) => {
                     self.identity.set(Some(identity));
                     return Ok(identity);

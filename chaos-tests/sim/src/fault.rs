@@ -1,18 +1,23 @@
 //! Faults, drawn from the seed: what kind, where, for how long. Each ends by itself; [`Chaos::end`] ends them all.
 //!
-//! `links` says which messages get through, `hosts` kills and starts, [`kind`] lists the kinds.
+//! `links` says which messages get through, `hosts` kills and starts, [`kind`] lists the kinds, and [`moment`] the moments that a
+//! fault may wait for.
 
 pub mod hosts;
 pub mod kind;
 pub mod links;
+pub mod moment;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use moment::Moment;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
+use trireme_raft::probe::Probe;
 use turmoil::Sim;
 
 pub use kind::Kind;
@@ -34,6 +39,14 @@ enum Undo {
     Clock(u64),
 }
 
+/// A fault that waits for its moment.
+struct Armed {
+    number: u64,
+    kind: Kind,
+    moment: Moment,
+    until: Duration,
+}
+
 /// The source of all faults.
 pub struct Chaos {
     shared: Rc<Shared>,
@@ -41,6 +54,8 @@ pub struct Chaos {
     links: Links,
     next: Duration,
     undo: Vec<(Duration, Undo)>,
+    armed: Vec<Armed>,
+    seen: BTreeMap<u64, Probe>,
     /// Faults so far.
     pub count: u64,
 }
@@ -55,6 +70,8 @@ impl Chaos {
             links: Links::default(),
             next: Duration::ZERO,
             undo: Vec::new(),
+            armed: Vec::new(),
+            seen: BTreeMap::new(),
             count: 0,
         }
     }
@@ -67,6 +84,7 @@ impl Chaos {
         for (_, undo) in over {
             self.undo(sim, undo);
         }
+        self.spring(sim, now);
         if now < self.next {
             return;
         }
@@ -81,6 +99,7 @@ impl Chaos {
     /// Ends all of them: the network is whole, the clocks are right, and everything runs.
     pub fn end(&mut self, sim: &mut Sim<'_>) {
         trace::line("all faults end");
+        self.armed.clear();
         for (_, undo) in std::mem::take(&mut self.undo) {
             self.undo(sim, undo);
         }
@@ -254,21 +273,65 @@ impl Chaos {
         }
     }
 
-    fn stop_one(&mut self, sim: &mut Sim<'_>, now: Duration, kind: Kind) {
-        let Some(victim) = self.victim() else { return };
-        if !sim.is_host_running(victim.name()) {
+    /// Lets those faults happen whose moment has come.
+    fn spring(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        if self.armed.is_empty() {
+            self.seen.clear();
             return;
         }
-        trace::line(format_args!("FAULT {kind:?} {}", victim.name()));
+        let hosts = self.shared.controls.borrow().clone();
+        let mut waiting = Vec::new();
+        for armed in std::mem::take(&mut self.armed) {
+            let Some(host) = hosts.iter().find(|host| host.number == armed.number) else { continue };
+            let probe = host.node.borrow().as_ref().map(trireme_raft::Node::probe);
+            let Some(probe) = probe.filter(|_| now < armed.until) else { continue };
+            let before = self.seen.insert(armed.number, probe.clone()).unwrap_or_else(|| probe.clone());
+            if armed.moment.is_now(host, &before, &probe) {
+                trace::line(format_args!("FAULT {:?} {} at {:?}", armed.kind, host.name(), armed.moment));
+                self.bring_down(sim, now, host, armed.kind);
+            } else {
+                waiting.push(armed);
+            }
+        }
+        self.armed.extend(waiting);
+    }
+
+    fn bring_down(&mut self, sim: &mut Sim<'_>, now: Duration, victim: &Rc<ControlHost>, kind: Kind) {
         match kind {
             Kind::Stop => {
                 victim.asked.borrow_mut().push_back(Ask::Stop);
                 victim.ask.notify_one();
             }
-            Kind::Kill => hosts::kill(sim, &victim),
-            _ => self.power_off(sim, now, &victim),
+            Kind::Kill => hosts::kill(sim, victim),
+            _ => self.power_off(sim, now, victim),
         }
         self.later(now, Undo::Start(victim.number));
+    }
+
+    fn stop_one(&mut self, sim: &mut Sim<'_>, now: Duration, kind: Kind) {
+        let Some(victim) = self.victim() else { return };
+        if !sim.is_host_running(victim.name()) {
+            return;
+        }
+        let moment = Moment::ALL.choose(&mut self.rng).copied().unwrap_or(Moment::Unsynced);
+        if kind == Kind::Stop || self.rng.random_bool(0.3) {
+            trace::line(format_args!("FAULT {kind:?} {}", victim.name()));
+            self.bring_down(sim, now, &victim, kind);
+            return;
+        }
+        if self.rng.random_bool(0.5) {
+            // More is lost, and more is on its way, on a disk that is slow already.
+            self.slow_down(now, &victim);
+        }
+        let until = now + Duration::from_secs(4);
+        self.armed.push(Armed { number: victim.number, kind, moment, until });
+    }
+
+    fn slow_down(&mut self, now: Duration, victim: &ControlHost) {
+        let millis = self.rng.random_range(20..800_u64);
+        trace::line(format_args!("FAULT syncs of n{} take {millis} ms", victim.number));
+        victim.sync_micros.store(millis * 1000, Ordering::Relaxed);
+        self.later(now, Undo::Disk(victim.number));
     }
 
     /// Nobody is told: what the machine would still have sent is lost.
@@ -351,10 +414,7 @@ impl Chaos {
             self.later(now + Duration::from_secs(1), Undo::Start(number));
             return;
         }
-        let millis = self.rng.random_range(20..800_u64);
-        trace::line(format_args!("FAULT syncs of n{number} take {millis} ms"));
-        victim.sync_micros.store(millis * 1000, Ordering::Relaxed);
-        self.later(now, Undo::Disk(number));
+        self.slow_down(now, &victim);
     }
 
     fn turn_clock(&mut self, now: Duration, kind: Kind) {

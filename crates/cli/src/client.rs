@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::operator::operator_client::OperatorClient;
 use trireme_rpc::operator::{
-    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, ServiceStatusRequest,
-    ServiceStatusResponse,
+    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, RetentionRequest,
+    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
 };
 
 use crate::Error;
@@ -16,6 +16,8 @@ use crate::target::{KnownNode, Target};
 
 const CONNECT_LIMIT: Duration = Duration::from_millis(500);
 const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
+/// A change may have to wait for an election.
+const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 
 /// What one node said.
 #[derive(Debug)]
@@ -72,6 +74,28 @@ pub async fn service_status(
 pub async fn events(address: &str, from: u64, follow: bool) -> Result<tonic::Streaming<EventRecord>, String> {
     let mut client = connect(address).await?;
     limited(client.events(EventsRequest { from_sequence: from, follow })).await
+}
+
+/// How much of the history is kept, as one node knows it.
+pub async fn retention(address: &str) -> Result<RetentionResponse, String> {
+    let mut client = connect(address).await?;
+    limited(client.retention(RetentionRequest {})).await
+}
+
+/// Sets how much of the history is kept, through one node. The inner error is a refusal, which every node would repeat.
+pub async fn set_retention(
+    address: &str,
+    request: SetRetentionRequest,
+) -> Result<Result<RetentionResponse, String>, String> {
+    let mut client = connect(address).await?;
+    match tokio::time::timeout(COMMIT_LIMIT, client.set_retention(request)).await {
+        Ok(Ok(response)) => Ok(Ok(response.into_inner())),
+        Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
+            Ok(Err(status.message().to_owned()))
+        }
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err("not committed in time".to_owned()),
+    }
 }
 
 /// Asks every node of the target, then every node that the answers name.

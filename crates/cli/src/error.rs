@@ -57,6 +57,18 @@ pub enum Error {
         /// The cluster that was given.
         cluster: String,
     },
+    /// The events that were asked for are gone.
+    #[error("{reason}; without --since the events begin there")]
+    Trimmed {
+        /// The node's words, which name the first event that is kept.
+        reason: String,
+    },
+    /// A control node refused what was asked.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Its words.
+        reason: String,
+    },
     /// Standard output is closed.
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),

@@ -21,9 +21,10 @@ pub struct EventsArgs {
     /// Go on with new events as they happen.
     #[arg(long, short)]
     pub follow: bool,
-    /// Begin after this sequence number: what the last line of an earlier run showed.
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    pub since: u64,
+    /// Begin after this sequence number: what the last line of an earlier run showed. Without it, begin with the first event
+    /// that is kept.
+    #[arg(long, value_name = "SEQ")]
+    pub since: Option<u64>,
     /// Print JSON, an event a line.
     #[arg(long)]
     pub json: bool,
@@ -106,7 +107,7 @@ fn tell(error: &Error, said: &mut String) {
 async fn from_any(
     target: &Target,
     args: &EventsArgs,
-    printed: &mut u64,
+    printed: &mut Option<u64>,
     failed: &Failed,
 ) -> Result<End, Error> {
     let answers = ask_all(target).await;
@@ -123,7 +124,8 @@ async fn from_any(
         return Err(Error::Unreachable { tried: tried.collect::<Vec<_>>().join(", ") });
     };
     let address = best.node.address.clone();
-    let from = printed.saturating_add(1);
+    // 0 means the first that is kept.
+    let from = printed.map_or(0, |printed| printed.saturating_add(1));
     let mut stream = match events(&address, from, args.follow).await {
         Ok(stream) => stream,
         Err(reason) => return Ok(End::Broken { address, reason }),
@@ -132,12 +134,16 @@ async fn from_any(
         match stream.message().await {
             Ok(Some(record)) => {
                 print(&record, args.json)?;
-                *printed = record.sequence;
+                *printed = Some(record.sequence);
             }
             Ok(None) if args.follow => {
                 return Ok(End::Broken { address, reason: "the node ended the stream".to_owned() });
             }
             Ok(None) => return Ok(End::Complete),
+            // No other node has to keep it either.
+            Err(status) if status.code() == tonic::Code::OutOfRange => {
+                return Err(Error::Trimmed { reason: status.message().to_owned() });
+            }
             Err(status) => return Ok(End::Broken { address, reason: status.message().to_owned() }),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] ·
+//! [`retention`] ·
 //! [`output`] (tables and JSON).
 
 pub mod client;
@@ -10,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod output;
 pub mod report;
+pub mod retention;
 pub mod status;
 pub mod target;
 pub mod wait;

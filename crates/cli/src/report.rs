@@ -72,6 +72,10 @@ pub struct NodeReport {
     pub role: String,
     /// How far it has applied the history.
     pub applied: Option<u64>,
+    /// Room on its disk, in bytes, as far as is known.
+    pub disk_free_bytes: Option<u64>,
+    /// The cluster's feature level, as it has applied it.
+    pub feature_level: Option<u32>,
     /// Why it did not answer.
     pub error: Option<String>,
 }
@@ -167,6 +171,8 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
                     address: answer.node.address.clone(),
                     role: node.role,
                     applied: Some(node.applied_sequence),
+                    disk_free_bytes: node.disk_free_bytes,
+                    feature_level: Some(node.feature_level),
                     error: None,
                 }
             }
@@ -177,6 +183,8 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
                 address: answer.node.address.clone(),
                 role: "unreachable".to_owned(),
                 applied: None,
+                disk_free_bytes: None,
+                feature_level: None,
                 error: Some(error.clone()),
             },
         })

@@ -80,10 +80,17 @@ fn nodes(report: &Report) -> String {
             node.zone.clone(),
             node.error.as_ref().map_or_else(|| node.role.clone(), |error| format!("{}: {error}", node.role)),
             node.applied.map_or_else(String::new, |applied| applied.to_string()),
+            node.disk_free_bytes.map_or_else(String::new, free),
             node.address.clone(),
         ]
     });
-    output::table(&["control node", "zone", "role", "applied", "address"], rows)
+    output::table(&["control node", "zone", "role", "applied", "disk free", "address"], rows)
+}
+
+/// The room on a disk, as people read it.
+fn free(bytes: u64) -> String {
+    let mib = bytes / (1024 * 1024);
+    if mib < 10 * 1024 { format!("{mib} MiB") } else { format!("{} GiB", mib / 1024) }
 }
 
 fn agents(report: &Report) -> String {

@@ -12,8 +12,8 @@ use trireme_cli::events::{EventsArgs, run};
 use trireme_cli::target::TargetArgs;
 use trireme_rpc::operator::operator_server::{Operator, OperatorServer};
 use trireme_rpc::operator::{
-    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, Member, Node,
-    ServiceStatusRequest, ServiceStatusResponse,
+    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, Member, Node, RetentionRequest,
+    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
 };
 
 /// A control node that sends `records` and then breaks off, if it is told to.
@@ -47,17 +47,33 @@ impl Operator for FakeNode {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn retention(&self, _: Request<RetentionRequest>) -> Result<Response<RetentionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn set_retention(
+        &self,
+        _: Request<SetRetentionRequest>,
+    ) -> Result<Response<RetentionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn events(&self, request: Request<EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
-        for sequence in request.into_inner().from_sequence..=self.records {
+        for sequence in request.into_inner().from_sequence.max(1)..=self.records {
             sender.try_send(Ok(EventRecord { sequence, ..EventRecord::default() })).unwrap();
         }
         if let Some(reason) = self.breaks {
-            sender.try_send(Err(Status::unavailable(reason))).unwrap();
+            sender.try_send(Err(broken(reason))).unwrap();
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+}
+
+/// A node says the same of what it no longer keeps as a real one does.
+fn broken(reason: &'static str) -> Status {
+    if reason.contains("no longer kept") { Status::out_of_range(reason) } else { Status::unavailable(reason) }
 }
 
 /// Nodes that know of each other; the address of the first, and how often each was asked for events.
@@ -87,7 +103,7 @@ async fn nodes(kinds: &[(u64, Option<&'static str>)]) -> (SocketAddr, Vec<Arc<At
 
 fn arguments(address: SocketAddr) -> EventsArgs {
     let target = TargetArgs { data: "unused".into(), endpoint: Some(address.to_string()) };
-    EventsArgs { target, follow: false, since: 0, json: true }
+    EventsArgs { target, follow: false, since: None, json: true }
 }
 
 #[tokio::test]
@@ -104,4 +120,15 @@ async fn when_all_break_off_the_error_has_what_each_said() {
     let error = run(&arguments(address)).await.unwrap_err().to_string();
     assert!(error.contains("record 7 is damaged") && error.contains("the disk is gone"), "{error}");
     assert!(asked.iter().all(|count| count.load(Ordering::Relaxed) == 1), "each is tried once");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_kept_is_told_at_once_with_where_the_history_begins() {
+    let gone = "event 8 is no longer kept: the history begins at 901";
+    let (address, asked) = nodes(&[(0, Some(gone)), (9, None)]).await;
+    let arguments = EventsArgs { since: Some(7), follow: true, ..arguments(address) };
+    let error = run(&arguments).await.unwrap_err().to_string();
+    assert!(error.contains("begins at 901"), "{error}");
+    let asked: Vec<usize> = asked.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    assert_eq!(asked, [1, 0], "another node is not asked for what nobody keeps");
 }

@@ -255,6 +255,8 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
             Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
         }
         Rejection::Invalid { message } => Error::invalid(message),
+        // Clients try again, as they should: an operator may make room or end the upgrade.
+        Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
         Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
     }
 }

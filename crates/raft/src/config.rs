@@ -102,6 +102,8 @@ pub struct Settings {
     pub threads: usize,
     /// A node whose clock is further than this from the voters' median does not decide.
     pub clock_tolerance: Duration,
+    /// With fewer bytes free on any voter's disk nothing that makes the state larger is taken.
+    pub disk_reserve: u64,
 }
 
 impl Default for Settings {
@@ -118,6 +120,7 @@ impl Default for Settings {
             propose_limit: Duration::from_secs(30),
             threads: 2,
             clock_tolerance: Duration::from_secs(1),
+            disk_reserve: 1024 * 1024 * 1024,
         }
     }
 }

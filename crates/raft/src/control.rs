@@ -1,32 +1,33 @@
 //! The control service: what control nodes ask of each other beside Raft, and the operator's verbs.
 
+pub(crate) mod history;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::Stream;
 use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use tonic::{Request, Response, Status};
 use trireme_rpc::{control, convert, log};
-use trireme_state::codec;
-use trireme_types::{ContainerInstanceId, Sequence, SessionEpoch};
+use trireme_state::{FeatureLevel, codec};
+use trireme_types::{ContainerInstanceId, SessionEpoch};
 
+use crate::checkpoint::transfer;
 use crate::clock::Clock;
 use crate::config::{Raft, Settings};
 use crate::decider::Refusal;
-use crate::history::{History, Part};
+use crate::history::History;
 use crate::identity::Identity;
 use crate::machine::View;
 use crate::membership::{Keeper, Member, Refused, heard};
 use crate::network::server::check_cluster;
 use crate::read::Reader;
-use crate::snapshot::blocking;
 use crate::store::{RaftStore, within};
+use crate::vitals::Vitals;
 use crate::wire;
-
-/// Records that one read of a followed history takes at most.
-const HISTORY_PART: usize = 512;
+use history::Reading;
 
 /// A heartbeat of an agent that another control node heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,7 @@ pub struct ControlService {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn HeartbeatSink>>>,
+    pub(crate) vitals: Vitals,
 }
 
 impl ControlService {
@@ -109,11 +111,16 @@ impl ControlService {
             snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             has_quorum: is_leader && (acked || voters.len() == 1),
             membership_changing: membership.get_joint_config().len() > 1,
+            disk_free_bytes: self.vitals.free(),
+            supported_level: self.vitals.supports.get(),
+            feature_level: view.state.level().get(),
+            state_hashes: self.vitals.hashes.to_wire(),
         }
     }
 }
 
 type Records = Pin<Box<dyn Stream<Item = Result<log::HistoryRecord, Status>> + Send>>;
+type Parts = Pin<Box<dyn Stream<Item = Result<control::CheckpointPart, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl control::control_server::Control for ControlService {
@@ -180,20 +187,19 @@ impl control::control_server::Control for ControlService {
             left: if request.limit == 0 { u64::MAX } else { request.limit },
             follow: request.follow,
         };
-        let parts = stream::unfold(Some(reading), |reading| async {
-            let mut reading = reading?;
-            match reading.part().await {
-                Ok(Some(records)) => Some((Ok(records), Some(reading))),
-                Ok(None) => None,
-                Err(status) => Some((Err(status), None)),
-            }
-        });
-        use futures_util::StreamExt;
-        let records = parts.flat_map(|part| match part {
-            Ok(records) => stream::iter(records.into_iter().map(Ok).collect::<Vec<_>>()),
-            Err(status) => stream::iter(vec![Err(status)]),
-        });
-        Ok(Response::new(Box::pin(records)))
+        Ok(Response::new(Box::pin(reading.stream())))
+    }
+
+    type CheckpointStream = Parts;
+
+    async fn checkpoint(
+        &self,
+        request: Request<control::CheckpointRequest>,
+    ) -> Result<Response<Parts>, Status> {
+        self.check(&request.into_inner().cluster_id)?;
+        let start = self.history.extent().start.sequence;
+        let parts = transfer::send(Arc::clone(&self.store.checkpoints), start).await?;
+        Ok(Response::new(Box::pin(parts)))
     }
 
     async fn join(
@@ -211,7 +217,8 @@ impl control::control_server::Control for ControlService {
             api_address: request.api_address,
             token: request.token,
         };
-        let result = match within(self.settings.call_limit, self.keeper.join(member)).await {
+        let supported = FeatureLevel::new(request.supported_level);
+        let result = match within(self.settings.call_limit, self.keeper.join(member, supported)).await {
             Some(Ok(node_id)) => Wire::Joined(control::Joined {
                 cluster_id: convert::cluster_to_bytes(self.identity.cluster),
                 incarnation: self.identity.incarnation,
@@ -293,46 +300,4 @@ fn relayed(heartbeat: &control::relay_heartbeats_request::Heartbeat) -> Result<R
         epoch: SessionEpoch::new(heartbeat.epoch),
         age: Duration::from_millis(heartbeat.age_ms.into()),
     })
-}
-
-/// A reader of the history that may wait for more.
-struct Reading {
-    history: Arc<History>,
-    view: tokio::sync::watch::Receiver<Arc<View>>,
-    next: u64,
-    left: u64,
-    follow: bool,
-}
-
-impl Reading {
-    /// The next records; `None` at the end.
-    async fn part(&mut self) -> Result<Option<Vec<log::HistoryRecord>>, Status> {
-        loop {
-            if self.left == 0 {
-                return Ok(None);
-            }
-            // Only what is applied is shown: the history holds it before watchers see it.
-            let applied = self.view.borrow_and_update().state.position();
-            let limit = self.left.min(HISTORY_PART as u64);
-            let limit = usize::try_from(limit).unwrap_or(HISTORY_PART);
-            if self.next <= applied.sequence.get() {
-                let (history, next) = (Arc::clone(&self.history), Sequence::new(self.next));
-                let part = blocking(move || history.read(next, limit, applied)).await;
-                let records = match part.map_err(|error| Status::data_loss(error.to_string()))? {
-                    Part::Records(records) => records,
-                    Part::Elsewhere => {
-                        return Err(Status::unavailable(format!("record {} is not on this node", self.next)));
-                    }
-                };
-                if let Some(last) = records.last() {
-                    self.next = last.sequence.saturating_add(1);
-                    self.left = self.left.saturating_sub(records.len() as u64);
-                    return Ok(Some(records));
-                }
-            }
-            if !self.follow || self.view.changed().await.is_err() {
-                return Ok(None);
-            }
-        }
-    }
 }

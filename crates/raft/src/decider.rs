@@ -26,6 +26,7 @@ pub use head::Rules;
 use crate::batch::Batch;
 use crate::clock::{Clock, OfficeClock, Random};
 use crate::config::{Answer as RaftAnswer, LeaderId, Raft, TypeConfig};
+use crate::guard::Guard;
 use crate::machine::View;
 use flight::{Flights, Passenger, Reply};
 use head::{ENTRY_BYTES, Head, Verdict};
@@ -53,6 +54,7 @@ pub(crate) struct Decider {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub rules: Rules,
+    pub guard: Guard,
     pub fitness: Fitness,
     /// Set while this node decides.
     pub office: watch::Sender<Option<OfficeClock>>,
@@ -112,7 +114,13 @@ impl Decider {
             }
         };
         let clock = OfficeClock::new(Arc::clone(&self.clock), view.state.clock());
-        let head = Head::new(State::clone(&view.state), self.random.seed(), clock.clone(), self.rules);
+        let head = Head::new(
+            State::clone(&view.state),
+            self.random.seed(),
+            clock.clone(),
+            self.rules,
+            self.guard.clone(),
+        );
         tracing::info!(%leader, position = ?view.state.position().sequence, "the decider has taken office");
         self.office.send_replace(Some(clock));
         Some(Office {

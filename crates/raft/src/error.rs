@@ -3,6 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use trireme_types::Sequence;
+
+use trireme_state::FeatureLevel;
+
 /// What can go wrong in a control node's Raft.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +41,16 @@ pub enum Error {
         found: String,
         /// What was there.
         durable: String,
+    },
+    /// The cluster uses features that this binary does not know.
+    #[error(
+        "the cluster is at feature level {cluster}, and this version of trireme supports {supported}: install a newer one"
+    )]
+    FeatureLevel {
+        /// The cluster's level.
+        cluster: FeatureLevel,
+        /// The highest that this binary supports.
+        supported: FeatureLevel,
     },
     /// The data folder belongs to another cluster or node.
     #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]
@@ -82,6 +96,36 @@ pub enum Error {
         /// The limit.
         seconds: u64,
         /// The last thing seen.
+        reason: String,
+    },
+    /// The events that were asked for are no longer kept.
+    #[error("event {asked} is no longer kept: the history begins at {first}")]
+    Trimmed {
+        /// What was asked for.
+        asked: Sequence,
+        /// The first event that is kept.
+        first: Sequence,
+    },
+    /// The events that were asked for are kept, but neither here nor on a peer that answers.
+    #[error("the history from {asked} on is not here, and no peer has it: {reason}")]
+    Elsewhere {
+        /// What was asked for.
+        asked: Sequence,
+        /// The last peer's words.
+        reason: String,
+    },
+    /// Nothing of that number has happened yet, as far as this node knows.
+    #[error("event {asked} has not happened: the last one that this node has applied is {last}")]
+    NotYet {
+        /// What was asked for.
+        asked: Sequence,
+        /// The last event.
+        last: Sequence,
+    },
+    /// The history on this disk is damaged.
+    #[error("the history cannot be read: {reason}")]
+    History {
+        /// What was found.
         reason: String,
     },
     /// Storage failed.

@@ -1,8 +1,15 @@
 //! The history: every event by its sequence number, each record carrying the hash of the one before. Records are
 //! written as entries are applied, without a sync of their own; a node that lost some writes the same bytes again
 //! when it applies the log again.
+//!
+//! What may go is the state's to say ([`trireme_state::State::trimmed`]); each node deletes it up to a checkpoint ([`trim`]),
+//! from which the rest is replayed ([`replay`]).
+
+mod replay;
+mod trim;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::Message;
@@ -33,7 +40,12 @@ pub struct Extent {
 pub enum Part {
     /// Records in order, checked against each other's hashes.
     Records(Vec<log::HistoryRecord>),
-    /// They are not on this node; a peer has them.
+    /// They are no longer kept.
+    Trimmed {
+        /// The first record that is.
+        first: Sequence,
+    },
+    /// They are kept, but not on this node: a peer has them.
     Elsewhere,
 }
 
@@ -41,6 +53,8 @@ pub enum Part {
 pub struct History {
     kv: Arc<dyn Kv>,
     extent: Mutex<Extent>,
+    /// The extent's start, for the state machine, which must not wait for the lock.
+    floor: AtomicU64,
 }
 
 impl History {
@@ -50,7 +64,8 @@ impl History {
             None => Extent::default(),
             Some(bytes) => extent_from_wire(log::HistoryExtent::decode(bytes).map_err(corrupt)?)?,
         };
-        Ok(Self { kv, extent: Mutex::new(extent) })
+        let floor = AtomicU64::new(extent.start.sequence.get());
+        Ok(Self { kv, extent: Mutex::new(extent), floor })
     }
 
     /// What is here.
@@ -62,10 +77,15 @@ impl History {
         self.extent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writes that record an applied entry.
-    pub(crate) fn record(entry: &Entry, ops: &mut Vec<Op>) {
+    /// The writes that record an applied entry. What is trimmed stays so when the log is applied again.
+    pub(crate) fn record(&self, entry: &Entry, ops: &mut Vec<Op>) {
+        let floor = self.floor.load(Ordering::Relaxed);
         let mut position = entry.base;
         for sealed in &entry.events {
+            if position.sequence.get() < floor {
+                position = entry.after(position, sealed.bytes());
+                continue;
+            }
             let record = log::HistoryRecord {
                 sequence: position.sequence.next().get(),
                 previous_hash: hash_to_bytes(position.hash),
@@ -82,15 +102,34 @@ impl History {
     /// At most `limit` records from `from` on up to `applied`, the state's position. Each is checked against the one
     /// before it, the first too, and the one at `applied` against the state's own hash.
     pub fn read(&self, from: Sequence, limit: usize, applied: Position) -> io::Result<Part> {
-        let extent = self.extent();
         let from = from.max(Sequence::new(1));
-        let in_gap = extent.gap.is_some_and(|(_, to)| from <= to.sequence);
-        if from <= extent.start.sequence || in_gap {
-            return Ok(Part::Elsewhere);
+        if let Some(absent) = self.absent(from) {
+            return Ok(absent);
         }
+        let read = self.read_here(from, limit, applied).map(Part::Records);
+        // It may have been trimmed while it was read.
+        read.or_else(|error| self.absent(from).ok_or(error))
+    }
+
+    /// Why records are not here from `from` on, if they are not.
+    fn absent(&self, from: Sequence) -> Option<Part> {
+        let extent = self.extent();
+        if from <= extent.start.sequence {
+            return Some(Part::Trimmed { first: extent.start.sequence.next() });
+        }
+        extent.gap.is_some_and(|(_, to)| from <= to.sequence).then_some(Part::Elsewhere)
+    }
+
+    fn read_here(
+        &self,
+        from: Sequence,
+        limit: usize,
+        applied: Position,
+    ) -> io::Result<Vec<log::HistoryRecord>> {
+        let extent = self.extent();
         let mut records: Vec<log::HistoryRecord> = Vec::new();
         if limit == 0 || from > applied.sequence {
-            return Ok(Part::Records(records));
+            return Ok(records);
         }
         let mut position = self.before(from, extent)?;
         let mut bytes = 0usize;
@@ -108,7 +147,7 @@ impl History {
         if records.is_empty() {
             return Err(broken(from.get()));
         }
-        Ok(Part::Records(records))
+        Ok(records)
     }
 
     /// The position before `from`: from the extent where it begins there, else from the record before.
@@ -215,26 +254,33 @@ pub fn decode(record: log::HistoryRecord) -> io::Result<Record> {
     })
 }
 
+/// A place in the history as a message.
+pub(crate) fn position_to_wire(position: Position) -> log::Position {
+    log::Position { sequence: position.sequence.get(), hash: hash_to_bytes(position.hash) }
+}
+
+/// And back.
+pub(crate) fn position_from_wire(position: &log::Position) -> io::Result<Position> {
+    Ok(Position { sequence: Sequence::new(position.sequence), hash: hash_from_bytes(&position.hash)? })
+}
+
 fn put_extent(extent: Extent) -> Op {
-    let wire = |position: Position| log::Position {
-        sequence: position.sequence.get(),
-        hash: hash_to_bytes(position.hash),
-    };
     let message = log::HistoryExtent {
-        start: Some(wire(extent.start)),
-        gap_from: extent.gap.map(|(from, _)| wire(from)),
-        gap_to: extent.gap.map(|(_, to)| wire(to)),
+        start: Some(position_to_wire(extent.start)),
+        gap_from: extent.gap.map(|(from, _)| position_to_wire(from)),
+        gap_to: extent.gap.map(|(_, to)| position_to_wire(to)),
     };
     Op::Put(Family::Meta, keys::HISTORY_EXTENT.to_vec(), message.encode_to_vec().into())
 }
 
 fn extent_from_wire(extent: log::HistoryExtent) -> io::Result<Extent> {
-    let read = |position: log::Position| -> io::Result<Position> {
-        Ok(Position { sequence: Sequence::new(position.sequence), hash: hash_from_bytes(&position.hash)? })
-    };
+    let read = |position: log::Position| position_from_wire(&position);
     let gap = match (extent.gap_from, extent.gap_to) {
         (Some(from), Some(to)) => Some((read(from)?, read(to)?)),
         _ => None,
     };
     Ok(Extent { start: extent.start.map(read).transpose()?.unwrap_or_default(), gap })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 //! FOLDER/durable      what of the database is durable at least (log::mark)
 //! FOLDER/db/          RocksDB: log, votes, history
 //! FOLDER/snapshots/   snapshot files
+//! FOLDER/checkpoints/ states in the history (checkpoint)
 //! ```
 
 use std::fs;
@@ -21,7 +22,7 @@ use trireme_types::ClusterUuid;
 use crate::error::Error;
 use crate::log::keys;
 use crate::log::mark::Durable;
-use crate::storage::disk::{DiskFiles, DiskMark, replace, sync_folder};
+use crate::storage::disk::{DiskFiles, DiskMark, DiskSpace, replace, sync_folder};
 use crate::storage::rocks::RocksKv;
 use crate::storage::{Family, Kv, Op, Storage};
 
@@ -219,8 +220,11 @@ impl Folder {
             }
         }
         let files = DiskFiles::open(&self.path.join("snapshots"))?;
+        let checkpoints = Arc::new(DiskFiles::open(&self.path.join("checkpoints"))?);
         let mark = DiskMark(self.path.join(MARK));
-        Ok(Storage { kv: Arc::new(kv), files: Arc::new(files), mark: Arc::new(mark) })
+        let space = DiskSpace(self.path.clone());
+        let (kv, files, mark, space) = (Arc::new(kv), Arc::new(files), Arc::new(mark), Arc::new(space));
+        Ok(Storage { kv, files, checkpoints, mark, space })
     }
 }
 

@@ -10,17 +10,21 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`snapshot`] · [`network`] · [`membership`] · [`control`] · [`store`] · [`node`].
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
 
+pub mod agreement;
 pub mod batch;
+pub mod checkpoint;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod decider;
 pub mod error;
 mod fault;
+mod guard;
 pub mod history;
 pub mod identity;
+mod level;
 pub mod log;
 pub mod machine;
 pub mod membership;
@@ -33,6 +37,7 @@ pub mod storage;
 pub mod store;
 pub mod threads;
 mod upkeep;
+mod vitals;
 mod watchers;
 mod wire;
 
@@ -41,6 +46,6 @@ pub use control::{HeartbeatSink, RelayedHeartbeat};
 pub use error::Error;
 pub use identity::{Folder, Identity};
 pub use membership::Member;
-pub use node::{Node, World, ask_to_join, init, init_with, join};
+pub use node::{Node, World, ask_to_join, init, init_with, join, join_with};
 pub use store::RaftStore;
 pub use threads::Threads;

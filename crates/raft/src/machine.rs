@@ -8,12 +8,14 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
-use trireme_state::{Applied as Outcome, State, apply_entry};
+use trireme_state::{Applied as Outcome, FeatureLevel, State, apply_entry, hash};
 use trireme_types::planted;
 
+use crate::agreement::Sampler;
 use crate::batch::{Batch, Reply};
 use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::history::History;
+use crate::level;
 use crate::snapshot::{Builder, Snapshots, blocking};
 use crate::storage::{Blob, Kv, Op};
 
@@ -51,6 +53,8 @@ pub struct Machine {
     /// The state before the last entry; for a planted defect alone.
     before: Arc<State>,
     published: watch::Sender<Arc<View>>,
+    sampler: Sampler,
+    supports: FeatureLevel,
 }
 
 impl Machine {
@@ -59,14 +63,17 @@ impl Machine {
         kv: Arc<dyn Kv>,
         history: Arc<History>,
         snapshots: Arc<Snapshots>,
+        sampler: Sampler,
+        supports: FeatureLevel,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
         let (view, before) = (View::default(), Arc::default());
-        (Self { kv, history, snapshots, view, before, published }, receiver)
+        (Self { kv, history, snapshots, view, before, published, sampler, supports }, receiver)
     }
 
     fn publish(&self) {
         metrics::gauge!("trireme_raft_applied_index").set(self.view.index() as f64);
+        metrics::gauge!("trireme_feature_level").set(f64::from(self.view.state.level().get()));
         self.published.send_replace(Arc::new(self.view.clone()));
     }
 
@@ -77,9 +84,17 @@ impl Machine {
         let state = Arc::make_mut(&mut self.view.state);
         let mut reply = Reply::default();
         for entry in batch.entries()?.iter() {
+            let (before, level) = (state.position().sequence, state.level());
             let applied = apply_entry(state, entry) == Outcome::Applied;
             if applied {
-                History::record(entry, ops);
+                self.history.record(entry, ops);
+            }
+            if state.level() != level {
+                level::check_applied(state.level(), self.supports)?;
+                ops.push(level::put(state.level()));
+            }
+            if hash::is_hashed(before, state.position().sequence) {
+                self.sampler.offer(state);
             }
             reply.applied.push(applied);
         }
@@ -156,10 +171,14 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let text = format!("the snapshot covers {}, not {meta} as it was announced", content.meta);
             return Err(crate::error::corrupt(text));
         }
+        level::check_applied(content.state.level(), self.supports)?;
+        self.kv.write(vec![level::put(content.state.level())])?;
         if !planted::is("installed-snapshot-not-kept") {
-            self.snapshots.commit(meta.clone(), blob).await?;
+            self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
         }
         self.history.jump(content.state.position())?;
+        // After the jump: behind a gap it has to become a checkpoint.
+        self.snapshots.offer(content.state.position(), &blob);
         self.view = View {
             state: Arc::new(content.state),
             log_id: meta.last_log_id,

@@ -13,9 +13,14 @@ use openraft::error::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ReadPolicy};
 use openraft::{Instant, TokioInstant};
 use tokio::sync::{Mutex, watch};
+use trireme_state::{Actor, Command, FeatureLevel, Proposal};
+use trireme_types::RequestId;
 
 use crate::config::{Raft, Settings, TypeConfig};
+use crate::decider::Refusal;
+use crate::error::Error;
 use crate::machine::View;
+use crate::store::{RaftStore, within};
 
 type Metrics = openraft::RaftMetrics<TypeConfig>;
 
@@ -89,10 +94,57 @@ impl Keeper {
         Ok(metrics)
     }
 
-    /// Adds a node as a learner and gives it its id; the same token gets the same id again.
-    pub(crate) async fn join(&self, member: Member) -> Result<u64, Refused> {
+    /// Raises the feature level, if the members are still those that were asked: this node and `others`.
+    pub(crate) async fn raise_level(
+        &self,
+        level: FeatureLevel,
+        others: &BTreeSet<u64>,
+        store: &RaftStore,
+    ) -> Result<(), Refused> {
         let _turn = self.one_at_a_time.lock().await;
         let metrics = self.leading()?;
+        let membership = metrics.membership_config.membership();
+        let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        if !members.iter().all(|id| *id == self.node_id || others.contains(id)) {
+            return Err(because("a node has joined meanwhile"));
+        }
+        let proposal = Proposal {
+            actor: Actor::Controller("feature-level".to_owned()),
+            request_id: RequestId::from_bits(0),
+            key: None,
+            command: Command::RaiseFeatureLevel { level },
+        };
+        // Under the lock until it is applied: who joins after this is measured by the new level.
+        match within(self.settings.call_limit, store.decide_here(proposal)).await {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(Refusal::NotDeciding)) => Err(Refused::NotLeader),
+            Some(Err(Refusal::Rejected(rejection))) => Err(because(rejection)),
+            Some(Err(Refusal::Unknown(reason))) => Err(because(reason)),
+            None => Err(because("it was not committed in time")),
+        }
+    }
+
+    /// Refuses a node that supports less than the cluster uses. The level is read after a confirmation of this leader: an
+    /// earlier one may have raised it.
+    async fn check_level(&self, supported: FeatureLevel) -> Result<(), Refused> {
+        let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+        let (read, _) = confirmed.map_err(|_| Refused::NotLeader)?;
+        let mut view = self.view.clone();
+        let reached =
+            within(self.settings.call_limit, view.wait_for(|view| view.index() >= read.index())).await;
+        let Some(Ok(view)) = reached else { return Err(because("the leader lags behind")) };
+        let cluster = view.state.level();
+        if cluster > supported {
+            return Err(because(Error::FeatureLevel { cluster, supported }));
+        }
+        Ok(())
+    }
+
+    /// Adds a node as a learner and gives it its id; the same token gets the same id again.
+    pub(crate) async fn join(&self, member: Member, supported: FeatureLevel) -> Result<u64, Refused> {
+        let _turn = self.one_at_a_time.lock().await;
+        let metrics = self.leading()?;
+        self.check_level(supported).await?;
         if member.token.len() != 16 {
             return Err(because("a join needs a token of 16 bytes"));
         }

@@ -14,16 +14,21 @@ use tonic::transport::Server;
 use trireme_rpc::control;
 use trireme_rpc::control::control_server::ControlServer;
 use trireme_rpc::raft::raft_server::RaftServer;
-use trireme_types::ClusterUuid;
+use trireme_state::{FeatureLevel, State};
+use trireme_types::{ClusterUuid, Sequence};
 
+use crate::agreement::{self, Sampler};
+use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, OfficeClock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
 use crate::control::{ControlService, HeartbeatSink};
 use crate::decider::{self, Decider, Rules};
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::guard::Guard;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
+use crate::level;
 use crate::log::flusher::{Flusher, SyncDelay};
 use crate::log::mark::Mark;
 use crate::log::store::{LogStore, LogWatch};
@@ -36,7 +41,8 @@ use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
-use crate::upkeep::{self, Belonging};
+use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
+use crate::vitals::{Vitals, Watcher};
 use crate::watchers;
 
 /// What the world gives to a node. A simulation brings its own.
@@ -50,6 +56,8 @@ pub struct World {
     pub connect: Arc<dyn Connect>,
     /// The pure functions of the state.
     pub rules: Rules,
+    /// The highest feature level that this node supports.
+    pub supports: FeatureLevel,
     /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes as long as this says then.
     pub simulated_sync: Option<SyncDelay>,
 }
@@ -62,6 +70,7 @@ impl World {
             random: Arc::new(SystemRandom),
             connect: Arc::new(TcpConnect::new(settings)),
             rules: Rules::default(),
+            supports: FeatureLevel::LATEST,
             simulated_sync: None,
         }
     }
@@ -128,30 +137,43 @@ pub async fn init_with<T, E: From<Error>>(
 /// A folder in use, a cluster that refuses or does not answer.
 pub async fn join(
     folder: &Folder,
-    mut member: Member,
+    member: Member,
     seeds: &[String],
     settings: &Settings,
 ) -> Result<Identity, Error> {
-    let world = World::real(settings);
+    join_with(folder, member, seeds, settings, &World::real(settings)).await
+}
+
+/// The same in a world of its own.
+///
+/// # Errors
+/// As [`join`].
+pub async fn join_with(
+    folder: &Folder,
+    mut member: Member,
+    seeds: &[String],
+    settings: &Settings,
+    world: &World,
+) -> Result<Identity, Error> {
     folder.require_empty()?;
     let token = random_bits(&*world.random).to_be_bytes();
     member.token = folder.token(|| bytes::Bytes::copy_from_slice(&token))?;
-    let identity = upkeep::ask_to_join(&*world.connect, &member, seeds, settings).await?;
+    let identity = ask_to_join(&member, seeds, settings, world).await?;
     folder.create(identity)?;
     Ok(identity)
 }
 
-/// Asks the cluster of the nodes at `seeds` for an identity, over these connections. What makes it last is the caller's.
+/// Asks the cluster of the nodes at `seeds` for an identity. What makes it last is the caller's.
 ///
 /// # Errors
 /// A cluster that refuses or does not answer.
 pub async fn ask_to_join(
-    connect: &dyn Connect,
     member: &Member,
     seeds: &[String],
     settings: &Settings,
+    world: &World,
 ) -> Result<Identity, Error> {
-    upkeep::ask_to_join(connect, member, seeds, settings).await
+    upkeep::ask_to_join(&*world.connect, member, seeds, settings, world.supports).await
 }
 
 fn random_bits(random: &dyn Random) -> u128 {
@@ -188,6 +210,7 @@ impl Node {
         world: World,
     ) -> Result<Self, Error> {
         let config = settings.to_openraft()?;
+        level::check_storage(&*storage.kv, world.supports)?;
         let flusher = match &world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
             Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
@@ -200,8 +223,12 @@ impl Node {
         let snapshots = Snapshots::open(Arc::clone(&storage.files), flusher.clone(), identity.cluster)
             .map_err(damaged)?;
         snapshots.check(watch.written().purged)?;
+        let checkpoints = Checkpoints::open(storage.checkpoints, identity.cluster).map_err(damaged)?;
         let kv = Arc::clone(&storage.kv);
-        let (machine, view) = Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots));
+        let vitals = Vitals::new(storage.space, world.supports);
+        let (sampler, samples) = Sampler::pair();
+        let (machine, view) =
+            Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
         let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
@@ -213,11 +240,14 @@ impl Node {
             raft,
             view,
             history,
+            checkpoints,
             snapshots,
             peers,
             kv,
             flusher,
             log: watch,
+            vitals,
+            samples,
         };
         Ok(parts.assemble())
     }
@@ -364,11 +394,14 @@ struct Parts {
     raft: Raft,
     view: watch::Receiver<Arc<View>>,
     history: Arc<History>,
+    checkpoints: Arc<Checkpoints>,
     snapshots: Arc<Snapshots>,
     peers: Peers,
     kv: Arc<dyn Kv>,
     flusher: Flusher,
     log: LogWatch,
+    vitals: Vitals,
+    samples: mpsc::Receiver<State>,
 }
 
 impl Parts {
@@ -378,6 +411,7 @@ impl Parts {
         fault: &Fault,
         office: watch::Sender<Option<OfficeClock>>,
         queue: mpsc::Receiver<decider::Request>,
+        guard: Guard,
         stop: CancellationToken,
     ) {
         let fitness = upkeep::fitness(
@@ -395,6 +429,7 @@ impl Parts {
             clock: Arc::clone(&self.world.clock),
             random: Arc::clone(&self.world.random),
             rules: self.world.rules,
+            guard,
             fitness,
             office,
         };
@@ -414,7 +449,8 @@ impl Parts {
         let (requests, queue) = decider::queue();
         let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
         let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
-        self.start_decider(&keeper, &fault, office_sender, queue, stop.clone());
+        let (pressure, pressed) = watch::channel(None);
+        self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed.clone()), stop.clone());
         let rounds =
             Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
         let reader = Reader::start(rounds, &fault);
@@ -425,6 +461,7 @@ impl Parts {
             office,
             reader: reader.clone(),
             history: Arc::clone(&self.history),
+            checkpoints: self.checkpoints,
             peers: self.peers.clone(),
             settings: settings.clone(),
         };
@@ -439,7 +476,34 @@ impl Parts {
             clock: self.world.clock,
             settings,
             sink: Arc::clone(&sink),
+            vitals: self.vitals.clone(),
         };
+        let hashing = agreement::keep_hashes(self.samples, self.vitals.hashes.clone());
+        fault.spawn("the hashing of states", hashing);
+        let watcher = Watcher {
+            vitals: self.vitals,
+            store: store.clone(),
+            keeper: keeper.clone(),
+            identity: self.identity,
+            pressure,
+            fault: fault.clone(),
+            differed: Sequence::new(0),
+        };
+        fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
+        let janitor = Janitor {
+            store: store.clone(),
+            raft: raft.clone(),
+            clock: Arc::clone(&control.clock),
+            random: self.world.random,
+            pressed,
+        };
+        let history_keeper = HistoryKeeper {
+            store: store.clone(),
+            snapshots: Arc::clone(&self.snapshots),
+            flusher: self.flusher.clone(),
+            identity: self.identity,
+        };
+        upkeep::keep_history(history_keeper, janitor, &fault, &stop);
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = RaftService {
             raft: raft.clone(),

@@ -67,7 +67,7 @@ impl Node {
     pub fn records(&self, from: Sequence, limit: usize) -> std::io::Result<Option<Vec<Record>>> {
         let applied = self.store().applied().state.position();
         match self.store().history.read(from, limit, applied)? {
-            Part::Elsewhere => Ok(None),
+            Part::Elsewhere | Part::Trimmed { .. } => Ok(None),
             Part::Records(records) => {
                 records.into_iter().map(history::decode).collect::<std::io::Result<_>>().map(Some)
             }

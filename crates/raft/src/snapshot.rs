@@ -1,38 +1,20 @@
-//! Snapshots: one file each, which says itself what it covers, so that metadata and content cannot disagree.
-//!
-//! ```text
-//! "TRISNAP1" | header length (u32) | header (prost) | crc32c of the header (u32) | the state (state::codec)
-//! ```
+//! Raft's snapshots: one [`file`] each, which says itself what it covers.
+
+pub(crate) mod file;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use openraft::storage::RaftSnapshotBuilder;
-use prost::Message;
-use trireme_rpc::{convert, log};
-use trireme_state::{State, codec};
+use tokio::sync::watch;
+use trireme_state::{Position, State};
 use trireme_types::{ClusterUuid, planted};
 
-use crate::batch::{hash_from_bytes, hash_to_bytes};
 use crate::config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::error::{Error, corrupt};
 use crate::log::flusher::Flusher;
 use crate::storage::{Blob, Files};
-use crate::wire;
-
-const MAGIC: &[u8; 8] = b"TRISNAP1";
-/// The largest part in which snapshots are written, read and sent.
-pub(crate) const CHUNK: usize = 1024 * 1024;
-const HEADER_LIMIT: usize = 1024 * 1024;
-
-/// What a snapshot holds.
-#[derive(Debug, Clone)]
-pub(crate) struct Content {
-    pub meta: SnapshotMeta,
-    pub highest_node_id: u64,
-    pub state: State,
-}
+use file::{Content, Header};
 
 /// The snapshots of a node: at most one is current.
 pub struct Snapshots {
@@ -40,17 +22,27 @@ pub struct Snapshots {
     flusher: Flusher,
     cluster: ClusterUuid,
     current: Mutex<Option<(SnapshotMeta, Blob)>>,
+    offered: watch::Sender<Option<Offer>>,
+}
+
+/// A snapshot that may become a checkpoint of the history. Only the newest counts.
+#[derive(Clone)]
+pub(crate) struct Offer {
+    /// The state's place in the history.
+    pub position: Position,
+    pub blob: Blob,
 }
 
 impl Snapshots {
     /// The snapshots in `files`. A damaged one is refused: the log before it is gone.
     pub fn open(files: Arc<dyn Files>, flusher: Flusher, cluster: ClusterUuid) -> io::Result<Arc<Self>> {
-        let snapshots = Self { files, flusher, cluster, current: Mutex::new(None) };
+        let offered = watch::channel(None).0;
+        let snapshots = Self { files, flusher, cluster, current: Mutex::new(None), offered };
         if let Some(name) = snapshots.files.list()?.pop() {
             let blob = snapshots.files.open(&name)?;
-            let (header, _) =
-                snapshots.header(&blob).map_err(|error| corrupt(format!("snapshot {name}: {error}")))?;
-            snapshots.set(meta_of(&header)?, blob)?;
+            let header =
+                Header::read(cluster, &blob).map_err(|error| corrupt(format!("snapshot {name}: {error}")))?;
+            snapshots.set(header.meta()?, blob)?;
         }
         Ok(Arc::new(snapshots))
     }
@@ -92,41 +84,9 @@ impl Snapshots {
         Ok(())
     }
 
-    fn header(&self, blob: &Blob) -> io::Result<(log::SnapshotHeader, u64)> {
-        let start = blob.read(0, 12)?;
-        if start.len() < 12 || start[..8] != MAGIC[..] {
-            return Err(corrupt("it is not a snapshot"));
-        }
-        let length = u32::from_be_bytes([start[8], start[9], start[10], start[11]]) as usize;
-        if length > HEADER_LIMIT {
-            return Err(corrupt("its header is too long"));
-        }
-        let bytes = blob.read(12, length.saturating_add(4))?;
-        if bytes.len() != length.saturating_add(4) {
-            return Err(corrupt("it is cut short"));
-        }
-        let (header, sum) = bytes.split_at(length);
-        if sum != crc32c::crc32c(header).to_be_bytes() {
-            return Err(corrupt("its header's checksum is wrong"));
-        }
-        let header = log::SnapshotHeader::decode(header).map_err(corrupt)?;
-        let cluster = convert::cluster_from_bytes(&header.cluster_id).map_err(corrupt)?;
-        if cluster != self.cluster {
-            return Err(corrupt(format!("it is of cluster {cluster}, not of {}", self.cluster)));
-        }
-        Ok((header, 16u64.saturating_add(length as u64)))
-    }
-
     /// Checks that a snapshot is what it was when it was written.
     pub(crate) fn verify(&self, blob: &Blob) -> io::Result<()> {
-        let (header, start) = self.header(blob)?;
-        if start.saturating_add(header.state_length) != blob.length() {
-            return Err(corrupt("it is cut short"));
-        }
-        if checksum(blob, start)? != header.state_crc32c {
-            return Err(corrupt("its checksum is wrong"));
-        }
-        Ok(())
+        file::verify(self.cluster, blob)
     }
 
     /// Checks a snapshot that a leader has sent before openraft hears of it: past this point damage is fatal.
@@ -140,48 +100,7 @@ impl Snapshots {
 
     /// Reads and checks a snapshot.
     pub(crate) fn read(&self, blob: &Blob) -> io::Result<Content> {
-        let (header, offset) = self.header(blob)?;
-        let length = usize::try_from(header.state_length).map_err(corrupt)?;
-        let bytes = blob.read(offset, length)?;
-        let whole = bytes.len() == length && offset.saturating_add(header.state_length) == blob.length();
-        if !whole {
-            return Err(corrupt("it is cut short"));
-        }
-        if crc32c::crc32c(&bytes) != header.state_crc32c {
-            return Err(corrupt("its checksum is wrong"));
-        }
-        let state = codec::decode_snapshot(&bytes).map_err(corrupt)?;
-        let position = state.position();
-        if position.sequence.get() != header.sequence || position.hash != hash_from_bytes(&header.hash)? {
-            return Err(corrupt("its state is not the one its header names"));
-        }
-        Ok(Content { meta: meta_of(&header)?, highest_node_id: header.highest_node_id, state })
-    }
-
-    fn write(&self, content: &Content) -> io::Result<Blob> {
-        let state = codec::encode_snapshot(&content.state);
-        let position = content.state.position();
-        let header = log::SnapshotHeader {
-            cluster_id: convert::cluster_to_bytes(self.cluster),
-            last_log_id: content.meta.last_log_id.map(wire::log_id_to_wire),
-            membership: Some(wire::stored_to_wire(&content.meta.last_membership)),
-            sequence: position.sequence.get(),
-            hash: hash_to_bytes(position.hash),
-            highest_node_id: content.highest_node_id,
-            state_length: state.len() as u64,
-            state_crc32c: crc32c::crc32c(&state),
-        }
-        .encode_to_vec();
-        let length = u32::try_from(header.len()).map_err(corrupt)?;
-        let mut writer = self.files.create()?;
-        writer.write(MAGIC)?;
-        writer.write(&length.to_be_bytes())?;
-        writer.write(&header)?;
-        writer.write(&crc32c::crc32c(&header).to_be_bytes())?;
-        for chunk in state.chunks(CHUNK) {
-            writer.write(chunk)?;
-        }
-        writer.finish()
+        file::read(self.cluster, blob)
     }
 
     /// Makes a complete temporary file the current snapshot.
@@ -196,6 +115,16 @@ impl Snapshots {
         self.set(meta, blob)
     }
 
+    /// Lets others know of a snapshot that is durable here.
+    pub(crate) fn offer(&self, position: Position, blob: &Blob) {
+        self.offered.send_replace(Some(Offer { position, blob: Arc::clone(blob) }));
+    }
+
+    /// Learns of each new snapshot.
+    pub(crate) fn offers(&self) -> watch::Receiver<Option<Offer>> {
+        self.offered.subscribe()
+    }
+
     /// Starts a file for a snapshot that a leader sends.
     pub(crate) fn receive(&self) -> io::Result<Box<dyn crate::storage::FileWriter>> {
         self.files.create()
@@ -206,33 +135,6 @@ fn file_name(meta: &SnapshotMeta) -> String {
     let (index, term, node) =
         meta.last_log_id.map_or((0, 0, 0), |id| (id.index, id.leader_id.term, id.leader_id.node_id));
     format!("{index:020}-{term:020}-{node:020}.snapshot")
-}
-
-fn meta_of(header: &log::SnapshotHeader) -> io::Result<SnapshotMeta> {
-    Ok(SnapshotMeta {
-        last_log_id: wire::some_log_id(header.last_log_id)?,
-        last_membership: wire::stored_from_wire(header.membership.clone())?,
-    })
-}
-
-/// The file's checksum from `offset` on.
-pub(crate) fn checksum(blob: &Blob, mut offset: u64) -> io::Result<u32> {
-    let mut sum = 0;
-    while offset < blob.length() {
-        let part = read_part(blob, offset)?;
-        sum = crc32c::crc32c_append(sum, &part);
-        offset = offset.saturating_add(part.len() as u64);
-    }
-    Ok(sum)
-}
-
-/// One chunk of the file; never empty before the end.
-pub(crate) fn read_part(blob: &Blob, offset: u64) -> io::Result<Bytes> {
-    let part = blob.read(offset, CHUNK)?;
-    if part.is_empty() && offset < blob.length() {
-        return Err(corrupt("the snapshot is cut short"));
-    }
-    Ok(part)
 }
 
 /// A snapshot captured at one moment; building it disturbs nobody.
@@ -259,8 +161,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (snapshots, content) = (Arc::clone(&self.snapshots), self.content.clone());
-        let blob = blocking(move || snapshots.write(&content)).await?;
+        let write = move || file::write(snapshots.cluster, &content, &*snapshots.files);
+        let blob = blocking(write).await?;
         self.snapshots.commit(self.content.meta.clone(), Arc::clone(&blob)).await?;
+        self.snapshots.offer(self.content.state.position(), &blob);
         Ok(Snapshot { meta: self.content.meta.clone(), snapshot: blob })
     }
 }

@@ -1,5 +1,5 @@
 //! Storage behind two small traits, so that a simulation can put its own under everything above: [`Kv`] holds
-//! log, votes and history, [`Files`] the snapshots.
+//! log, votes and history, [`Files`] the snapshots and the checkpoints.
 //!
 //! [`rocks`] and [`disk`] are real; [`memory`] forgets what was not synced, as a machine does that loses power.
 
@@ -69,6 +69,11 @@ pub trait Kv: Send + Sync + 'static {
     ) -> io::Result<()>;
     /// The last key of a family that is at or after `from`, with its value.
     fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(Bytes, Bytes)>>;
+    /// Gives back the room of the keys from `from` up to and with `last`, which are deleted already, and durably so. It
+    /// may take long.
+    fn reclaim(&self, _family: Family, _from: &[u8], _last: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
     /// Closes it, so that it may be opened again. Everything after fails.
     fn close(&self) {}
 }
@@ -116,6 +121,12 @@ pub trait MarkFile: Send + Sync + 'static {
     fn write(&self, content: &[u8]) -> io::Result<()>;
 }
 
+/// How much room there is.
+pub trait Space: Send + Sync + 'static {
+    /// Bytes that may still be written to the node's folder.
+    fn free(&self) -> io::Result<u64>;
+}
+
 /// Everything that a node stores.
 #[derive(Clone)]
 pub struct Storage {
@@ -123,8 +134,12 @@ pub struct Storage {
     pub kv: Arc<dyn Kv>,
     /// Snapshots.
     pub files: Arc<dyn Files>,
+    /// Checkpoints of the history.
+    pub checkpoints: Arc<dyn Files>,
     /// What is durable at least.
     pub mark: Arc<dyn MarkFile>,
+    /// What is left of the disk.
+    pub space: Arc<dyn Space>,
 }
 
 impl std::fmt::Debug for Storage {

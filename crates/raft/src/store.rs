@@ -10,17 +10,21 @@ use prost::bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
+use trireme_rpc::log::HistoryRecord;
 use trireme_rpc::{control, convert};
 use trireme_state::store::{
     BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store,
 };
-use trireme_state::{Proposal, State, codec};
+use trireme_state::{Position, Proposal, State, codec};
 use trireme_types::{Sequence, Timestamp};
 
+use crate::checkpoint::Checkpoints;
 use crate::clock::{Deadline, OfficeClock};
 use crate::config::Settings;
+use crate::control::history::first_kept;
 use crate::decider::{Refusal, Request};
-use crate::history::{self, History, Part};
+use crate::error::Error;
+use crate::history::{self, Extent, History, Part};
 use crate::machine::View;
 use crate::network::peers::Peers;
 use crate::read::Reader;
@@ -46,6 +50,7 @@ pub struct RaftStore {
     pub(crate) office: watch::Receiver<Option<OfficeClock>>,
     pub(crate) reader: Reader,
     pub(crate) history: Arc<History>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) peers: Peers,
     pub(crate) settings: Settings,
 }
@@ -77,6 +82,11 @@ impl RaftStore {
         let request = Request { proposal, reply };
         self.requests.send(request).await.map_err(|_| Refusal::NotDeciding)?;
         answer.await.unwrap_or_else(|_| Err(Refusal::Unknown("the decider has stopped".to_owned())))
+    }
+
+    /// Whether this node decides now.
+    pub(crate) fn leadership_is_here(&self) -> bool {
+        self.leader.borrow().leadership.deciding
     }
 
     async fn attempt(&self, proposal: &Proposal, limit: Duration) -> Attempt {
@@ -213,34 +223,80 @@ impl RaftStore {
         }
     }
 
-    async fn history_from(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, ReadError> {
-        let failed = |reason: String| ReadError { reason };
-        let (history, applied) = (Arc::clone(&self.history), self.view.borrow().state.position());
-        let read = blocking(move || history.read(from, limit, applied)).await;
-        let records = match read.map_err(|error| failed(error.to_string()))? {
-            Part::Records(records) => records,
-            Part::Elsewhere => self.history_elsewhere(from, limit).await.map_err(failed)?,
-        };
-        let decoded: std::io::Result<Vec<Record>> = records.into_iter().map(history::decode).collect();
-        decoded.map_err(|error| failed(error.to_string()))
+    /// What this node holds of the history.
+    pub fn history_extent(&self) -> Extent {
+        self.history.extent()
     }
 
-    async fn history_elsewhere(
-        &self,
-        from: Sequence,
-        limit: usize,
-    ) -> Result<Vec<trireme_rpc::log::HistoryRecord>, String> {
+    /// Where this node's checkpoints are, the oldest first.
+    pub fn checkpoints(&self) -> Vec<Position> {
+        self.checkpoints.positions()
+    }
+
+    /// At most `limit` events from `from` on, in order: from this node, or from a peer while they are not here.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`], [`Error::Elsewhere`], [`Error::History`].
+    pub async fn records(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, Error> {
+        let (history, applied) = (Arc::clone(&self.history), self.view.borrow().state.position());
+        let read = blocking(move || history.read(from, limit, applied)).await;
+        let failed = |error: std::io::Error| Error::History { reason: error.to_string() };
+        let records = match read.map_err(failed)? {
+            Part::Records(records) => records,
+            Part::Trimmed { first } => return Err(Error::Trimmed { asked: from, first }),
+            Part::Elsewhere => self.records_elsewhere(from, limit).await?,
+        };
+        let decoded: std::io::Result<Vec<Record>> = records.into_iter().map(history::decode).collect();
+        decoded.map_err(failed)
+    }
+
+    async fn records_elsewhere(&self, from: Sequence, limit: usize) -> Result<Vec<HistoryRecord>, Error> {
         let membership = self.applied().membership.membership().clone();
-        let mut reason = "no other node is known".to_owned();
+        let (mut reason, mut kept) = ("no other node is known".to_owned(), None::<Sequence>);
         for (_, member) in membership.nodes() {
-            match fetch_history(&self.peers, &member.peer_address, from, limit, self.settings.call_limit)
-                .await
-            {
+            let fetched =
+                fetch_history(&self.peers, &member.peer_address, from, limit, self.settings.call_limit);
+            match fetched.await {
                 Ok(records) => return Ok(records),
-                Err(error) => reason = error,
+                Err(NotFetched::Trimmed { first }) => kept = Some(kept.map_or(first, |kept| kept.min(first))),
+                Err(NotFetched::Failed(error)) => reason = error,
             }
         }
-        Err(format!("the history from {from} on is not here, and no peer has it: {reason}"))
+        // A peer deletes only what no node has to keep.
+        Err(match kept {
+            Some(first) => Error::Trimmed { asked: from, first },
+            None => Error::Elsewhere { asked: from, reason },
+        })
+    }
+
+    /// The state after event `sequence`, which this node has applied: the nearest checkpoint and a replay of the records
+    /// behind it, checked against the history's hashes.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`], [`Error::Elsewhere`], [`Error::NotYet`], [`Error::History`].
+    pub async fn state_at(&self, sequence: Sequence) -> Result<State, Error> {
+        let (history, checkpoints) = (Arc::clone(&self.history), Arc::clone(&self.checkpoints));
+        let applied = self.view.borrow().state.position();
+        let replay = move || Ok(history.state_at(&checkpoints, sequence, applied));
+        blocking(replay).await.unwrap_or_else(|error| Err(Error::Storage(error)))
+    }
+}
+
+/// Why a peer gave no records.
+#[derive(Debug)]
+pub(crate) enum NotFetched {
+    /// It does not keep them any more.
+    Trimmed { first: Sequence },
+    /// It does not answer, or does not have them.
+    Failed(String),
+}
+
+impl NotFetched {
+    fn because(status: &tonic::Status) -> Self {
+        match first_kept(status) {
+            Some(first) => Self::Trimmed { first },
+            None => Self::Failed(status.message().to_owned()),
+        }
     }
 }
 
@@ -257,7 +313,7 @@ pub(crate) async fn fetch_history(
     from: Sequence,
     limit: usize,
     time: Duration,
-) -> Result<Vec<trireme_rpc::log::HistoryRecord>, String> {
+) -> Result<Vec<HistoryRecord>, NotFetched> {
     let request = control::HistoryRequest {
         cluster_id: convert::cluster_to_bytes(peers.cluster()),
         from_sequence: from.get(),
@@ -265,14 +321,14 @@ pub(crate) async fn fetch_history(
         follow: false,
     };
     let fetch = async {
-        let mut client = peers.control(address).map_err(|error| error.to_string())?;
-        let stream = client.history(request).await.map_err(|status| status.message().to_owned())?;
+        let mut client = peers.control(address).map_err(|error| NotFetched::Failed(error.to_string()))?;
+        let stream = client.history(request).await.map_err(|status| NotFetched::because(&status))?;
         let records: Vec<_> = stream.into_inner().take(limit).collect().await;
-        records.into_iter().collect::<Result<Vec<_>, _>>().map_err(|status| status.message().to_owned())
+        let records: Result<Vec<_>, _> = records.into_iter().collect();
+        records.map_err(|status| NotFetched::because(&status))
     };
-    tokio::time::timeout(time, fetch)
-        .await
-        .unwrap_or_else(|_| Err(format!("{address} did not answer in time")))
+    let late = || Err(NotFetched::Failed(format!("{address} did not answer in time")));
+    tokio::time::timeout(time, fetch).await.unwrap_or_else(|_| late())
 }
 
 /// True when a request cannot have reached the leader's decider.
@@ -311,7 +367,9 @@ impl Store for RaftStore {
     }
 
     fn history(&self, from: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, ReadError>> {
-        Box::pin(self.history_from(from, limit))
+        Box::pin(async move {
+            self.records(from, limit).await.map_err(|error| ReadError { reason: error.to_string() })
+        })
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a node does by itself and asks of others: joining, promotion, leaving, a look at the others' clocks before
-//! it decides, and fetching the history that a snapshot jumped over.
+//! it decides, and the upkeep of the [`history`].
+
+mod history;
+mod janitor;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::{control, convert};
+use trireme_state::FeatureLevel;
 
 use trireme_types::planted;
 
@@ -23,7 +27,10 @@ use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::peers::{Connect, Peers};
-use crate::store::{RaftStore, fetch_history, within};
+use crate::store::{RaftStore, within};
+
+pub(crate) use history::HistoryKeeper;
+pub(crate) use janitor::Janitor;
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for looking at a peer's clock.
@@ -34,8 +41,6 @@ const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 const MARK: Duration = Duration::from_secs(2);
 /// So many times in a row every other member has to refuse this node before it stops.
 const REFUSALS: u32 = 5;
-/// Records that are fetched at once.
-const FETCH: usize = 2_000;
 
 fn client(connect: &dyn Connect, address: &str) -> Result<ControlClient<Channel>, String> {
     connect.connect(address).map(ControlClient::new).map_err(|error| error.to_string())
@@ -47,6 +52,7 @@ pub(crate) async fn ask_to_join(
     member: &Member,
     seeds: &[String],
     settings: &Settings,
+    supports: FeatureLevel,
 ) -> Result<Identity, Error> {
     use control::join_response::Result as Wire;
     let deadline = Deadline::after(settings.propose_limit);
@@ -62,6 +68,7 @@ pub(crate) async fn ask_to_join(
             peer_address: member.peer_address.clone(),
             api_address: member.api_address.clone(),
             token: member.token.clone(),
+            supported_level: supports.get(),
         };
         let mut client = client(connect, &address)
             .map_err(|reason| Error::WrongPeer { address: address.clone(), reason })?;
@@ -145,7 +152,7 @@ pub(crate) fn start(
     fault: &Fault,
     stop: CancellationToken,
 ) {
-    let (promoted, filled, voting) = (store.clone(), store, raft.clone());
+    let (promoted, voting) = (store, raft);
     let (settler, office) = (keeper.clone(), promoted.leader.clone());
     let stopped = stop.clone();
     fault.spawn("the settler of the membership", async move {
@@ -171,12 +178,12 @@ pub(crate) fn start(
             () = stopped.cancelled() => {}
         }
     });
-    fault.spawn("the fetching of the history", async move {
-        tokio::select! {
-            () = fill_history(&filled, identity) => {}
-            () = stop.cancelled() => {}
-        }
-    });
+}
+
+/// Starts what keeps the history.
+pub(crate) fn keep_history(keeper: HistoryKeeper, janitor: Janitor, fault: &Fault, stop: &CancellationToken) {
+    history::start(keeper, fault, stop.clone());
+    janitor::start(janitor, fault, stop.clone());
 }
 
 /// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.
@@ -323,42 +330,6 @@ impl Belonging {
         match refused {
             Some(reason) if refusals == others => Word::Refused(reason),
             _ => Word::Nothing,
-        }
-    }
-}
-
-/// Fetches the records that a snapshot jumped over, from any peer that has them, checked against the chain.
-async fn fill_history(store: &RaftStore, identity: Identity) {
-    let mut view = store.watch_applied();
-    loop {
-        let gap = store.history.extent().gap.filter(|_| !planted::is("history-gap-stays"));
-        if let Some((from, to)) = gap {
-            let membership = view.borrow().membership.membership().clone();
-            let missing = to.sequence.get().saturating_sub(from.sequence.get());
-            let limit = usize::try_from(missing).unwrap_or(FETCH).min(FETCH);
-            for (id, member) in membership.nodes() {
-                if *id == identity.node_id {
-                    continue;
-                }
-                let next = from.sequence.next();
-                let limit_time = store.settings.call_limit;
-                let fetched =
-                    fetch_history(&store.peers, &member.peer_address, next, limit, limit_time).await;
-                match fetched.map(|records| store.history.fill(&records)) {
-                    Ok(Ok(closed)) => {
-                        tracing::info!(closed, peer = id, "history was fetched");
-                        break;
-                    }
-                    Ok(Err(error)) => tracing::error!(%error, peer = id, "a peer's history does not fit"),
-                    Err(reason) => tracing::debug!(%reason, peer = id, "no history from there"),
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        }
-        let resets = view.borrow_and_update().resets;
-        if view.wait_for(|view| view.resets != resets).await.is_err() {
-            return;
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
+use trireme_raft::agreement::Sampler;
 use trireme_raft::config::TypeConfig;
 use trireme_raft::history::History;
 use trireme_raft::log::flusher::Flusher;
@@ -17,6 +18,7 @@ use trireme_raft::storage::disk::DiskFiles;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::rocks::RocksKv;
 use trireme_raft::storage::{Kv, Storage};
+use trireme_state::FeatureLevel;
 use trireme_types::ClusterUuid;
 
 fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
@@ -24,7 +26,8 @@ fn parts(storage: Storage, flusher: Flusher) -> (LogStore, Machine) {
         LogStore::open(Arc::clone(&storage.kv), flusher.clone(), Mark::open(storage.mark).unwrap()).unwrap();
     let history = Arc::new(History::open(Arc::clone(&storage.kv)).unwrap());
     let snapshots = Snapshots::open(storage.files, flusher, ClusterUuid::from_bits(1)).unwrap();
-    let (machine, _view) = Machine::new(storage.kv, history, snapshots);
+    let (machine, _view) =
+        Machine::new(storage.kv, history, snapshots, Sampler::pair().0, FeatureLevel::LATEST);
     (log, machine)
 }
 
@@ -49,7 +52,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnRocks {
         let files = Arc::new(DiskFiles::open(&place.path().join("snapshots")).unwrap());
         let flusher = Flusher::thread(kv.clone()).unwrap();
         let guard = Guard { kv: kv.clone(), _place: place };
-        let (log, machine) = parts(Storage { kv, files, mark: MemoryDisk::new().storage().mark }, flusher);
+        let (log, machine) = parts(Storage { kv, files, ..MemoryDisk::new().storage() }, flusher);
         Ok((guard, log, machine))
     }
 }

@@ -31,13 +31,15 @@ pub enum Timing {
 }
 
 impl Timing {
-    pub(crate) fn settings(self) -> Settings {
+    fn settings(self) -> Settings {
         match self {
             Self::Region => Settings::default(),
             Self::Local => Settings::local(),
         }
     }
 }
+
+const MIB: u64 = 1024 * 1024;
 
 /// Everything that a control node needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct ServerConfig {
     pub auth: Auth,
     /// How fast control nodes expect each other's answers.
     pub timing: Timing,
+    /// With less than this free on any voter's disk, in MiB, nothing that makes the state larger is taken; `None`: 1024.
+    pub disk_reserve_mib: Option<u64>,
 }
 
 /// The TOML file. Every setting may be left out and given as a flag.
@@ -72,6 +76,8 @@ pub struct FileConfig {
     pub auth: Option<Auth>,
     /// `region` or `local`.
     pub timing: Option<Timing>,
+    /// MiB that stay free on the disk.
+    pub disk_reserve_mib: Option<u64>,
 }
 
 impl FileConfig {
@@ -96,6 +102,7 @@ impl FileConfig {
             listen_grpc: self.listen_grpc.or(other.listen_grpc),
             auth: self.auth.or(other.auth),
             timing: self.timing.or(other.timing),
+            disk_reserve_mib: self.disk_reserve_mib.or(other.disk_reserve_mib),
         }
     }
 
@@ -112,6 +119,7 @@ impl FileConfig {
             listen_grpc: self.listen_grpc.ok_or_else(|| missing("--listen-grpc"))?,
             auth: self.auth.unwrap_or_default(),
             timing: self.timing.unwrap_or_default(),
+            disk_reserve_mib: self.disk_reserve_mib,
         };
         config.check()?;
         Ok(config)
@@ -119,6 +127,14 @@ impl FileConfig {
 }
 
 impl ServerConfig {
+    /// Raft's settings.
+    pub(crate) fn raft_settings(&self) -> Settings {
+        let settings = self.timing.settings();
+        let disk_reserve =
+            self.disk_reserve_mib.map_or(settings.disk_reserve, |reserve| reserve.saturating_mul(MIB));
+        Settings { disk_reserve, ..settings }
+    }
+
     fn check(&self) -> Result<(), Error> {
         if !self.listen_grpc.ip().is_loopback() {
             return Err(Error::GrpcNotLoopback { address: self.listen_grpc });

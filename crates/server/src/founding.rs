@@ -82,7 +82,7 @@ pub async fn init(config: &ServerConfig) -> Result<AccessKeyFile, Error> {
     folder.require_empty()?;
     make_folder(&config.data)?;
     let sealing_key = own_key(&key_path(config))?;
-    let settings = config.timing.settings();
+    let settings = config.raft_settings();
     let first = async |node: &Node| store_access_key(node, &sealing_key).await;
     trireme_raft::init_with(&folder, member(config), &settings, first).await
 }
@@ -130,7 +130,7 @@ pub async fn join(config: &ServerConfig, peers: &[String], cluster_key: &Path) -
     SealingKey::read(cluster_key)?;
     make_folder(&config.data)?;
     copy_key(cluster_key, &key_path(config))?;
-    let identity = trireme_raft::join(&folder, member(config), peers, &config.timing.settings()).await?;
+    let identity = trireme_raft::join(&folder, member(config), peers, &config.raft_settings()).await?;
     Ok(identity.node_id)
 }
 
@@ -221,6 +221,7 @@ mod tests {
             listen_grpc: ([127, 0, 0, 1], 2).into(),
             auth: Auth::Sigv4,
             timing: Timing::Local,
+            disk_reserve_mib: None,
         }
     }
 
@@ -231,7 +232,7 @@ mod tests {
         // As the process left it that died before the first access key was stored.
         make_folder(&config.data).unwrap();
         std::fs::write(key_path(&config), "half a k").unwrap();
-        let settings = config.timing.settings();
+        let settings = config.raft_settings();
         let folder = Folder::new(&config.data);
         let died: Result<(), Error> =
             trireme_raft::init_with(&folder, member(&config), &settings, async |_: &Node| {

@@ -1,7 +1,8 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`,
-//! `leave`) · `identity` · `operator` (what the operator's verbs ask) · `record` (an event as JSON) · `observer` and `relay` (what the
+//! `leave`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
+//! much of the history is kept) · `record` (an event as JSON) · `observer` and `relay` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
 
 pub mod accept;
@@ -14,6 +15,7 @@ mod observer;
 mod operator;
 mod record;
 mod relay;
+mod retention;
 pub mod rooms;
 pub mod shutdown;
 pub mod wiring;

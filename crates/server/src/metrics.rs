@@ -145,8 +145,61 @@ pub(crate) fn describe() {
         Unit::Count,
         "Snapshots that were found damaged, and not used"
     );
+    describe_upkeep();
+    describe_history();
     trireme_ecs_api::describe_metrics();
     trireme_controllers::metrics::describe();
+}
+
+fn describe_upkeep() {
+    use metrics::{Unit, describe_counter, describe_gauge};
+    describe_gauge!("trireme_disk_free_bytes", Unit::Bytes, "Room on the file system of the data folder");
+    describe_gauge!(
+        "trireme_disk_pressure",
+        Unit::Count,
+        "1 while a voter's disk is nearly full and nothing that makes the state larger is taken"
+    );
+    describe_counter!(
+        "trireme_writes_refused_total",
+        Unit::Count,
+        "Commands that this node refused while it led, by reason"
+    );
+    describe_gauge!("trireme_feature_level", Unit::Count, "The cluster's feature level");
+    describe_gauge!(
+        "trireme_state_hash_sequence",
+        Unit::Count,
+        "The last event of the state that was hashed last"
+    );
+    describe_counter!(
+        "trireme_state_hash_mismatch_total",
+        Unit::Count,
+        "Comparisons in which another control node held another state"
+    );
+    describe_counter!(
+        "trireme_state_hashes_skipped_total",
+        Unit::Count,
+        "States that were not hashed because others waited"
+    );
+}
+
+/// What is kept of the history, and what is not.
+fn describe_history() {
+    use metrics::{Unit, describe_counter, describe_gauge};
+    describe_gauge!(
+        "trireme_history_first_sequence",
+        Unit::Count,
+        "The first event of the history that this node keeps"
+    );
+    describe_counter!(
+        "trireme_history_trimmed_records_total",
+        Unit::Count,
+        "Events that this node has deleted from its history"
+    );
+    describe_counter!(
+        "trireme_history_damaged_checkpoints_total",
+        Unit::Count,
+        "Checkpoints of the history that were found damaged, and not used"
+    );
 }
 
 /// The gauges that are read off the state, and which of them were ever set: what is gone must show 0, not its last value.

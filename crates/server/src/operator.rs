@@ -1,4 +1,4 @@
-//! What the operator's verbs ask: the cluster at a glance, one service, the history. Answered from what this node has applied.
+//! What the operator's verbs ask: the cluster at a glance, one service, the history and how much of it is kept. Answered from what this node has applied.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +9,20 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use trireme_dispatcher::{Heard, HeartbeatTable};
+use trireme_raft::RaftStore;
 use trireme_raft::node::Node;
 use trireme_rpc::operator::operator_server::Operator;
 use trireme_rpc::operator::{
-    self, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, ServiceStatusRequest,
-    ServiceStatusResponse, ServiceSummary, ServiceTasks, TaskCount,
+    self, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, RetentionRequest,
+    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary, ServiceTasks,
+    SetRetentionRequest, TaskCount,
 };
 use trireme_state::State;
 use trireme_state::object::{ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskStatus};
 use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence};
 
-use crate::record;
+use crate::{record, retention};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -53,6 +55,8 @@ impl OperatorService {
             has_quorum: status.has_quorum,
             deciding: self.node.store().leadership().deciding,
             membership_changing: status.membership_changing,
+            disk_free_bytes: status.disk_free_bytes,
+            feature_level: status.feature_level,
         };
         let members = status.members.into_iter().filter_map(|status| {
             let member = status.member?;
@@ -120,7 +124,7 @@ impl Operator for OperatorService {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (store, stop) = (self.node.store(), self.stop.clone());
         tokio::spawn(async move {
-            let from = Sequence::new(request.from_sequence.max(1));
+            let from = (request.from_sequence > 0).then(|| Sequence::new(request.from_sequence));
             tokio::select! {
                 () = send_history(&store, from, request.follow, &sender) => {}
                 () = stop.cancelled() => {}
@@ -129,25 +133,43 @@ impl Operator for OperatorService {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    async fn retention(&self, _: Request<RetentionRequest>) -> Result<Response<RetentionResponse>, Status> {
+        Ok(Response::new(retention::show(&self.node)))
+    }
+
+    async fn set_retention(
+        &self,
+        request: Request<SetRetentionRequest>,
+    ) -> Result<Response<RetentionResponse>, Status> {
+        retention::set(&self.node, &request.into_inner()).await.map(Response::new)
+    }
 }
 
-/// Sends the history until its end, or on and on.
+/// Sends the history until its end, or on and on: from a given record, else from the first that is kept.
 async fn send_history(
-    store: &impl Store,
-    mut next: Sequence,
+    store: &RaftStore,
+    from: Option<Sequence>,
     follow: bool,
     sender: &mpsc::Sender<Result<EventRecord, Status>>,
 ) {
     let mut changes = store.watch();
+    let mut next = from.unwrap_or(Sequence::new(1));
+    let mut open = from.is_none();
     loop {
-        let records = match store.history(next, PART).await {
+        let records = match store.records(next, PART).await {
             Ok(records) => records,
+            Err(trireme_raft::Error::Trimmed { first, .. }) if open && first > next => {
+                next = first;
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(%error, from = next.get(), "cannot read the history for an operator");
-                let _reader_gone = sender.send(Err(Status::unavailable(error.to_string()))).await;
+                let _reader_gone = sender.send(Err(refusal(&error))).await;
                 return;
             }
         };
+        open &= records.is_empty();
         for record in &records {
             if sender.send(Ok(record::to_wire(record))).await.is_err() {
                 return;
@@ -157,6 +179,14 @@ async fn send_history(
         if records.is_empty() && (!follow || changes.next().await.is_none()) {
             return;
         }
+    }
+}
+
+/// A reader that is overtaken by the trimming learns so: there is no silent hole.
+fn refusal(error: &trireme_raft::Error) -> Status {
+    match error {
+        trireme_raft::Error::Trimmed { .. } => Status::out_of_range(error.to_string()),
+        _ => Status::unavailable(error.to_string()),
     }
 }
 

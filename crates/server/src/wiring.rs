@@ -43,7 +43,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
     };
-    let settings = config.timing.settings();
+    let settings = config.raft_settings();
     let threads = Threads::start(&settings)?;
     let folder = Folder::new(&config.data);
     let node = threads.run(async move { Node::open(&folder, settings).await }).await??;

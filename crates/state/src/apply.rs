@@ -111,6 +111,9 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
             state.access_keys.insert(key.id.clone(), Arc::new((**key).clone()));
         }
         Event::Reset {} => reset(state, at),
+        Event::FeatureLevelRaised { level } => state.level = state.level.max(*level),
+        Event::RetentionSet { retention } => state.retention = *retention,
+        Event::HistoryTrimmed { to } => state.trimmed = state.trimmed.max(*to),
     }
 }
 
@@ -130,6 +133,9 @@ fn reset(state: &mut State, at: Timestamp) {
         access_keys: state.access_keys.clone(),
         position: state.position,
         clock: state.clock,
+        level: state.level,
+        retention: state.retention,
+        trimmed: state.trimmed,
         ..State::default()
     };
 }

@@ -162,7 +162,12 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
     kinds::decode(kind, version, payload)
 }
 
-/// A snapshot: the whole state at its position, without indexes. Equal states give equal bytes.
+/// The bytes of an object for the state hash, in the layout of the state's level.
+pub(crate) fn object_bytes<T: Serialize>(object: &T) -> Vec<u8> {
+    encode_payload(object)
+}
+
+/// A snapshot: the whole state at its position, without indexes, in the layout of its level. Equal states give equal bytes.
 pub fn encode_snapshot(state: &State) -> Vec<u8> {
     seal(SNAPSHOT, VERSION, &snapshot::encode(state))
 }

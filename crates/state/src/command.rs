@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    AccountId, ContainerInstanceId, DeploymentId, Family, RequestId, Scope, SessionEpoch, TaskId, Timestamp,
+    AccountId, ContainerInstanceId, DeploymentId, Family, RequestId, Scope, Sequence, SessionEpoch, TaskId,
+    Timestamp,
 };
 
+use crate::FeatureLevel;
+use crate::State;
 use crate::object::{
     AccessKeyId, BackOff, ClusterKey, ContainerReport, DeploymentConfiguration, InstanceRegistration,
-    InstanceStatus, PropagateTags, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode, Tags,
-    TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+    InstanceStatus, PropagateTags, Retention, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode,
+    Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
 };
 
 /// On whose behalf a command comes. Stored with each entry.
@@ -356,6 +359,21 @@ pub enum Command {
     /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
     /// they registered in, and stop what they run.
     Reset,
+    /// Operator: how much of the history is kept.
+    SetRetention {
+        /// How much.
+        retention: Retention,
+    },
+    /// Upkeep: delete the history up to and with this event.
+    TrimHistory {
+        /// The last event that is not kept.
+        to: Sequence,
+    },
+    /// Upkeep: every control node supports this feature level.
+    RaiseFeatureLevel {
+        /// The level.
+        level: FeatureLevel,
+    },
 }
 
 impl Command {
@@ -368,7 +386,10 @@ impl Command {
             | Self::StopServiceTasks { .. }
             | Self::ReapTasks { .. }
             | Self::CreateAccessKey { .. }
-            | Self::Reset => true,
+            | Self::Reset
+            | Self::SetRetention { .. }
+            | Self::TrimHistory { .. }
+            | Self::RaiseFeatureLevel { .. } => true,
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::RegisterTaskDefinition { .. }
@@ -387,6 +408,54 @@ impl Command {
             | Self::RecordProgress { .. } => false,
         }
     }
+
+    /// What room it takes in the state, for good or until someone takes it away.
+    pub fn growth(&self, state: &State) -> Growth {
+        match self {
+            Self::CreateCluster { .. }
+            | Self::RegisterTaskDefinition { .. }
+            | Self::CreateService { .. }
+            | Self::RunTasks(_)
+            | Self::TagResource { .. }
+            | Self::OpenSession { instance: None, .. }
+            | Self::CreateAccessKey { .. } => Growth::Asked,
+            Self::UpdateService { key, change } => {
+                let count = state.service(key).map_or(0, |service| service.spec.desired_count);
+                let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
+                let shrinks = *change == less && change.desired_count.is_some_and(|wanted| wanted <= count);
+                if shrinks { Growth::None } else { Growth::Asked }
+            }
+            Self::StartServiceTasks { .. } => Growth::Kept,
+            Self::DeleteCluster { .. }
+            | Self::DeregisterTaskDefinition { .. }
+            | Self::DeleteService { .. }
+            | Self::StopTask { .. }
+            | Self::SetInstanceStatus { .. }
+            | Self::DeregisterInstance { .. }
+            | Self::UntagResource { .. }
+            | Self::OpenSession { instance: Some(_), .. }
+            | Self::ReportTasks { .. }
+            | Self::LoseInstance { .. }
+            | Self::StopServiceTasks { .. }
+            | Self::RecordProgress { .. }
+            | Self::ReapTasks { .. }
+            | Self::Reset
+            | Self::SetRetention { .. }
+            | Self::TrimHistory { .. }
+            | Self::RaiseFeatureLevel { .. } => Growth::None,
+        }
+    }
+}
+
+/// Whether a command makes the state larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// It does not: stops, deletes, status. Such commands go on when disks are nearly full.
+    None,
+    /// It keeps a promise that was made before: a service's tasks are replaced.
+    Kept,
+    /// Someone asks for more.
+    Asked,
 }
 
 /// What a command made, for the answer to its caller and to each repeat.

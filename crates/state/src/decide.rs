@@ -68,6 +68,10 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
     if let Some(key) = &proposal.key {
         remember(&mut decision, key);
     }
+    let unreadable = decision.events.iter().map(Event::level).find(|level| *level > state.level);
+    if let Some(needed) = unreadable {
+        return Err(Rejection::FeatureLevel { needed, level: state.level });
+    }
     if decision.events.len() > EVENTS_PER_COMMAND {
         return Err(Rejection::LimitExceeded {
             what: "events of one command".to_owned(),
@@ -119,6 +123,9 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
             operator::create_access_key(state, id, account, principal, secret, stamp)
         }
         Command::Reset => Ok(Decision::one(Event::Reset {})),
+        Command::SetRetention { retention } => operator::set_retention(state, *retention),
+        Command::TrimHistory { to } => operator::trim_history(state, *to),
+        Command::RaiseFeatureLevel { level } => operator::raise_feature_level(state, *level),
     }
 }
 

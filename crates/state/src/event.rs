@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, DeploymentId, SessionEpoch, TaskId};
+use trireme_types::{ContainerInstanceId, DeploymentId, Sequence, SessionEpoch, TaskId};
 
+use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
-    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, RolloutState, ServiceKey,
-    ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, Retention, RolloutState,
+    ServiceKey, ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -209,4 +210,19 @@ pub enum Event {
     },
     /// Clusters, services, tasks and task definitions are dropped. Development only.
     Reset {},
+    /// Every node supports this level; kinds and layouts of it may be written from now on.
+    FeatureLevelRaised {
+        /// The level.
+        level: FeatureLevel,
+    },
+    /// How much of the history is kept from now on.
+    RetentionSet {
+        /// How much.
+        retention: Retention,
+    },
+    /// The history up to and with this event may be deleted.
+    HistoryTrimmed {
+        /// The last event that is not kept.
+        to: Sequence,
+    },
 }

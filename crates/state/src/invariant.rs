@@ -34,6 +34,7 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
     for event in events {
         touched(event, &mut tasks, &mut instances, &mut services);
     }
+    history_and_level_only_go_forward(before, after)?;
     for id in tasks {
         let (old, new) = (before.task(id), after.task(id));
         if let (Some(old), Some(new)) = (old, new) {
@@ -109,6 +110,15 @@ pub fn check_state(state: &State) -> Check {
     revisions_are_counted(state)?;
     requests_are_bounded(state)?;
     index_matches_objects(state)
+}
+
+/// The feature level never falls, what was trimmed never comes back, and what happened last is kept.
+pub fn history_and_level_only_go_forward(before: &State, after: &State) -> Check {
+    let forward = after.level() >= before.level() && after.trimmed() >= before.trimmed();
+    let kept = after.trimmed() < after.position().sequence.max(trireme_types::Sequence::new(1));
+    hold("history_and_level_only_go_forward", forward && kept, || {
+        format!("level {}, trimmed up to {}", after.level(), after.trimmed())
+    })
 }
 
 /// A task's status and desired status only go forward, and its version rises.

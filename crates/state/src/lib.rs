@@ -7,7 +7,7 @@
 //! - A clone of [`State`] is O(1). Readers, controllers and snapshots each hold one, and block nobody.
 //!
 //! Reading order: [`object`] · [`command`] · [`event`] · [`decide`] · [`apply`] · [`index`] · [`query`] · [`invariant`] ·
-//! [`codec`] · [`entry`] · [`store`].
+//! [`codec`] · [`level`] · [`hash`] · [`entry`] · [`store`].
 
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -17,8 +17,10 @@ pub mod command;
 pub mod decide;
 pub mod entry;
 pub mod event;
+pub mod hash;
 pub mod index;
 pub mod invariant;
+pub mod level;
 pub mod limits;
 pub mod object;
 pub mod query;
@@ -33,6 +35,8 @@ pub use command::{Actor, Command, IdempotencyKey, Outcome, Placement, Proposal};
 pub use decide::{Decision, decide};
 pub use entry::{ChainHash, Entry, Position, SealedEvent};
 pub use event::Event;
+pub use hash::{StateHash, StateHasher};
+pub use level::FeatureLevel;
 pub use rejection::Rejection;
 pub use stamp::{IdSource, Stamp};
 pub use state::{RecordedRequest, State};

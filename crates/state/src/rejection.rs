@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::FeatureLevel;
+
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
@@ -72,6 +74,24 @@ pub enum Rejection {
         what: String,
         /// The limit.
         limit: u64,
+    },
+    /// It would write what some control node cannot read yet.
+    #[error("this needs feature level {needed}, and the cluster is at {level}: upgrade every control node")]
+    FeatureLevel {
+        /// What it needs.
+        needed: FeatureLevel,
+        /// What every node supports.
+        level: FeatureLevel,
+    },
+    /// A control node's disk is nearly full: nothing may make the state larger.
+    #[error(
+        "the disk of control node {node} has only {free_mib} MiB free; nothing new is taken until there is more"
+    )]
+    DiskFull {
+        /// Which node.
+        node: u64,
+        /// What is free there.
+        free_mib: u64,
     },
     /// A parameter that only the state can judge.
     #[error("{message}")]

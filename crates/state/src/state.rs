@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, Family, Scope, TaskId, Timestamp};
+use trireme_types::{ContainerInstanceId, Family, Scope, Sequence, TaskId, Timestamp};
 
+use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
-    AccessKey, AccessKeyId, Cluster, ClusterKey, ContainerInstance, Service, ServiceKey, Task,
+    AccessKey, AccessKeyId, Cluster, ClusterKey, ContainerInstance, Retention, Service, ServiceKey, Task,
     TaskDefinition, TaskDefinitionKey,
 };
 
@@ -37,6 +38,10 @@ pub(crate) fn request_name(key: &IdempotencyKey) -> RequestName {
 pub struct State {
     pub(crate) position: Position,
     pub(crate) clock: Timestamp,
+    pub(crate) level: FeatureLevel,
+    pub(crate) retention: Retention,
+    /// The last event that the history does not keep.
+    pub(crate) trimmed: Sequence,
     pub(crate) clusters: OrdMap<ClusterKey, Arc<Cluster>>,
     pub(crate) families: OrdMap<(Scope, Family), u32>,
     pub(crate) task_definitions: OrdMap<TaskDefinitionKey, Arc<TaskDefinition>>,
@@ -64,6 +69,21 @@ impl State {
     /// The time of the last entry.
     pub fn clock(&self) -> Timestamp {
         self.clock
+    }
+
+    /// The feature level that every node supports.
+    pub fn level(&self) -> FeatureLevel {
+        self.level
+    }
+
+    /// How much of the history is kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// The last event that the history does not keep; 0 while it is whole.
+    pub fn trimmed(&self) -> Sequence {
+        self.trimmed
     }
 
     /// A cluster, active or not.

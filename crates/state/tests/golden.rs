@@ -230,6 +230,9 @@ fn samples() -> Vec<Event> {
             }),
         },
         Event::Reset {},
+        Event::FeatureLevelRaised { level: FeatureLevel::new(2) },
+        Event::RetentionSet { retention: Retention { events: 5_000, millis: 60_000 } },
+        Event::HistoryTrimmed { to: Sequence::new(4_096) },
     ];
     events.extend(service_events());
     events.extend(task_events());
@@ -284,8 +287,8 @@ fn story() -> Node {
     node
 }
 
-/// A newer binary replays an older log to the same state: the lines are `at actor request event…`, the last one is the
-/// snapshot.
+/// A newer binary replays an older log to the same state: the lines are `at actor request event…`, the last two
+/// are the snapshot and the state's hash.
 #[test]
 fn an_old_log_replays_to_the_recorded_snapshot() {
     if std::env::var_os("UPDATE_EXPECT").is_some() && !std::path::Path::new(STORY).exists() {
@@ -296,10 +299,12 @@ fn an_old_log_replays_to_the_recorded_snapshot() {
             lines.push_str(&format!("{} {}\n", entry.at.millis(), events.join(" ")));
         }
         lines.push_str(&format!("{}\n", hex::encode(codec::encode_snapshot(&node.state))));
+        lines.push_str(&format!("{}\n", hash::state_hash(&node.state)));
         std::fs::write(STORY, lines).unwrap();
     }
     let stored = std::fs::read_to_string(STORY).unwrap();
-    let (log, snapshot) = stored.trim_end().rsplit_once('\n').unwrap();
+    let (rest, recorded_hash) = stored.trim_end().rsplit_once('\n').unwrap();
+    let (log, snapshot) = rest.rsplit_once('\n').unwrap();
     let mut state = State::new();
     for (number, line) in log.lines().enumerate() {
         let (at, events) = line.split_once(' ').unwrap();
@@ -314,5 +319,6 @@ fn an_old_log_replays_to_the_recorded_snapshot() {
         assert_eq!(apply_entry(&mut state, &entry), Applied::Applied);
     }
     assert_eq!(hex::encode(codec::encode_snapshot(&state)), snapshot);
+    assert_eq!(hash::state_hash(&state).to_string(), recorded_hash);
     assert_eq!(codec::decode_snapshot(&hex::decode(snapshot).unwrap()), Ok(state));
 }

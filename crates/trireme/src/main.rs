@@ -37,6 +37,8 @@ enum Verb {
     Status(trireme_cli::status::StatusArgs),
     /// Show what happened, from the history.
     Events(trireme_cli::events::EventsArgs),
+    /// Show how much of the history is kept, or set it.
+    Retention(trireme_cli::retention::RetentionArgs),
     /// Wait until a service is whole: all its tasks RUNNING, on machines that live.
     Wait(trireme_cli::wait::WaitArgs),
 }
@@ -76,6 +78,7 @@ async fn verb(verb: Verb) -> Result<()> {
         Verb::Dev(args) => Box::pin(dev::run(args)).await,
         Verb::Status(args) => Ok(trireme_cli::status::run(&args).await?),
         Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
+        Verb::Retention(args) => Ok(trireme_cli::retention::run(&args).await?),
         Verb::Wait(args) => Ok(trireme_cli::wait::run(&args).await?),
     }
 }

@@ -77,6 +77,10 @@ struct NodeArgs {
     /// How fast control nodes expect each other's answers. Default: region.
     #[arg(long, value_enum)]
     timing: Option<TimingArg>,
+    /// While less than this is free on any control node's disk, in MiB, nothing that makes the state larger is taken. Default:
+    /// 1024.
+    #[arg(long, value_name = "MIB")]
+    disk_reserve_mib: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -109,6 +113,7 @@ impl NodeArgs {
                 TimingArg::Region => Timing::Region,
                 TimingArg::Local => Timing::Local,
             }),
+            disk_reserve_mib: self.disk_reserve_mib,
         };
         Ok(flags.or(file).complete()?)
     }

@@ -12,6 +12,7 @@ use trireme_state::{
 use trireme_types::planted;
 
 use crate::clock::OfficeClock;
+use crate::guard::Guard;
 
 /// One command's events may be so long, and so may a Raft entry.
 pub(crate) const ENTRY_BYTES: usize = 1024 * 1024;
@@ -52,12 +53,13 @@ pub(crate) struct Head {
     first_ids: IdSource,
     clock: OfficeClock,
     rules: Rules,
+    guard: Guard,
 }
 
 impl Head {
-    pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules) -> Self {
+    pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules, guard: Guard) -> Self {
         let ids = IdSource::from_seed(seed);
-        Self { state, first_ids: ids.clone(), ids, clock, rules }
+        Self { state, first_ids: ids.clone(), ids, clock, rules, guard }
     }
 
     /// Forgets what was in flight. Ids that were drawn stay drawn.
@@ -95,6 +97,7 @@ impl Head {
         if events.is_empty() {
             return Ok(Verdict::Unchanged(outcome));
         }
+        self.guard.admit(&proposal.command, &self.state)?;
         limit("events of one command", events.len(), limits::EVENTS_PER_COMMAND)?;
         let sealed: Vec<SealedEvent> = events.iter().cloned().map(SealedEvent::seal).collect();
         let bytes = sealed.iter().map(|event| event.bytes().len().saturating_add(16)).sum::<usize>();

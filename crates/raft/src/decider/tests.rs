@@ -10,6 +10,7 @@ use trireme_types::{ClusterName, RequestId, Scope, Timestamp};
 
 use super::head::{Head, Rules, Verdict};
 use crate::clock::{Clock, OfficeClock};
+use crate::guard::Guard;
 
 struct Fixed;
 
@@ -34,7 +35,7 @@ fn create(name: &str) -> Proposal {
 
 fn head(rules: Rules) -> Head {
     let clock = OfficeClock::new(Arc::new(Fixed), Timestamp::from_millis(7_000));
-    Head::new(State::new(), [1; 32], clock, rules)
+    Head::new(State::new(), [1; 32], clock, rules, Guard::new(tokio::sync::watch::channel(None).1))
 }
 
 fn is_named(proposal: &Proposal, wanted: &str) -> bool {

@@ -21,7 +21,8 @@ use trireme_rpc::raft;
 use super::peers::{Lane, Peers};
 use crate::config::{LogId, Snapshot, TypeConfig, Vote};
 use crate::membership::Member;
-use crate::snapshot::{blocking, checksum, read_part};
+use crate::snapshot::blocking;
+use crate::snapshot::file::{checksum, read_part};
 use crate::storage::Blob;
 use crate::wire;
 

@@ -17,7 +17,8 @@ use crate::config::{LogId, Raft, Snapshot, SnapshotMeta, TypeConfig};
 use crate::fault::Fault;
 use crate::log::store::LogWatch;
 use crate::machine::View;
-use crate::snapshot::{CHUNK, Snapshots, blocking};
+use crate::snapshot::file::CHUNK;
+use crate::snapshot::{Snapshots, blocking};
 use crate::wire;
 
 /// The longest silence within a snapshot.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blob, File, FileWriter, Files, MarkFile};
+use super::{Blob, File, FileWriter, Files, MarkFile, Space};
 use crate::error::Error;
 
 const TEMPORARY: &str = "tmp";
@@ -32,6 +32,16 @@ impl DiskFiles {
             }
         }
         Ok(Self { folder: folder.to_owned(), counter: AtomicU64::new(0) })
+    }
+}
+
+/// The room on the file system of a folder.
+pub struct DiskSpace(pub PathBuf);
+
+impl Space for DiskSpace {
+    fn free(&self) -> io::Result<u64> {
+        let found = nix::sys::statvfs::statvfs(&self.0)?;
+        Ok(found.blocks_available().saturating_mul(found.fragment_size()))
     }
 }
 

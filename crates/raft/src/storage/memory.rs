@@ -6,10 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blob, Family, File, FileWriter, Files, Kv, MarkFile, Op, Storage};
+use super::{Blob, Family, File, FileWriter, Files, Kv, MarkFile, Op, Space, Storage};
 use crate::log::mark::Durable;
 
 type Map = BTreeMap<(Family, Vec<u8>), Bytes>;
+
+/// A folder of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Snapshots,
+    Checkpoints,
+}
 
 #[derive(Default)]
 struct Pages {
@@ -17,11 +24,12 @@ struct Pages {
     durable: Map,
     /// Each write's changes; a write is kept or lost as a whole.
     unsynced: Vec<Vec<Op>>,
-    files: BTreeMap<String, Bytes>,
+    files: BTreeMap<(Place, String), Bytes>,
     mark: Option<Bytes>,
     failing: bool,
     syncs: u64,
     off: bool,
+    free: Option<u64>,
 }
 
 impl Pages {
@@ -51,7 +59,13 @@ impl MemoryDisk {
 
     /// A node's storage on this disk.
     pub fn storage(&self) -> Storage {
-        Storage { kv: Arc::new(self.clone()), files: Arc::new(self.clone()), mark: Arc::new(self.clone()) }
+        Storage {
+            kv: Arc::new(self.clone()),
+            files: Arc::new(MemoryFiles { disk: self.clone(), place: Place::Snapshots }),
+            checkpoints: Arc::new(MemoryFiles { disk: self.clone(), place: Place::Checkpoints }),
+            mark: Arc::new(self.clone()),
+            space: Arc::new(self.clone()),
+        }
     }
 
     /// Power is lost: everything that was not synced is gone.
@@ -100,6 +114,11 @@ impl MemoryDisk {
         pages.off = false;
         pages.durable = pages.visible.clone();
         pages.unsynced.clear();
+    }
+
+    /// From now on so many bytes are free. A new disk has more than anyone needs.
+    pub fn set_free(&self, bytes: u64) {
+        self.lock().free = Some(bytes);
     }
 
     /// From now on, or no longer, every sync fails.
@@ -197,6 +216,12 @@ impl Kv for MemoryDisk {
     }
 }
 
+impl Space for MemoryDisk {
+    fn free(&self) -> io::Result<u64> {
+        Ok(self.lock().free.unwrap_or(u64::MAX))
+    }
+}
+
 impl MarkFile for MemoryDisk {
     fn read(&self) -> io::Result<Option<Bytes>> {
         Ok(self.lock().mark.clone())
@@ -210,9 +235,16 @@ impl MarkFile for MemoryDisk {
     }
 }
 
+/// One folder. A file is durable once it is committed, and gone once it is removed.
+#[derive(Clone)]
+struct MemoryFiles {
+    disk: MemoryDisk,
+    place: Place,
+}
+
 struct MemoryFile {
     bytes: Bytes,
-    disk: MemoryDisk,
+    folder: MemoryFiles,
     name: Mutex<Option<String>>,
 }
 
@@ -232,9 +264,9 @@ impl File for MemoryFile {
     }
 
     fn commit(&self, name: &str) -> io::Result<()> {
-        let mut pages = self.disk.lock();
+        let mut pages = self.folder.disk.lock();
         pages.require_power()?;
-        pages.files.insert(name.to_owned(), self.bytes.clone());
+        pages.files.insert((self.folder.place, name.to_owned()), self.bytes.clone());
         drop(pages);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         Ok(())
@@ -243,7 +275,7 @@ impl File for MemoryFile {
 
 struct MemoryWriter {
     bytes: BytesMut,
-    disk: MemoryDisk,
+    folder: MemoryFiles,
 }
 
 impl FileWriter for MemoryWriter {
@@ -253,27 +285,31 @@ impl FileWriter for MemoryWriter {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Blob> {
-        Ok(Arc::new(MemoryFile { bytes: self.bytes.freeze(), disk: self.disk, name: Mutex::new(None) }))
+        Ok(Arc::new(MemoryFile { bytes: self.bytes.freeze(), folder: self.folder, name: Mutex::new(None) }))
     }
 }
 
-impl Files for MemoryDisk {
+impl Files for MemoryFiles {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.lock().files.keys().cloned().collect())
+        let pages = self.disk.lock();
+        let here = pages.files.keys().filter(|(place, _)| *place == self.place);
+        Ok(here.map(|(_, name)| name.clone()).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Blob> {
-        let bytes = self.lock().files.get(name).cloned();
+        let bytes = self.disk.lock().files.get(&(self.place, name.to_owned())).cloned();
         let bytes = bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, name.to_owned()))?;
-        Ok(Arc::new(MemoryFile { bytes, disk: self.clone(), name: Mutex::new(Some(name.to_owned())) }))
+        Ok(Arc::new(MemoryFile { bytes, folder: self.clone(), name: Mutex::new(Some(name.to_owned())) }))
     }
 
     fn create(&self) -> io::Result<Box<dyn FileWriter>> {
-        Ok(Box::new(MemoryWriter { bytes: BytesMut::new(), disk: self.clone() }))
+        Ok(Box::new(MemoryWriter { bytes: BytesMut::new(), folder: self.clone() }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.lock().files.remove(name);
+        let mut pages = self.disk.lock();
+        pages.require_power()?;
+        pages.files.remove(&(self.place, name.to_owned()));
         Ok(())
     }
 }

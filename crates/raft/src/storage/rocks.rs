@@ -6,8 +6,9 @@ use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Direction, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
+    DBRecoveryMode, Direction, ErrorKind, FlushOptions, IteratorMode, LogLevel, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
 
 use super::{Family, Kv, Op};
@@ -180,6 +181,23 @@ impl Kv for RocksKv {
                 Some(Ok((key, value))) => Ok(Some((Bytes::from(key), Bytes::from(value)))),
                 Some(Err(error)) => Err(to_io(&error)),
             }
+        })
+    }
+
+    fn reclaim(&self, family: Family, from: &[u8], last: &[u8]) -> io::Result<()> {
+        self.with(|db| {
+            let target = column(db, family)?;
+            // The write-ahead log keeps what any family has in memory only.
+            let all: Vec<&ColumnFamily> =
+                Family::ALL.iter().map(|family| column(db, *family)).collect::<io::Result<_>>()?;
+            db.flush_cfs_opt(&all, &FlushOptions::default()).map_err(|error| to_io(&error))?;
+            // Whole old files go at once. What is left, in the memtable, in the newest files and at the edge, goes by
+            // compaction; others may go on meanwhile, and the rate limiter holds it back.
+            db.delete_file_in_range_cf(target, from, last).map_err(|error| to_io(&error))?;
+            let mut options = CompactOptions::default();
+            options.set_exclusive_manual_compaction(false);
+            db.compact_range_cf_opt(target, Some(from), Some(last), &options);
+            Ok(())
         })
     }
 

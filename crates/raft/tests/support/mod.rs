@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use trireme_raft::{Folder, Member, Node, Settings, init, join};
+use trireme_raft::storage::{Space, Storage};
+use trireme_raft::{Folder, Member, Node, Settings, World, init, join_with};
+use trireme_state::FeatureLevel;
 use trireme_state::object::ClusterKey;
 use trireme_state::store::{Committed, ProposeError, Store};
 use trireme_state::{Actor, Command, IdempotencyKey, Proposal};
@@ -63,9 +66,40 @@ pub fn settings() -> Settings {
     Settings { propose_limit: Duration::from_secs(20), ..Settings::local() }
 }
 
+/// What the nodes of a test think is free on their disks.
+#[derive(Clone, Default)]
+pub struct Rooms(Arc<Mutex<BTreeMap<u64, u64>>>);
+
+impl Rooms {
+    /// From now on so many bytes are free on that node's disk; `None`: what is really free.
+    pub fn set(&self, id: u64, free: Option<u64>) {
+        let mut rooms = self.0.lock().unwrap();
+        match free {
+            Some(free) => rooms.insert(id, free),
+            None => rooms.remove(&id),
+        };
+    }
+}
+
+struct Room {
+    id: u64,
+    rooms: Rooms,
+    real: Arc<dyn Space>,
+}
+
+impl Space for Room {
+    fn free(&self) -> std::io::Result<u64> {
+        let set = self.rooms.0.lock().unwrap().get(&self.id).copied();
+        set.map_or_else(|| self.real.free(), Ok)
+    }
+}
+
 pub struct TestCluster {
     pub place: tempfile::TempDir,
     pub settings: Settings,
+    pub rooms: Rooms,
+    /// What a node's binary supports, if not the latest level.
+    pub supports: BTreeMap<u64, FeatureLevel>,
     pub nodes: BTreeMap<u64, Node>,
     addresses: BTreeMap<u64, String>,
     folders: BTreeMap<u64, PathBuf>,
@@ -81,6 +115,8 @@ impl TestCluster {
         let mut cluster = Self {
             place: tempfile::tempdir().unwrap(),
             settings,
+            rooms: Rooms::default(),
+            supports: BTreeMap::new(),
             nodes: BTreeMap::new(),
             addresses: BTreeMap::new(),
             folders: BTreeMap::new(),
@@ -102,23 +138,41 @@ impl TestCluster {
 
     /// Adds a node; returns its id.
     pub async fn join(&mut self) -> u64 {
+        self.try_join(FeatureLevel::LATEST).await.unwrap()
+    }
+
+    /// Adds a node whose binary supports so much.
+    pub async fn try_join(&mut self, supports: FeatureLevel) -> Result<u64, trireme_raft::Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let number = self.folders.len() as u64 + 1;
         let folder = Folder::new(self.place.path().join(format!("n{number}")));
         let seeds: Vec<String> = self.nodes.keys().map(|id| self.addresses[id].clone()).collect();
-        let identity = join(&folder, member(&address, number), &seeds, &self.settings).await.unwrap();
+        let world = World { supports, ..World::real(&self.settings) };
+        let identity = join_with(&folder, member(&address, number), &seeds, &self.settings, &world).await?;
+        self.supports.insert(identity.node_id, supports);
         self.folders.insert(identity.node_id, folder.path().to_owned());
         self.addresses.insert(identity.node_id, address);
         self.run(identity.node_id, listener).await;
-        identity.node_id
+        Ok(identity.node_id)
     }
 
     async fn run(&mut self, id: u64, listener: TcpListener) {
-        let folder = Folder::new(&self.folders[&id]);
-        let node = Node::open(&folder, self.settings.clone()).await.unwrap();
+        let node = self.open(id).await.unwrap();
         tokio::spawn(node.serve(listener, node.routes()));
         self.nodes.insert(id, node);
+    }
+
+    /// Starts a node on its data, without a listener.
+    pub async fn open(&self, id: u64) -> Result<Node, trireme_raft::Error> {
+        let folder = Folder::new(&self.folders[&id]);
+        let identity = folder.require_identity()?;
+        let storage = folder.open(identity)?;
+        let space = Room { id, rooms: self.rooms.clone(), real: Arc::clone(&storage.space) };
+        let storage = Storage { space: Arc::new(space), ..storage };
+        let supports = self.supports.get(&id).copied().unwrap_or(FeatureLevel::LATEST);
+        let world = World { supports, ..World::real(&self.settings) };
+        Node::start(identity, storage, self.settings.clone(), world).await
     }
 
     /// Stops a node without any grace.

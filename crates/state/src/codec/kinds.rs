@@ -1,17 +1,25 @@
-//! The table of event kinds: number and version, variant, fields in the order in which they are written. Numbers are never
-//! reused, lines never changed; a golden fixture holds each. A kind whose layout must change gets a second line with the next
-//! version, which is written from then on, and the old line decodes into frozen structs of its own.
+//! The table of event kinds: number and version, the feature level from which it is written, variant, fields in the order in
+//! which they are written. Numbers are never reused, lines never changed; a golden fixture holds each. A kind whose layout
+//! must change gets a second line with the next version, which is written from its level on, and the old line decodes into
+//! frozen structs of its own.
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::Event;
+use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
-    ($($kind:literal @ $version:literal => $variant:ident { $($field:ident),* },)*) => {
+    ($($kind:literal @ $version:literal from $level:literal => $variant:ident { $($field:ident),* },)*) => {
         impl Event {
             /// The number of this kind in the log. Never reused.
             pub const fn kind(&self) -> u32 {
                 match self {
                     $(Self::$variant { .. } => $kind,)*
+                }
+            }
+
+            /// The level from which this kind is written: a node that supports less cannot read it.
+            pub const fn level(&self) -> FeatureLevel {
+                match self {
+                    $(Self::$variant { .. } => FeatureLevel::new($level),)*
                 }
             }
 
@@ -47,31 +55,34 @@ macro_rules! kinds {
 }
 
 kinds! {
-    1 @ 1 => ClusterCreated { cluster, tags },
-    2 @ 1 => ClusterDeleted { cluster },
-    10 @ 1 => TaskDefinitionRegistered { key, spec, tags, registered_by },
-    11 @ 1 => TaskDefinitionDeregistered { key },
-    20 @ 1 => ServiceCreated { key, spec, tags, created_by, deployment },
-    21 @ 1 => ServiceUpdated { key, spec, deployment },
-    22 @ 1 => ServiceDraining { key },
-    23 @ 1 => ServiceInactive { key },
-    24 @ 1 => ServiceEventRecorded { key, id, message },
-    25 @ 1 => ServiceSteadinessChanged { key, steady },
-    26 @ 1 => DeploymentProgressed { key, deployment, rollout },
-    27 @ 1 => DeploymentRetired { key, deployment },
-    28 @ 1 => DeploymentBackedOff { key, deployment, back_off, failed_tasks },
-    30 @ 1 => TaskCreated { task },
-    31 @ 1 => TaskStopRequested { task, code, reason },
-    32 @ 1 => TaskProgressed { report },
-    33 @ 1 => TaskLost { task, code, reason },
-    34 @ 1 => TaskReaped { task },
-    40 @ 1 => SessionOpened { instance, epoch, registration },
-    41 @ 1 => InstanceLost { instance, epoch },
-    42 @ 1 => InstanceStatusChanged { instance, status },
-    43 @ 1 => InstanceDeregistered { instance },
-    50 @ 1 => ResourceTagged { resource, tags },
-    51 @ 1 => ResourceUntagged { resource, keys },
-    60 @ 1 => RequestRecorded { key, outcome },
-    70 @ 1 => AccessKeyCreated { key },
-    80 @ 1 => Reset {},
+    1 @ 1 from 1 => ClusterCreated { cluster, tags },
+    2 @ 1 from 1 => ClusterDeleted { cluster },
+    10 @ 1 from 1 => TaskDefinitionRegistered { key, spec, tags, registered_by },
+    11 @ 1 from 1 => TaskDefinitionDeregistered { key },
+    20 @ 1 from 1 => ServiceCreated { key, spec, tags, created_by, deployment },
+    21 @ 1 from 1 => ServiceUpdated { key, spec, deployment },
+    22 @ 1 from 1 => ServiceDraining { key },
+    23 @ 1 from 1 => ServiceInactive { key },
+    24 @ 1 from 1 => ServiceEventRecorded { key, id, message },
+    25 @ 1 from 1 => ServiceSteadinessChanged { key, steady },
+    26 @ 1 from 1 => DeploymentProgressed { key, deployment, rollout },
+    27 @ 1 from 1 => DeploymentRetired { key, deployment },
+    28 @ 1 from 1 => DeploymentBackedOff { key, deployment, back_off, failed_tasks },
+    30 @ 1 from 1 => TaskCreated { task },
+    31 @ 1 from 1 => TaskStopRequested { task, code, reason },
+    32 @ 1 from 1 => TaskProgressed { report },
+    33 @ 1 from 1 => TaskLost { task, code, reason },
+    34 @ 1 from 1 => TaskReaped { task },
+    40 @ 1 from 1 => SessionOpened { instance, epoch, registration },
+    41 @ 1 from 1 => InstanceLost { instance, epoch },
+    42 @ 1 from 1 => InstanceStatusChanged { instance, status },
+    43 @ 1 from 1 => InstanceDeregistered { instance },
+    50 @ 1 from 1 => ResourceTagged { resource, tags },
+    51 @ 1 from 1 => ResourceUntagged { resource, keys },
+    60 @ 1 from 1 => RequestRecorded { key, outcome },
+    70 @ 1 from 1 => AccessKeyCreated { key },
+    80 @ 1 from 1 => Reset {},
+    81 @ 1 from 1 => FeatureLevelRaised { level },
+    82 @ 1 from 1 => RetentionSet { retention },
+    83 @ 1 from 1 => HistoryTrimmed { to },
 }

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use imbl::Vector;
 use serde::{Deserialize, Serialize};
-use trireme_types::{Family, Scope, Timestamp, planted};
+use trireme_types::{Family, Scope, Sequence, Timestamp, planted};
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::entry::Position;
 use crate::index::Index;
-use crate::object::{AccessKey, Cluster, ContainerInstance, Service, Task, TaskDefinition};
+use crate::object::{AccessKey, Cluster, ContainerInstance, Retention, Service, Task, TaskDefinition};
 use crate::state::RequestName;
-use crate::{RecordedRequest, State};
+use crate::{FeatureLevel, RecordedRequest, State};
 
 #[derive(Serialize, Deserialize)]
 struct SnapshotV1 {
     position: Position,
     clock: Timestamp,
+    level: FeatureLevel,
+    retention: Retention,
+    trimmed: Sequence,
     clusters: Vec<Arc<Cluster>>,
     families: Vec<((Scope, Family), u32)>,
     task_definitions: Vec<Arc<TaskDefinition>>,
@@ -32,6 +35,9 @@ pub(super) fn encode(state: &State) -> Vec<u8> {
     encode_payload(&SnapshotV1 {
         position: state.position,
         clock: state.clock,
+        level: state.level,
+        retention: state.retention,
+        trimmed: state.trimmed,
         clusters: state.clusters.values().cloned().collect(),
         families: state.families.iter().map(|(family, revision)| (family.clone(), *revision)).collect(),
         task_definitions: state.task_definitions.values().cloned().collect(),
@@ -49,6 +55,9 @@ pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
     let mut state = State {
         position: snapshot.position,
         clock: snapshot.clock,
+        level: snapshot.level,
+        retention: snapshot.retention,
+        trimmed: snapshot.trimmed,
         clusters: snapshot.clusters.into_iter().map(|cluster| (cluster.key.clone(), cluster)).collect(),
         families: snapshot.families.into_iter().collect(),
         task_definitions: snapshot.task_definitions.into_iter().map(|one| (one.key.clone(), one)).collect(),

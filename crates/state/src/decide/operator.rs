@@ -1,10 +1,10 @@
-//! What operators do at a control node: access keys.
+//! What operators and upkeep do at a control node: access keys, the history's retention, the feature level.
 
-use trireme_types::AccountId;
+use trireme_types::{AccountId, Sequence};
 
 use super::{Decided, Decision};
-use crate::object::{AccessKey, AccessKeyId, SealedSecret};
-use crate::{Event, Rejection, Stamp, State};
+use crate::object::{AccessKey, AccessKeyId, Retention, SealedSecret};
+use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
 pub(super) fn create_access_key(
     state: &State,
@@ -28,4 +28,31 @@ pub(super) fn create_access_key(
         created_at: stamp.now,
     };
     Ok(Decision::one(Event::AccessKeyCreated { key: Box::new(key) }))
+}
+
+pub(super) fn set_retention(state: &State, retention: Retention) -> Decided {
+    if retention.events < Retention::EVENTS_MIN {
+        return Err(Rejection::Invalid {
+            message: format!("a history keeps at least {} events", Retention::EVENTS_MIN),
+        });
+    }
+    if retention == state.retention() {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::RetentionSet { retention }))
+}
+
+/// What happened last is always kept: there is something to follow on.
+pub(super) fn trim_history(state: &State, to: Sequence) -> Decided {
+    if to <= state.trimmed() || to >= state.position().sequence {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::HistoryTrimmed { to }))
+}
+
+pub(super) fn raise_feature_level(state: &State, level: FeatureLevel) -> Decided {
+    if level <= state.level() {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::FeatureLevelRaised { level }))
 }

@@ -56,6 +56,7 @@ const ROOMS: &[Room] = &[
         "testkit",
         &["types", "state", "rpc", "iam", "scheduler", "dispatcher", "agent", "raft", "server"],
     ),
+    room(DEV, "bench", &["types", "state", "rpc"]),
     room(DEV, "xtask", &[]),
     room(
         DEV,

@@ -47,6 +47,7 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/server/src/observer.rs", "the controllers' monotonic clock"),
     ("crates/trireme/", "waits for real processes, and gives up after a limit"),
     ("crates/xtask/", "no part of the product"),
+    ("crates/bench/", "measures real processes"),
     ("crates/testkit/", "waits with a limit in real time"),
     ("chaos-tests/", "measures real processes"),
 ];

@@ -1,0 +1,197 @@
+//! Whether the nodes hold the same state. Each hashes its own at the end of every entry that reaches a multiple of 1,024
+//! events, beside the work on a clone, and compares with what the others say of the same events.
+//!
+//! A node that differs from a majority of the voters stops: its memory or its disk is damaged, or it has a defect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use trireme_rpc::control;
+use trireme_state::{State, StateHash, StateHasher};
+use trireme_types::Sequence;
+
+use crate::snapshot::blocking;
+
+/// States that wait to be hashed at most; more are left out.
+const QUEUE: usize = 4;
+/// Hashes that are remembered.
+const KEPT: usize = 32;
+
+/// A state's hash and the last event in it.
+pub(crate) type Hashed = (Sequence, StateHash);
+
+/// Takes the states that are to be hashed.
+#[derive(Debug, Clone)]
+pub struct Sampler(mpsc::Sender<State>);
+
+impl Sampler {
+    /// The two ends of the queue.
+    pub fn pair() -> (Self, mpsc::Receiver<State>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Hands a state over. Applying never waits for hashing: one more is left out then.
+    pub fn offer(&self, state: &State) {
+        if self.0.try_send(state.clone()).is_err() {
+            metrics::counter!("trireme_state_hashes_skipped_total").increment(1);
+        }
+    }
+}
+
+/// The hashes of this node's newest states.
+#[derive(Clone, Default)]
+pub(crate) struct Hashes(Arc<Mutex<VecDeque<Hashed>>>);
+
+impl Hashes {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Hashed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, hashed: Hashed) {
+        let mut kept = self.lock();
+        kept.push_back(hashed);
+        while kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    /// All that is remembered, the oldest first.
+    pub(crate) fn newest(&self) -> Vec<Hashed> {
+        self.lock().iter().copied().collect()
+    }
+
+    pub(crate) fn to_wire(&self) -> Vec<control::StateHash> {
+        let wire = |(sequence, hash): Hashed| control::StateHash {
+            sequence: sequence.get(),
+            hash: bytes::Bytes::copy_from_slice(&hash.0),
+        };
+        self.newest().into_iter().map(wire).collect()
+    }
+}
+
+/// What a peer said; hashes of a length that nobody knows are left out.
+pub(crate) fn from_wire(hashes: &[control::StateHash]) -> Vec<Hashed> {
+    let known = |hash: &control::StateHash| {
+        let bytes: [u8; 16] = hash.hash.as_ref().try_into().ok()?;
+        Some((Sequence::new(hash.sequence), StateHash(bytes)))
+    };
+    hashes.iter().filter_map(known).collect()
+}
+
+/// Hashes what comes, until nobody sends any more.
+pub(crate) async fn keep_hashes(mut states: mpsc::Receiver<State>, hashes: Hashes) {
+    let mut hasher = StateHasher::default();
+    while let Some(state) = states.recv().await {
+        let sequence = state.position().sequence;
+        let hashed = blocking(move || {
+            let hash = hasher.advance(&state);
+            Ok((hasher, hash))
+        });
+        match hashed.await {
+            Ok((next, hash)) => {
+                hasher = next;
+                hashes.push((sequence, hash));
+                metrics::gauge!("trireme_state_hash_sequence").set(sequence.get() as f64);
+            }
+            Err(error) => {
+                tracing::error!(%error, "hashing the state failed; it begins anew");
+                hasher = StateHasher::default();
+            }
+        }
+    }
+}
+
+/// What a comparison came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing to compare, or all that was compared is equal.
+    Equal,
+    /// Someone differs, and no majority says who is right.
+    Differs {
+        /// The last event in the state.
+        sequence: Sequence,
+        /// Who has another hash.
+        nodes: Vec<u64>,
+    },
+    /// A majority of the voters holds another state than this node.
+    Alone {
+        /// The last event in the state.
+        sequence: Sequence,
+        /// This node's hash.
+        own: StateHash,
+        /// The majority's.
+        theirs: StateHash,
+    },
+}
+
+/// Compares this node's hashes with what the others say; each with whether it is one of the `voters`.
+pub(crate) fn judge(own: &[Hashed], voters: usize, others: &BTreeMap<u64, (bool, Vec<Hashed>)>) -> Verdict {
+    let majority = voters / 2 + 1;
+    let mut verdict = Verdict::Equal;
+    for (sequence, hash) in own {
+        let mut nodes = Vec::new();
+        let mut votes: BTreeMap<StateHash, usize> = BTreeMap::new();
+        for (id, (is_voter, theirs)) in others {
+            let Some((_, their)) = theirs.iter().find(|(other, _)| other == sequence) else { continue };
+            if their != hash {
+                nodes.push(*id);
+                let count = votes.entry(*their).or_default();
+                *count = count.saturating_add(usize::from(*is_voter));
+            }
+        }
+        if let Some((theirs, _)) = votes.into_iter().find(|(_, count)| *count >= majority) {
+            return Verdict::Alone { sequence: *sequence, own: *hash, theirs };
+        }
+        if !nodes.is_empty() {
+            verdict = Verdict::Differs { sequence: *sequence, nodes };
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64, byte: u8) -> Hashed {
+        (Sequence::new(sequence), StateHash([byte; 16]))
+    }
+
+    fn others(all: &[(u64, bool, &[Hashed])]) -> BTreeMap<u64, (bool, Vec<Hashed>)> {
+        all.iter().map(|(id, votes, hashes)| (*id, (*votes, hashes.to_vec()))).collect()
+    }
+
+    #[test]
+    fn equal_states_and_those_at_other_events_say_nothing() {
+        let own = [at(1_024, 1), at(2_048, 2)];
+        let peers = others(&[(2, true, &[at(1_024, 1), at(3_000, 9)]), (3, true, &[])]);
+        assert_eq!(judge(&own, 3, &peers), Verdict::Equal);
+    }
+
+    #[test]
+    fn who_differs_from_a_majority_is_alone() {
+        let own = [at(1_024, 7)];
+        let peers = others(&[(2, true, &[at(1_024, 1)]), (3, true, &[at(1_024, 1)])]);
+        let alone = |verdict| matches!(verdict, Verdict::Alone { .. });
+        assert!(alone(judge(&own, 3, &peers)));
+        // Of two voters that agree with each other, a learner that differs is alone; a voter among three is not yet.
+        assert!(alone(judge(&own, 2, &peers)));
+    }
+
+    #[test]
+    fn without_a_majority_nobody_is_right() {
+        let own = [at(1_024, 7)];
+        let peers = others(&[(2, true, &[at(1_024, 1)]), (3, true, &[at(1_024, 2)])]);
+        let differs = Verdict::Differs { sequence: Sequence::new(1_024), nodes: vec![2, 3] };
+        assert_eq!(judge(&own, 3, &peers), differs);
+        // The majority is right, and this node is in it.
+        let peers = others(&[(2, true, &[at(1_024, 7)]), (3, true, &[at(1_024, 2)])]);
+        let differs = Verdict::Differs { sequence: Sequence::new(1_024), nodes: vec![3] };
+        assert_eq!(judge(&own, 3, &peers), differs);
+        // Learners have no voice.
+        let peers = others(&[(2, false, &[at(1_024, 1)]), (3, false, &[at(1_024, 1)]), (4, true, &[])]);
+        assert!(matches!(judge(&own, 3, &peers), Verdict::Differs { .. }));
+    }
+}

@@ -1,0 +1,84 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::storage::disk::DiskFiles;
+use trireme_state::store::{LocalStore, Store};
+use trireme_state::{Actor, Command, Proposal};
+use trireme_types::{ClusterName, RequestId, Scope, Timestamp};
+
+const CLUSTER: ClusterUuid = ClusterUuid::from_bits(7);
+
+/// States after 1, 2, … events.
+fn states(count: u64) -> Vec<State> {
+    let store = LocalStore::new([1; 32], Timestamp::EPOCH);
+    let one = |number| {
+        let name = ClusterName::new(&format!("c{number}")).unwrap();
+        let cluster = trireme_state::object::ClusterKey { scope: Scope::development(), name };
+        let command = Command::CreateCluster { cluster, tags: Default::default() };
+        let request_id = RequestId::from_bits(u128::from(number));
+        store.propose_now(&Proposal { actor: Actor::Operator, request_id, key: None, command }).unwrap();
+        State::clone(&store.view())
+    };
+    (1..=count).map(one).collect()
+}
+
+fn sequences(checkpoints: &Checkpoints) -> Vec<u64> {
+    checkpoints.positions().into_iter().map(|position| position.sequence.get()).collect()
+}
+
+#[test]
+fn damage_is_found_and_an_older_one_is_used() {
+    let place = tempfile::tempdir().unwrap();
+    let open = || {
+        let files = Arc::new(DiskFiles::open(place.path()).unwrap());
+        Checkpoints::open(files, CLUSTER).unwrap()
+    };
+    let checkpoints = open();
+    let states = states(40);
+    for number in [10, 20, 30, 40] {
+        checkpoints.write(states[number - 1].clone()).unwrap();
+    }
+    assert_eq!(sequences(&open()), [10, 20, 30, 40]);
+    let flip = |number: u64, place_from_end: usize| {
+        let entries = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path());
+        let prefix = format!("{number:020}-");
+        let mut found =
+            entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&prefix));
+        let path = found.next().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = if place_from_end == 0 { 20 } else { bytes.len() - place_from_end };
+        bytes[at] ^= 4;
+        std::fs::write(path, bytes).unwrap();
+    };
+    flip(40, 9);
+    let newest = checkpoints.newest_sound(Sequence::new(1), Sequence::new(100)).unwrap();
+    assert_eq!(newest, Some(states[29].position()));
+    assert_eq!(sequences(&checkpoints), [10, 20, 30], "it is forgotten");
+    flip(20, 3);
+    checkpoints.load(states[19].position()).unwrap_err();
+    assert_eq!(checkpoints.load(states[9].position()).unwrap(), states[9]);
+    // A broken header is found at once.
+    flip(30, 0);
+    let again = open();
+    assert_eq!(sequences(&again), [10]);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    // Nor is another cluster's used.
+    let files = Arc::new(DiskFiles::open(place.path()).unwrap());
+    assert_eq!(sequences(&Checkpoints::open(files, ClusterUuid::from_bits(8)).unwrap()), Vec::<u64>::new());
+}
+
+#[test]
+fn there_are_never_many_and_the_first_and_the_last_stay() {
+    let disk = crate::storage::memory::MemoryDisk::new();
+    let checkpoints = Checkpoints::open(disk.storage().checkpoints, CLUSTER).unwrap();
+    for state in states(50) {
+        checkpoints.write(state).unwrap();
+        checkpoints.prune(Sequence::new(0)).unwrap();
+        assert!(checkpoints.positions().len() <= MOST);
+    }
+    let kept = sequences(&checkpoints);
+    assert_eq!((kept.first(), kept.last()), (Some(&1), Some(&50)));
+    checkpoints.prune(Sequence::new(40)).unwrap();
+    assert!(sequences(&checkpoints).iter().all(|sequence| *sequence >= 40));
+    assert_eq!(disk.storage().checkpoints.list().unwrap().len(), sequences(&checkpoints).len());
+}

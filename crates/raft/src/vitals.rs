@@ -1,0 +1,193 @@
+//! What the control nodes tell each other about themselves, once a second: the room on their disks, the feature level that they
+//! support, the hashes of their states. And what follows from it: the disk [`guard`](crate::guard), a higher feature level, a node that
+//! stops because its state differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use trireme_rpc::{control, convert};
+use trireme_state::FeatureLevel;
+use trireme_types::Sequence;
+
+use crate::agreement::{self, Hashes, Verdict};
+use crate::config::Membership;
+use crate::fault::Fault;
+use crate::guard::{self, Pressure};
+use crate::identity::Identity;
+use crate::membership::{Keeper, Refused};
+use crate::snapshot::blocking;
+use crate::storage::Space;
+use crate::store::{RaftStore, within};
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// The limit for one node's answer.
+const ANSWER: Duration = Duration::from_millis(500);
+
+const MISMATCH: &str = "trireme_state_hash_mismatch_total";
+
+/// This node's own.
+#[derive(Clone)]
+pub(crate) struct Vitals {
+    pub space: Arc<dyn Space>,
+    pub supports: FeatureLevel,
+    pub hashes: Hashes,
+    /// The last measure of this node's room.
+    pub free: Arc<std::sync::Mutex<Option<u64>>>,
+}
+
+impl Vitals {
+    pub(crate) fn new(space: Arc<dyn Space>, supports: FeatureLevel) -> Self {
+        Self { space, supports, hashes: Hashes::default(), free: Arc::default() }
+    }
+
+    /// The room when it was last measured, in bytes.
+    pub(crate) fn free(&self) -> Option<u64> {
+        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn measure(&self) -> Option<u64> {
+        let space = Arc::clone(&self.space);
+        let free = match blocking(move || space.free()).await {
+            Ok(free) => Some(free),
+            Err(error) => {
+                tracing::warn!(%error, "cannot measure the room on the disk");
+                None
+            }
+        };
+        if let Some(free) = free {
+            metrics::gauge!("trireme_disk_free_bytes").set(free as f64);
+        }
+        *self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = free;
+        free
+    }
+}
+
+/// What one look at the cluster saw.
+struct Seen {
+    membership: Membership,
+    answers: BTreeMap<u64, control::StatusResponse>,
+}
+
+/// Looks at the others, again and again.
+pub(crate) struct Watcher {
+    pub vitals: Vitals,
+    pub store: RaftStore,
+    pub keeper: Keeper,
+    pub identity: Identity,
+    pub pressure: watch::Sender<Option<Pressure>>,
+    pub fault: Fault,
+    /// The last event at which states differed.
+    pub differed: Sequence,
+}
+
+impl Watcher {
+    /// Looks once a second until the node stops.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let looking = async {
+            loop {
+                self.look().await;
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _stopped = stop.run_until_cancelled(looking).await;
+    }
+
+    async fn look(&mut self) {
+        let own = self.vitals.measure().await;
+        let seen = self.ask().await;
+        self.judge_room(own, &seen);
+        self.compare(&seen);
+        self.raise_level(&seen).await;
+    }
+
+    async fn ask(&self) -> Seen {
+        let membership = self.store.applied().membership.membership().clone();
+        let others = membership.nodes().filter(|(id, _)| **id != self.identity.node_id);
+        let asked = others.map(|(id, member)| async move {
+            let mut client = self.store.peers.control(&member.peer_address).ok()?;
+            let answer = within(ANSWER, client.status(control::StatusRequest {})).await?.ok()?.into_inner();
+            // Whoever else answers at that address is not this member.
+            let cluster = convert::cluster_to_bytes(self.identity.cluster);
+            (answer.node_id == *id && answer.cluster_id == cluster).then_some((*id, answer))
+        });
+        let answers = join_all(asked).await.into_iter().flatten().collect();
+        Seen { membership, answers }
+    }
+
+    fn judge_room(&self, own: Option<u64>, seen: &Seen) {
+        let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
+        let mut free: BTreeMap<u64, u64> = seen
+            .answers
+            .iter()
+            .filter(|(id, _)| voters.contains(id))
+            .filter_map(|(id, answer)| Some((*id, answer.disk_free_bytes?)))
+            .collect();
+        if let Some(own) = own.filter(|_| voters.contains(&self.identity.node_id)) {
+            free.insert(self.identity.node_id, own);
+        }
+        let before = *self.pressure.borrow();
+        let now = guard::judge(&free, self.store.settings.disk_reserve, before);
+        match (before, now) {
+            (None, Some(pressure)) => tracing::error!(
+                node = pressure.node,
+                free_bytes = pressure.free,
+                "a control node's disk is nearly full: nothing that makes the state larger is taken"
+            ),
+            (Some(_), None) => tracing::info!("the control nodes' disks have room again"),
+            _ => {}
+        }
+        metrics::gauge!("trireme_disk_pressure").set(if now.is_some() { 1.0 } else { 0.0 });
+        self.pressure.send_replace(now);
+    }
+
+    fn compare(&mut self, seen: &Seen) {
+        let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
+        let others = seen
+            .answers
+            .iter()
+            .map(|(id, answer)| (*id, (voters.contains(id), agreement::from_wire(&answer.state_hashes))));
+        match agreement::judge(&self.vitals.hashes.newest(), voters.len(), &others.collect()) {
+            Verdict::Equal => {}
+            Verdict::Differs { sequence, nodes } if sequence > self.differed => {
+                self.differed = sequence;
+                metrics::counter!(MISMATCH).increment(1);
+                tracing::error!(%sequence, ?nodes, "these control nodes hold another state than this one");
+            }
+            Verdict::Differs { .. } => {}
+            Verdict::Alone { sequence, own, theirs } => {
+                metrics::counter!(MISMATCH).increment(1);
+                self.fault.raise(format!(
+                    "the state at event {sequence} has hash {own}, and a majority of the voters has {theirs}: \
+                     this node's memory or disk is damaged; remove it and join it anew"
+                ));
+            }
+        }
+    }
+
+    /// Raises the level once every member supports more. One that does not answer may support less.
+    async fn raise_level(&self, seen: &Seen) {
+        if !self.store.leadership_is_here() {
+            return;
+        }
+        let others: BTreeSet<u64> =
+            seen.membership.nodes().map(|(id, _)| *id).filter(|id| *id != self.identity.node_id).collect();
+        if !others.iter().all(|id| seen.answers.contains_key(id)) {
+            return;
+        }
+        let supported = seen.answers.values().map(|answer| FeatureLevel::new(answer.supported_level));
+        let level = supported.chain([self.vitals.supports]).min().unwrap_or_default();
+        if level <= self.store.applied().state.level() {
+            return;
+        }
+        match self.keeper.raise_level(level, &others, &self.store).await {
+            Ok(()) => tracing::info!(%level, "every control node supports it: the feature level rises"),
+            Err(Refused::NotLeader) => {}
+            Err(Refused::Because(reason)) => tracing::info!(%level, %reason, "the feature level stays"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The state hash: a sum of the objects' hashes, without indexes. Nodes compare theirs at the same position; two that
+//! differ do not hold the same state, though they applied the same log.
+//!
+//! The sum follows the state from position to position: only what changed in between is hashed. So it costs nothing while
+//! events are applied, and may be taken beside that, on a clone.
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::State;
+use crate::codec;
+
+/// How often states are compared: at the end of each entry that reaches a multiple of so many events.
+pub const HASHED_EVERY: u64 = 1_024;
+
+/// The hash of a whole state at its position.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateHash(pub [u8; 16]);
+
+impl std::fmt::Display for StateHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for StateHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StateHash({self})")
+    }
+}
+
+/// A state and the sum of its objects' hashes.
+#[derive(Debug, Clone, Default)]
+pub struct StateHasher {
+    state: State,
+    sum: u128,
+}
+
+impl StateHasher {
+    /// Follows to `state`, from whatever it held before, and gives the hash there.
+    pub fn advance(&mut self, state: &State) -> StateHash {
+        let old = std::mem::replace(&mut self.state, state.clone());
+        let mut sum = Sum(self.sum);
+        sum.follow(1, &old.clusters, &state.clusters);
+        sum.follow(2, &old.families, &state.families);
+        sum.follow(3, &old.task_definitions, &state.task_definitions);
+        sum.follow(4, &old.services, &state.services);
+        sum.follow(5, &old.tasks, &state.tasks);
+        sum.follow(6, &old.instances, &state.instances);
+        sum.follow(7, &old.access_keys, &state.access_keys);
+        sum.follow(8, &old.requests, &state.requests);
+        self.sum = sum.0;
+        self.hash()
+    }
+
+    fn hash(&self) -> StateHash {
+        let state = &self.state;
+        let order = &state.request_order;
+        // The order of eviction is covered by its ends and its length; the requests' times give the rest.
+        let single = (
+            state.position,
+            state.clock,
+            state.level,
+            state.retention,
+            state.trimmed,
+            (order.len(), order.front(), order.back()),
+        );
+        let mut hash = Sha256::new();
+        hash.update(codec::object_bytes(&single));
+        hash.update(self.sum.to_be_bytes());
+        StateHash(first_half(hash))
+    }
+}
+
+fn first_half(hash: Sha256) -> [u8; 16] {
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// The sum. Wrapping, so that what is taken away again leaves no trace.
+struct Sum(u128);
+
+impl Sum {
+    fn follow<K, V>(&mut self, family: u8, old: &OrdMap<K, V>, new: &OrdMap<K, V>)
+    where
+        K: Ord + Clone + Serialize,
+        V: PartialEq + Clone + Serialize,
+    {
+        for item in old.diff(new) {
+            match item {
+                DiffItem::Add(key, value) => self.add(family, key, value),
+                DiffItem::Remove(key, value) => self.take(family, key, value),
+                DiffItem::Update { old: (old_key, old_value), new: (key, value) } => {
+                    self.take(family, old_key, old_value);
+                    self.add(family, key, value);
+                }
+            }
+        }
+    }
+
+    fn add<K: Serialize, V: Serialize>(&mut self, family: u8, key: &K, value: &V) {
+        self.0 = self.0.wrapping_add(object_hash(family, key, value));
+    }
+
+    fn take<K: Serialize, V: Serialize>(&mut self, family: u8, key: &K, value: &V) {
+        self.0 = self.0.wrapping_sub(object_hash(family, key, value));
+    }
+}
+
+fn object_hash<K: Serialize, V: Serialize>(family: u8, key: &K, value: &V) -> u128 {
+    let mut hash = Sha256::new();
+    hash.update([family]);
+    hash.update(codec::object_bytes(&(key, value)));
+    u128::from_be_bytes(first_half(hash))
+}
+
+/// The hash of a state, from nothing.
+pub fn state_hash(state: &State) -> StateHash {
+    StateHasher::default().advance(state)
+}
+
+/// Whether an entry that led from one sequence number to another is one after which states are compared.
+pub fn is_hashed(before: trireme_types::Sequence, after: trireme_types::Sequence) -> bool {
+    before.get() / HASHED_EVERY != after.get() / HASHED_EVERY
+}

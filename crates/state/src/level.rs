@@ -1,0 +1,39 @@
+//! The feature level: what every node of the cluster can read. It is part of the state and only rises; event kinds and
+//! layouts that came later are written only once it has reached theirs, so that nodes of different versions hold the
+//! same state.
+
+use serde::{Deserialize, Serialize};
+
+/// A feature level. Each kind of event, each layout of a snapshot and of the state hash belongs to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FeatureLevel(u32);
+
+impl FeatureLevel {
+    /// The level of a new cluster's first event, and of every release so far.
+    pub const FIRST: Self = Self(1);
+    /// The highest level that this binary supports. It supports all below it too.
+    pub const LATEST: Self = Self(1);
+
+    /// A level by its number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for FeatureLevel {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl std::fmt::Display for FeatureLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
