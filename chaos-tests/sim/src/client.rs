@@ -20,6 +20,8 @@ use crate::trace;
 
 /// Services that the clients share.
 const SERVICES: u64 = 4;
+/// Clusters that they make and remove.
+const CLUSTERS: u64 = 3;
 /// Tries of one operation.
 const TRIES: usize = 5;
 
@@ -77,6 +79,13 @@ async fn request(node: &str, target: &str, body: &Value, invocation: &str) -> Re
         }
         Some(_) => Reply::Unknown,
     }
+}
+
+/// The value in the tag that the clients write.
+fn tag_of(described: &Value) -> u64 {
+    let tags = described["tags"].as_array().cloned().unwrap_or_default();
+    let tag = tags.iter().find(|tag| tag["key"] == "v");
+    tag.and_then(|tag| tag["value"].as_str()?.parse().ok()).unwrap_or(0)
 }
 
 /// One client.
@@ -168,13 +177,18 @@ impl Client {
 
     async fn operate(&mut self) {
         let service = format!("s{}", self.rng.random_range(0..SERVICES));
+        let cluster = format!("k{}", self.rng.random_range(0..CLUSTERS));
         match self.rng.random_range(0..100) {
-            0..12 => self.create(&service).await,
-            12..36 => self.tag(&service).await,
-            36..50 => self.scale(&service).await,
-            50..78 => self.describe(&service).await,
-            78..88 => self.run_task().await,
-            88..93 if self.shared.plan.deploys => self.deploy(&service).await,
+            0..8 => self.create(&service).await,
+            8..22 => self.tag(&format!("{service}/v"), &format!("service/default/{service}")).await,
+            22..32 => self.scale(&service).await,
+            32..50 => self.describe(&service).await,
+            50..58 => self.run_task().await,
+            58..66 => self.ensure(&cluster).await,
+            66..74 => self.remove(&cluster).await,
+            74..80 => self.tag(&cluster, &format!("cluster/{cluster}")).await,
+            80..92 => self.look(&cluster).await,
+            92..95 if self.shared.plan.deploys => self.deploy(&service).await,
             _ => self.create_cluster().await,
         }
     }
@@ -222,10 +236,37 @@ impl Client {
         self.end(&operations, &told, |_| vec![Seen::Done, Seen::Done]);
     }
 
-    async fn tag(&mut self, service: &str) {
+    async fn ensure(&mut self, cluster: &str) {
         let value = self.value();
-        let operation = self.begin(&format!("{service}/v"), Change::Write(value));
-        let arn = format!("arn:aws:ecs:us-east-1:123456789012:service/default/{service}");
+        let operation = self.begin(cluster, Change::Ensure(value));
+        let body = json!({ "clusterName": cluster, "tags": [{ "key": "v", "value": value.to_string() }] });
+        let told = self.call("CreateCluster", &body, TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn remove(&mut self, cluster: &str) {
+        let operation = self.begin(cluster, Change::Delete);
+        let told = self.call("DeleteCluster", &json!({ "cluster": cluster }), TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn look(&mut self, cluster: &str) {
+        let operation = self.begin(cluster, Change::Read);
+        let body = json!({ "clusters": [cluster], "include": ["TAGS"] });
+        let told = self.call("DescribeClusters", &body, 2).await;
+        if told == Told::Unknown {
+            self.record().cancel(operation);
+        }
+        self.end(&[operation], &told, |value| {
+            let found = &value["clusters"][0];
+            vec![if found["status"] == "ACTIVE" { Seen::Value(tag_of(found)) } else { Seen::Absent }]
+        });
+    }
+
+    async fn tag(&mut self, register: &str, resource: &str) {
+        let value = self.value();
+        let operation = self.begin(register, Change::Write(value));
+        let arn = format!("arn:aws:ecs:us-east-1:123456789012:{resource}");
         let body = json!({ "resourceArn": arn, "tags": [{ "key": "v", "value": value.to_string() }] });
         let told = self.call("TagResource", &body, TRIES).await;
         self.end(&[operation], &told, |_| vec![Seen::Done]);
@@ -258,10 +299,8 @@ impl Client {
         self.end(&operations, &told, |value| match value["services"].get(0) {
             None => vec![Seen::Absent, Seen::Absent],
             Some(found) => {
-                let tags = found["tags"].as_array().cloned().unwrap_or_default();
-                let tag = tags.iter().find(|tag| tag["key"] == "v");
-                let tag = tag.and_then(|tag| tag["value"].as_str()?.parse().ok()).unwrap_or(0);
-                vec![Seen::Value(tag), Seen::Value(found["desiredCount"].as_u64().unwrap_or(0))]
+                let count = found["desiredCount"].as_u64().unwrap_or(0);
+                vec![Seen::Value(tag_of(found)), Seen::Value(count)]
             }
         });
     }

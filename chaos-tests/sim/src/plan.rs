@@ -69,13 +69,17 @@ impl Plan {
             propose_limit: Duration::from_secs(10),
             ..Settings::default()
         };
+        // Now and then so many at once that much is in flight together.
+        let crowd = rng.random_bool(0.25);
+        let clients = if crowd { rng.random_range(8..=14) } else { rng.random_range(2..=4) };
+        let think = if crowd { rng.random_range(5..=60) } else { rng.random_range(20..=250) };
         Self {
             seed,
             controls,
             spares,
             agents: rng.random_range(3..=4),
-            clients: rng.random_range(2..=3),
-            faults_for: Duration::from_secs(rng.random_range(12..=25)),
+            clients,
+            faults_for: Duration::from_secs(rng.random_range(8..=20)),
             pause: Duration::from_millis(rng.random_range(300..=2500)),
             kinds: chosen.into_iter().collect(),
             latency: Duration::from_millis(rng.random_range(1..=8)),
@@ -83,7 +87,7 @@ impl Plan {
             settings,
             tick: Duration::from_millis(*[1, 2, 2, 3].get(rng.random_range(0..4)).unwrap_or(&2)),
             deploys: rng.random_bool(0.1),
-            think: Duration::from_millis(rng.random_range(30..=250)),
+            think: Duration::from_millis(think),
         }
     }
 }

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub enum Change {
     /// Makes it, with a value; refused when it is there.
     Create(u64),
+    /// Makes it, with a value; done without a change when it is there.
+    Ensure(u64),
+    /// Removes it.
+    Delete,
     /// Sets it; refused when it is not there.
     Write(u64),
     /// Reads it.

@@ -26,15 +26,8 @@ pub enum Moment {
 
 impl Moment {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Unsynced,
-        Self::Voted,
-        Self::Cut,
-        Self::Purged,
-        Self::Snapshot,
-        Self::Leads,
-        Self::Applied,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Unsynced, Self::Voted, Self::Cut, Self::Purged, Self::Snapshot, Self::Leads, Self::Applied];
 
     /// Whether it is now.
     pub fn is_now(self, host: &ControlHost, before: &Probe, now: &Probe) -> bool {

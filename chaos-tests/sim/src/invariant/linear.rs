@@ -7,7 +7,7 @@ use super::{Check, Violation};
 use crate::record::{Change, Operation, Record, Seen};
 
 /// Configurations that are tried for one register at most; beyond it the register counts as not judged.
-const BUDGET: usize = 2_000_000;
+const BUDGET: usize = 300_000;
 
 /// Every register of the record. Gives the number of operations judged.
 ///
@@ -31,6 +31,10 @@ fn effect(operation: &Operation, value: Option<u64>) -> Option<Option<u64>> {
     let seen = operation.ended.map(|(_, seen)| seen);
     match (operation.change, seen, value) {
         (Change::Create(new), Some(Seen::Done) | None, None) => Some(Some(new)),
+        (Change::Ensure(new), Some(Seen::Done) | None, None) => Some(Some(new)),
+        (Change::Ensure(_), Some(Seen::Done) | None, Some(value)) => Some(Some(value)),
+        // Removed twice is removed; one that never was is not found.
+        (Change::Delete, _, None) | (Change::Delete, Some(Seen::Done) | None, Some(_)) => Some(None),
         (Change::Write(new), Some(Seen::Done) | None, Some(_)) => Some(Some(new)),
         (Change::Write(_), Some(Seen::Absent), None) => Some(None),
         (Change::Read, Some(Seen::Absent), None) => Some(None),
