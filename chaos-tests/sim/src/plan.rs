@@ -36,6 +36,8 @@ pub struct Plan {
     pub sync: Duration,
     /// Raft's settings.
     pub settings: Settings,
+    /// A while without faults at the end, in which nobody may be lost.
+    pub calm: Option<Duration>,
     /// One step.
     pub tick: Duration,
     /// Clients begin new deployments. A task counts as healthy only after 40 s, so that these runs take long.
@@ -85,6 +87,7 @@ impl Plan {
             latency: Duration::from_millis(rng.random_range(1..=8)),
             sync: Duration::from_micros(rng.random_range(200..=3000)),
             settings,
+            calm: rng.random_bool(0.2).then_some(Duration::from_secs(8)),
             tick: Duration::from_millis(*[1, 2, 2, 3].get(rng.random_range(0..4)).unwrap_or(&2)),
             deploys: rng.random_bool(0.1),
             think: Duration::from_millis(think),

@@ -139,6 +139,7 @@ impl Harness {
         self.healed_in = self.sim.elapsed().saturating_sub(began);
         trace::line(format_args!("healed in {:?}", self.healed_in));
         self.serve()?;
+        self.stay_calm()?;
         self.last_checks()
     }
 
@@ -247,6 +248,18 @@ impl Harness {
         let served = self.shared.served.borrow().clone();
         served.unwrap_or(Ok(())).map_err(|reason| Violation::new("every_node_serves", reason))?;
         self.until("everything_heals", HEAL, |harness| healed::check(&harness.shared, &harness.checks.truth))
+    }
+
+    /// I8: without faults nothing is lost and nothing replaced.
+    fn stay_calm(&mut self) -> Check {
+        let Some(calm) = self.shared.plan.calm else { return Ok(()) };
+        let (end, lost) = (self.sim.elapsed() + calm, self.checks.truth.lost);
+        while self.sim.elapsed() < end {
+            self.step()?;
+        }
+        hold("nobody_is_lost_in_calm", self.checks.truth.lost == lost, || {
+            format!("{} instances were lost without a fault", self.checks.truth.lost - lost)
+        })
     }
 
     fn last_checks(&mut self) -> Check {

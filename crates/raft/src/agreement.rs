@@ -11,7 +11,10 @@ use trireme_rpc::control;
 use trireme_state::{State, StateHash, StateHasher};
 use trireme_types::Sequence;
 
+use crate::error::Error;
+use crate::log::keys;
 use crate::snapshot::blocking;
+use crate::storage::{Family, Kv, Op};
 
 /// States that wait to be hashed at most; more are left out.
 const QUEUE: usize = 4;
@@ -101,6 +104,21 @@ pub(crate) async fn keep_hashes(mut states: mpsc::Receiver<State>, hashes: Hashe
             }
         }
     }
+}
+
+/// The write that remembers that this node's state differed from the majority's.
+pub(crate) fn put_difference(sequence: Sequence) -> Op {
+    let bytes = bytes::Bytes::copy_from_slice(&sequence.get().to_be_bytes());
+    Op::Put(Family::Meta, keys::DIFFERENCE.to_vec(), bytes)
+}
+
+/// Refuses storage whose state was found to differ.
+pub(crate) fn check_storage(kv: &dyn Kv) -> Result<(), Error> {
+    let Some(bytes) = kv.get(Family::Meta, keys::DIFFERENCE).map_err(Error::Storage)? else {
+        return Ok(());
+    };
+    let sequence = bytes.as_ref().try_into().map_or(0, u64::from_be_bytes);
+    Err(Error::Differs { sequence: Sequence::new(sequence) })
 }
 
 /// What a comparison came to.

@@ -11,7 +11,7 @@ use openraft::Instant;
 use openraft::async_runtime::WatchReceiver;
 use tonic::{Request, Response, Status};
 use trireme_rpc::{control, convert, log};
-use trireme_state::{FeatureLevel, codec};
+use trireme_state::{Command, FeatureLevel, codec};
 use trireme_types::{ContainerInstanceId, SessionEpoch};
 
 use crate::checkpoint::transfer;
@@ -133,6 +133,10 @@ impl control::control_server::Control for ControlService {
         self.check(&request.cluster_id)?;
         let proposal = codec::decode_proposal(&request.proposal)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if matches!(proposal.command, Command::RaiseFeatureLevel { .. }) {
+            // Only the leader's own look at every node may lead to it.
+            return Err(Status::invalid_argument("the feature level is not raised on request"));
+        }
         let limit = Duration::from_millis(request.limit_millis.into()).min(self.settings.propose_limit);
         let unknown = |reason: &str| Wire::Unknown(control::Unknown { reason: reason.to_owned() });
         let result = match within(limit, self.store.decide_here(proposal)).await {

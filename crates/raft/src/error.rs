@@ -52,6 +52,14 @@ pub enum Error {
         /// The highest that this binary supports.
         supported: FeatureLevel,
     },
+    /// The node was stopped because its state was another than that of a majority of the voters.
+    #[error(
+        "at event {sequence} this node held another state than a majority of the voters; remove it and join it anew"
+    )]
+    Differs {
+        /// The last event in the state.
+        sequence: Sequence,
+    },
     /// The data folder belongs to another cluster or node.
     #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]
     WrongData {

@@ -91,7 +91,7 @@ impl Machine {
             }
             if state.level() != level {
                 level::check_applied(state.level(), self.supports)?;
-                ops.push(level::put(state.level()));
+                ops.extend(level::put(&*self.kv, state.level())?);
             }
             if hash::is_hashed(before, state.position().sequence) {
                 self.sampler.offer(state);
@@ -172,7 +172,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             return Err(crate::error::corrupt(text));
         }
         level::check_applied(content.state.level(), self.supports)?;
-        self.kv.write(vec![level::put(content.state.level())])?;
+        if let Some(op) = level::put(&*self.kv, content.state.level())? {
+            self.kv.write(vec![op])?;
+        }
         if !planted::is("installed-snapshot-not-kept") {
             self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
         }

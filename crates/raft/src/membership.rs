@@ -101,7 +101,12 @@ impl Keeper {
         others: &BTreeSet<u64>,
         store: &RaftStore,
     ) -> Result<(), Refused> {
-        let _turn = self.one_at_a_time.lock().await;
+        let Ok(_turn) = self.one_at_a_time.try_lock() else {
+            return Err(because("another change is under way"));
+        };
+        // What was asked of Raft before is in its log after this, a join among it that nobody waits for any more.
+        let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
+        confirmed.map_err(|_| Refused::NotLeader)?;
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
         let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
@@ -124,15 +129,16 @@ impl Keeper {
         }
     }
 
-    /// Refuses a node that supports less than the cluster uses. The level is read after a confirmation of this leader: an
-    /// earlier one may have raised it.
+    /// Refuses a node that supports less than the cluster uses, or will use once what is in the log is applied. The log is
+    /// looked at after a confirmation of this leader: an earlier one may have raised the level.
     async fn check_level(&self, supported: FeatureLevel) -> Result<(), Refused> {
         let confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await;
         let (read, _) = confirmed.map_err(|_| Refused::NotLeader)?;
+        let last = self.leading()?.last_log_index.unwrap_or(0).max(read.index());
         let mut view = self.view.clone();
-        let reached =
-            within(self.settings.call_limit, view.wait_for(|view| view.index() >= read.index())).await;
-        let Some(Ok(view)) = reached else { return Err(because("the leader lags behind")) };
+        let reached = within(self.settings.call_limit / 2, view.wait_for(|view| view.index() >= last)).await;
+        // It may be asked again.
+        let Some(Ok(view)) = reached else { return Err(Refused::NotLeader) };
         let cluster = view.state.level();
         if cluster > supported {
             return Err(because(Error::FeatureLevel { cluster, supported }));
@@ -143,8 +149,9 @@ impl Keeper {
     /// Adds a node as a learner and gives it its id; the same token gets the same id again.
     pub(crate) async fn join(&self, member: Member, supported: FeatureLevel) -> Result<u64, Refused> {
         let _turn = self.one_at_a_time.lock().await;
-        let metrics = self.leading()?;
+        self.leading()?;
         self.check_level(supported).await?;
+        let metrics = self.leading()?;
         if member.token.len() != 16 {
             return Err(because("a join needs a token of 16 bytes"));
         }

@@ -1,12 +1,13 @@
 //! One control node's Raft, put together: what `server` starts, asks and stops.
 
+mod parts;
+
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -14,36 +15,33 @@ use tonic::transport::Server;
 use trireme_rpc::control;
 use trireme_rpc::control::control_server::ControlServer;
 use trireme_rpc::raft::raft_server::RaftServer;
-use trireme_state::{FeatureLevel, State};
-use trireme_types::{ClusterUuid, Sequence};
+use trireme_state::FeatureLevel;
+use trireme_types::ClusterUuid;
 
 use crate::agreement::{self, Sampler};
 use crate::checkpoint::Checkpoints;
-use crate::clock::{Clock, OfficeClock, Random, SystemClock, SystemRandom};
+use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
 use crate::control::{ControlService, HeartbeatSink};
-use crate::decider::{self, Decider, Rules};
+use crate::decider::Rules;
 use crate::error::Error;
-use crate::fault::Fault;
-use crate::guard::Guard;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
 use crate::level;
 use crate::log::flusher::{Flusher, SyncDelay};
 use crate::log::mark::Mark;
 use crate::log::store::{LogStore, LogWatch};
-use crate::machine::{Machine, View};
+use crate::machine::Machine;
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::client::Network;
 use crate::network::peers::{Connect, MESSAGE_BYTES, Peers, TcpConnect};
 use crate::network::server::RaftService;
-use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
-use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
-use crate::vitals::{Vitals, Watcher};
-use crate::watchers;
+use crate::upkeep;
+use crate::vitals::Vitals;
+use parts::Parts;
 
 /// What the world gives to a node. A simulation brings its own.
 #[derive(Clone)]
@@ -211,6 +209,7 @@ impl Node {
     ) -> Result<Self, Error> {
         let config = settings.to_openraft()?;
         level::check_storage(&*storage.kv, world.supports)?;
+        agreement::check_storage(&*storage.kv)?;
         let flusher = match &world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
             Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
@@ -384,158 +383,4 @@ async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToken) -
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
         .map_err(|error| Error::Stopped { reason: format!("the listener failed: {error}") })
-}
-
-/// What a node is assembled from.
-struct Parts {
-    identity: Identity,
-    settings: Settings,
-    world: World,
-    raft: Raft,
-    view: watch::Receiver<Arc<View>>,
-    history: Arc<History>,
-    checkpoints: Arc<Checkpoints>,
-    snapshots: Arc<Snapshots>,
-    peers: Peers,
-    kv: Arc<dyn Kv>,
-    flusher: Flusher,
-    log: LogWatch,
-    vitals: Vitals,
-    samples: mpsc::Receiver<State>,
-}
-
-impl Parts {
-    fn start_decider(
-        &self,
-        keeper: &Keeper,
-        fault: &Fault,
-        office: watch::Sender<Option<OfficeClock>>,
-        queue: mpsc::Receiver<decider::Request>,
-        guard: Guard,
-        stop: CancellationToken,
-    ) {
-        let fitness = upkeep::fitness(
-            self.raft.clone(),
-            self.identity.node_id,
-            self.peers.clone(),
-            keeper.clone(),
-            Arc::clone(&self.world.clock),
-            self.settings.clone(),
-        );
-        let decider = Decider {
-            raft: self.raft.clone(),
-            node_id: self.identity.node_id,
-            view: self.view.clone(),
-            clock: Arc::clone(&self.world.clock),
-            random: Arc::clone(&self.world.random),
-            rules: self.world.rules,
-            guard,
-            fitness,
-            office,
-        };
-        fault.spawn("the decider", async move {
-            tokio::select! {
-                () = decider.run(queue) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-
-    fn assemble(self) -> Node {
-        let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
-        let stop = CancellationToken::new();
-        let fault = Fault::new();
-        let (office_sender, office) = watch::channel(None::<OfficeClock>);
-        let (requests, queue) = decider::queue();
-        let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
-        let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
-        let (pressure, pressed) = watch::channel(None);
-        self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed.clone()), stop.clone());
-        let rounds =
-            Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
-        let reader = Reader::start(rounds, &fault);
-        let store = RaftStore {
-            view: self.view,
-            requests,
-            leader,
-            office,
-            reader: reader.clone(),
-            history: Arc::clone(&self.history),
-            checkpoints: self.checkpoints,
-            peers: self.peers.clone(),
-            settings: settings.clone(),
-        };
-        let sink = Arc::new(OnceLock::new());
-        let control = ControlService {
-            raft: raft.clone(),
-            identity: self.identity,
-            store: store.clone(),
-            reader,
-            keeper: keeper.clone(),
-            history: self.history,
-            clock: self.world.clock,
-            settings,
-            sink: Arc::clone(&sink),
-            vitals: self.vitals.clone(),
-        };
-        let hashing = agreement::keep_hashes(self.samples, self.vitals.hashes.clone());
-        fault.spawn("the hashing of states", hashing);
-        let watcher = Watcher {
-            vitals: self.vitals,
-            store: store.clone(),
-            keeper: keeper.clone(),
-            identity: self.identity,
-            pressure,
-            fault: fault.clone(),
-            differed: Sequence::new(0),
-        };
-        fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
-        let janitor = Janitor {
-            store: store.clone(),
-            raft: raft.clone(),
-            clock: Arc::clone(&control.clock),
-            random: self.world.random,
-            pressed,
-        };
-        let history_keeper = HistoryKeeper {
-            store: store.clone(),
-            snapshots: Arc::clone(&self.snapshots),
-            flusher: self.flusher.clone(),
-            identity: self.identity,
-        };
-        upkeep::keep_history(history_keeper, janitor, &fault, &stop);
-        let heard = Arc::new(AtomicU64::new(0));
-        let raft_service = RaftService {
-            raft: raft.clone(),
-            cluster: self.identity.cluster,
-            node_id,
-            snapshots: self.snapshots,
-            view: store.watch_applied(),
-            log: self.log.clone(),
-            fault: fault.clone(),
-            heard: Arc::clone(&heard),
-        };
-        let belonging =
-            Belonging { store: store.clone(), raft: raft.clone(), identity: self.identity, heard };
-        let watched = upkeep::watch_belonging(belonging, fault.clone(), stop.clone());
-        fault.spawn("the watch over this node's membership", watched);
-        let fatal = watchers::fatal(raft.clone(), &fault);
-        let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
-        fault.spawn("the keeper of the mark", marked);
-        upkeep::start(store.clone(), raft.clone(), keeper.clone(), self.identity, &fault, stop.clone());
-        Node {
-            identity: self.identity,
-            raft,
-            store,
-            keeper,
-            raft_service,
-            control,
-            sink,
-            fatal,
-            stop,
-            kv: self.kv,
-            log: self.log,
-            flusher: self.flusher,
-        }
-    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trireme_rpc::{control, convert};
 use trireme_state::FeatureLevel;
@@ -20,7 +21,7 @@ use crate::guard::{self, Pressure};
 use crate::identity::Identity;
 use crate::membership::{Keeper, Refused};
 use crate::snapshot::blocking;
-use crate::storage::Space;
+use crate::storage::{Kv, Space};
 use crate::store::{RaftStore, within};
 
 /// The pause between two looks.
@@ -28,6 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The limit for one node's answer.
 const ANSWER: Duration = Duration::from_millis(500);
 
+/// How long a voter's room counts after it was last told.
+const REMEMBERED: Duration = Duration::from_secs(60);
 const MISMATCH: &str = "trireme_state_hash_mismatch_total";
 
 /// This node's own.
@@ -81,8 +84,19 @@ pub(crate) struct Watcher {
     pub identity: Identity,
     pub pressure: watch::Sender<Option<Pressure>>,
     pub fault: Fault,
+    pub kv: Arc<dyn Kv>,
+    pub memory: Memory,
+}
+
+/// What is remembered from look to look.
+#[derive(Default)]
+pub(crate) struct Memory {
     /// The last event at which states differed.
-    pub differed: Sequence,
+    differed: Sequence,
+    /// Each voter's room when it was last told.
+    free: BTreeMap<u64, (u64, Instant)>,
+    /// Why the feature level stays, when this node supports more.
+    level_stays: Option<String>,
 }
 
 impl Watcher {
@@ -98,10 +112,11 @@ impl Watcher {
     }
 
     async fn look(&mut self) {
-        let own = self.vitals.measure().await;
+        // A disk that hangs must not keep the node from looking at the others.
+        let own = within(ANSWER, self.vitals.measure()).await.flatten();
         let seen = self.ask().await;
         self.judge_room(own, &seen);
-        self.compare(&seen);
+        self.compare(&seen).await;
         self.raise_level(&seen).await;
     }
 
@@ -119,33 +134,35 @@ impl Watcher {
         Seen { membership, answers }
     }
 
-    fn judge_room(&self, own: Option<u64>, seen: &Seen) {
+    /// A voter that gave no answer this time, for its disk may be what is slow, counts as it did before, for a while.
+    fn judge_room(&mut self, own: Option<u64>, seen: &Seen) {
         let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
-        let mut free: BTreeMap<u64, u64> = seen
-            .answers
-            .iter()
-            .filter(|(id, _)| voters.contains(id))
-            .filter_map(|(id, answer)| Some((*id, answer.disk_free_bytes?)))
-            .collect();
-        if let Some(own) = own.filter(|_| voters.contains(&self.identity.node_id)) {
-            free.insert(self.identity.node_id, own);
+        let now = Instant::now();
+        let told = seen.answers.iter().filter_map(|(id, answer)| Some((*id, answer.disk_free_bytes?)));
+        for (id, free) in told.chain(own.map(|own| (self.identity.node_id, own))) {
+            self.memory.free.insert(id, (free, now));
         }
+        self.memory
+            .free
+            .retain(|id, (_, told)| voters.contains(id) && now.duration_since(*told) < REMEMBERED);
+        let free: BTreeMap<u64, u64> = self.memory.free.iter().map(|(id, (free, _))| (*id, *free)).collect();
         let before = *self.pressure.borrow();
         let now = guard::judge(&free, self.store.settings.disk_reserve, before);
-        match (before, now) {
-            (None, Some(pressure)) => tracing::error!(
+        let refusing = now.filter(|pressure| pressure.refuses());
+        match (before.is_some_and(Pressure::refuses), refusing) {
+            (false, Some(pressure)) => tracing::error!(
                 node = pressure.node,
                 free_bytes = pressure.free,
                 "a control node's disk is nearly full: nothing that makes the state larger is taken"
             ),
-            (Some(_), None) => tracing::info!("the control nodes' disks have room again"),
+            (true, None) => tracing::info!("the control nodes' disks have room again"),
             _ => {}
         }
-        metrics::gauge!("trireme_disk_pressure").set(if now.is_some() { 1.0 } else { 0.0 });
+        metrics::gauge!("trireme_disk_pressure").set(if refusing.is_some() { 1.0 } else { 0.0 });
         self.pressure.send_replace(now);
     }
 
-    fn compare(&mut self, seen: &Seen) {
+    async fn compare(&mut self, seen: &Seen) {
         let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
         let others = seen
             .answers
@@ -153,14 +170,15 @@ impl Watcher {
             .map(|(id, answer)| (*id, (voters.contains(id), agreement::from_wire(&answer.state_hashes))));
         match agreement::judge(&self.vitals.hashes.newest(), voters.len(), &others.collect()) {
             Verdict::Equal => {}
-            Verdict::Differs { sequence, nodes } if sequence > self.differed => {
-                self.differed = sequence;
+            Verdict::Differs { sequence, nodes } if sequence > self.memory.differed => {
+                self.memory.differed = sequence;
                 metrics::counter!(MISMATCH).increment(1);
                 tracing::error!(%sequence, ?nodes, "these control nodes hold another state than this one");
             }
             Verdict::Differs { .. } => {}
             Verdict::Alone { sequence, own, theirs } => {
                 metrics::counter!(MISMATCH).increment(1);
+                self.remember_difference(sequence).await;
                 self.fault.raise(format!(
                     "the state at event {sequence} has hash {own}, and a majority of the voters has {theirs}: \
                      this node's memory or disk is damaged; remove it and join it anew"
@@ -169,25 +187,47 @@ impl Watcher {
         }
     }
 
+    /// The node must not serve again after a restart: it would begin from the same damage.
+    async fn remember_difference(&self, sequence: Sequence) {
+        let kv = Arc::clone(&self.kv);
+        let remember = move || kv.write(vec![agreement::put_difference(sequence)]).and_then(|()| kv.sync());
+        if let Err(error) = blocking(remember).await {
+            tracing::error!(%error, "cannot write down that this node's state differs");
+        }
+    }
+
     /// Raises the level once every member supports more. One that does not answer may support less.
-    async fn raise_level(&self, seen: &Seen) {
+    async fn raise_level(&mut self, seen: &Seen) {
         if !self.store.leadership_is_here() {
             return;
         }
         let others: BTreeSet<u64> =
             seen.membership.nodes().map(|(id, _)| *id).filter(|id| *id != self.identity.node_id).collect();
-        if !others.iter().all(|id| seen.answers.contains_key(id)) {
+        let current = self.store.applied().state.level();
+        if self.vitals.supports <= current {
+            return;
+        }
+        let behind = |id: &&u64| {
+            seen.answers.get(id).is_none_or(|answer| FeatureLevel::new(answer.supported_level) <= current)
+        };
+        let behind: Vec<u64> = others.iter().filter(behind).copied().collect();
+        if !behind.is_empty() {
+            self.level_stays(current, format!("nodes {behind:?} do not answer or support no more"));
             return;
         }
         let supported = seen.answers.values().map(|answer| FeatureLevel::new(answer.supported_level));
         let level = supported.chain([self.vitals.supports]).min().unwrap_or_default();
-        if level <= self.store.applied().state.level() {
-            return;
-        }
         match self.keeper.raise_level(level, &others, &self.store).await {
             Ok(()) => tracing::info!(%level, "every control node supports it: the feature level rises"),
             Err(Refused::NotLeader) => {}
-            Err(Refused::Because(reason)) => tracing::info!(%level, %reason, "the feature level stays"),
+            Err(Refused::Because(reason)) => self.level_stays(current, reason),
+        }
+    }
+
+    fn level_stays(&mut self, level: FeatureLevel, reason: String) {
+        if self.memory.level_stays.as_ref() != Some(&reason) {
+            tracing::warn!(%level, %reason, "the feature level stays, though this node supports more");
+            self.memory.level_stays = Some(reason);
         }
     }
 }

@@ -49,6 +49,7 @@ async fn join(seed: &str, address: &str, number: u8) -> u64 {
         zone: format!("z{number}"),
         peer_address: address.to_owned(),
         token: vec![number; 16].into(),
+        supported_level: trireme_state::FeatureLevel::LATEST.get(),
         ..JoinRequest::default()
     };
     support::wait_for("it may join", || async {

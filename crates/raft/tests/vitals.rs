@@ -150,6 +150,13 @@ async fn a_node_that_holds_another_state_than_the_majority_stops() {
     let node = cluster.nodes[&victim].clone();
     let fatal = tokio::time::timeout(LIMIT, node.fatal()).await.expect("the node must stop");
     assert!(fatal.to_string().contains("a majority of the voters has"), "{fatal}");
-    // The others go on.
+    // It does not come back with the same damage, and the others go on.
+    drop(node);
+    cluster.kill(victim).await;
+    match cluster.open(victim).await {
+        Err(Error::Differs { .. }) => {}
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("a node that differs has started again"),
+    }
     cluster.propose(leader, create("after")).await.unwrap();
 }

@@ -75,6 +75,29 @@ fn the_history_is_trimmed_forwards_and_never_up_to_its_end() {
     assert_eq!(node.state.retention(), Retention { events: 10_000, millis: 5 });
 }
 
+/// Large enough for trees of several levels, whose shared parts are passed over.
+#[test]
+fn the_hash_of_a_large_state_follows_every_change() {
+    let mut node = Node::new();
+    let mut hasher = StateHasher::default();
+    for number in 0..12_000u32 {
+        node.propose(Command::CreateCluster {
+            cluster: cluster(&format!("c{number:05}")),
+            tags: Default::default(),
+        })
+        .unwrap();
+        if number % 1_000 == 999 {
+            assert_eq!(hasher.advance(&node.state), hash::state_hash(&node.state));
+        }
+    }
+    for number in (0..12_000u32).step_by(37) {
+        node.propose(Command::DeleteCluster { cluster: cluster(&format!("c{number:05}")) }).unwrap();
+        if number % 3 == 0 {
+            assert_eq!(hasher.advance(&node.state), hash::state_hash(&node.state));
+        }
+    }
+}
+
 #[test]
 fn what_takes_away_or_tells_needs_no_room() {
     let mut node = Node::new();

@@ -27,6 +27,8 @@ pub struct Truth {
     seen: BTreeMap<u64, Arc<View>>,
     /// Standalone tasks by what started them.
     pub started: BTreeMap<String, Vec<TaskId>>,
+    /// Instances that were declared lost.
+    pub lost: u64,
     views: u64,
 }
 
@@ -124,6 +126,7 @@ impl Truth {
         {
             self.started.entry(by.clone()).or_default().push(task.id);
         }
+        self.lost += u64::from(matches!(record.event, Event::InstanceLost { .. }));
         self.hashes.push(position.hash);
         self.states.insert(position.sequence.get(), self.state.clone());
         if self.states.len() > STATES {

@@ -111,7 +111,8 @@ impl Flights {
         self.bytes = self.bytes.saturating_sub(flight.bytes);
         let applied = result.unwrap_or_default();
         let whole = applied.len() == flight.passengers.len() && applied.iter().all(|applied| *applied);
-        if !whole && !planted::is("refused-proposal-keeps-the-head") {
+        let keeps = planted::is("refused-proposal-keeps-the-head") || planted::is("base-not-checked");
+        if !whole && !keeps {
             self.lost = Some(self.lost.map_or(number, |lost| lost.min(number)));
         }
         let reason = result.err().unwrap_or("an entry before it was lost");

@@ -6,6 +6,8 @@ pub(crate) const VOTE: &[u8] = b"vote";
 pub(crate) const COMMITTED: &[u8] = b"committed";
 /// The last log id that was purged.
 pub(crate) const PURGED: &[u8] = b"purged";
+/// The event at which this node's state was found to differ from the majority's.
+pub(crate) const DIFFERENCE: &[u8] = b"difference";
 /// The highest feature level that was applied.
 pub(crate) const FEATURE_LEVEL: &[u8] = b"feature_level";
 /// Whose data these are.

@@ -1,0 +1,213 @@
+//! A node's parts, and how they are put together: what each of them knows of the others, and the tasks that run.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use trireme_state::State;
+
+use super::{Node, World};
+use crate::agreement;
+use crate::checkpoint::Checkpoints;
+use crate::clock::OfficeClock;
+use crate::config::{Raft, Settings};
+use crate::control::ControlService;
+use crate::decider::{self, Decider};
+use crate::fault::Fault;
+use crate::guard::{Guard, Pressure};
+use crate::history::History;
+use crate::identity::Identity;
+use crate::log::flusher::Flusher;
+use crate::log::store::LogWatch;
+use crate::machine::View;
+use crate::membership::Keeper;
+use crate::network::peers::Peers;
+use crate::network::server::RaftService;
+use crate::read::{Reader, Rounds};
+use crate::snapshot::Snapshots;
+use crate::storage::Kv;
+use crate::store::RaftStore;
+use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
+use crate::vitals::{Memory, Vitals, Watcher};
+use crate::watchers;
+
+/// What a node is assembled from.
+pub(super) struct Parts {
+    pub identity: Identity,
+    pub settings: Settings,
+    pub world: World,
+    pub raft: Raft,
+    pub view: watch::Receiver<Arc<View>>,
+    pub history: Arc<History>,
+    pub checkpoints: Arc<Checkpoints>,
+    pub snapshots: Arc<Snapshots>,
+    pub peers: Peers,
+    pub kv: Arc<dyn Kv>,
+    pub flusher: Flusher,
+    pub log: LogWatch,
+    pub vitals: Vitals,
+    pub samples: mpsc::Receiver<State>,
+}
+
+impl Parts {
+    fn start_decider(
+        &self,
+        keeper: &Keeper,
+        fault: &Fault,
+        office: watch::Sender<Option<OfficeClock>>,
+        queue: mpsc::Receiver<decider::Request>,
+        guard: Guard,
+        stop: CancellationToken,
+    ) {
+        let fitness = upkeep::fitness(
+            self.raft.clone(),
+            self.identity.node_id,
+            self.peers.clone(),
+            keeper.clone(),
+            Arc::clone(&self.world.clock),
+            self.settings.clone(),
+        );
+        let decider = Decider {
+            raft: self.raft.clone(),
+            node_id: self.identity.node_id,
+            view: self.view.clone(),
+            clock: Arc::clone(&self.world.clock),
+            random: Arc::clone(&self.world.random),
+            rules: self.world.rules,
+            guard,
+            fitness,
+            office,
+        };
+        fault.spawn("the decider", async move {
+            tokio::select! {
+                () = decider.run(queue) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
+    fn raft_service(&self, store: &RaftStore, fault: &Fault, heard: &Arc<AtomicU64>) -> RaftService {
+        RaftService {
+            raft: self.raft.clone(),
+            cluster: self.identity.cluster,
+            node_id: self.identity.node_id,
+            snapshots: Arc::clone(&self.snapshots),
+            view: store.watch_applied(),
+            log: self.log.clone(),
+            fault: fault.clone(),
+            heard: Arc::clone(heard),
+        }
+    }
+
+    fn start_history(
+        &self,
+        store: &RaftStore,
+        pressed: watch::Receiver<Option<Pressure>>,
+        fault: &Fault,
+        stop: &CancellationToken,
+    ) {
+        let janitor = Janitor {
+            store: store.clone(),
+            raft: self.raft.clone(),
+            clock: Arc::clone(&self.world.clock),
+            random: Arc::clone(&self.world.random),
+            pressed,
+        };
+        let keeper = HistoryKeeper {
+            store: store.clone(),
+            snapshots: Arc::clone(&self.snapshots),
+            flusher: self.flusher.clone(),
+            identity: self.identity,
+        };
+        upkeep::keep_history(keeper, janitor, fault, stop);
+    }
+
+    fn start_upkeep(
+        &self,
+        store: &RaftStore,
+        keeper: &Keeper,
+        heard: Arc<AtomicU64>,
+        fault: &Fault,
+        stop: &CancellationToken,
+    ) {
+        let (raft, identity) = (self.raft.clone(), self.identity);
+        let belonging = Belonging { store: store.clone(), raft: raft.clone(), identity, heard };
+        let watched = upkeep::watch_belonging(belonging, fault.clone(), stop.clone());
+        fault.spawn("the watch over this node's membership", watched);
+        let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
+        fault.spawn("the keeper of the mark", marked);
+        upkeep::start(store.clone(), raft, keeper.clone(), identity, fault, stop.clone());
+    }
+
+    pub(super) fn assemble(self) -> Node {
+        let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
+        let stop = CancellationToken::new();
+        let fault = Fault::new();
+        let (office_sender, office) = watch::channel(None::<OfficeClock>);
+        let (requests, queue) = decider::queue();
+        let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
+        let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
+        let (pressure, pressed) = watch::channel(None);
+        self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed.clone()), stop.clone());
+        let rounds =
+            Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
+        let reader = Reader::start(rounds, &fault);
+        let store = RaftStore {
+            view: self.view.clone(),
+            requests,
+            leader,
+            office,
+            reader: reader.clone(),
+            history: Arc::clone(&self.history),
+            checkpoints: Arc::clone(&self.checkpoints),
+            peers: self.peers.clone(),
+            settings: settings.clone(),
+        };
+        let heard = Arc::new(AtomicU64::new(0));
+        let raft_service = self.raft_service(&store, &fault, &heard);
+        self.start_history(&store, pressed, &fault, &stop);
+        self.start_upkeep(&store, &keeper, heard, &fault, &stop);
+        let sink = Arc::new(OnceLock::new());
+        let control = ControlService {
+            raft: raft.clone(),
+            identity: self.identity,
+            store: store.clone(),
+            reader,
+            keeper: keeper.clone(),
+            history: self.history,
+            clock: self.world.clock,
+            settings,
+            sink: Arc::clone(&sink),
+            vitals: self.vitals.clone(),
+        };
+        let hashing = agreement::keep_hashes(self.samples, self.vitals.hashes.clone());
+        fault.spawn("the hashing of states", hashing);
+        let watcher = Watcher {
+            vitals: self.vitals,
+            store: store.clone(),
+            keeper: keeper.clone(),
+            identity: self.identity,
+            pressure,
+            fault: fault.clone(),
+            kv: Arc::clone(&self.kv),
+            memory: Memory::default(),
+        };
+        fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
+        let fatal = watchers::fatal(raft.clone(), &fault);
+        Node {
+            identity: self.identity,
+            raft,
+            store,
+            keeper,
+            raft_service,
+            control,
+            sink,
+            fatal,
+            stop,
+            kv: self.kv,
+            log: self.log,
+            flusher: self.flusher,
+        }
+    }
+}
