@@ -1,5 +1,5 @@
-//! `trireme retention`: how much of the history is kept, shown or set. The nodes delete what is older than either limit, now
-//! and then and not at once.
+//! `trireme retention`: how much of the history is kept, shown or set. Each node deletes what is over either limit in
+//! steps, so that it holds a little more than is set.
 
 use serde::Serialize;
 use trireme_rpc::operator::{RetentionResponse, SetRetentionRequest};
@@ -21,10 +21,12 @@ pub struct RetentionArgs {
     #[command(flatten)]
     /// Which cluster.
     pub target: TargetArgs,
-    /// Keep the newest N events, at least 1000. An event takes about half a KiB on each control node.
+    /// Keep the newest N events, at least 1000. Older ones are deleted in steps: a node holds up to an eighth and 70000 more. An
+    /// event takes about half a KiB on each control node.
     #[arg(long, value_name = "N", value_parser = events)]
     pub events: Option<u64>,
-    /// Keep events for D days of 24 hours; 0.5 is half a day.
+    /// Keep events for D days of 24 hours; 0.5 is half a day. Each node deletes an event before it is kept for much more than
+    /// D and an eighth.
     #[arg(long, value_name = "D", value_parser = days)]
     pub days: Option<f64>,
     /// Print JSON.
@@ -77,7 +79,7 @@ impl Shown {
             trimmed => format!("trimmed up to event {trimmed}"),
         };
         format!(
-            "keeps the newest {} events, and none older than {} days; {trimmed}\n\
+            "keeps the newest {} events, each for {} days; what is over either limit goes in steps; {trimmed}\n\
              first kept event: {} (on node {}), last event: {}",
             self.events, self.days, self.first, self.node, self.last
         )
@@ -151,7 +153,7 @@ mod tests {
             node_id: 2,
         };
         let text = Shown::of(&response).text();
-        assert!(text.contains("newest 5000 events") && text.contains("1.5 days"), "{text}");
+        assert!(text.contains("newest 5000 events") && text.contains("for 1.5 days"), "{text}");
         assert!(text.contains("trimmed up to event 900") && text.contains("801 (on node 2)"), "{text}");
     }
 }

@@ -8,19 +8,22 @@ pub(crate) mod transfer;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
 use trireme_state::object::Retention;
 use trireme_state::{Position, State};
 use trireme_types::{ClusterUuid, Sequence};
 
 use crate::error::corrupt;
 use crate::snapshot::file::{self, Content, Header};
+use crate::snapshot::room::Room;
 use crate::storage::{Blob, FileWriter, Files};
 
 /// Checkpoints that a node keeps at most.
-const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
+/// And while a disk is nearly full: what the first record follows, and one to trim to.
+pub(crate) const MOST_PRESSED: usize = 2;
 /// The fewest events between two checkpoints.
 const SPACING_MIN: u64 = 1_024;
 const EXTENSION: &str = ".checkpoint";
@@ -34,6 +37,7 @@ pub(crate) fn spacing(retention: Retention) -> u64 {
 struct Known {
     position: Position,
     name: String,
+    length: u64,
 }
 
 /// The checkpoints of a node.
@@ -41,8 +45,11 @@ pub struct Checkpoints {
     files: Arc<dyn Files>,
     cluster: ClusterUuid,
     known: Mutex<BTreeMap<Sequence, Known>>,
-    /// The next snapshot becomes one, however near the last one is.
-    wanted: AtomicBool,
+    /// The next snapshot at or after this event becomes one, however near the last one is.
+    wanted: Mutex<Option<Sequence>>,
+    /// One is sent at a time.
+    sending: Arc<Semaphore>,
+    pub(crate) room: Room,
 }
 
 impl Checkpoints {
@@ -51,14 +58,21 @@ impl Checkpoints {
     /// # Errors
     /// Files that cannot be read. Damaged ones are removed.
     pub fn open(files: Arc<dyn Files>, cluster: ClusterUuid) -> io::Result<Arc<Self>> {
-        let checkpoints = Self { files, cluster, known: Mutex::default(), wanted: AtomicBool::new(false) };
+        let checkpoints = Self {
+            files,
+            cluster,
+            known: Mutex::default(),
+            wanted: Mutex::default(),
+            sending: Arc::new(Semaphore::new(1)),
+            room: Room::default(),
+        };
         for name in checkpoints.files.list()? {
             if !name.ends_with(EXTENSION) {
                 continue;
             }
             let blob = checkpoints.files.open(&name)?;
             match Header::read(cluster, &blob).and_then(|header| header.position()) {
-                Ok(position) => checkpoints.insert(Known { position, name }),
+                Ok(position) => checkpoints.insert(Known { position, name, length: blob.length() }),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     checkpoints.remove_damaged(&name, &error);
                 }
@@ -86,14 +100,22 @@ impl Checkpoints {
         self.lock().values().next_back().map_or_else(Position::default, |known| known.position)
     }
 
-    /// Makes the next snapshot a checkpoint.
-    pub(crate) fn want(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
+    /// Makes the next snapshot at or after `first` a checkpoint.
+    pub(crate) fn want(&self, first: Sequence) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
     }
 
-    /// Whether one is wanted. Asking takes the wish back.
-    pub(crate) fn take_wish(&self) -> bool {
-        self.wanted.swap(false, Ordering::Relaxed)
+    /// From which event on one is wanted. The wish holds until such a one is durable.
+    pub(crate) fn wanted(&self) -> Option<Sequence> {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_room(&self) -> io::Result<()> {
+        let last = self.lock().values().map(|known| known.length).max().unwrap_or(0);
+        if self.room.has(last) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::StorageFull, "there is too little room for a checkpoint"))
     }
 
     /// The newest sound one at or before `last`, and at or after `first`.
@@ -109,15 +131,22 @@ impl Checkpoints {
         }
     }
 
-    /// The oldest sound one at or after `first`, with its file.
-    pub(crate) fn oldest_sound(&self, first: Sequence) -> io::Result<Option<(Position, Blob)>> {
-        loop {
-            let found = self.lock().range(first..).next().map(|(_, known)| known.clone());
-            let Some(known) = found else { return Ok(None) };
-            if self.is_sound(&known)? {
-                return Ok(Some((known.position, self.files.open(&known.name)?)));
-            }
-        }
+    /// Where the oldest one at or after `first` is. Nothing is read.
+    pub(crate) fn oldest(&self, first: Sequence) -> Option<Position> {
+        self.lock().range(first..).next().map(|(_, known)| known.position)
+    }
+
+    /// The file of the one at `position`, not checked.
+    pub(crate) fn open_file(&self, position: Position) -> io::Result<Blob> {
+        let known = self.lock().get(&position.sequence).cloned();
+        let known = known.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the checkpoint is gone"))?;
+        self.files.open(&known.name)
+    }
+
+    /// Checks the one at `position`, and removes it if it is damaged.
+    pub(crate) fn check(&self, position: Position) -> io::Result<()> {
+        let known = self.lock().get(&position.sequence).cloned();
+        known.map_or(Ok(()), |known| self.is_sound(&known).map(drop))
     }
 
     /// Reads the whole file. One that is damaged or gone is forgotten.
@@ -154,16 +183,14 @@ impl Checkpoints {
         Ok(content.state)
     }
 
-    /// Copies a file, such as a snapshot's, that holds the state at `position`.
+    /// Takes over a file, such as a snapshot's, that holds the state at `position`. It takes no room where files can have
+    /// two names.
     pub(crate) fn copy(&self, position: Position, source: &Blob) -> io::Result<()> {
-        let mut writer = self.files.create()?;
-        let mut offset = 0u64;
-        while offset < source.length() {
-            let part = file::read_part(source, offset)?;
-            writer.write(&part)?;
-            offset = offset.saturating_add(part.len() as u64);
-        }
-        let blob = writer.finish()?;
+        let blob = match self.files.adopt(source) {
+            Ok(Some(blob)) => blob,
+            // It may be on another file system, or removed and only open still.
+            Ok(None) | Err(_) => self.duplicate(source)?,
+        };
         // The copy, not the source: what was read may not be what was written once.
         file::verify(self.cluster, &blob)?;
         if Header::read(self.cluster, &blob)?.position()? != position {
@@ -172,8 +199,21 @@ impl Checkpoints {
         self.commit(position, &blob)
     }
 
+    fn duplicate(&self, source: &Blob) -> io::Result<Blob> {
+        self.check_room()?;
+        let mut writer = self.files.create()?;
+        let mut offset = 0u64;
+        while offset < source.length() {
+            let part = file::read_part(source, offset)?;
+            writer.write(&part)?;
+            offset = offset.saturating_add(part.len() as u64);
+        }
+        writer.finish()
+    }
+
     /// Writes down a state.
     pub(crate) fn write(&self, state: State) -> io::Result<Position> {
+        self.check_room()?;
         let position = state.position();
         let content = Content { meta: Default::default(), highest_node_id: 0, state };
         let blob = file::write(self.cluster, &content, &*self.files)?;
@@ -183,6 +223,7 @@ impl Checkpoints {
 
     /// Starts a file for a checkpoint that a peer sends.
     pub(crate) fn receive(&self) -> io::Result<Box<dyn FileWriter>> {
+        self.check_room()?;
         self.files.create()
     }
 
@@ -197,16 +238,20 @@ impl Checkpoints {
     fn commit(&self, position: Position, blob: &Blob) -> io::Result<()> {
         let name = format!("{:020}-{}{EXTENSION}", position.sequence.get(), position.hash);
         blob.commit(&name)?;
-        self.insert(Known { position, name });
+        self.insert(Known { position, name, length: blob.length() });
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.is_some_and(|first| first <= position.sequence) {
+            *wanted = None;
+        }
         Ok(())
     }
 
     /// Removes those that no kept record needs, given the event before the first record, and some of the others when there
-    /// are too many. What it is told must be durable.
-    pub(crate) fn prune(&self, start: Sequence) -> io::Result<()> {
+    /// are more than `most`. What it is told must be durable.
+    pub(crate) fn prune(&self, start: Sequence, most: usize) -> io::Result<()> {
         loop {
             let positions: Vec<Sequence> = self.lock().keys().copied().collect();
-            let Some(useless) = useless(&positions, start) else { return Ok(()) };
+            let Some(useless) = useless(&positions, start, most) else { return Ok(()) };
             let Some(known) = self.lock().remove(&useless) else { return Ok(()) };
             self.files.remove(&known.name)?;
         }
@@ -232,11 +277,11 @@ fn is_damage(error: &io::Error) -> bool {
 
 /// One that is not needed: one before the start, or, when there are too many, the one whose neighbours lie closest. The
 /// first one is what the oldest records are replayed from, and the last one is the next to begin with.
-fn useless(positions: &[Sequence], start: Sequence) -> Option<Sequence> {
+fn useless(positions: &[Sequence], start: Sequence, most: usize) -> Option<Sequence> {
     if let Some(old) = positions.first().filter(|first| **first < start) {
         return Some(*old);
     }
-    if positions.len() <= MOST {
+    if positions.len() <= most {
         return None;
     }
     let between = positions.windows(3).min_by_key(|three| three[2].get().saturating_sub(three[0].get()));

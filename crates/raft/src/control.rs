@@ -12,7 +12,7 @@ use openraft::async_runtime::WatchReceiver;
 use tonic::{Request, Response, Status};
 use trireme_rpc::{control, convert, log};
 use trireme_state::{Command, FeatureLevel, codec};
-use trireme_types::{ContainerInstanceId, SessionEpoch};
+use trireme_types::{ContainerInstanceId, Sequence, SessionEpoch};
 
 use crate::checkpoint::transfer;
 use crate::clock::Clock;
@@ -200,9 +200,10 @@ impl control::control_server::Control for ControlService {
         &self,
         request: Request<control::CheckpointRequest>,
     ) -> Result<Response<Parts>, Status> {
-        self.check(&request.into_inner().cluster_id)?;
-        let start = self.history.extent().start.sequence;
-        let parts = transfer::send(Arc::clone(&self.store.checkpoints), start).await?;
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let (start, last) = (self.history.extent().start.sequence, Sequence::new(request.last));
+        let parts = transfer::send(Arc::clone(&self.store.checkpoints), start, last).await?;
         Ok(Response::new(Box::pin(parts)))
     }
 

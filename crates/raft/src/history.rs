@@ -10,7 +10,7 @@ mod trim;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use prost::Message;
 use trireme_rpc::{convert, log};
@@ -35,6 +35,13 @@ pub struct Extent {
     pub gap: Option<(Position, Position)>,
 }
 
+impl Extent {
+    /// The first record from which on nothing is missing here.
+    pub fn first(&self) -> Sequence {
+        self.gap.map_or(self.start, |(_, to)| to).sequence.next()
+    }
+}
+
 /// A part of the history.
 #[derive(Debug)]
 pub enum Part {
@@ -52,8 +59,11 @@ pub enum Part {
 /// The history on this node.
 pub struct History {
     kv: Arc<dyn Kv>,
+    /// Whoever changes it holds the lock until the change is written.
     extent: Mutex<Extent>,
-    /// The extent's start, for the state machine, which must not wait for the lock.
+    /// The same, for readers, who must not wait for a write.
+    shown: RwLock<Extent>,
+    /// The extent's start, for the state machine.
     floor: AtomicU64,
 }
 
@@ -65,12 +75,18 @@ impl History {
             Some(bytes) => extent_from_wire(log::HistoryExtent::decode(bytes).map_err(corrupt)?)?,
         };
         let floor = AtomicU64::new(extent.start.sequence.get());
-        Ok(Self { kv, extent: Mutex::new(extent), floor })
+        Ok(Self { kv, extent: Mutex::new(extent), shown: RwLock::new(extent), floor })
     }
 
     /// What is here.
     pub fn extent(&self) -> Extent {
-        *self.lock()
+        *self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a change that is written.
+    fn show(&self, held: &mut Extent, next: Extent) {
+        *held = next;
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     fn lock(&self) -> MutexGuard<'_, Extent> {
@@ -178,7 +194,7 @@ impl History {
         };
         let next = Extent { start: extent.start, gap: Some((before, position)) };
         self.kv.write(vec![put_extent(next)])?;
-        *extent = next;
+        self.show(&mut extent, next);
         Ok(())
     }
 
@@ -214,7 +230,7 @@ impl History {
         let next = Extent { start: extent.start, gap };
         ops.push(put_extent(next));
         self.kv.write(ops)?;
-        *extent = next;
+        self.show(&mut extent, next);
         Ok(gap.is_none())
     }
 }

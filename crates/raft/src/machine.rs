@@ -148,7 +148,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if !force && !self.snapshots.has_room() {
+            return None;
+        }
         Some(self.get_snapshot_builder().await)
     }
 

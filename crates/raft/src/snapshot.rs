@@ -1,6 +1,7 @@
 //! Raft's snapshots: one [`file`] each, which says itself what it covers.
 
 pub(crate) mod file;
+pub(crate) mod room;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use crate::error::{Error, corrupt};
 use crate::log::flusher::Flusher;
 use crate::storage::{Blob, Files};
 use file::{Content, Header};
+use room::Room;
 
 /// The snapshots of a node: at most one is current.
 pub struct Snapshots {
@@ -23,6 +25,7 @@ pub struct Snapshots {
     cluster: ClusterUuid,
     current: Mutex<Option<(SnapshotMeta, Blob)>>,
     offered: watch::Sender<Option<Offer>>,
+    pub(crate) room: Room,
 }
 
 /// A snapshot that may become a checkpoint of the history. Only the newest counts.
@@ -37,7 +40,8 @@ impl Snapshots {
     /// The snapshots in `files`. A damaged one is refused: the log before it is gone.
     pub fn open(files: Arc<dyn Files>, flusher: Flusher, cluster: ClusterUuid) -> io::Result<Arc<Self>> {
         let offered = watch::channel(None).0;
-        let snapshots = Self { files, flusher, cluster, current: Mutex::new(None), offered };
+        let snapshots =
+            Self { files, flusher, cluster, current: Mutex::new(None), offered, room: Room::default() };
         if let Some(name) = snapshots.files.list()?.pop() {
             let blob = snapshots.files.open(&name)?;
             let header =
@@ -64,6 +68,16 @@ impl Snapshots {
     pub(crate) fn current(&self) -> Option<Snapshot> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().map(|(meta, blob)| Snapshot { meta: meta.clone(), snapshot: Arc::clone(blob) })
+    }
+
+    /// Whether there is room for another one.
+    pub(crate) fn has_room(&self) -> bool {
+        let last = self.current().map_or(0, |current| current.snapshot.length());
+        let room = self.room.has(last);
+        if !room {
+            tracing::warn!(last, "there is too little room for a snapshot: it is put off");
+        }
+        room
     }
 
     fn set(&self, meta: SnapshotMeta, blob: Blob) -> io::Result<()> {

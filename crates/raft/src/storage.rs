@@ -8,6 +8,7 @@ pub mod memory;
 pub mod rocks;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -74,7 +75,7 @@ pub trait Kv: Send + Sync + 'static {
     fn reclaim(&self, _family: Family, _from: &[u8], _last: &[u8]) -> io::Result<()> {
         Ok(())
     }
-    /// Closes it, so that it may be opened again. Everything after fails.
+    /// Closes it, so that it may be opened again. Everything after fails, and a [`Kv::reclaim`] under way breaks off.
     fn close(&self) {}
 }
 
@@ -88,6 +89,10 @@ pub trait File: Send + Sync + 'static {
     fn name(&self) -> Option<String>;
     /// Gives it its final name, durably.
     fn commit(&self, name: &str) -> io::Result<()>;
+    /// Gives it another name at `path`, if the storage can: both are one file then. False when it cannot.
+    fn link(&self, _path: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A file that is being written.
@@ -111,6 +116,10 @@ pub trait Files: Send + Sync + 'static {
     fn create(&self) -> io::Result<Box<dyn FileWriter>>;
     /// Removes a committed file.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// A temporary file here that takes no room: it is the same as `source`, which is complete. `None` when that cannot be.
+    fn adopt(&self, _source: &Blob) -> io::Result<Option<Blob>> {
+        Ok(None)
+    }
 }
 
 /// One small file that is replaced as a whole, beside the database and apart from it.

@@ -30,6 +30,8 @@ use crate::network::peers::Peers;
 use crate::read::Reader;
 use crate::snapshot::blocking;
 
+/// Bytes of events that are fetched from a peer at once.
+const FETCH_BYTES: usize = 8 * 1024 * 1024;
 /// The shortest and the longest pause between two tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
@@ -306,7 +308,8 @@ async fn rest(leader: &mut watch::Receiver<Leader>, pause: Duration) -> bool {
     !matches!(tokio::time::timeout(pause, leader.changed()).await, Ok(Err(_)))
 }
 
-/// Records from a peer.
+/// At most `limit` records from a peer, as many as come in `time`: those of a slow link are no worse. What breaks off after
+/// the first is found out by who asks for the next.
 pub(crate) async fn fetch_history(
     peers: &Peers,
     address: &str,
@@ -320,15 +323,26 @@ pub(crate) async fn fetch_history(
         limit: limit as u64,
         follow: false,
     };
-    let fetch = async {
-        let mut client = peers.control(address).map_err(|error| NotFetched::Failed(error.to_string()))?;
-        let stream = client.history(request).await.map_err(|status| NotFetched::because(&status))?;
-        let records: Vec<_> = stream.into_inner().take(limit).collect().await;
-        let records: Result<Vec<_>, _> = records.into_iter().collect();
-        records.map_err(|status| NotFetched::because(&status))
-    };
-    let late = || Err(NotFetched::Failed(format!("{address} did not answer in time")));
-    tokio::time::timeout(time, fetch).await.unwrap_or_else(|_| late())
+    let deadline = Deadline::after(time);
+    let late = || NotFetched::Failed(format!("{address} did not answer in time"));
+    let mut client = peers.control(address).map_err(|error| NotFetched::Failed(error.to_string()))?;
+    let answer = within(time, client.history(request)).await.ok_or_else(late)?;
+    let mut stream = answer.map_err(|status| NotFetched::because(&status))?.into_inner();
+    let (mut records, mut bytes) = (Vec::new(), 0usize);
+    while records.len() < limit && bytes < FETCH_BYTES {
+        let failed = match tokio::time::timeout_at(deadline.at(), stream.next()).await {
+            Ok(Some(Ok(record))) => {
+                bytes = bytes.saturating_add(record.event.len());
+                records.push(record);
+                continue;
+            }
+            Ok(None) => break,
+            Ok(Some(Err(status))) => NotFetched::because(&status),
+            Err(_) => late(),
+        };
+        return if records.is_empty() { Err(failed) } else { Ok(records) };
+    }
+    Ok(records)
 }
 
 /// True when a request cannot have reached the leader's decider.

@@ -1,6 +1,7 @@
 //! What a node does by itself and asks of others: joining, promotion, leaving, a look at the others' clocks before
 //! it decides, and the upkeep of the [`history`].
 
+mod backoff;
 mod history;
 mod janitor;
 

@@ -11,7 +11,6 @@ use futures_util::StreamExt;
 use support::{TestCluster, cluster_key, create, delete, settings, wait_for};
 use trireme_raft::{Error, RaftStore, Settings};
 use trireme_rpc::control::HistoryRequest;
-use trireme_state::object::Retention;
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Proposal, State};
 use trireme_types::{RequestId, Sequence};
@@ -28,8 +27,8 @@ fn often() -> Settings {
 }
 
 async fn keep_little(store: &RaftStore) {
-    let retention = Retention { events: KEPT, ..Retention::default() };
-    store.propose(proposal(Command::SetRetention { retention })).await.unwrap();
+    let command = Command::SetRetention { events: Some(KEPT), millis: None };
+    store.propose(proposal(command)).await.unwrap();
 }
 
 /// Proposes until it is known what came of it: on a busy machine leadership may move.

@@ -13,14 +13,18 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use support::{create, delete, wait_for};
+use trireme_raft::checkpoint::Checkpoints;
 use trireme_raft::clock::{Clock, SystemClock};
+use trireme_raft::history::{self, History, Part};
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::{Blob, Family, File, FileWriter, Files, Kv, Op, Storage};
 use trireme_raft::{Error, Folder, Member, Node, RaftStore, World};
+use trireme_rpc::log::HistoryRecord;
 use trireme_state::object::Retention;
 use trireme_state::store::{ProposeError, Store};
-use trireme_state::{Actor, Command, Proposal};
+use trireme_state::{Actor, Command, Position, Proposal};
 use trireme_types::{RequestId, Sequence, Timestamp};
 
 /// What is left of the power: so many more changes of the disk are made.
@@ -170,7 +174,8 @@ fn proposal(command: Command) -> Proposal {
 }
 
 async fn keep(store: &RaftStore, retention: Retention) {
-    settle(store, || proposal(Command::SetRetention { retention })).await;
+    let command = Command::SetRetention { events: Some(retention.events), millis: Some(retention.millis) };
+    settle(store, || proposal(command.clone())).await;
 }
 
 /// Proposes until it is known what came of it: on a busy machine leadership may move.
@@ -226,6 +231,29 @@ async fn is_whole(store: &RaftStore) -> bool {
     true
 }
 
+/// The same of a disk that nobody uses: a node that starts would mend it before one can look.
+fn verify_disk(storage: &Storage) {
+    let history = History::open(Arc::clone(&storage.kv)).unwrap();
+    let checkpoints = Checkpoints::open(Arc::clone(&storage.checkpoints), child::identity().cluster).unwrap();
+    let extent = history.extent();
+    let from = (extent.start.sequence.get() + 1).to_be_bytes();
+    let last = match storage.kv.last(Family::History, &from).unwrap() {
+        None => extent.start,
+        Some((_, value)) => {
+            let record = history::decode(HistoryRecord::decode(value).unwrap()).unwrap();
+            Position { sequence: record.sequence, hash: record.hash }
+        }
+    };
+    let mut next = extent.start.sequence.next();
+    while next <= last.sequence {
+        let Part::Records(records) = history.read(next, 2_000, last).unwrap() else { panic!("at {next}") };
+        next = Sequence::new(records.last().unwrap().sequence).next();
+    }
+    for position in [extent.start, last] {
+        assert_eq!(history.state_at(&checkpoints, position.sequence, last).unwrap().position(), position);
+    }
+}
+
 fn newest_checkpoint(store: &RaftStore) -> Sequence {
     store.checkpoints().last().map_or(Sequence::default(), |position| position.sequence)
 }
@@ -276,6 +304,7 @@ async fn cut_at_each_step(open: impl Fn() -> (Storage, Power), on: impl Fn(), cu
         drop((node, store));
         on();
         (storage, power) = open();
+        verify_disk(&storage);
         let kv = Arc::clone(&storage.kv);
         node = start(power.watch(storage), world()).await;
         verify(&node.store()).await;

@@ -13,8 +13,8 @@ use crate::FeatureLevel;
 use crate::State;
 use crate::object::{
     AccessKeyId, BackOff, ClusterKey, ContainerReport, DeploymentConfiguration, InstanceRegistration,
-    InstanceStatus, PropagateTags, Retention, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode,
-    Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+    InstanceStatus, PropagateTags, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode, Tags,
+    TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
 };
 
 /// On whose behalf a command comes. Stored with each entry.
@@ -359,10 +359,12 @@ pub enum Command {
     /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
     /// they registered in, and stop what they run.
     Reset,
-    /// Operator: how much of the history is kept.
+    /// Operator: how much of the history is kept. What is not given stays as it is when this is decided.
     SetRetention {
-        /// How much.
-        retention: Retention,
+        /// The newest events that are kept.
+        events: Option<u64>,
+        /// How long an event is kept, in milliseconds.
+        millis: Option<u64>,
     },
     /// Upkeep: delete the history up to and with this event.
     TrimHistory {

@@ -123,7 +123,7 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
             operator::create_access_key(state, id, account, principal, secret, stamp)
         }
         Command::Reset => Ok(Decision::one(Event::Reset {})),
-        Command::SetRetention { retention } => operator::set_retention(state, *retention),
+        Command::SetRetention { events, millis } => operator::set_retention(state, *events, *millis),
         Command::TrimHistory { to } => operator::trim_history(state, *to),
         Command::RaiseFeatureLevel { level } => operator::raise_feature_level(state, *level),
     }

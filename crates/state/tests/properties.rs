@@ -160,7 +160,9 @@ fn command(state: &State, step: &Step) -> Option<Command> {
             Command::TrimHistory { to: Sequence::new(state.position().sequence.get().saturating_sub(*back)) }
         }
         Step::Retain { events } => {
-            Command::SetRetention { retention: Retention { events: *events, millis: 1_000 } }
+            // One, the other, or both.
+            let millis = (events % 3 != 0).then_some(1_000 + events % 7);
+            Command::SetRetention { events: (events % 3 != 1).then_some(*events), millis }
         }
         Step::DeleteCluster => Command::DeleteCluster { cluster: cluster("default") },
         Step::Reset => Command::Reset,

@@ -69,10 +69,20 @@ fn the_history_is_trimmed_forwards_and_never_up_to_its_end() {
     node.propose(trim(Sequence::new(3))).unwrap();
     node.propose(trim(Sequence::new(2))).unwrap();
     assert_eq!(node.state.trimmed(), Sequence::new(3));
-    let keep = |events| Command::SetRetention { retention: Retention { events, millis: 5 } };
-    assert!(matches!(node.propose(keep(10)), Err(Rejection::Invalid { .. })));
-    node.propose(keep(10_000)).unwrap();
+    let keep = |events, millis| Command::SetRetention { events, millis };
+    for wrong in [keep(Some(10), Some(5)), keep(Some(10), None), keep(None, Some(0))] {
+        assert!(matches!(node.propose(wrong), Err(Rejection::Invalid { .. })));
+    }
+    // Each of two operators sets one: neither overrules the other.
+    let months = node.state.retention().millis;
+    node.propose(keep(Some(10_000), None)).unwrap();
+    assert_eq!(node.state.retention(), Retention { events: 10_000, millis: months });
+    node.propose(keep(None, Some(5))).unwrap();
     assert_eq!(node.state.retention(), Retention { events: 10_000, millis: 5 });
+    let before = node.state.position();
+    node.propose(keep(None, None)).unwrap();
+    node.propose(keep(Some(10_000), Some(5))).unwrap();
+    assert_eq!(node.state.position(), before, "what changes nothing is no event");
 }
 
 /// Large enough for trees of several levels, whose shared parts are passed over.

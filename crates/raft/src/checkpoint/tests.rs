@@ -73,12 +73,50 @@ fn there_are_never_many_and_the_first_and_the_last_stay() {
     let checkpoints = Checkpoints::open(disk.storage().checkpoints, CLUSTER).unwrap();
     for state in states(50) {
         checkpoints.write(state).unwrap();
-        checkpoints.prune(Sequence::new(0)).unwrap();
+        checkpoints.prune(Sequence::new(0), MOST).unwrap();
         assert!(checkpoints.positions().len() <= MOST);
     }
     let kept = sequences(&checkpoints);
     assert_eq!((kept.first(), kept.last()), (Some(&1), Some(&50)));
-    checkpoints.prune(Sequence::new(40)).unwrap();
+    // A pressed disk has room for the first and the last only.
+    checkpoints.prune(Sequence::new(0), MOST_PRESSED).unwrap();
+    assert_eq!(sequences(&checkpoints), [1, 50]);
+    checkpoints.prune(Sequence::new(40), MOST).unwrap();
     assert!(sequences(&checkpoints).iter().all(|sequence| *sequence >= 40));
     assert_eq!(disk.storage().checkpoints.list().unwrap().len(), sequences(&checkpoints).len());
+}
+
+#[test]
+fn a_wish_holds_until_a_checkpoint_that_fulfils_it_is_durable() {
+    let disk = crate::storage::memory::MemoryDisk::new();
+    let checkpoints = Checkpoints::open(disk.storage().checkpoints, CLUSTER).unwrap();
+    let states = states(30);
+    checkpoints.want(Sequence::new(20));
+    checkpoints.write(states[9].clone()).unwrap();
+    assert_eq!(checkpoints.wanted(), Some(Sequence::new(20)), "an older one does not count");
+    disk.power_off();
+    checkpoints.write(states[24].clone()).unwrap_err();
+    assert_eq!(checkpoints.wanted(), Some(Sequence::new(20)), "nor one that was not written");
+    disk.power_on();
+    checkpoints.write(states[24].clone()).unwrap();
+    assert_eq!(checkpoints.wanted(), None);
+}
+
+#[test]
+fn without_room_none_is_written_but_a_snapshots_file_is_taken_over() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let snapshots = DiskFiles::open(one.path()).unwrap();
+    let checkpoints = Checkpoints::open(Arc::new(DiskFiles::open(other.path()).unwrap()), CLUSTER).unwrap();
+    checkpoints.room.measured_by(&Arc::new(Mutex::new(Some(1_000))));
+    let states = states(2);
+    let full = checkpoints.write(states[0].clone()).unwrap_err();
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    let content = Content { meta: Default::default(), highest_node_id: 0, state: states[1].clone() };
+    let snapshot = file::write(CLUSTER, &content, &snapshots).unwrap();
+    snapshot.commit("snapshot").unwrap();
+    checkpoints.copy(states[1].position(), &snapshot).unwrap();
+    assert_eq!(checkpoints.load(states[1].position()).unwrap(), states[1]);
+    // It stays when the snapshot goes.
+    snapshots.remove("snapshot").unwrap();
+    assert_eq!(checkpoints.load(states[1].position()).unwrap(), states[1]);
 }

@@ -1,11 +1,13 @@
 //! Checkpoints on their way from one node to another: in parts of at most 1 MiB, announced by their place, checked at the
-//! end.
+//! end. A slow link may take its time, a silent one may not.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::checkpoint_part::Part;
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 use trireme_rpc::{control, convert};
 use trireme_state::Position;
@@ -15,61 +17,111 @@ use super::Checkpoints;
 use crate::history;
 use crate::network::peers::Peers;
 use crate::snapshot::blocking;
-use crate::snapshot::file::{CHUNK, checksum, read_part};
+use crate::snapshot::file::{CHUNK, Header, read_part};
 use crate::storage::Blob;
+use crate::store::within;
 
 /// The longest silence within a checkpoint.
 const PART_LIMIT: Duration = Duration::from_secs(10);
 
-/// The oldest checkpoint from which kept records are replayed, in parts.
+type Sent = Result<control::CheckpointPart, Status>;
+
+/// The oldest checkpoint from which kept records are replayed, in parts, unless it lies behind `last`. Whether there is one is
+/// known without reading it; whether it is sound is found out while it is sent.
 ///
 /// # Errors
-/// There is none; storage that fails.
+/// There is none, or none before `last`; another one is being sent; storage that fails.
 pub(crate) async fn send(
     checkpoints: Arc<Checkpoints>,
     start: Sequence,
-) -> Result<impl Stream<Item = Result<control::CheckpointPart, Status>> + Send, Status> {
-    let failed = |error: io::Error| Status::internal(format!("cannot read the checkpoint: {error}"));
-    let look = move || -> io::Result<Option<(Position, Blob, u32)>> {
-        let Some((position, blob)) = checkpoints.oldest_sound(start)? else { return Ok(None) };
-        let sum = checksum(&blob, 0)?;
-        Ok(Some((position, blob, sum)))
+    last: Sequence,
+) -> Result<impl Stream<Item = Sent> + Send, Status> {
+    let Some(position) = checkpoints.oldest(start) else {
+        return Err(Status::not_found("there is no checkpoint here"));
     };
-    let found = blocking(look).await.map_err(failed)?;
-    let (position, blob, sum) = found.ok_or_else(|| Status::not_found("there is no checkpoint here"))?;
-    Ok(parts(position, blob, sum))
+    if position.sequence > last {
+        let text = format!("the checkpoint here lies at {}, and only {last} may go", position.sequence);
+        return Err(Status::failed_precondition(text));
+    }
+    let turn = Arc::clone(&checkpoints.sending).try_acquire_owned();
+    let turn = turn.map_err(|_| Status::resource_exhausted("another checkpoint is being sent"))?;
+    let opened = {
+        let checkpoints = Arc::clone(&checkpoints);
+        blocking(move || {
+            let blob = checkpoints.open_file(position)?;
+            let header = Header::read(checkpoints.cluster, &blob);
+            if header.is_err() {
+                checkpoints.check(position)?;
+            }
+            header.map(|header| (blob, header))
+        })
+        .await
+    };
+    let failed = |error: io::Error| Status::internal(format!("cannot read the checkpoint: {error}"));
+    let (blob, header) = opened.map_err(failed)?;
+    Ok(Sending { checkpoints, position, blob, header, offset: 0, whole: 0, state: 0, _turn: turn }.stream())
 }
 
-fn parts(
+/// A checkpoint on its way out.
+struct Sending {
+    checkpoints: Arc<Checkpoints>,
     position: Position,
     blob: Blob,
-    crc32c: u32,
-) -> impl Stream<Item = Result<control::CheckpointPart, Status>> + Send {
-    use control::checkpoint_part::Part;
-    let start = control::CheckpointStart {
-        position: Some(history::position_to_wire(position)),
-        length: blob.length(),
-        crc32c,
-    };
-    let first = Ok(control::CheckpointPart { part: Some(Part::Start(start)) });
-    let rest = stream::unfold(0u64, move |offset| {
-        let blob = Arc::clone(&blob);
-        async move {
-            if offset >= blob.length() {
-                return None;
-            }
-            let bytes = match blocking(move || read_part(&blob, offset)).await {
-                Ok(bytes) => bytes,
-                Err(error) => return Some((Err(Status::data_loss(error.to_string())), u64::MAX)),
-            };
-            let next = offset.saturating_add(bytes.len() as u64);
-            Some((Ok(control::CheckpointPart { part: Some(Part::Chunk(bytes)) }), next))
-        }
-    });
-    stream::iter([first]).chain(rest)
+    header: Header,
+    offset: u64,
+    /// The checksum of what was sent.
+    whole: u32,
+    /// The checksum of what was sent of the state.
+    state: u32,
+    /// Others wait until this one is sent or given up.
+    _turn: OwnedSemaphorePermit,
 }
 
-/// Takes over the oldest checkpoint of a peer, unless it is here already or lies after `last`.
+impl Sending {
+    fn stream(self) -> impl Stream<Item = Sent> + Send {
+        let start = control::CheckpointStart {
+            position: Some(history::position_to_wire(self.position)),
+            length: self.blob.length(),
+        };
+        let rest = stream::unfold(Some(self), |sending| async {
+            let mut sending = sending?;
+            match sending.part().await {
+                Ok(Part::End(end)) => Some((Ok(part(Part::End(end))), None)),
+                Ok(chunk) => Some((Ok(part(chunk)), Some(sending))),
+                Err(status) => Some((Err(status), None)),
+            }
+        });
+        stream::iter([Ok(part(Part::Start(start)))]).chain(rest)
+    }
+
+    async fn part(&mut self) -> Result<Part, Status> {
+        let (blob, offset) = (Arc::clone(&self.blob), self.offset);
+        if offset < blob.length() {
+            let bytes = blocking(move || read_part(&blob, offset)).await;
+            let bytes = bytes.map_err(|error| Status::data_loss(error.to_string()))?;
+            self.offset = offset.saturating_add(bytes.len() as u64);
+            self.whole = crc32c::crc32c_append(self.whole, &bytes);
+            let before = usize::try_from(self.header.start().saturating_sub(offset)).unwrap_or(usize::MAX);
+            self.state = crc32c::crc32c_append(self.state, bytes.get(before..).unwrap_or_default());
+            return Ok(Part::Chunk(bytes));
+        }
+        if self.state != self.header.state_checksum() {
+            // What was damaged between then and now is not offered again.
+            let (checkpoints, position) = (Arc::clone(&self.checkpoints), self.position);
+            let checked = blocking(move || checkpoints.check(position)).await;
+            checked.map_err(|error| Status::data_loss(error.to_string()))?;
+            return Err(Status::data_loss("the checkpoint here is damaged"));
+        }
+        Ok(Part::End(control::CheckpointEnd { crc32c: self.whole }))
+    }
+}
+
+fn part(part: Part) -> control::CheckpointPart {
+    control::CheckpointPart { part: Some(part) }
+}
+
+/// Takes over the oldest checkpoint of a peer, unless it is here already or lies after `last`. It may take as long as parts
+/// come.
 ///
 /// # Errors
 /// The peer has none, breaks off, or sends what is not as it was announced.
@@ -78,17 +130,14 @@ pub(crate) async fn fetch(
     peers: &Peers,
     address: &str,
     last: Sequence,
-    limit: Duration,
 ) -> Result<Position, String> {
-    let fetching = async {
-        let mut client = peers.control(address).map_err(|error| error.to_string())?;
-        let request = control::CheckpointRequest { cluster_id: convert::cluster_to_bytes(peers.cluster()) };
-        let answer = client.checkpoint(request).await.map_err(|status| status.message().to_owned())?;
-        receive(checkpoints, answer.into_inner(), last).await
-    };
-    tokio::time::timeout(limit, fetching)
-        .await
-        .unwrap_or_else(|_| Err(format!("{address} did not send its checkpoint in time")))
+    let mut client = peers.control(address).map_err(|error| error.to_string())?;
+    let cluster_id = convert::cluster_to_bytes(peers.cluster());
+    let request = control::CheckpointRequest { cluster_id, last: last.get() };
+    let answer = within(PART_LIMIT, client.checkpoint(request)).await;
+    let answer = answer.ok_or_else(|| format!("{address} did not answer in time"))?;
+    let parts = answer.map_err(|status| status.message().to_owned())?;
+    receive(checkpoints, parts.into_inner(), last).await
 }
 
 async fn receive(
@@ -96,8 +145,7 @@ async fn receive(
     mut parts: Streaming<control::CheckpointPart>,
     last: Sequence,
 ) -> Result<Position, String> {
-    use control::checkpoint_part::Part;
-    let Some(Part::Start(start)) = next(&mut parts).await? else {
+    let Part::Start(start) = next(&mut parts).await? else {
         return Err("the checkpoint was not announced".to_owned());
     };
     let position = start.position.ok_or("the checkpoint has no place")?;
@@ -111,17 +159,21 @@ async fn receive(
     let failed = |error: io::Error| format!("cannot store the checkpoint: {error}");
     let mut writer = checkpoints.receive().map_err(failed)?;
     let (mut length, mut sum) = (0u64, 0u32);
-    while let Some(part) = next(&mut parts).await? {
-        let Part::Chunk(bytes) = part else { return Err("a checkpoint starts only once".to_owned()) };
+    let end = loop {
+        let bytes = match next(&mut parts).await? {
+            Part::Chunk(bytes) => bytes,
+            Part::End(end) => break end,
+            Part::Start(_) => return Err("a checkpoint starts only once".to_owned()),
+        };
         length = length.saturating_add(bytes.len() as u64);
         if bytes.len() > CHUNK || length > start.length {
-            return Err("the checkpoint is longer than announced".to_owned());
+            return Err("the checkpoint is longer than was announced".to_owned());
         }
         sum = crc32c::crc32c_append(sum, &bytes);
         let write = move || writer.write(&bytes).map(|()| writer);
         writer = blocking(write).await.map_err(failed)?;
-    }
-    if length != start.length || sum != start.crc32c {
+    };
+    if length != start.length || sum != end.crc32c {
         return Err("the checkpoint did not come whole".to_owned());
     }
     let checkpoints = Arc::clone(checkpoints);
@@ -130,10 +182,8 @@ async fn receive(
     Ok(position)
 }
 
-async fn next(
-    parts: &mut Streaming<control::CheckpointPart>,
-) -> Result<Option<control::checkpoint_part::Part>, String> {
-    let part = tokio::time::timeout(PART_LIMIT, parts.message()).await;
-    let part = part.map_err(|_| "the checkpoint stopped coming".to_owned())?;
-    Ok(part.map_err(|status| status.message().to_owned())?.and_then(|part| part.part))
+async fn next(parts: &mut Streaming<control::CheckpointPart>) -> Result<Part, String> {
+    let next = within(PART_LIMIT, parts.message()).await.ok_or("the checkpoint stopped coming")?;
+    let next = next.map_err(|status| status.message().to_owned())?;
+    next.and_then(|next| next.part).ok_or_else(|| "the checkpoint ended too early".to_owned())
 }

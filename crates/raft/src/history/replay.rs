@@ -28,7 +28,7 @@ impl History {
     ///
     /// # Errors
     /// It is trimmed, elsewhere, has not happened yet, or the history is damaged.
-    pub(crate) fn state_at(
+    pub fn state_at(
         &self,
         checkpoints: &Checkpoints,
         sequence: Sequence,

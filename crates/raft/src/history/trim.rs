@@ -10,12 +10,15 @@ use trireme_state::Position;
 use trireme_types::{Sequence, Timestamp};
 
 use super::{Extent, History, broken, hash_of, put_extent};
+use crate::batch::hash_from_bytes;
 use crate::error::corrupt;
 use crate::log::keys;
 use crate::storage::{Family, Op};
 
 /// Records that one batch deletes.
 const BATCH: u64 = 8_192;
+/// Unreadable records that a search for a moment passes over at once.
+const PROBES: u64 = 16;
 
 impl History {
     /// Deletes the next records up to and with `to`, the place of a checkpoint that is durable here. True while there are more.
@@ -40,7 +43,7 @@ impl History {
         self.kv.write(vec![Op::DeleteRange(Family::History, first, end), put_extent(after)])?;
         let deleted = next.sequence.get().saturating_sub(extent.start.sequence.get());
         metrics::counter!("trireme_history_trimmed_records_total").increment(deleted);
-        *extent = after;
+        self.show(&mut extent, after);
         self.floor.store(next.sequence.get(), Ordering::Relaxed);
         Ok(next.sequence < to.sequence)
     }
@@ -53,9 +56,26 @@ impl History {
             return Ok(to);
         }
         match extent.gap {
+            Some((from, _)) if from.sequence == last => Ok(from),
             Some((_, end)) if end.sequence == last => Ok(end),
-            _ => self.position_at(last),
+            _ => match self.chained_at(last) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(%error, to = to.sequence.get(), "a record that may go is damaged: it goes in one step with all others");
+                    Ok(to)
+                }
+                position => position,
+            },
         }
+    }
+
+    /// The position at `sequence`, if the record there and the one behind it agree.
+    fn chained_at(&self, sequence: Sequence) -> io::Result<Position> {
+        let position = self.position_at(sequence)?;
+        let behind = self.record_at(sequence.next())?;
+        if hash_from_bytes(&behind.previous_hash)? != position.hash {
+            return Err(broken(sequence.next().get()));
+        }
+        Ok(position)
     }
 
     /// The checkpoint must be of this history, else what it stands for would be lost.
@@ -63,7 +83,14 @@ impl History {
         let here = match extent.gap {
             Some((_, end)) if end.sequence == to.sequence => end,
             Some((from, end)) if from.sequence < to.sequence && to.sequence < end.sequence => return Ok(()),
-            _ => self.position_at(to.sequence)?,
+            _ => self.position_at(to.sequence).or_else(|error| {
+                // A damaged one goes; the one behind it says what it was.
+                let behind = self.record_at(to.sequence.next()).map_err(|_| error)?;
+                Ok::<_, io::Error>(Position {
+                    sequence: to.sequence,
+                    hash: hash_from_bytes(&behind.previous_hash)?,
+                })
+            })?,
         };
         if here != to {
             return Err(corrupt(format!("the checkpoint at {} is of another history", to.sequence)));
@@ -85,13 +112,20 @@ impl History {
         Ok(Position { sequence, hash: hash_of(&self.record_at(sequence)?)? })
     }
 
-    /// Gives back the room of what is deleted. The deletion must be durable.
+    /// Gives back the room of what is deleted, unless that is done already. The deletion must be durable.
     pub(crate) fn reclaim(&self) -> io::Result<()> {
-        let start = self.extent().start.sequence.get();
-        self.kv.reclaim(Family::History, &keys::number(0), &keys::number(start))
+        let start = self.extent().start.sequence;
+        let last = keys::number(start.get());
+        let done = self.kv.get(Family::Meta, keys::HISTORY_RECLAIMED)?;
+        if start == Sequence::default() || done.is_some_and(|done| done == last) {
+            return Ok(());
+        }
+        self.kv.reclaim(Family::History, &keys::number(0), &last)?;
+        self.kv.write(vec![Op::Put(Family::Meta, keys::HISTORY_RECLAIMED.to_vec(), last.into())])
     }
 
-    /// The last event that happened before `moment`, as far as it is known here; at least the one before the first record.
+    /// The last event that happened before `moment`, as far as it is known here; at least the one before the first record. A
+    /// damaged record counts as younger, unless one behind it is known to be older.
     pub(crate) fn last_before(&self, moment: Timestamp, applied: Sequence) -> io::Result<Sequence> {
         let extent = self.extent();
         let mut older = extent.gap.map_or(extent.start, |(_, to)| to).sequence.get();
@@ -99,13 +133,22 @@ impl History {
         // Time never goes back in the history.
         while older.saturating_add(1) < younger {
             let middle = older.saturating_add(younger.saturating_sub(older) / 2);
-            let record = self.record_at(Sequence::new(middle))?;
-            if record.at_millis < moment.millis() {
-                older = middle;
-            } else {
-                younger = middle;
+            match self.readable(middle, younger)? {
+                Some(record) if record.at_millis < moment.millis() => older = record.sequence,
+                _ => younger = middle,
             }
         }
         Ok(Sequence::new(older))
+    }
+
+    /// The first readable one of some records.
+    fn readable(&self, from: u64, end: u64) -> io::Result<Option<log::HistoryRecord>> {
+        for sequence in from..end.min(from.saturating_add(PROBES)) {
+            match self.record_at(Sequence::new(sequence)) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                read => return read.map(Some),
+            }
+        }
+        Ok(None)
     }
 }

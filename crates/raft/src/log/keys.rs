@@ -14,6 +14,8 @@ pub(crate) const FEATURE_LEVEL: &[u8] = b"feature_level";
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// What of the history is on this node.
 pub(crate) const HISTORY_EXTENT: &[u8] = b"history_extent";
+/// The event up to which the room of what is deleted was given back.
+pub(crate) const HISTORY_RECLAIMED: &[u8] = b"history_reclaimed";
 
 /// The key of a log entry or of a history record.
 pub(crate) fn number(index: u64) -> Vec<u8> {

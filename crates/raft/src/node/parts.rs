@@ -107,18 +107,22 @@ impl Parts {
         fault: &Fault,
         stop: &CancellationToken,
     ) {
+        self.snapshots.room.measured_by(&self.vitals.free);
+        self.checkpoints.room.measured_by(&self.vitals.free);
         let janitor = Janitor {
             store: store.clone(),
-            raft: self.raft.clone(),
             clock: Arc::clone(&self.world.clock),
             random: Arc::clone(&self.world.random),
-            pressed,
+            pressed: pressed.clone(),
         };
         let keeper = HistoryKeeper {
             store: store.clone(),
+            raft: self.raft.clone(),
             snapshots: Arc::clone(&self.snapshots),
             flusher: self.flusher.clone(),
             identity: self.identity,
+            clock: Arc::clone(&self.world.clock),
+            pressed,
         };
         upkeep::keep_history(keeper, janitor, fault, stop);
     }

@@ -73,6 +73,16 @@ impl Header {
         })
     }
 
+    /// Where the state begins in the file.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The checksum of all from there on.
+    pub(crate) fn state_checksum(&self) -> u32 {
+        self.wire.state_crc32c
+    }
+
     /// The state's place in the history.
     pub(crate) fn position(&self) -> io::Result<Position> {
         let hash = hash_from_bytes(&self.wire.hash)?;

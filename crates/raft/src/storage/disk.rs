@@ -115,6 +115,11 @@ impl File for DiskFile {
         place.committed = Some(name.to_owned());
         sync_folder(&self.folder)
     }
+
+    fn link(&self, path: &Path) -> io::Result<bool> {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        fs::hard_link(&place.path, path).map(|()| true)
+    }
 }
 
 impl Drop for DiskFile {
@@ -127,9 +132,29 @@ impl Drop for DiskFile {
     }
 }
 
+/// A temporary file's name; the file goes with it. What a killed process leaves is removed at the next start.
+struct Temporary(Option<PathBuf>);
+
+impl Temporary {
+    /// Hands the file over.
+    fn keep(mut self) -> Option<PathBuf> {
+        self.0.take()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(%error, path = %path.display(), "an unfinished file stays until the next start");
+        }
+    }
+}
+
 struct DiskWriter {
     file: io::BufWriter<fs::File>,
-    path: PathBuf,
+    temporary: Temporary,
     folder: PathBuf,
     length: u64,
 }
@@ -141,10 +166,19 @@ impl FileWriter for DiskWriter {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Blob> {
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let Self { file, temporary, folder, length } = *self;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        let place = Mutex::new(Place { path: self.path, committed: None });
-        Ok(Arc::new(DiskFile { file, length: self.length, folder: self.folder, place }))
+        let path = temporary.keep().ok_or_else(|| io::Error::other("the temporary file has no name"))?;
+        let place = Mutex::new(Place { path, committed: None });
+        Ok(Arc::new(DiskFile { file, length, folder, place }))
+    }
+}
+
+impl DiskFiles {
+    fn temporary(&self) -> PathBuf {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.folder.join(format!("{}-{number}.{TEMPORARY}", std::process::id()))
     }
 }
 
@@ -171,15 +205,29 @@ impl Files for DiskFiles {
     }
 
     fn create(&self) -> io::Result<Box<dyn FileWriter>> {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{}-{number}.{TEMPORARY}", std::process::id()));
+        let path = self.temporary();
         let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
         let file = io::BufWriter::with_capacity(1 << 20, file);
-        Ok(Box::new(DiskWriter { file, path, folder: self.folder.clone(), length: 0 }))
+        let temporary = Temporary(Some(path));
+        Ok(Box::new(DiskWriter { file, temporary, folder: self.folder.clone(), length: 0 }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.folder.join(name))?;
         sync_folder(&self.folder)
     }
+
+    fn adopt(&self, source: &Blob) -> io::Result<Option<Blob>> {
+        let path = self.temporary();
+        if !source.link(&path)? {
+            return Ok(None);
+        }
+        let place = Mutex::new(Place { path: path.clone(), committed: None });
+        let file = fs::File::open(&path)?;
+        let length = file.metadata()?.len();
+        Ok(Some(Arc::new(DiskFile { file, length, folder: self.folder.clone(), place })))
+    }
 }
+
+#[cfg(test)]
+mod tests;

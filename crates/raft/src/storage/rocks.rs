@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ const MIB: usize = 1024 * 1024;
 pub struct RocksKv {
     /// `None` once it is closed.
     db: RwLock<Option<DB>>,
+    /// Nobody starts anything long any more.
+    closing: AtomicBool,
     path: PathBuf,
 }
 
@@ -32,7 +35,14 @@ impl RocksKv {
             .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { db: RwLock::new(Some(db)), path: path.to_owned() })
+        Ok(Self { db: RwLock::new(Some(db)), closing: AtomicBool::new(false), path: path.to_owned() })
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(io::Error::other(format!("{} is closed", self.path.display())));
+        }
+        Ok(())
     }
 
     /// Runs `work` on the database, unless it is closed.
@@ -186,6 +196,7 @@ impl Kv for RocksKv {
 
     fn reclaim(&self, family: Family, from: &[u8], last: &[u8]) -> io::Result<()> {
         self.with(|db| {
+            self.check_open()?;
             let target = column(db, family)?;
             // The write-ahead log keeps what any family has in memory only.
             let all: Vec<&ColumnFamily> =
@@ -194,14 +205,21 @@ impl Kv for RocksKv {
             // Whole old files go at once. What is left, in the memtable, in the newest files and at the edge, goes by
             // compaction; others may go on meanwhile, and the rate limiter holds it back.
             db.delete_file_in_range_cf(target, from, last).map_err(|error| to_io(&error))?;
+            self.check_open()?;
             let mut options = CompactOptions::default();
             options.set_exclusive_manual_compaction(false);
             db.compact_range_cf_opt(target, Some(from), Some(last), &options);
-            Ok(())
+            // A close cuts it short.
+            self.check_open()
         })
     }
 
     fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        // A compaction takes long, and whoever asked for it holds the lock until it is over.
+        if let Some(db) = self.db.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            db.cancel_all_background_work(false);
+        }
         // RocksDB's threads must end before the process does.
         let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(db);

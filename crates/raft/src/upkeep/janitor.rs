@@ -12,7 +12,6 @@ use trireme_types::{RequestId, Sequence, Timestamp};
 
 use super::PAUSE;
 use crate::clock::{Clock, Random};
-use crate::config::Raft;
 use crate::fault::Fault;
 use crate::guard::Pressure;
 use crate::snapshot::blocking;
@@ -20,8 +19,10 @@ use crate::store::RaftStore;
 
 /// The pause between two looks at the history's age, on the world's clock.
 const LOOK: Duration = Duration::from_secs(3);
-/// The fewest events that are worth a command.
+/// The fewest events beyond the number that is kept that are worth a command.
 const STEP_MIN: u64 = 1_024;
+/// The part of the age limit by which the oldest event is over it before that is worth a command.
+const AGE_PART: u64 = 24;
 /// What is kept while a disk is nearly full.
 const PRESSED_KEEP: u64 = 10_000;
 
@@ -29,7 +30,6 @@ const PRESSED_KEEP: u64 = 10_000;
 #[derive(Clone)]
 pub(crate) struct Janitor {
     pub store: RaftStore,
-    pub raft: Raft,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// Whether a voter's disk is nearly full.
@@ -55,11 +55,11 @@ impl Janitor {
                 looked = Some(clock);
             }
             let state = self.store.view();
-            if aged && self.pressed.borrow().is_some() {
-                self.make_room(&state).await;
+            let mut to = surplus(&state);
+            if aged {
+                to = to.max(self.too_old(&state, now).await).max(self.pressed(&state));
             }
-            let age = if aged { self.too_old(&state, now).await } else { Sequence::default() };
-            if let Some(to) = due(&state, age)
+            if let Some(to) = to.and_then(|to| allowed(&state, to))
                 && let Err(reason) = self.propose(to).await
             {
                 tracing::info!(%reason, "the history could not be trimmed");
@@ -67,29 +67,34 @@ impl Janitor {
         }
     }
 
-    async fn make_room(&self, state: &State) {
-        let kept = state.position().sequence.get().saturating_sub(state.trimmed().get());
-        if kept < PRESSED_KEEP.saturating_add(STEP_MIN) {
-            return;
+    /// Up to where the history goes while a disk is nearly full, whatever the retention says.
+    fn pressed(&self, state: &State) -> Option<Sequence> {
+        let pressure = (*self.pressed.borrow())?;
+        let to = state.position().sequence.get().saturating_sub(PRESSED_KEEP);
+        if to < state.trimmed().get().saturating_add(STEP_MIN) {
+            return None;
         }
-        match self.trim_now(PRESSED_KEEP).await {
-            Ok(to) => {
-                tracing::warn!(to = to.get(), "a disk is nearly full: the history is let go up to here")
-            }
-            Err(reason) => {
-                tracing::warn!(%reason, "a disk is nearly full, and the history could not be trimmed")
-            }
-        }
+        let (node, free_bytes) = (pressure.node, pressure.free);
+        tracing::warn!(to, node, free_bytes, "a disk is nearly full: the history is let go up to here");
+        Some(Sequence::new(to))
     }
 
-    /// The last event that is older than the retention lets it be.
-    async fn too_old(&self, state: &State, now: Timestamp) -> Sequence {
-        let oldest = now.millis().saturating_sub(state.retention().millis);
+    /// The last event that is older than the retention lets it be, once the first that is kept is so by some time.
+    async fn too_old(&self, state: &State, now: Timestamp) -> Option<Sequence> {
         let (history, applied) = (Arc::clone(&self.store.history), state.position().sequence);
-        let look = move || history.last_before(Timestamp::from_millis(oldest), applied);
+        let (limit, trimmed) = (state.retention().millis, state.trimmed());
+        let look = move || {
+            let before = |age: u64| {
+                history.last_before(Timestamp::from_millis(now.millis().saturating_sub(age)), applied)
+            };
+            if before(limit.saturating_add(limit / AGE_PART))? <= trimmed {
+                return Ok(None);
+            }
+            before(limit).map(Some)
+        };
         blocking(look).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the history's age is not known");
-            Sequence::default()
+            tracing::warn!(%error, "the history's age is not known");
+            None
         })
     }
 
@@ -104,32 +109,19 @@ impl Janitor {
         };
         self.store.propose(proposal).await.map(drop).map_err(|error| error.to_string())
     }
-
-    /// Lets go all but the newest `keep` events, whatever the retention says, and has a checkpoint made of the present, so
-    /// that the next call reaches this far. For a disk that is nearly full; only where this node decides. Returns up to
-    /// where the history may go then.
-    ///
-    /// # Errors
-    /// This node does not decide, or the command was not committed.
-    pub(crate) async fn trim_now(&self, keep: u64) -> Result<Sequence, String> {
-        let state = self.store.view();
-        let to = Sequence::new(state.position().sequence.get().saturating_sub(keep.max(1)));
-        if to > state.trimmed() {
-            self.propose(to).await?;
-        }
-        self.store.checkpoints.want();
-        self.raft.trigger().snapshot().await.map_err(|error| error.to_string())?;
-        Ok(to.max(state.trimmed()))
-    }
 }
 
-/// Up to where the history may go now, if that is worth a command. `aged` is the last event that is too old.
-fn due(state: &State, aged: Sequence) -> Option<Sequence> {
-    let retention = state.retention();
-    let last = state.position().sequence.get();
-    let surplus = last.saturating_sub(retention.events);
-    // What happened last is always kept.
-    let to = surplus.max(aged.get()).min(last.saturating_sub(1));
-    let step = (retention.events / 8).max(STEP_MIN);
+/// Up to where the history holds more events than the retention keeps, if that is worth a command.
+fn surplus(state: &State) -> Option<Sequence> {
+    let kept = state.retention().events;
+    let to = state.position().sequence.get().saturating_sub(kept);
+    let step = (kept / 8).max(STEP_MIN);
     (to >= state.trimmed().get().saturating_add(step)).then(|| Sequence::new(to))
+}
+
+/// What happened last is always kept.
+fn allowed(state: &State, to: Sequence) -> Option<Sequence> {
+    let last = state.position().sequence.get().saturating_sub(1);
+    let to = to.min(Sequence::new(last));
+    (to > state.trimmed()).then_some(to)
 }

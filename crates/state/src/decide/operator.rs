@@ -30,13 +30,19 @@ pub(super) fn create_access_key(
     Ok(Decision::one(Event::AccessKeyCreated { key: Box::new(key) }))
 }
 
-pub(super) fn set_retention(state: &State, retention: Retention) -> Decided {
+/// Merged here, so that of two operators who set one each at the same time none is overruled.
+pub(super) fn set_retention(state: &State, events: Option<u64>, millis: Option<u64>) -> Decided {
+    let now = state.retention();
+    let retention = Retention { events: events.unwrap_or(now.events), millis: millis.unwrap_or(now.millis) };
     if retention.events < Retention::EVENTS_MIN {
         return Err(Rejection::Invalid {
             message: format!("a history keeps at least {} events", Retention::EVENTS_MIN),
         });
     }
-    if retention == state.retention() {
+    if retention.millis == 0 {
+        return Err(Rejection::Invalid { message: "an event has to be kept for some time".to_owned() });
+    }
+    if retention == now {
         return Ok(Decision::nothing());
     }
     Ok(Decision::one(Event::RetentionSet { retention }))
