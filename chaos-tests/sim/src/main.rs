@@ -169,7 +169,7 @@ fn many_seeds(
 
 fn find_planted(names: &[String], first: u64, limit: u64, width: usize) -> anyhow::Result<ExitCode> {
     let mut missed = 0;
-    println!("{:34} {:>6}  {:44} {}", "planted bug", "seeds", "found by", "what it breaks");
+    println!("{:34} {:>6}  {:44} what it breaks", "planted bug", "seeds", "found by");
     let wanted =
         planted::ALL.iter().filter(|bug| names.is_empty() || names.iter().any(|name| name == bug.name));
     for bug in wanted {
