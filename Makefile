@@ -6,6 +6,8 @@
 #   make verify  every check that changes nothing: format, lints, structure, generated code
 #   make chaos   faults against a cluster in network namespaces; SCENARIO=zone-cut,5 SEED=7 choose (as root)
 #   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
+#   make sim     seeds of the simulation: SEEDS=1000, SEED=the first one; SEEDS=1 TRACE=file writes down all of one run
+#   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
 #   make bench   figures: commits a second, placements a second, passes of the controllers
 #   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
 #   make fix     repair what can be repaired: format, lints, generated code
@@ -15,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test chaos chaos-kill verify bench bench-core fix clean setup-build setup-run setup-test
+.PHONY: dev build test chaos chaos-kill verify sim sim-planted bench bench-core fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -88,6 +90,19 @@ verify: setup-build
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask tidy
 	cargo xtask codegen --check
+
+# Each seed is a process; as many at once as there are processors.
+sim: setup-build
+	@cargo build --locked --package trireme-sim
+ifneq ($(TRACE),)
+	"$$CARGO_TARGET_DIR/debug/sim" one $(SEED) --trace $(TRACE)
+else
+	"$$CARGO_TARGET_DIR/debug/sim" many --seeds $(or $(SEEDS),100) $(if $(SEED),--first $(SEED))
+endif
+
+sim-planted: setup-build
+	@cargo build --locked --package trireme-sim --features planted
+	"$$CARGO_TARGET_DIR/debug/sim" planted --limit $(or $(SEEDS),200) $(if $(SEED),--first $(SEED)) $(BUGS)
 
 bench: setup-build
 	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture

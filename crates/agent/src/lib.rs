@@ -6,11 +6,12 @@
 //!   anything new starts.
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
-//! Reading order: [`AgentConfig`] · [`run`] · [`session`] · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
+//! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`]) · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
 //! [`outbox`].
 
 mod clock;
 mod config;
+pub mod dial;
 mod error;
 pub mod image;
 pub mod ledger;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use dial::{Dial, TcpDial};
 
 pub use config::{AgentConfig, RESERVED_PORTS, RuntimeConfig};
 pub use error::Error;
@@ -62,6 +65,19 @@ pub async fn run_with(
     runtime: Arc<dyn Runtime>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    run_over(config, runtime, Arc::new(TcpDial), shutdown).await
+}
+
+/// The same, over connections that the caller makes.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_over(
+    config: AgentConfig,
+    runtime: Arc<dyn Runtime>,
+    dial: Arc<dyn Dial>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     config.check()?;
     describe_metrics();
     let synced = matches!(config.runtime, RuntimeConfig::Docker { .. });
@@ -72,6 +88,7 @@ pub async fn run_with(
     let (worker, inbox) = worker::Worker::new(runtime, Arc::clone(&outbox));
     let sessions = session::Sessions {
         config,
+        dial,
         runtime_version,
         ledger,
         outbox,

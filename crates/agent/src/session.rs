@@ -16,6 +16,7 @@ use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
 
 use crate::clock::{self, Instant};
+use crate::dial::Dial;
 use crate::error::describe;
 use crate::ledger::Ledger;
 use crate::outbox::Outbox;
@@ -62,6 +63,7 @@ fn lost(reason: impl Into<String>) -> End {
 /// What outlives sessions.
 pub(crate) struct Sessions {
     pub(crate) config: AgentConfig,
+    pub(crate) dial: Arc<dyn Dial>,
     pub(crate) runtime_version: String,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
@@ -171,15 +173,13 @@ impl Sessions {
 
     async fn open(&self, endpoint: &str) -> Result<(Stream, wire::Welcome), End> {
         let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| lost(error.to_string()))?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_LIMIT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_LIMIT)
-            .keep_alive_while_idle(true)
-            .connect()
-            .await
-            .map_err(|error| lost(describe(&error)))?;
+            .keep_alive_while_idle(true);
+        let channel = self.dial.dial(endpoint).await.map_err(|error| lost(describe(&error)))?;
         let mut client = AgentsClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use trireme_rpc::agent::{AssignedTask, Assignments};
-use trireme_types::TaskId;
+use trireme_types::{TaskId, planted};
 
 use crate::clock;
 use crate::outbox::Outbox;
@@ -271,7 +271,8 @@ impl Worker {
         self.gate.extend(strays.keys());
         self.take_strays(strays);
         for (task, spec) in arriving {
-            self.accept(task, spec, ours.get(&task).map_or(&[], Vec::as_slice));
+            let found = ours.get(&task).filter(|_| !planted::is("agent-adopts-nothing"));
+            self.accept(task, spec, found.map_or(&[], Vec::as_slice));
         }
         self.settled = true;
         self.advance_all();

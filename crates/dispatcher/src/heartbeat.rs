@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use trireme_state::State;
 use trireme_state::store::BoxFuture;
-use trireme_types::{ContainerInstanceId, SessionEpoch, Zone};
+use trireme_types::{ContainerInstanceId, SessionEpoch, Zone, planted};
 
 use crate::clock::{self, Instant};
 
@@ -168,7 +168,10 @@ pub async fn relay(
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return,
         }
-        let batch = table.drain_for_relay();
+        let mut batch = table.drain_for_relay();
+        if planted::is("heartbeats-not-relayed") {
+            batch.clear();
+        }
         let sent = tokio::time::timeout(RELAY_LIMIT, transport.send(batch.clone())).await;
         let result = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         if let Err(reason) = &result {

@@ -18,6 +18,7 @@ use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::{mpsc, watch};
 use trireme_state::{Proposal, State};
+use trireme_types::planted;
 
 pub use flight::{Answer, Refusal};
 pub use head::Rules;
@@ -168,6 +169,7 @@ async fn prepare(
     if !fitness().await {
         return None;
     }
+    let index = if planted::is("office-before-all-is-applied") { 0 } else { index };
     let reached = view.wait_for(|view| view.index() >= index).await.ok()?;
     Some(Arc::clone(&reached))
 }
@@ -275,6 +277,9 @@ impl Office {
         let number = self.flights.depart(std::mem::take(passengers), bytes, self.clock.monotonic());
         let (responder, receiver) = RaftAnswer::pair();
         self.landings.push(Box::pin(async move { (number, receiver.await.ok()) }));
+        if planted::is("answered-before-it-is-committed") {
+            self.flights.answer_all(number);
+        }
         let sent = self.raft.write(batch).with_leader(self.leader).responder(responder).await;
         sent.map_err(|error| tracing::error!(%error, "raft takes no proposals any more"))
     }

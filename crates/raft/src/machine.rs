@@ -9,6 +9,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
 use trireme_state::{Applied as Outcome, FeatureLevel, State, apply_entry, hash};
+use trireme_types::planted;
 
 use crate::agreement::Sampler;
 use crate::batch::{Batch, Reply};
@@ -49,6 +50,8 @@ pub struct Machine {
     history: Arc<History>,
     snapshots: Arc<Snapshots>,
     view: View,
+    /// The state before the last entry; for a planted defect alone.
+    before: Arc<State>,
     published: watch::Sender<Arc<View>>,
     sampler: Sampler,
     supports: FeatureLevel,
@@ -64,7 +67,8 @@ impl Machine {
         supports: FeatureLevel,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
-        (Self { kv, history, snapshots, view: View::default(), published, sampler, supports }, receiver)
+        let (view, before) = (View::default(), Arc::default());
+        (Self { kv, history, snapshots, view, before, published, sampler, supports }, receiver)
     }
 
     fn publish(&self) {
@@ -74,6 +78,9 @@ impl Machine {
     }
 
     fn apply_batch(&mut self, batch: &Batch, ops: &mut Vec<Op>) -> io::Result<Reply> {
+        if planted::is("snapshot-one-entry-off") {
+            self.before = Arc::clone(&self.view.state);
+        }
         let state = Arc::make_mut(&mut self.view.state);
         let mut reply = Reply::default();
         for entry in batch.entries()?.iter() {
@@ -150,12 +157,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         // The capture is here, between two entries; the clone of the state is O(1).
+        let state = if planted::is("snapshot-one-entry-off") { &self.before } else { &self.view.state };
         Builder::new(
             Arc::clone(&self.snapshots),
             self.view.log_id,
             self.view.membership.clone(),
             self.view.highest_node_id,
-            State::clone(&self.view.state),
+            State::clone(state),
         )
     }
 
@@ -170,7 +178,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
         if let Some(op) = level::put(&*self.kv, content.state.level())? {
             self.kv.write(vec![op])?;
         }
-        self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
+        if !planted::is("installed-snapshot-not-kept") {
+            self.snapshots.commit(meta.clone(), Arc::clone(&blob)).await?;
+        }
         self.history.jump(content.state.position())?;
         // After the jump: behind a gap it has to become a checkpoint.
         self.snapshots.offer(content.state.position(), &blob);

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
 use crate::level;
-use crate::log::flusher::Flusher;
+use crate::log::flusher::{Flusher, SyncDelay};
 use crate::log::mark::Mark;
 use crate::log::store::{LogStore, LogWatch};
 use crate::machine::Machine;
@@ -56,8 +56,8 @@ pub struct World {
     pub rules: Rules,
     /// The highest feature level that this node supports.
     pub supports: FeatureLevel,
-    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes so long.
-    pub simulated_sync: Option<Duration>,
+    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes as long as this says then.
+    pub simulated_sync: Option<SyncDelay>,
 }
 
 impl World {
@@ -156,9 +156,22 @@ pub async fn join_with(
     folder.require_empty()?;
     let token = random_bits(&*world.random).to_be_bytes();
     member.token = folder.token(|| bytes::Bytes::copy_from_slice(&token))?;
-    let identity = upkeep::ask_to_join(&*world.connect, &member, seeds, settings, world.supports).await?;
+    let identity = ask_to_join(&member, seeds, settings, world).await?;
     folder.create(identity)?;
     Ok(identity)
+}
+
+/// Asks the cluster of the nodes at `seeds` for an identity. What makes it last is the caller's.
+///
+/// # Errors
+/// A cluster that refuses or does not answer.
+pub async fn ask_to_join(
+    member: &Member,
+    seeds: &[String],
+    settings: &Settings,
+    world: &World,
+) -> Result<Identity, Error> {
+    upkeep::ask_to_join(&*world.connect, member, seeds, settings, world.supports).await
 }
 
 fn random_bits(random: &dyn Random) -> u128 {
@@ -197,9 +210,9 @@ impl Node {
         let config = settings.to_openraft()?;
         level::check_storage(&*storage.kv, world.supports)?;
         agreement::check_storage(&*storage.kv)?;
-        let flusher = match world.simulated_sync {
+        let flusher = match &world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
-            Some(delay) => Flusher::task(Arc::clone(&storage.kv), delay),
+            Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
         };
         let damaged = |error: std::io::Error| Error::Stopped { reason: error.to_string() };
         let mark = Mark::open(Arc::clone(&storage.mark)).map_err(damaged)?;
@@ -265,6 +278,11 @@ impl Node {
     /// Connections to the other control nodes.
     pub fn peers(&self) -> Peers {
         self.store.peers.clone()
+    }
+
+    /// The log beside openraft.
+    pub(crate) fn log(&self) -> &LogWatch {
+        &self.log
     }
 
     /// openraft's handle, for tests.

@@ -175,13 +175,12 @@ impl RaftStore {
                 }
                 Attempt::NotTaken(reason) => reason,
             };
-            if deadline.left() <= pause {
+            if deadline.left() <= pause || !rest(&mut leader, pause).await {
                 return Err(match unknown {
                     Some(reason) => ProposeError::Unknown { reason },
                     None => ProposeError::Unavailable { reason },
                 });
             }
-            let _changed = tokio::time::timeout(pause, leader.changed()).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
@@ -219,10 +218,9 @@ impl RaftStore {
                 Ok(Err(reason)) => reason,
                 Err(_) => "the leader did not answer in time".to_owned(),
             };
-            if deadline.left() <= pause {
+            if deadline.left() <= pause || !rest(&mut leader, pause).await {
                 return Err(ReadError { reason });
             }
-            let _changed = tokio::time::timeout(pause, leader.changed()).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
@@ -302,6 +300,12 @@ impl NotFetched {
             None => Self::Failed(status.message().to_owned()),
         }
     }
+}
+
+/// Rests between two tries, until there is another leader. False when there will be none: this node stops, and another try
+/// would only spin.
+async fn rest(leader: &mut watch::Receiver<Leader>, pause: Duration) -> bool {
+    !matches!(tokio::time::timeout(pause, leader.changed()).await, Ok(Err(_)))
 }
 
 /// At most `limit` records from a peer, as many as come in `time`: those of a slow link are no worse. What breaks off after

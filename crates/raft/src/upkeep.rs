@@ -16,6 +16,8 @@ use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::{control, convert};
 use trireme_state::FeatureLevel;
 
+use trireme_types::planted;
+
 use crate::clock::{Clock, Deadline};
 use crate::config::{Raft, Settings};
 use crate::decider::Fitness;
@@ -190,7 +192,9 @@ pub(crate) async fn keep_mark(log: LogWatch, flusher: Flusher, fault: Fault, sto
     let keep = async {
         loop {
             tokio::time::sleep(MARK).await;
-            if let Err(error) = log.mark(flusher.sync()).await {
+            let sync =
+                async { if planted::is("mark-before-the-sync") { Ok(()) } else { flusher.sync().await } };
+            if let Err(error) = log.mark(sync).await {
                 fault.raise(format!("cannot mark what is durable: {error}"));
                 return;
             }

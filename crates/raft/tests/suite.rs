@@ -62,7 +62,7 @@ struct InMemory;
 impl StoreBuilder<TypeConfig, LogStore, Machine, ()> for InMemory {
     async fn build(&self) -> Result<((), LogStore, Machine), StorageError<TypeConfig>> {
         let storage = MemoryDisk::new().storage();
-        let flusher = Flusher::task(storage.kv.clone(), Duration::from_micros(1));
+        let flusher = Flusher::task(storage.kv.clone(), std::sync::Arc::new(|| Duration::from_micros(1)));
         let (log, machine) = parts(storage, flusher);
         Ok(((), log, machine))
     }

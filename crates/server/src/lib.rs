@@ -1,6 +1,6 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
-//! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`shutdown`] · `founding` (`server init`, `join`,
+//! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`,
 //! `leave`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
 //! much of the history is kept) · `record` (an event as JSON) · `observer` and `relay` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
@@ -16,6 +16,7 @@ mod operator;
 mod record;
 mod relay;
 mod retention;
+pub mod rooms;
 pub mod shutdown;
 pub mod wiring;
 

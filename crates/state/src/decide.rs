@@ -12,6 +12,8 @@ mod tag;
 mod task;
 mod task_definition;
 
+use trireme_types::planted;
+
 use crate::command::{Command, IdempotencyKey, Outcome, Proposal};
 use crate::limits::{EVENTS_PER_COMMAND, REQUESTS_MAX};
 use crate::{Event, Rejection, Stamp, State};
@@ -48,6 +50,7 @@ type Decided = Result<Decision, Rejection>;
 pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
     if let Some(key) = &proposal.key
         && let Some(recorded) = state.recorded_request(key)
+        && !planted::is("retry-decided-twice")
     {
         return if recorded.parameters == key.parameters {
             Ok(Decision { events: Vec::new(), outcome: recorded.outcome.clone() })

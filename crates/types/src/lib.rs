@@ -1,11 +1,12 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`].
+//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`planted`] (defects on purpose).
 
 pub mod arn;
 pub mod id;
 pub mod name;
+pub mod planted;
 pub mod quantity;
 pub mod scope;
 pub mod time;

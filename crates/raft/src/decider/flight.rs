@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use trireme_state::store::Committed;
 use trireme_state::{Outcome, Rejection};
-use trireme_types::Sequence;
+use trireme_types::{Sequence, planted};
 
 /// Entries in flight at most.
 pub(crate) const ENTRIES: usize = 64;
@@ -96,13 +96,23 @@ impl Flights {
         self.last
     }
 
+    /// Answers an entry before its result; for a planted defect alone.
+    pub(crate) fn answer_all(&mut self, number: u64) {
+        let Some(flight) = self.flights.get_mut(&number) else { return };
+        for passenger in flight.passengers.drain(..) {
+            let Passenger { reply, outcome, sequence } = passenger;
+            answer(reply, Ok(Committed { sequence, outcome }));
+        }
+    }
+
     /// An entry's result: for each passenger whether it was applied, or why nobody knows.
     pub(crate) fn arrive(&mut self, number: u64, result: Result<&[bool], &str>, now: Duration) {
         let Some(flight) = self.flights.remove(&number) else { return };
         self.bytes = self.bytes.saturating_sub(flight.bytes);
         let applied = result.unwrap_or_default();
         let whole = applied.len() == flight.passengers.len() && applied.iter().all(|applied| *applied);
-        if !whole {
+        let keeps = planted::is("refused-proposal-keeps-the-head") || planted::is("base-not-checked");
+        if !whole && !keeps {
             self.lost = Some(self.lost.map_or(number, |lost| lost.min(number)));
         }
         let reason = result.err().unwrap_or("an entry before it was lost");
@@ -121,6 +131,10 @@ impl Flights {
 
     /// Holds an answer that needs no entry.
     pub(crate) fn hold(&mut self, reply: Reply, answer: Answer) {
+        if planted::is("rejection-answered-early") {
+            let _gone = reply.send(answer);
+            return;
+        }
         let round = self.rounds_started.saturating_add(1);
         self.held.push_back(Held { reply, answer, after: self.last, round });
     }

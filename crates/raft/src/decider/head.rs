@@ -9,6 +9,8 @@ use trireme_state::{
     apply_entry, decide, limits,
 };
 
+use trireme_types::planted;
+
 use crate::clock::OfficeClock;
 use crate::guard::Guard;
 
@@ -47,6 +49,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Head {
     state: State,
     ids: IdSource,
+    /// For a planted defect alone.
+    first_ids: IdSource,
     clock: OfficeClock,
     rules: Rules,
     guard: Guard,
@@ -54,12 +58,16 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn new(state: State, seed: [u8; 32], clock: OfficeClock, rules: Rules, guard: Guard) -> Self {
-        Self { state, ids: IdSource::from_seed(seed), clock, rules, guard }
+        let ids = IdSource::from_seed(seed);
+        Self { state, first_ids: ids.clone(), ids, clock, rules, guard }
     }
 
     /// Forgets what was in flight. Ids that were drawn stay drawn.
     pub(crate) fn rebuild(&mut self, applied: State) {
         self.state = applied;
+        if planted::is("ids-drawn-twice") {
+            self.ids = self.first_ids.clone();
+        }
     }
 
     pub(crate) fn state(&self) -> &State {

@@ -11,6 +11,7 @@ use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use prost::Message;
 use trireme_rpc::log;
+use trireme_types::planted;
 
 use super::flusher::Flusher;
 use super::keys;
@@ -227,7 +228,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let value = wire::vote_to_wire(vote).encode_to_vec().into();
         self.shared.kv.write(vec![Op::Put(Family::Meta, keys::VOTE.to_vec(), value)])?;
-        self.flusher.sync().await?;
+        if !planted::is("vote-without-sync") {
+            self.flusher.sync().await?;
+        }
         self.shared.memory().vote = Some(*vote);
         Ok(())
     }
@@ -268,6 +271,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 memory.tail.push(entry);
             }
         }
+        if planted::is("append-without-sync") {
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.flusher.entries(callback).await
     }
 
@@ -288,21 +295,25 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             memory.tail.cut_from(from);
             memory.last = memory.last.min(last).max(memory.purged);
         }
+        if planted::is("cut-log-keeps-its-end") {
+            return Ok(());
+        }
         self.shared.kv.write(vec![Op::DeleteRange(Family::Log, keys::number(from), keys::end())])
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
         let from = self.shared.memory().purged.map_or(0, |id| id.index.saturating_add(1));
+        let more = u64::from(planted::is("purge-one-entry-more"));
         let value = wire::log_id_to_wire(upto).encode_to_vec().into();
         // In one batch, so that no crash leaves entries gone without the mark that says so.
         let mut ops = vec![Op::Put(Family::Meta, keys::PURGED.to_vec(), value)];
         if from <= upto.index {
-            let end = keys::number(upto.index.saturating_add(1));
+            let end = keys::number(upto.index.saturating_add(1).saturating_add(more));
             ops.push(Op::DeleteRange(Family::Log, keys::number(from), end));
         }
         self.shared.kv.write(ops)?;
         let mut memory = self.shared.memory();
-        memory.tail.cut_to(upto.index);
+        memory.tail.cut_to(upto.index.saturating_add(more));
         memory.purged = Some(upto);
         memory.last = memory.last.max(Some(upto));
         Ok(())

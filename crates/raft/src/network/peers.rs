@@ -48,16 +48,24 @@ impl TcpConnect {
     }
 }
 
+/// How a peer is spoken to, over whatever connection.
+///
+/// # Errors
+/// Not an address.
+pub fn endpoint(address: &str, limit: Duration) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(limit)
+        .tcp_nodelay(true)
+        // A peer whose machine is gone answers nothing, not even an error.
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(1))
+        .keep_alive_while_idle(true);
+    Ok(endpoint)
+}
+
 impl Connect for TcpConnect {
     fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(self.limit)
-            .tcp_nodelay(true)
-            // A peer whose machine is gone answers nothing, not even an error.
-            .http2_keep_alive_interval(Duration::from_secs(1))
-            .keep_alive_timeout(Duration::from_secs(1))
-            .keep_alive_while_idle(true);
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint(address, self.limit)?.connect_lazy())
     }
 }
 

@@ -11,7 +11,7 @@ use openraft::raft::{
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use trireme_rpc::{convert, raft};
-use trireme_types::ClusterUuid;
+use trireme_types::{ClusterUuid, planted};
 
 use crate::config::{LogId, Raft, Snapshot, SnapshotMeta, TypeConfig};
 use crate::fault::Fault;
@@ -137,6 +137,11 @@ impl raft::raft_server::Raft for RaftService {
         };
         self.check_agreement(&request, acknowledged)?;
         self.heard.fetch_add(1, Ordering::Relaxed);
+        if planted::is("append-answered-before-it-is-written") && !request.entries.is_empty() {
+            let raft = self.raft.clone();
+            tokio::spawn(async move { raft.append_entries(request).await });
+            return Ok(Response::new(raft::AppendResponse { result: Some(Wire::Success(raft::Empty {})) }));
+        }
         let result = match self.raft.append_entries(request).await.map_err(stopped)? {
             AppendEntriesResponse::Success => Wire::Success(raft::Empty {}),
             AppendEntriesResponse::PartialSuccess(matched) => {

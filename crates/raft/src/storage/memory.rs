@@ -22,7 +22,8 @@ enum Place {
 struct Pages {
     visible: Map,
     durable: Map,
-    unsynced: Vec<Op>,
+    /// Each write's changes; a write is kept or lost as a whole.
+    unsynced: Vec<Vec<Op>>,
     files: BTreeMap<(Place, String), Bytes>,
     mark: Option<Bytes>,
     failing: bool,
@@ -74,6 +75,12 @@ impl MemoryDisk {
         pages.unsynced.clear();
     }
 
+    /// The process that uses the disk is killed: it writes nothing any more before [`MemoryDisk::power_on`], and what it has
+    /// written stays, synced or not.
+    pub fn detach(&self) {
+        self.lock().off = true;
+    }
+
     /// Power is lost under whoever still uses the disk: what was not synced is gone, and nothing is written any more
     /// before [`MemoryDisk::power_on`].
     pub fn power_off(&self) {
@@ -81,9 +88,32 @@ impl MemoryDisk {
         self.lose_power();
     }
 
-    /// The power is back.
+    /// The same, but of what was not synced the first `kept` writes have reached the disk all the same, as they may. They
+    /// do so in order: there is one write-ahead log.
+    pub fn power_off_keeping(&self, kept: usize) {
+        let mut pages = self.lock();
+        pages.off = true;
+        let count = kept.min(pages.unsynced.len());
+        let writes: Vec<Vec<Op>> = pages.unsynced.drain(..count).collect();
+        for op in writes.iter().flatten() {
+            perform(&mut pages.durable, op);
+        }
+        drop(pages);
+        self.lose_power();
+    }
+
+    /// How many writes are not synced.
+    pub fn unsynced(&self) -> usize {
+        self.lock().unsynced.len()
+    }
+
+    /// The power is back, and the disk is opened. As RocksDB does it, what is found in the write-ahead log is written
+    /// anew and synced.
     pub fn power_on(&self) {
-        self.lock().off = false;
+        let mut pages = self.lock();
+        pages.off = false;
+        pages.durable = pages.visible.clone();
+        pages.unsynced.clear();
     }
 
     /// From now on so many bytes are free. A new disk has more than anyone needs.
@@ -133,7 +163,7 @@ impl Kv for MemoryDisk {
         for op in &ops {
             perform(&mut pages.visible, op);
         }
-        pages.unsynced.extend(ops);
+        pages.unsynced.push(ops);
         Ok(())
     }
 
@@ -141,11 +171,12 @@ impl Kv for MemoryDisk {
         let mut pages = self.lock();
         pages.syncs = pages.syncs.saturating_add(1);
         pages.require_power()?;
+        let writes = std::mem::take(&mut pages.unsynced);
         if pages.failing {
+            // As kernels do: the pages are clean now, and will never reach the disk.
             return Err(io::Error::other("the disk fails its syncs"));
         }
-        let ops = std::mem::take(&mut pages.unsynced);
-        for op in &ops {
+        for op in writes.iter().flatten() {
             perform(&mut pages.durable, op);
         }
         Ok(())

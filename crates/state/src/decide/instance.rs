@@ -1,6 +1,6 @@
 //! Container instances: sessions, status, loss, deregistration.
 
-use trireme_types::{ContainerInstanceId, SessionEpoch};
+use trireme_types::{ContainerInstanceId, SessionEpoch, planted};
 
 use super::{Decided, Decision, stale};
 use crate::command::Outcome;
@@ -72,7 +72,8 @@ pub(super) fn lose(state: &State, id: ContainerInstanceId, epoch: SessionEpoch, 
     if instance.epoch != epoch || !instance.connected {
         return Err(stale(format!("container instance {id}")));
     }
-    let mut events = vec![Event::InstanceLost { instance: id, epoch: epoch.next() }];
+    let next = if planted::is("lost-instance-keeps-its-epoch") { epoch } else { epoch.next() };
+    let mut events = vec![Event::InstanceLost { instance: id, epoch: next }];
     events.extend(lose_tasks(state, id, reason));
     Ok(Decision::of(events))
 }

@@ -63,10 +63,11 @@ const ROOMS: &[Room] = &[
         "chaos-tests",
         &["types", "state", "rpc", "raft", "server", "agent", "cli", "testkit", "trireme"],
     ),
+    room(DEV, "sim", &["types", "state", "raft", "dispatcher", "agent", "ecs-api", "server"]),
 ];
 
 /// Rooms that may name `raft`, in dev-dependencies too.
-const KNOW_RAFT: &[&str] = &["server", "testkit", "chaos-tests"];
+const KNOW_RAFT: &[&str] = &["server", "testkit", "chaos-tests", "sim"];
 
 pub fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();

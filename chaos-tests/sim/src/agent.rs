@@ -1,0 +1,86 @@
+//! A simulated machine with an agent: the real agent over containers in memory. The containers outlive the agent's process,
+//! not their machine.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use trireme_agent::runtime::fake::FakeRuntime;
+use trireme_agent::{AgentConfig, RuntimeConfig};
+
+use crate::control::GRPC;
+use crate::net::SimDial;
+use crate::trace;
+
+/// Cpu units of a machine.
+const CPU: u32 = 2048;
+/// Memory of a machine, in MiB.
+const MEMORY: u32 = 4096;
+
+/// What outlives the process of an agent.
+pub struct AgentHost {
+    /// Its number, and its name on the network: `a1`.
+    pub number: u64,
+    /// Its zone.
+    pub zone: String,
+    /// Control nodes that it knows.
+    pub controls: Vec<String>,
+    /// Its data folder: the ledger.
+    pub folder: PathBuf,
+    /// Its containers.
+    pub runtime: RefCell<FakeRuntime>,
+    /// Why the process ended by itself.
+    pub ended: RefCell<Option<String>>,
+    /// Rises with each start.
+    pub starts: Cell<u64>,
+}
+
+impl AgentHost {
+    /// Its name on the network.
+    pub fn name(&self) -> String {
+        format!("a{}", self.number)
+    }
+
+    /// An engine without containers.
+    pub fn fresh_runtime() -> FakeRuntime {
+        FakeRuntime::new(Duration::from_millis(50))
+    }
+
+    /// The machine was switched off: its containers are gone.
+    pub fn lose_containers(&self) {
+        self.runtime.replace(Self::fresh_runtime());
+    }
+
+    /// The ledger, if there is one yet.
+    pub fn ledger(&self) -> Option<trireme_agent::ledger::Entries> {
+        trireme_agent::ledger::read(&self.folder).ok().flatten()
+    }
+
+    /// The process: what `trireme agent` runs.
+    ///
+    /// # Errors
+    /// Never: what goes wrong is noted in [`AgentHost::ended`].
+    pub async fn run(self: Rc<Self>) -> turmoil::Result {
+        self.starts.set(self.starts.get() + 1);
+        self.ended.replace(None);
+        let config = AgentConfig {
+            endpoints: self.controls.iter().map(|name| format!("http://{name}:{GRPC}")).collect(),
+            zone: self.zone.clone(),
+            name: self.name(),
+            data_dir: Some(self.folder.clone()),
+            runtime: RuntimeConfig::fake(),
+            cpu_units: Some(CPU),
+            memory_mib: Some(MEMORY),
+            ..AgentConfig::default()
+        };
+        let runtime = Arc::new(self.runtime.borrow().clone());
+        let ended =
+            trireme_agent::run_over(config, runtime, Arc::new(SimDial), CancellationToken::new()).await;
+        trace::line(format_args!("{} ends: {ended:?}", self.name()));
+        self.ended.replace(Some(format!("{ended:?}")));
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! Clients of the ECS API: JSON over HTTP to any control node, with retries under one invocation id, as AWS's SDKs do it. What
+//! they were told is in the [`Record`].
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+
+use crate::control::API;
+use crate::net::Stream;
+use crate::record::{Change, Record, Seen};
+use crate::shared::{Phase, Shared};
+use crate::trace;
+
+/// Services that the clients share.
+const SERVICES: u64 = 4;
+/// Clusters that they make and remove.
+const CLUSTERS: u64 = 3;
+/// Tries of one operation.
+const TRIES: usize = 5;
+
+/// What came of one request.
+enum Reply {
+    Ok(Value),
+    /// Refused for good, with the error's name.
+    Refused(String),
+    /// It may have had an effect.
+    Unknown,
+    /// It was never sent.
+    NotSent,
+}
+
+/// What came of an operation with all its tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It was done; the answer.
+    Done(Value),
+    /// It was refused, and none of its tries can have had an effect.
+    Refused(String),
+    /// Nobody knows.
+    Unknown,
+    /// It has had no effect and never will.
+    Nothing,
+}
+
+/// One request to one node.
+async fn request(node: &str, target: &str, body: &Value, invocation: &str) -> Reply {
+    let Ok(stream) = Stream::connect(&format!("{node}:{API}")).await else { return Reply::NotSent };
+    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+        return Reply::NotSent;
+    };
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post("/")
+        .header("host", "localhost")
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", format!("AmazonEC2ContainerServiceV20141113.{target}"))
+        .header("amz-sdk-invocation-id", invocation)
+        .body(Full::new(Bytes::from(body.to_string())));
+    let Ok(request) = request else { return Reply::NotSent };
+    let answer = async {
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.ok()?.to_bytes();
+        Some((status, serde_json::from_slice::<Value>(&bytes).unwrap_or_default()))
+    };
+    let answer = answer.await;
+    connection.abort();
+    match answer {
+        None => Reply::Unknown,
+        Some((status, value)) if status.is_success() => Reply::Ok(value),
+        Some((status, value)) if status.is_client_error() => {
+            Reply::Refused(value["__type"].as_str().unwrap_or_default().to_owned())
+        }
+        Some(_) => Reply::Unknown,
+    }
+}
+
+/// The value in the tag that the clients write.
+fn tag_of(described: &Value) -> u64 {
+    let tags = described["tags"].as_array().cloned().unwrap_or_default();
+    let tag = tags.iter().find(|tag| tag["key"] == "v");
+    tag.and_then(|tag| tag["value"].as_str()?.parse().ok()).unwrap_or(0)
+}
+
+/// One client.
+pub struct Client {
+    number: u64,
+    shared: Rc<Shared>,
+    rng: StdRng,
+    calls: u64,
+}
+
+impl Client {
+    /// A client of this simulation.
+    pub fn new(shared: &Rc<Shared>, number: u64) -> Self {
+        let rng = StdRng::seed_from_u64(shared.plan.seed.wrapping_mul(31).wrapping_add(number));
+        Self { number, shared: Rc::clone(shared), rng, calls: 0 }
+    }
+
+    fn node(&mut self) -> String {
+        let nodes = self.shared.api_nodes();
+        nodes[self.rng.random_range(0..nodes.len())].clone()
+    }
+
+    fn unique(&mut self) -> String {
+        self.calls += 1;
+        format!("c{}-{}-{}", self.number, self.calls, self.rng.random::<u32>())
+    }
+
+    /// One operation, tried on several nodes under one invocation id.
+    pub async fn call(&mut self, target: &str, body: &Value, tries: usize) -> Told {
+        let invocation = self.unique();
+        let mut unknown = false;
+        for _ in 0..tries {
+            let node = self.node();
+            let limit = Duration::from_millis(self.rng.random_range(400..4000));
+            let reply = tokio::time::timeout(limit, request(&node, target, body, &invocation)).await;
+            match reply.unwrap_or(Reply::Unknown) {
+                Reply::Ok(value) => return Told::Done(value),
+                Reply::Refused(name) if unknown => {
+                    trace::line(format_args!("c{} {target} refused after unknown: {name}", self.number));
+                    return Told::Unknown;
+                }
+                Reply::Refused(name) => return Told::Refused(name),
+                Reply::Unknown => unknown = true,
+                Reply::NotSent => {}
+            }
+            let pause = Duration::from_millis(self.rng.random_range(20..300));
+            tokio::time::sleep(pause).await;
+        }
+        if unknown { Told::Unknown } else { Told::Nothing }
+    }
+
+    async fn until_done(&mut self, target: &str, body: &Value) {
+        while !matches!(self.call(target, body, TRIES).await, Told::Done(_)) {}
+    }
+
+    /// What all other clients need: the cluster and the task definitions.
+    pub async fn prepare(&mut self) {
+        self.until_done("CreateCluster", &json!({ "clusterName": "default" })).await;
+        for (family, exit) in [("web", None), ("job", Some("1500"))] {
+            let environment: Vec<Value> =
+                exit.into_iter().map(|ms| json!({ "name": "FAKE_EXIT_AFTER_MS", "value": ms })).collect();
+            let container = json!({ "name": "main", "image": "app", "cpu": 64, "memory": 64,
+                "essential": true, "environment": environment });
+            let body = json!({ "family": family, "containerDefinitions": [container] });
+            self.until_done("RegisterTaskDefinition", &body).await;
+        }
+        self.shared.prepared.set(true);
+    }
+
+    /// Works until the simulation says that it is enough.
+    pub async fn work(mut self) {
+        if self.number == 1 {
+            self.prepare().await;
+        }
+        loop {
+            let think = self.shared.plan.think.mul_f64(self.rng.random_range(0.1..2.0));
+            tokio::time::sleep(think).await;
+            match self.shared.phase.get() {
+                Phase::Setup => {}
+                Phase::Work => self.operate().await,
+                Phase::Rest => {
+                    let resting = &self.shared.resting;
+                    resting.borrow_mut().insert(self.number);
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    async fn operate(&mut self) {
+        let service = format!("s{}", self.rng.random_range(0..SERVICES));
+        let cluster = format!("k{}", self.rng.random_range(0..CLUSTERS));
+        match self.rng.random_range(0..100) {
+            0..8 => self.create(&service).await,
+            8..22 => self.tag(&format!("{service}/v"), &format!("service/default/{service}")).await,
+            22..32 => self.scale(&service).await,
+            32..50 => self.describe(&service).await,
+            50..58 => self.run_task().await,
+            58..66 => self.ensure(&cluster).await,
+            66..74 => self.remove(&cluster).await,
+            74..80 => self.tag(&cluster, &format!("cluster/{cluster}")).await,
+            80..92 => self.look(&cluster).await,
+            92..95 if self.shared.plan.deploys => self.deploy(&service).await,
+            _ => self.create_cluster().await,
+        }
+    }
+
+    fn record(&self) -> std::cell::RefMut<'_, Record> {
+        self.shared.record.borrow_mut()
+    }
+
+    fn begin(&self, key: &str, change: Change) -> usize {
+        self.record().begin(key, change)
+    }
+
+    fn value(&self) -> u64 {
+        self.record().value()
+    }
+
+    /// Ends an operation in the record.
+    fn end(&self, operations: &[usize], told: &Told, seen: impl Fn(&Value) -> Vec<Seen>) {
+        let mut record = self.record();
+        match told {
+            Told::Done(value) => {
+                for (operation, seen) in operations.iter().zip(seen(value)) {
+                    record.end(*operation, seen);
+                }
+            }
+            Told::Refused(name) if name.contains("NotFound") => {
+                operations.iter().for_each(|operation| record.end(*operation, Seen::Absent));
+            }
+            Told::Refused(_) | Told::Nothing => operations.iter().for_each(|one| record.cancel(*one)),
+            Told::Unknown => {}
+        }
+    }
+
+    async fn create(&mut self, service: &str) {
+        let count = self.rng.random_range(0..4_u64);
+        let value = self.value();
+        let operations = [
+            self.begin(&format!("{service}/v"), Change::Create(value)),
+            self.begin(&format!("{service}/count"), Change::Create(count)),
+        ];
+        let token = self.unique();
+        let body = json!({ "serviceName": service, "taskDefinition": "web", "desiredCount": count,
+            "clientToken": token, "tags": [{ "key": "v", "value": value.to_string() }] });
+        let told = self.call("CreateService", &body, TRIES).await;
+        self.end(&operations, &told, |_| vec![Seen::Done, Seen::Done]);
+    }
+
+    async fn ensure(&mut self, cluster: &str) {
+        let value = self.value();
+        let operation = self.begin(cluster, Change::Ensure(value));
+        let body = json!({ "clusterName": cluster, "tags": [{ "key": "v", "value": value.to_string() }] });
+        let told = self.call("CreateCluster", &body, TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn remove(&mut self, cluster: &str) {
+        let operation = self.begin(cluster, Change::Delete);
+        let told = self.call("DeleteCluster", &json!({ "cluster": cluster }), TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn look(&mut self, cluster: &str) {
+        let operation = self.begin(cluster, Change::Read);
+        let body = json!({ "clusters": [cluster], "include": ["TAGS"] });
+        let told = self.call("DescribeClusters", &body, 2).await;
+        if told == Told::Unknown {
+            self.record().cancel(operation);
+        }
+        self.end(&[operation], &told, |value| {
+            let found = &value["clusters"][0];
+            vec![if found["status"] == "ACTIVE" { Seen::Value(tag_of(found)) } else { Seen::Absent }]
+        });
+    }
+
+    async fn tag(&mut self, register: &str, resource: &str) {
+        let value = self.value();
+        let operation = self.begin(register, Change::Write(value));
+        let arn = format!("arn:aws:ecs:us-east-1:123456789012:{resource}");
+        let body = json!({ "resourceArn": arn, "tags": [{ "key": "v", "value": value.to_string() }] });
+        let told = self.call("TagResource", &body, TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn scale(&mut self, service: &str) {
+        let count = self.rng.random_range(0..5_u64);
+        let operation = self.begin(&format!("{service}/count"), Change::Write(count));
+        let body = json!({ "service": service, "desiredCount": count });
+        let told = self.call("UpdateService", &body, TRIES).await;
+        self.end(&[operation], &told, |_| vec![Seen::Done]);
+    }
+
+    async fn deploy(&mut self, service: &str) {
+        let body = json!({ "service": service, "forceNewDeployment": true });
+        self.call("UpdateService", &body, 2).await;
+    }
+
+    async fn describe(&mut self, service: &str) {
+        let operations = [
+            self.begin(&format!("{service}/v"), Change::Read),
+            self.begin(&format!("{service}/count"), Change::Read),
+        ];
+        let body = json!({ "services": [service], "include": ["TAGS"] });
+        let told = self.call("DescribeServices", &body, 2).await;
+        if told == Told::Unknown {
+            // A read that was not answered says nothing.
+            operations.iter().for_each(|operation| self.record().cancel(*operation));
+        }
+        self.end(&operations, &told, |value| match value["services"].get(0) {
+            None => vec![Seen::Absent, Seen::Absent],
+            Some(found) => {
+                let count = found["desiredCount"].as_u64().unwrap_or(0);
+                vec![Seen::Value(tag_of(found)), Seen::Value(count)]
+            }
+        });
+    }
+
+    async fn run_task(&mut self) {
+        let token = self.unique();
+        let family = if self.rng.random_bool(0.7) { "job" } else { "web" };
+        let body = json!({ "taskDefinition": family, "clientToken": token, "startedBy": token, "count": 1 });
+        let told = self.call("RunTask", &body, TRIES).await;
+        let Told::Done(value) = told else { return };
+        let Some(arn) = value["tasks"][0]["taskArn"].as_str().map(str::to_owned) else { return };
+        self.record().tasks.insert(token, arn.clone());
+        if family == "web" {
+            // It would run for ever.
+            let body = json!({ "task": arn });
+            self.call("StopTask", &body, TRIES).await;
+        }
+    }
+
+    async fn create_cluster(&mut self) {
+        let name = self.unique();
+        if let Told::Done(_) = self.call("CreateCluster", &json!({ "clusterName": name }), TRIES).await {
+            self.record().clusters.push(name);
+        }
+    }
+
+    /// A write through each of these nodes, of which each must be acknowledged.
+    ///
+    /// # Errors
+    /// Names the node that does not serve.
+    pub async fn serve_check(&mut self, nodes: &[String]) -> Result<(), String> {
+        for node in nodes {
+            let (name, invocation) = (self.unique(), self.unique());
+            let body = json!({ "clusterName": name });
+            let asked = request(node, "CreateCluster", &body, &invocation);
+            match tokio::time::timeout(Duration::from_secs(10), asked).await {
+                Ok(Reply::Ok(_)) => self.record().clusters.push(name),
+                Ok(Reply::Refused(name)) => return Err(format!("{node} refuses a write: {name}")),
+                Ok(Reply::Unknown | Reply::NotSent) => return Err(format!("{node} fails a write")),
+                Err(_) => return Err(format!("{node} does not answer a write within 10 s")),
+            }
+        }
+        Ok(())
+    }
+}

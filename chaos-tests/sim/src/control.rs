@@ -1,0 +1,228 @@
+//! A simulated control node: the real Raft, decider, dispatcher, controllers and API, on a disk in memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::StreamExt;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tower::ServiceExt;
+use trireme_dispatcher::HeartbeatTable;
+use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_raft::storage::memory::MemoryDisk;
+use trireme_raft::{Identity, Member, Node, Settings, World, ask_to_join};
+use trireme_types::ClusterUuid;
+
+use crate::clock::{SimClock, SimRandom};
+use crate::net::{SimConnect, incoming};
+use crate::trace;
+
+/// The port of gRPC.
+pub const GRPC: u16 = 7100;
+/// The port of the ECS API.
+pub const API: u16 = 8000;
+
+/// What an operator asks of a control node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Stop in order.
+    Stop,
+    /// Give leadership away.
+    Handover,
+    /// Remove this node id from the cluster.
+    Remove(u64),
+}
+
+/// What outlives the process of a control node, and what the outside may do to it.
+pub struct ControlHost {
+    /// Its number, and its name on the network: `n1`.
+    pub number: u64,
+    /// Its zone.
+    pub zone: String,
+    /// Its disk.
+    pub disk: MemoryDisk,
+    /// Its clocks.
+    pub clock: Arc<SimClock>,
+    /// How long a sync takes, in microseconds.
+    pub sync_micros: Arc<AtomicU64>,
+    /// Raft's settings.
+    pub settings: Settings,
+    /// Whose cluster it founds, if it is the first.
+    pub founds: Option<ClusterUuid>,
+    /// Whom it asks to join otherwise.
+    pub seeds: RefCell<Vec<String>>,
+    /// What it is, once it knows.
+    pub identity: Cell<Option<Identity>>,
+    /// The node, while the process runs.
+    pub node: RefCell<Option<Node>>,
+    /// What an operator asks of the running process.
+    pub asked: RefCell<VecDeque<Ask>>,
+    /// Raised with each of them.
+    pub ask: Notify,
+    /// Why the process ended by itself.
+    pub ended: RefCell<Option<String>>,
+    /// Rises with each start.
+    pub starts: Cell<u64>,
+}
+
+impl ControlHost {
+    /// Its name on the network.
+    pub fn name(&self) -> String {
+        format!("n{}", self.number)
+    }
+
+    fn member(&self) -> Member {
+        let mut token = [0u8; 16];
+        token[8..].copy_from_slice(&self.number.to_be_bytes());
+        token[0] = 1;
+        Member {
+            zone: self.zone.clone(),
+            peer_address: format!("{}:{GRPC}", self.name()),
+            api_address: format!("{}:{API}", self.name()),
+            token: bytes::Bytes::copy_from_slice(&token),
+        }
+    }
+
+    fn world(&self) -> World {
+        let micros = Arc::clone(&self.sync_micros);
+        World {
+            clock: self.clock.clone(),
+            random: Arc::new(SimRandom),
+            connect: Arc::new(SimConnect { limit: self.settings.connect_limit }),
+            rules: trireme_raft::decider::Rules::default(),
+            supports: trireme_state::FeatureLevel::LATEST,
+            simulated_sync: Some(Arc::new(move || Duration::from_micros(micros.load(Ordering::Relaxed)))),
+        }
+    }
+
+    /// The process: what `trireme server` runs.
+    ///
+    /// # Errors
+    /// Never: what goes wrong is noted in [`ControlHost::ended`], for the simulation to judge.
+    pub async fn run(self: Rc<Self>) -> turmoil::Result {
+        self.disk.power_on();
+        self.starts.set(self.starts.get() + 1);
+        self.ended.replace(None);
+        let ended = self.live().await;
+        trace::line(format_args!("{} ends: {ended:?}", self.name()));
+        self.node.replace(None);
+        self.ended.replace(ended.err());
+        Ok(())
+    }
+
+    async fn live(&self) -> Result<(), String> {
+        let founding = self.identity.get().is_none() && self.founds.is_some();
+        let identity = self.become_someone().await?;
+        let starting = Node::start(identity, self.disk.storage(), self.settings.clone(), self.world());
+        let node = starting.await.map_err(|error| format!("it cannot start: {error:?}"))?;
+        if founding {
+            node.initialise(self.member()).await.map_err(|error| error.to_string())?;
+            self.identity.set(Some(identity));
+        }
+        trace::line(format_args!("{} runs as {identity}", self.name()));
+        let stop = CancellationToken::new();
+        let heartbeats = Arc::new(HeartbeatTable::new());
+        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop);
+        let routes = node.routes().add_service(dispatcher.service());
+        serve_grpc(routes, stop.clone()).await?;
+        serve_api(&node, &stop).await?;
+        self.node.replace(Some(node.clone()));
+        loop {
+            tokio::select! {
+                error = node.fatal() => return Err(error.to_string()),
+                () = self.ask.notified() => {}
+            }
+            let asked: Vec<Ask> = self.asked.borrow_mut().drain(..).collect();
+            for ask in asked {
+                if ask == Ask::Stop {
+                    let _handed_over = node.handover().await;
+                    stop.cancel();
+                    node.halt().await;
+                    return Ok(());
+                }
+                tokio::spawn(carry_out(node.clone(), ask));
+            }
+        }
+    }
+
+    /// As `server init` and `server join`: the identity is on the disk before the node runs.
+    async fn become_someone(&self) -> Result<Identity, String> {
+        if let Some(identity) = self.identity.get() {
+            return Ok(identity);
+        }
+        if let Some(cluster) = self.founds {
+            return Ok(Identity { cluster, incarnation: 1, node_id: 1 });
+        }
+        let world = self.world();
+        loop {
+            let seeds = self.seeds.borrow().clone();
+            match ask_to_join(&self.member(), &seeds, &self.settings, &world).await {
+                Ok(identity) => {
+                    self.identity.set(Some(identity));
+                    return Ok(identity);
+                }
+                Err(error) => trace::line(format_args!("{} cannot join yet: {error}", self.name())),
+            }
+        }
+    }
+}
+
+async fn carry_out(node: Node, ask: Ask) {
+    let done = match ask {
+        Ask::Stop => return,
+        Ask::Handover => node.handover().await,
+        Ask::Remove(id) => node.leave(id).await,
+    };
+    trace::line(format_args!("node {}: {ask:?}: {done:?}", node.identity().node_id));
+}
+
+async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), String> {
+    let incoming = incoming(GRPC).await.map_err(|error| error.to_string())?;
+    // As the node itself serves, but over the simulated network.
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+    tokio::spawn(server);
+    Ok(())
+}
+
+async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> {
+    let store = Arc::new(node.store());
+    let api = Api { store, auth: AuthMode::Off, clock: Arc::new(SystemClock) };
+    let router = trireme_ecs_api::router(api);
+    let incoming = incoming(API).await.map_err(|error| error.to_string())?;
+    let accepting = incoming.for_each(move |stream| {
+        if let Ok(stream) = stream {
+            tokio::spawn(answer(stream, router.clone()));
+        }
+        async {}
+    });
+    tokio::spawn(stop.clone().run_until_cancelled_owned(accepting));
+    Ok(())
+}
+
+async fn answer(stream: crate::net::Stream, router: Router) {
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move {
+            let answered: Result<_, Infallible> = router.oneshot(request.map(Body::new)).await;
+            answered
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new());
+    // An error here is the client's: it went away.
+    let _over = builder.serve_connection(TokioIo::new(stream), service).await;
+}

@@ -1,0 +1,75 @@
+//! The kinds of fault.
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Hosts fall into two halves that do not hear each other.
+    Partition,
+    /// Some hosts are not heard by some others, but hear them.
+    OneWay,
+    /// One control node, often the leader, is cut off, sometimes only one way.
+    Isolate,
+    /// Two halves, and one host between them that hears both.
+    Bridge,
+    /// All links between control nodes are clogged, and cleared one by one in another order.
+    Swizzle,
+    /// What one control node sends and is sent waits, as when its machine stands still.
+    Pause,
+    /// Messages take long.
+    Latency,
+    /// Links break at random.
+    Loss,
+    /// A control node's process is killed: what it had written stays written.
+    Kill,
+    /// A control node's machine loses power: what was not synced is gone, or a part of it.
+    PowerLoss,
+    /// All control nodes lose power.
+    Blackout,
+    /// A control node is stopped in order.
+    Stop,
+    /// An agent's process is killed; its containers run on.
+    AgentKill,
+    /// An agent's machine is lost, its containers with it.
+    MachineLoss,
+    /// A zone is cut off or loses power.
+    ZoneLoss,
+    /// A control node's syncs take long.
+    SlowDisk,
+    /// A control node's syncs fail: it must stop.
+    FailedSync,
+    /// A control node's time of day jumps.
+    ClockJump,
+    /// A control node's clocks go too fast or too slow.
+    ClockDrift,
+    /// A control node is asked to give leadership away.
+    Handover,
+    /// Control nodes join and leave.
+    Membership,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Partition,
+        Self::OneWay,
+        Self::Isolate,
+        Self::Bridge,
+        Self::Swizzle,
+        Self::Pause,
+        Self::Latency,
+        Self::Loss,
+        Self::Kill,
+        Self::PowerLoss,
+        Self::Blackout,
+        Self::Stop,
+        Self::AgentKill,
+        Self::MachineLoss,
+        Self::ZoneLoss,
+        Self::SlowDisk,
+        Self::FailedSync,
+        Self::ClockJump,
+        Self::ClockDrift,
+        Self::Handover,
+        Self::Membership,
+    ];
+}

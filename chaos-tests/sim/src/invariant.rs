@@ -1,0 +1,100 @@
+//! What must hold over all nodes, after each step of the simulation and at its end. One file each; the names are those that a
+//! failure prints. What must hold of one state is in `trireme_state::invariant`, and is checked here on every new view.
+
+pub mod acked;
+pub mod agents;
+pub mod alive;
+pub mod healed;
+pub mod leader;
+pub mod linear;
+pub mod log_matching;
+pub mod maximum;
+pub mod monotonic;
+pub mod replay;
+pub mod truth;
+
+use std::rc::Rc;
+
+use crate::shared::Shared;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {detail}")]
+pub struct Violation {
+    /// The invariant.
+    pub name: String,
+    /// Where it fails.
+    pub detail: String,
+}
+
+impl Violation {
+    /// `name` does not hold.
+    pub fn new(name: &str, detail: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), detail: detail.into() }
+    }
+}
+
+impl From<trireme_state::invariant::Violation> for Violation {
+    fn from(violation: trireme_state::invariant::Violation) -> Self {
+        Self::new(violation.name, violation.detail)
+    }
+}
+
+/// What a check comes to.
+pub type Check = Result<(), Violation>;
+
+/// Holds, or fails with what `detail` says.
+///
+/// # Errors
+/// It does not hold.
+pub fn hold(name: &str, holds: bool, detail: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Violation::new(name, detail())) }
+}
+
+/// All that is checked after each step, with what it remembers.
+pub struct Checks {
+    shared: Rc<Shared>,
+    /// The one history, and the state after each of its events.
+    pub truth: truth::Truth,
+    acked: acked::Acked,
+    agents: agents::Agents,
+    alive: alive::Alive,
+    leaders: leader::Leaders,
+    logs: log_matching::Logs,
+    marks: monotonic::Marks,
+}
+
+impl Checks {
+    /// Nothing was seen yet.
+    pub fn new(shared: &Rc<Shared>) -> Self {
+        Self {
+            shared: Rc::clone(shared),
+            truth: truth::Truth::default(),
+            acked: acked::Acked::default(),
+            agents: agents::Agents::default(),
+            alive: alive::Alive::default(),
+            leaders: leader::Leaders::default(),
+            logs: log_matching::Logs::default(),
+            marks: monotonic::Marks::default(),
+        }
+    }
+
+    /// After each step.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn step(&mut self) -> Check {
+        for host in self.shared.controls.borrow().iter() {
+            self.alive.check(host, &self.shared)?;
+            let node = host.node.borrow();
+            let Some(node) = node.as_ref() else { continue };
+            let probe = node.probe();
+            self.marks.check(host, &probe)?;
+            self.leaders.check(host, &probe)?;
+            self.logs.check(host, node, &probe)?;
+            self.truth.check(host, node)?;
+        }
+        self.acked.check(&self.shared.record.borrow(), &self.truth)?;
+        self.agents.check(&self.shared)
+    }
+}

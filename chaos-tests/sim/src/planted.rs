@@ -1,0 +1,47 @@
+//! The planted bugs: what each breaks, and the name under which the product hides it (`trireme_types::planted`).
+
+/// A bug.
+#[derive(Debug, Clone, Copy)]
+pub struct Planted {
+    /// Its name.
+    pub name: &'static str,
+    /// What it breaks.
+    pub what: &'static str,
+}
+
+const fn bug(name: &'static str, what: &'static str) -> Planted {
+    Planted { name, what }
+}
+
+/// All of them.
+pub const ALL: &[Planted] = &[
+    bug("append-without-sync", "log entries count as durable before their sync"),
+    bug("vote-without-sync", "a vote is answered before it is durable"),
+    bug("failed-sync-ignored", "after a failed fsync the node goes on"),
+    bug("mark-before-the-sync", "what is durable is marked before it is"),
+    bug("cut-log-keeps-its-end", "a truncated log keeps its end on the disk"),
+    bug("purge-one-entry-more", "a purge takes the first entry that is still needed"),
+    bug(
+        "snapshot-before-the-log-is-synced",
+        "the write-ahead log is not flushed before a snapshot replaces it",
+    ),
+    bug("snapshot-one-entry-off", "a snapshot holds the state before the entry that it names"),
+    bug("installed-snapshot-not-kept", "a snapshot from the leader is applied, not stored"),
+    bug("requests-lost-in-a-snapshot", "a snapshot forgets the idempotency keys"),
+    bug("history-gap-stays", "what a snapshot jumped over is not fetched"),
+    bug("append-answered-before-it-is-written", "a follower acknowledges entries before it has them"),
+    bug("refused-proposal-keeps-the-head", "a refused proposal does not poison the head"),
+    bug("base-not-checked", "the same, and entries are applied whatever they were decided on"),
+    bug("rejection-answered-early", "a rejection leaves before what it was decided on is applied"),
+    bug("answered-before-it-is-committed", "success is answered when Raft takes the entry"),
+    bug("office-before-all-is-applied", "a new leader decides on a state that lags behind its log"),
+    bug("ids-drawn-twice", "ids start again when the head is rebuilt"),
+    bug("lease-a-second-too-long", "a leader answers reads a second beyond its lease"),
+    bug("retry-decided-twice", "a repeated write is decided anew"),
+    bug("maximum-not-checked", "a service's tasks are not counted when more are started"),
+    bug("reports-of-an-older-epoch-accepted", "the state takes reports of a session that is over"),
+    bug("lost-instance-keeps-its-epoch", "losing an instance does not fence its agent"),
+    bug("agent-takes-older-assignments", "an agent follows assignments older than it has seen"),
+    bug("agent-adopts-nothing", "a restarted agent does not know its containers"),
+    bug("heartbeats-not-relayed", "followers keep what they hear to themselves"),
+];

@@ -1,0 +1,56 @@
+//! What works by itself on a control node: the agents' dispatcher, the relay of their heartbeats, the controllers, the gauges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use trireme_controllers::{Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
+use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_raft::Node;
+use trireme_state::store::Store;
+
+use crate::metrics::StateGauges;
+use crate::observer::NodeObserver;
+use crate::relay::{IntoTable, ToLeader};
+
+/// How often the gauges are read off the state.
+const GAUGES: Duration = Duration::from_secs(1);
+
+/// Starts everything that works by itself, until `stop`. The dispatcher's service is the caller's to mount.
+pub fn start(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &CancellationToken) -> Dispatcher {
+    node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
+    let store: Arc<dyn Store> = Arc::new(node.store());
+    let config = DispatcherConfig::new(node.identity().cluster);
+    let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
+    tokio::spawn(dispatcher.clone().run(stop.clone()));
+    tokio::spawn(trireme_dispatcher::relay(
+        heartbeats.clone(),
+        ToLeader { node: node.clone() },
+        stop.clone(),
+    ));
+
+    let observer = Arc::new(NodeObserver::new(heartbeats.clone()));
+    tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));
+    let clock = observer.clone();
+    let services = ServiceController::new(Stopwatch::new(move || clock.monotonic()));
+    let run = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let stop = stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled_owned(future).await })
+    };
+    let limits = Limits::default();
+    run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
+    run(Box::pin(keep_gauges(store, heartbeats.clone())));
+    dispatcher
+}
+
+async fn keep_gauges(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>) {
+    let mut gauges = StateGauges::default();
+    let mut ticks = tokio::time::interval(GAUGES);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        gauges.set(&store.view(), &heartbeats, store.leadership().deciding, now);
+    }
+}
