@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trireme_rpc::{control, convert};
 use trireme_state::FeatureLevel;
 use trireme_types::Sequence;
 
 use crate::agreement::{self, Hashes, Verdict};
+use crate::clock::Deadline;
 use crate::config::Membership;
 use crate::fault::Fault;
 use crate::guard::{self, Pressure};
@@ -93,8 +93,8 @@ pub(crate) struct Watcher {
 pub(crate) struct Memory {
     /// The last event at which states differed.
     differed: Sequence,
-    /// Each voter's room when it was last told.
-    free: BTreeMap<u64, (u64, Instant)>,
+    /// Each voter's room when it was last told, and how long that counts.
+    free: BTreeMap<u64, (u64, Deadline)>,
     /// Why the feature level stays, when this node supports more.
     level_stays: Option<String>,
 }
@@ -137,14 +137,12 @@ impl Watcher {
     /// A voter that gave no answer this time, for its disk may be what is slow, counts as it did before, for a while.
     fn judge_room(&mut self, own: Option<u64>, seen: &Seen) {
         let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
-        let now = Instant::now();
+        let until = Deadline::after(REMEMBERED);
         let told = seen.answers.iter().filter_map(|(id, answer)| Some((*id, answer.disk_free_bytes?)));
         for (id, free) in told.chain(own.map(|own| (self.identity.node_id, own))) {
-            self.memory.free.insert(id, (free, now));
+            self.memory.free.insert(id, (free, until));
         }
-        self.memory
-            .free
-            .retain(|id, (_, told)| voters.contains(id) && now.duration_since(*told) < REMEMBERED);
+        self.memory.free.retain(|id, (_, until)| voters.contains(id) && !until.left().is_zero());
         let free: BTreeMap<u64, u64> = self.memory.free.iter().map(|(id, (free, _))| (*id, *free)).collect();
         let before = *self.pressure.borrow();
         let now = guard::judge(&free, self.store.settings.disk_reserve, before);
