@@ -13,7 +13,7 @@ use crate::lab::engine::{IMAGE, docker};
 use crate::lab::host::ZONES;
 use crate::lab::socket::Mode;
 
-/// 30: the engine's socket fails, hangs, is slow, while a task of its zone has to be replaced.
+/// 30: the engine's socket fails, hangs, is slow, one after the other, while its tasks run.
 pub fn socket(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let zone = stage.shuffled(ZONES.to_vec())[0];

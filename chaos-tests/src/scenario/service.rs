@@ -1,7 +1,7 @@
 //! Faults of what people run: a service that crashes, a port that is taken.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use aws_sdk_ecs::types::{ContainerDefinition, NetworkMode, PortMapping};
@@ -45,8 +45,11 @@ pub fn crash_loop(stage: &mut Stage) -> Step<'_> {
 pub fn port_taken(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
         let zone = stage.shuffled(ZONES.to_vec())[0];
-        let taken = take_port(zone, 18_080)?;
-        stage.fault(format!("port 18080 of zone {zone}'s machine is taken; a service of 2 tasks needs it"));
+        let mut taken = Vec::new();
+        for each in ZONES {
+            taken.push((each, take_port(each, 18_080)?));
+        }
+        stage.fault("port 18080 of each machine is taken; a service of 2 tasks needs it");
         let port = PortMapping::builder().container_port(8080).host_port(18_080).build();
         let container =
             ContainerDefinition::builder().name("port").image(IMAGE).memory(16).cpu(16).port_mappings(port);
@@ -56,10 +59,31 @@ pub fn port_taken(stage: &mut Stage) -> Step<'_> {
         let create =
             stage.client.create_service().service_name("port").task_definition("port").desired_count(2);
         create.send().await?;
+        // Wherever they are placed first, they fail: then two machines have the port again, and one does not.
+        let client = &stage.client;
+        let failing = try_wait("two tasks to fail", Duration::from_secs(30), || async {
+            let list = client.list_tasks().service_name("port").desired_status("STOPPED".into()).send().await;
+            let count = list.map_err(|error| error.to_string())?.task_arns().len();
+            if count >= 2 { Ok(()) } else { Err(format!("{count} have")) }
+        });
+        if let Err(text) = failing.await {
+            stage.client.delete_service().service("port").force(true).send().await?;
+            return Ok(Installed::No(text));
+        }
+        taken.retain(|(each, _)| *each == zone);
+        stage.over();
+        stage.fault(format!("port 18080 of zone {zone}'s machine alone is taken"));
+        let freed = Instant::now();
         let client = &stage.client;
         let stable =
             try_wait("both tasks elsewhere", Duration::from_secs(60), || ecs::stable(client, "port")).await;
         stage.expect("I7", stable.is_ok(), stable.err().unwrap_or("both tasks RUNNING".to_owned()));
+        stage.figure(
+            "both tasks RUNNING where the port is free",
+            freed.elapsed().as_secs_f64(),
+            "s",
+            Some(60.0),
+        );
         let stopped =
             stage.client.list_tasks().service_name("port").desired_status("STOPPED".into()).send().await?;
         let mut reasons = Vec::new();
