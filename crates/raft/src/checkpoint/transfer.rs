@@ -187,3 +187,6 @@ async fn next(parts: &mut Streaming<control::CheckpointPart>) -> Result<Part, St
     let next = next.map_err(|status| status.message().to_owned())?;
     next.and_then(|next| next.part).ok_or_else(|| "the checkpoint ended too early".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,6 +281,156 @@ fn the_age_is_found_by_halves() {
     assert_eq!(older(8_000), 700);
 }
 
+#[test]
+fn what_is_missing_is_not_old_only_because_it_is_missing() {
+    let mut story = Story::in_memory(&MemoryDisk::new());
+    story.write(100, small);
+    let mut whole = Story::in_memory(&MemoryDisk::new());
+    whole.write(1_000, small);
+    story.history.jump(whole.at(900).position()).unwrap();
+    let older = |millis, last| {
+        story.history.last_before(Timestamp::from_millis(millis), Sequence::new(last)).unwrap().get()
+    };
+    // Nothing is known behind the gap yet.
+    assert_eq!(older(u64::MAX, 900), 100);
+    let mut ops = Vec::new();
+    for number in 900..1_000 {
+        whole.history.record(&following(whole.at(number), event(number, "x")), &mut ops);
+    }
+    story.kv.write(ops).unwrap();
+    assert_eq!(older(1_501, 1_000), 51);
+    assert_eq!(older(9_000, 1_000), 100, "what is behind the gap is younger, and the gap may be");
+    assert_eq!(older(10_501, 1_000), 951, "what is behind the gap is older, and so is the gap");
+    // Where nothing is missing from there on, it begins.
+    assert_eq!(story.history.extent().first(), Sequence::new(901));
+    assert_eq!(whole.history.extent().first(), Sequence::new(1));
+}
+
+fn damage(story: &Story, sequence: u64) {
+    story
+        .kv
+        .write(vec![Op::Put(Family::History, keys::number(sequence), bytes::Bytes::from_static(b"\xff"))])
+        .unwrap();
+}
+
+#[test]
+fn a_damaged_record_at_the_end_of_a_batch_goes_with_all_others() {
+    let mut story = Story::in_memory(&MemoryDisk::new());
+    story.write(21_000, small);
+    let checkpoint = story.checkpoint(20_000);
+    // The end of the first batch, the one behind it, and the checkpoint's own.
+    for place in [8_192, 16_385, 20_000] {
+        damage(&story, place);
+    }
+    assert!(!story.history.trim(checkpoint).unwrap());
+    assert_eq!(story.history.extent().start, checkpoint);
+    assert_eq!(story.records_on_disk(), 1_000);
+    story.verify(&story.history);
+}
+
+#[test]
+fn a_damaged_record_counts_as_young_unless_a_later_one_is_old() {
+    let mut story = Story::in_memory(&MemoryDisk::new());
+    story.write(1_000, small);
+    let older = |millis| {
+        story.history.last_before(Timestamp::from_millis(millis), Sequence::new(1_000)).unwrap().get()
+    };
+    // Those where the search by halves begins.
+    for place in [500, 501, 750] {
+        damage(&story, place);
+    }
+    assert_eq!(older(6_001), 499);
+    assert_eq!(older(6_021), 503, "they lie between old ones");
+    assert_eq!(older(u64::MAX), 1_000);
+}
+
+/// Storage whose writes wait until they may go on, and that counts what room it was asked to give back.
+struct Slow {
+    inner: Arc<dyn Kv>,
+    gate: std::sync::Mutex<()>,
+    writing: std::sync::atomic::AtomicBool,
+    reclaims: AtomicU64,
+}
+
+impl Kv for Slow {
+    fn write(&self, ops: Vec<Op>) -> io::Result<()> {
+        self.writing.store(true, Ordering::SeqCst);
+        let _open = self.gate.lock().unwrap();
+        self.inner.write(ops)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+    fn get(&self, family: Family, key: &[u8]) -> io::Result<Option<bytes::Bytes>> {
+        self.inner.get(family, key)
+    }
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        more: &mut dyn FnMut(&[u8], bytes::Bytes) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        self.inner.scan(family, from, to, more)
+    }
+    fn last(&self, family: Family, from: &[u8]) -> io::Result<Option<(bytes::Bytes, bytes::Bytes)>> {
+        self.inner.last(family, from)
+    }
+    fn reclaim(&self, _family: Family, _from: &[u8], _last: &[u8]) -> io::Result<()> {
+        self.reclaims.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn slow(disk: &MemoryDisk) -> Arc<Slow> {
+    Arc::new(Slow {
+        inner: disk.storage().kv,
+        gate: Default::default(),
+        writing: Default::default(),
+        reclaims: AtomicU64::new(0),
+    })
+}
+
+#[test]
+fn readers_of_the_extent_do_not_wait_for_a_write() {
+    let disk = MemoryDisk::new();
+    let mut story = Story::in_memory(&disk);
+    story.write(100, small);
+    let checkpoint = story.checkpoint(60);
+    let kv = slow(&disk);
+    let history = History::open(kv.clone()).unwrap();
+    let closed = kv.gate.lock().unwrap();
+    std::thread::scope(|scope| {
+        let trimming = scope.spawn(|| history.trim(checkpoint).unwrap());
+        while !kv.writing.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        assert_eq!(history.extent(), Extent::default(), "what is not written is not shown");
+        drop(closed);
+        trimming.join().unwrap();
+    });
+    assert_eq!(history.extent().start, checkpoint);
+}
+
+#[test]
+fn room_is_given_back_once_and_not_at_each_start() {
+    let disk = MemoryDisk::new();
+    let mut story = Story::in_memory(&disk);
+    story.write(100, small);
+    let kv = slow(&disk);
+    let history = History::open(kv.clone()).unwrap();
+    history.reclaim().unwrap();
+    assert_eq!(kv.reclaims.load(Ordering::SeqCst), 0, "nothing is deleted");
+    history.trim(story.checkpoint(60)).unwrap();
+    for _ in 0..3 {
+        History::open(kv.clone()).unwrap().reclaim().unwrap();
+    }
+    assert_eq!(kv.reclaims.load(Ordering::SeqCst), 1);
+    history.trim(story.checkpoint(80)).unwrap();
+    history.reclaim().unwrap();
+    assert_eq!(kv.reclaims.load(Ordering::SeqCst), 2);
+}
+
 fn size(folder: &std::path::Path) -> u64 {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     files.sum()

@@ -128,8 +128,15 @@ impl History {
     /// damaged record counts as younger, unless one behind it is known to be older.
     pub(crate) fn last_before(&self, moment: Timestamp, applied: Sequence) -> io::Result<Sequence> {
         let extent = self.extent();
-        let mut older = extent.gap.map_or(extent.start, |(_, to)| to).sequence.get();
-        let mut younger = applied.get().saturating_add(1);
+        let (mut older, mut younger) = (extent.start.sequence.get(), applied.get().saturating_add(1));
+        if let Some((from, to)) = extent.gap {
+            // What is missing is older only if what is behind it is.
+            let behind = to.sequence.next().get();
+            match self.readable(behind, younger)? {
+                Some(record) if record.at_millis < moment.millis() => older = record.sequence,
+                _ => younger = from.sequence.next().get(),
+            }
+        }
         // Time never goes back in the history.
         while older.saturating_add(1) < younger {
             let middle = older.saturating_add(younger.saturating_sub(older) / 2);

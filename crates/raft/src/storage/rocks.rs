@@ -225,3 +225,6 @@ impl Kv for RocksKv {
         drop(db);
     }
 }
+
+#[cfg(test)]
+mod tests;
