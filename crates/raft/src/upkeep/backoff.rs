@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::clock::Deadline;
 
 /// When something that failed may be tried again.
 pub(super) struct Backoff {
     least: Duration,
     most: Duration,
-    failed: Option<(Duration, Instant)>,
+    failed: Option<(Duration, Deadline)>,
 }
 
 impl Backoff {
@@ -19,7 +19,7 @@ impl Backoff {
 
     /// Whether it may be tried now.
     pub(super) fn is_due(&self) -> bool {
-        self.failed.is_none_or(|(_, due)| due <= Instant::now())
+        self.failed.is_none_or(|(_, due)| due.left().is_zero())
     }
 
     /// Notes whether it worked.
@@ -29,13 +29,13 @@ impl Backoff {
             None => self.least,
             Some((pause, _)) => pause.saturating_mul(2).min(self.most),
         };
-        self.failed = Some((pause, Instant::now() + pause));
+        self.failed = Some((pause, Deadline::after(pause)));
     }
 
     /// Returns when what failed may be tried again; never when nothing did.
     pub(super) async fn wait(&self) {
         match self.failed {
-            Some((_, due)) => tokio::time::sleep_until(due).await,
+            Some((_, due)) => tokio::time::sleep_until(due.at()).await,
             None => std::future::pending().await,
         }
     }
