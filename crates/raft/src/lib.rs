@@ -10,7 +10,7 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
 
 pub mod agreement;
 pub mod batch;
@@ -38,6 +38,7 @@ pub mod store;
 pub mod threads;
 mod upkeep;
 mod vitals;
+mod voters_clock;
 mod watchers;
 mod wire;
 
@@ -49,3 +50,4 @@ pub use membership::Member;
 pub use node::{Node, World, ask_to_join, init, init_with, join, join_with};
 pub use store::RaftStore;
 pub use threads::Threads;
+pub use voters_clock::VotersClock;

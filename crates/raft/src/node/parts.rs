@@ -30,6 +30,7 @@ use crate::storage::Kv;
 use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
 use crate::vitals::{Memory, Vitals, Watcher};
+use crate::voters_clock::VotersClock;
 use crate::watchers;
 
 /// What a node is assembled from.
@@ -167,6 +168,7 @@ impl Parts {
             checkpoints: Arc::clone(&self.checkpoints),
             peers: self.peers.clone(),
             settings: settings.clone(),
+            time: Arc::new(VotersClock::new(Arc::clone(&self.world.clock))),
         };
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = self.raft_service(&store, &fault, &heard);
@@ -180,7 +182,7 @@ impl Parts {
             reader,
             keeper: keeper.clone(),
             history: self.history,
-            clock: self.world.clock,
+            clock: Arc::clone(&self.world.clock),
             settings,
             sink: Arc::clone(&sink),
             vitals: self.vitals.clone(),
@@ -195,6 +197,7 @@ impl Parts {
             pressure,
             fault: fault.clone(),
             kv: Arc::clone(&self.kv),
+            clock: self.world.clock,
             memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
