@@ -133,7 +133,7 @@ impl ControlHost {
         trace::line(format_args!("{} runs as {identity}", self.name()));
         let stop = CancellationToken::new();
         let heartbeats = Arc::new(HeartbeatTable::new());
-        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop);
+        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop, &stop);
         let routes = node.routes().add_service(dispatcher.service());
         serve_grpc(routes, stop.clone()).await?;
         serve_api(&node, &stop).await?;
