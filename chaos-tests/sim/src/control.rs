@@ -200,7 +200,12 @@ async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), Strin
 
 async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> {
     let store = Arc::new(node.store());
-    let api = Api { store, auth: AuthMode::Off, clock: Arc::new(SystemClock) };
+    let api = Api {
+        store,
+        auth: AuthMode::Off,
+        clock: Arc::new(SystemClock),
+        admission: trireme_ecs_api::Admission::default(),
+    };
     let router = trireme_ecs_api::router(api);
     let incoming = incoming(API).await.map_err(|error| error.to_string())?;
     let accepting = incoming.for_each(move |stream| {

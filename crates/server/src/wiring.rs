@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
-use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_ecs_api::{Admission, Api, AuthMode, SystemClock};
 use trireme_iam::SealingKey;
 use trireme_raft::{Folder, Node, Threads};
 use trireme_rpc::operator::operator_server::OperatorServer;
@@ -129,7 +129,7 @@ fn serve_api(
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(SystemClock) };
+    let api = Api { store, auth, clock: Arc::new(SystemClock), admission: Admission::default() };
     let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()
         .route("/healthz", get(move || async move { health_of(&health, gone.is_cancelled()) }))
