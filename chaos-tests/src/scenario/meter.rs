@@ -108,17 +108,17 @@ impl Meter {
             stage.figure(&format!("{what}: failed"), times.failed as f64, "", Some(all as f64 / 20.0));
             stage.figure(&format!("{what}: p99"), times.percentile(99), "s", None);
         }
-        self.tell_memory(stage);
+        tell_memory(stage, &self.memory);
         stage.figure("turned away by the control nodes", shed()? - self.shed, "", None);
         Ok(())
     }
+}
 
-    /// Memory before and at its peak.
-    pub fn tell_memory(&self, stage: &mut Stage) {
-        for ((zone, before), (_, peak)) in self.memory.iter().zip(memory(stage, "VmHWM:")) {
-            stage.figure(&format!("zone {zone}'s control node, memory before"), *before, "MiB", None);
-            stage.figure(&format!("zone {zone}'s control node, peak"), peak, "MiB", Some(before + GROWTH));
-        }
+/// Memory before and at its peak.
+fn tell_memory(stage: &mut Stage, before: &[(u8, f64)]) {
+    for ((zone, before), (_, peak)) in before.iter().zip(memory(stage, "VmHWM:")) {
+        stage.figure(&format!("zone {zone}'s control node, memory before"), *before, "MiB", None);
+        stage.figure(&format!("zone {zone}'s control node, peak"), peak, "MiB", Some(before + GROWTH));
     }
 }
 
