@@ -15,6 +15,7 @@ pub mod agent;
 pub mod clock;
 pub mod disk;
 pub mod engine;
+pub mod failpoint;
 pub mod flood;
 pub mod herd;
 pub mod leader;
