@@ -47,6 +47,15 @@ impl Lab {
         stop(agent).await.with_context(|| format!("zone {zone}'s agent"))
     }
 
+    /// Waits until a zone's control node, which was told to stop, has ended; gives how long that took.
+    ///
+    /// # Errors
+    /// It does not end, or ends with an error.
+    pub async fn await_end(&mut self, zone: u8) -> Result<Duration> {
+        let server = self.servers.get_mut(&zone).context("there is no control node")?;
+        wait_ended(server).await.with_context(|| format!("zone {zone}'s control node"))
+    }
+
     /// Only the signal; the control node has yet to end.
     pub fn terminate_server(&self, zone: u8) {
         if let Some(server) = self.servers.get(&zone) {
