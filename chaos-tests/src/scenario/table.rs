@@ -1,7 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, disk, engine, flood, leader, links, member, quorum, retry, service, zone,
+    Means, Scenario, agent, clock, data, disk, engine, flood, leader, links, member, quorum, retry, service,
+    zone,
 };
 use crate::invariant::api_gap::Gap;
 
@@ -79,18 +80,18 @@ pub const SCENARIOS: &[Scenario] = &[
         "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync",
     ),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
-    skip(
-        17,
-        "bit-flip",
-        "bit flips in log and snapshot",
-        "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster",
-    ),
+    quiet(row(17, "bit-flip", "bit flips in log and snapshot", Means::Run(data::bit_flips))),
     quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
     quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
     skip(21, "upgrade", "mixed versions", "there is one version of the binary so far"),
-    skip(22, "restore", "restore of a backup, force-new-cluster", "comes with trireme backup and restore"),
+    quorumless(quiet(row(
+        22,
+        "restore",
+        "the quorum lost for good: force-new-cluster, and a backup",
+        Means::Run(data::restored),
+    ))),
     quiet(row(23, "agent-killed", "kill -9 of an agent, and its restart", Means::Run(agent::killed))),
     row(24, "agent-cut", "an agent cut past the lost time-out", Means::Run(agent::cut)),
     row(25, "agent-flaps", "an agent 5 s away, 5 s back", Means::Run(agent::flapping)),
@@ -113,7 +114,7 @@ pub const SCENARIOS: &[Scenario] = &[
     skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
     skip(38, "certificates", "certificates expire while cut", "comes with mTLS"),
     quiet(row(39, "flood", "64 clients without a pause", Means::Run(flood::api))),
-    skip(40, "history-edited", "one logged event edited offline", "comes with trireme verify"),
+    quiet(row(40, "history-edited", "one logged event edited offline", Means::Run(data::history_edited))),
 ];
 
 /// The scenarios of that name or number; all for `all`.

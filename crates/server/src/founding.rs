@@ -145,7 +145,7 @@ pub async fn leave(data: &Path, peer: &str) -> Result<u64, Error> {
     for _ in 0..LEAVE_HOPS {
         let failed = |reason: String| Error::Peer { address: address.clone(), reason };
         let request = LeaveRequest {
-            cluster_id: convert::cluster_to_bytes(identity.cluster),
+            cluster_id: convert::life_to_bytes(identity.cluster, identity.incarnation),
             node_id: identity.node_id,
         };
         let answer = tokio::time::timeout(LEAVE_LIMIT, ask_to_leave(&address, request)).await;
@@ -174,7 +174,7 @@ async fn ask_to_leave(
     answer.map(|answer| answer.into_inner().result).map_err(|status| status.message().to_owned())
 }
 
-fn member(config: &ServerConfig) -> Member {
+pub(crate) fn member(config: &ServerConfig) -> Member {
     Member {
         zone: config.zone.clone(),
         peer_address: config.listen_grpc.to_string(),
@@ -188,12 +188,12 @@ pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
     config.data.join(CLUSTER_KEY_FILE)
 }
 
-fn make_folder(data: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(data: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| Error::Io { path: data.to_owned(), source })
 }
 
-fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io { path, source }

@@ -20,7 +20,8 @@ const GAUGES: Duration = Duration::from_secs(1);
 pub fn start(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &CancellationToken) -> Dispatcher {
     node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let config = DispatcherConfig::new(node.identity().cluster);
+    let incarnation = node.identity().incarnation;
+    let config = DispatcherConfig { incarnation, ..DispatcherConfig::new(node.identity().cluster) };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     tokio::spawn(dispatcher.clone().run(stop.clone()));
     tokio::spawn(trireme_dispatcher::relay(
