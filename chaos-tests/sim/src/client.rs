@@ -11,10 +11,11 @@ use hyper_util::rt::TokioIo;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use trireme_testkit::linear::{Change, Seen};
 
 use crate::control::API;
 use crate::net::Stream;
-use crate::record::{Change, Record, Seen};
+use crate::record::Record;
 use crate::shared::{Phase, Shared};
 use crate::trace;
 
@@ -198,11 +199,11 @@ impl Client {
     }
 
     fn begin(&self, key: &str, change: Change) -> usize {
-        self.record().begin(key, change)
+        self.record().operations.begin(key, change)
     }
 
     fn value(&self) -> u64 {
-        self.record().value()
+        self.record().operations.value()
     }
 
     /// Ends an operation in the record.
@@ -211,13 +212,15 @@ impl Client {
         match told {
             Told::Done(value) => {
                 for (operation, seen) in operations.iter().zip(seen(value)) {
-                    record.end(*operation, seen);
+                    record.operations.end(*operation, seen);
                 }
             }
             Told::Refused(name) if name.contains("NotFound") => {
-                operations.iter().for_each(|operation| record.end(*operation, Seen::Absent));
+                operations.iter().for_each(|operation| record.operations.end(*operation, Seen::Absent));
             }
-            Told::Refused(_) | Told::Nothing => operations.iter().for_each(|one| record.cancel(*one)),
+            Told::Refused(_) | Told::Nothing => {
+                operations.iter().for_each(|one| record.operations.cancel(*one))
+            }
             Told::Unknown => {}
         }
     }
@@ -255,7 +258,7 @@ impl Client {
         let body = json!({ "clusters": [cluster], "include": ["TAGS"] });
         let told = self.call("DescribeClusters", &body, 2).await;
         if told == Told::Unknown {
-            self.record().cancel(operation);
+            self.record().operations.cancel(operation);
         }
         self.end(&[operation], &told, |value| {
             let found = &value["clusters"][0];
@@ -294,7 +297,7 @@ impl Client {
         let told = self.call("DescribeServices", &body, 2).await;
         if told == Told::Unknown {
             // A read that was not answered says nothing.
-            operations.iter().for_each(|operation| self.record().cancel(*operation));
+            operations.iter().for_each(|operation| self.record().operations.cancel(*operation));
         }
         self.end(&operations, &told, |value| match value["services"].get(0) {
             None => vec![Seen::Absent, Seen::Absent],

@@ -6,7 +6,6 @@ pub mod agents;
 pub mod alive;
 pub mod healed;
 pub mod leader;
-pub mod linear;
 pub mod log_matching;
 pub mod maximum;
 pub mod monotonic;

@@ -10,7 +10,7 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
 //! [`verify`] · [`backup`] · [`recover`].
 
 pub mod agreement;
@@ -42,6 +42,7 @@ pub mod threads;
 mod upkeep;
 pub mod verify;
 mod vitals;
+mod voters_clock;
 mod watchers;
 mod wire;
 
@@ -54,3 +55,4 @@ pub use node::{Node, World, ask_to_join, init, init_with, join, join_with};
 pub use store::RaftStore;
 pub use threads::Threads;
 pub use vitals::Agreement;
+pub use voters_clock::VotersClock;

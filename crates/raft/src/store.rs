@@ -29,6 +29,7 @@ use crate::machine::View;
 use crate::network::peers::Peers;
 use crate::read::Reader;
 use crate::snapshot::blocking;
+use crate::voters_clock::VotersClock;
 
 /// Bytes of events that are fetched from a peer at once.
 const FETCH_BYTES: usize = 8 * 1024 * 1024;
@@ -55,6 +56,7 @@ pub struct RaftStore {
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) peers: Peers,
     pub(crate) settings: Settings,
+    pub(crate) time: Arc<VotersClock>,
 }
 
 /// What one try came to.
@@ -76,6 +78,11 @@ impl RaftStore {
     /// Watches what has been applied here, snapshots included.
     pub fn watch_applied(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
+    }
+
+    /// The time of day that the voters agree on, whatever this machine's clock says.
+    pub fn time(&self) -> Arc<VotersClock> {
+        Arc::clone(&self.time)
     }
 
     /// Has this node's decider decide. Fails at once when this node does not decide.

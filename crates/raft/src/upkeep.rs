@@ -33,11 +33,15 @@ use crate::snapshot::blocking;
 use crate::storage::Kv;
 use crate::store::{RaftStore, within};
 use crate::vitals::is_of;
+use crate::voters_clock::{self, Judgement, Offsets};
 
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// What the operator has to know when two clocks are apart.
+pub(crate) const DISAGREED: &str =
+    "the clocks of the control nodes disagree, and too few answer to tell which one is wrong";
 /// The limit for looking at a peer's clock.
 const CLOCK_LIMIT: Duration = Duration::from_millis(250);
 /// The limit for ending a change of the membership.
@@ -360,9 +364,14 @@ pub(crate) fn fitness(
         let (raft, peers, keeper) = (raft.clone(), peers.clone(), keeper.clone());
         let (clock, tolerance) = (Arc::clone(&clock), settings.clock_tolerance);
         Box::pin(async move {
-            let offsets = clock_offsets(&raft, node_id, &peers, &*clock).await;
-            let Some(offset) = judge(offsets, tolerance) else { return true };
-            metrics::gauge!("trireme_raft_clock_offset_seconds").set(offset as f64 / 1000.0);
+            let offset = match clock_offsets(&raft, node_id, &peers, &*clock).await.judge(tolerance) {
+                Judgement::Ahead(offset) => offset,
+                Judgement::Disagreed(spread_millis) => {
+                    tracing::error!(spread_millis, "{DISAGREED}");
+                    return true;
+                }
+                Judgement::Agreed | Judgement::TooFew => return true,
+            };
             if Duration::from_millis(offset.unsigned_abs()) <= tolerance {
                 return true;
             }
@@ -377,34 +386,6 @@ pub(crate) fn fitness(
     })
 }
 
-/// The clocks that answered.
-struct Offsets {
-    voters: usize,
-    /// How far each is ahead of this node's, in milliseconds; its own among them.
-    millis: Vec<i64>,
-}
-
-/// How far this node's wall clock is ahead of the voters' median, in milliseconds. `None` without a majority of
-/// answers, or with two: then nobody knows who is wrong. Two that disagree raise the alarm all the same.
-fn judge(offsets: Offsets, tolerance: Duration) -> Option<i64> {
-    let Offsets { voters, mut millis } = offsets;
-    millis.sort_unstable();
-    let spread = millis.last().zip(millis.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
-    let disagree = Duration::from_millis(spread.unsigned_abs()) > tolerance;
-    metrics::gauge!("trireme_raft_clock_spread_seconds").set(spread as f64 / 1000.0);
-    if millis.len() <= voters / 2 || millis.len() < 3 {
-        if disagree {
-            tracing::error!(
-                spread_millis = spread,
-                "the clocks of the control nodes disagree, and too few answer to tell which one is wrong"
-            );
-            metrics::counter!("trireme_raft_clock_disagreements_total").increment(1);
-        }
-        return None;
-    }
-    millis.get(millis.len() / 2).map(|median| median.saturating_neg())
-}
-
 async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Offsets {
     let voters: Vec<(u64, String)> = {
         let metrics = raft.server_metrics();
@@ -417,60 +398,13 @@ async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clo
     };
     let others = voters.iter().filter(|(id, _)| *id != node_id).map(|(_, address)| async move {
         let mut client = peers.control(address).ok()?;
-        let before = clock.wall().millis();
+        let before = clock.wall();
         let answer = within(CLOCK_LIMIT, client.status(control::StatusRequest {})).await?.ok()?;
-        let middle = before / 2 + clock.wall().millis() / 2;
         let answer = answer.into_inner();
         let ours = is_of(&answer, peers.fence().identity());
-        ours.then(|| i64::try_from(i128::from(answer.now_millis) - i128::from(middle)).ok())?
+        ours.then(|| voters_clock::ahead(answer.now_millis, before, clock.wall()))
     });
     let mut millis: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
     millis.push(0);
     Offsets { voters: voters.len(), millis }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_clocks_that_disagree_raise_the_alarm_and_three_are_judged() {
-        let recorder = Counting::default();
-        let seen = recorder.alarms.clone();
-        metrics::with_local_recorder(&recorder, || {
-            let tolerance = Duration::from_secs(1);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, 400] }, tolerance), None);
-            assert_eq!(seen.load(Ordering::Relaxed), 0);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![-5_000, 0] }, tolerance), None);
-            assert_eq!(seen.load(Ordering::Relaxed), 1);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, -5_000, -4_900] }, tolerance), Some(4_900));
-        });
-    }
-
-    #[derive(Default)]
-    struct Counting {
-        alarms: Arc<AtomicU64>,
-    }
-
-    impl metrics::Recorder for Counting {
-        fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-        fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-        fn describe_histogram(
-            &self,
-            _: metrics::KeyName,
-            _: Option<metrics::Unit>,
-            _: metrics::SharedString,
-        ) {
-        }
-        fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-            assert_eq!(key.name(), "trireme_raft_clock_disagreements_total");
-            metrics::Counter::from_arc(Arc::clone(&self.alarms))
-        }
-        fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-            metrics::Gauge::noop()
-        }
-        fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-            metrics::Histogram::noop()
-        }
-    }
 }

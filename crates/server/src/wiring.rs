@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
-use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_ecs_api::{Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
-use trireme_raft::{Folder, Node, Threads};
+use trireme_raft::{Folder, Node, Threads, VotersClock};
 use trireme_rpc::operator::operator_server::OperatorServer;
 use trireme_state::store::Store;
+use trireme_types::Timestamp;
 
 use crate::accept;
 use crate::founding::key_path;
@@ -96,6 +97,15 @@ async fn serve_grpc(
     threads.run(serving).await?
 }
 
+/// The age of a signature is judged by the voters' clock: a node whose own is wrong turns no caller away.
+struct VotersTime(Arc<VotersClock>);
+
+impl Clock for VotersTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
 /// The ECS API, `/healthz` and `/metrics`, until `stop` and until what is under way is answered.
 fn serve_api(
     node: &Node,
@@ -104,8 +114,9 @@ fn serve_api(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
+    let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(SystemClock) };
+    let api = Api { store, auth, clock: Arc::new(time) };
     let health = node.clone();
     let router = Router::new()
         .route("/healthz", get(move || async move { Json(health_of(&health)) }))

@@ -31,6 +31,7 @@ use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
 use crate::verify;
 use crate::vitals::{Memory, Vitals, Watcher};
+use crate::voters_clock::VotersClock;
 use crate::watchers;
 
 /// What a node is assembled from.
@@ -172,6 +173,7 @@ impl Parts {
             checkpoints: Arc::clone(&self.checkpoints),
             peers: self.peers.clone(),
             settings: settings.clone(),
+            time: Arc::new(VotersClock::new(Arc::clone(&self.world.clock))),
         };
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = self.raft_service(&store, &fault, &heard);
@@ -186,7 +188,7 @@ impl Parts {
             reader,
             keeper: keeper.clone(),
             history: self.history,
-            clock: self.world.clock,
+            clock: Arc::clone(&self.world.clock),
             settings,
             sink: Arc::clone(&sink),
             vitals: self.vitals.clone(),
@@ -201,6 +203,7 @@ impl Parts {
             pressure,
             fault: fault.clone(),
             kv: Arc::clone(&self.kv),
+            clock: self.world.clock,
             memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
