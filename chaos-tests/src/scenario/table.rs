@@ -1,8 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, data, disk, engine, flood, leader, links, member, quorum, retry, service,
-    zone,
+    Means, Scenario, agent, clock, data, disk, engine, flood, herd, leader, links, member, quorum, retry,
+    service, upgrade, zone,
 };
 use crate::invariant::api_gap::Gap;
 
@@ -26,6 +26,11 @@ const fn zonal(scenario: Scenario) -> Scenario {
 /// There is no quorum while the fault lasts.
 const fn quorumless(scenario: Scenario) -> Scenario {
     Scenario { gap: AFTER, ..scenario }
+}
+
+/// Callers are turned away as long as it lasts; afterwards all is as ever.
+const fn overload(scenario: Scenario) -> Scenario {
+    Scenario { gap: AFTER, keeps: true, ..scenario }
 }
 
 const fn skip(number: u32, name: &'static str, title: &'static str, why: &'static str) -> Scenario {
@@ -72,6 +77,12 @@ pub const SCENARIOS: &[Scenario] = &[
         Means::Run(retry::answer_lost),
     )),
     quiet(row(13, "members-replaced", "control nodes leave and new ones join", Means::Run(member::replaced))),
+    quiet(row(
+        13,
+        "five-members",
+        "two more control nodes; leadership moved; dead ones replaced",
+        Means::Run(member::five),
+    )),
     quiet(row(14, "laggard", "a laggard killed while it catches up", Means::Run(disk::laggard))),
     skip(
         15,
@@ -85,7 +96,12 @@ pub const SCENARIOS: &[Scenario] = &[
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
     quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
-    skip(21, "upgrade", "mixed versions", "there is one version of the binary so far"),
+    quiet(row(
+        21,
+        "upgrade",
+        "mixed versions: control nodes and agents replaced one by one",
+        Means::Run(upgrade::rolling),
+    )),
     quorumless(quiet(row(
         22,
         "restore",
@@ -113,7 +129,16 @@ pub const SCENARIOS: &[Scenario] = &[
     row(36, "port-taken", "a host port taken", Means::Run(service::port_taken)),
     skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
     skip(38, "certificates", "certificates expire while cut", "comes with mTLS"),
-    quiet(row(39, "flood", "64 clients without a pause", Means::Run(flood::api))),
+    overload(row(39, "flood", "600 connections write without a pause", Means::Run(flood::api_flood))),
+    overload(row(39, "mass-loss", "200 tasks lost at once", Means::Run(herd::mass_loss))),
+    overload(row(32, "crash-loop-herd", "a service of 1,000 tasks that crash", Means::Run(herd::crash_loop))),
+    overload(row(
+        39,
+        "huge-definitions",
+        "definitions as large as they may be, and larger",
+        Means::Run(herd::huge_definitions),
+    )),
+    overload(row(39, "reconnect", "5,000 agents reconnect at once", Means::Run(herd::reconnect))),
     quiet(row(40, "history-edited", "one logged event edited offline", Means::Run(data::history_edited))),
 ];
 

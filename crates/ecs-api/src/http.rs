@@ -5,11 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -18,6 +18,7 @@ use trireme_ecs_model::{Operation, TARGET_PREFIX};
 use trireme_state::{Actor, Command, Proposal};
 use trireme_types::RequestId;
 
+use crate::admission::{Class, Entered};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::{Api, AuthMode, auth, local, metrics, operation, sts};
@@ -32,6 +33,9 @@ const DISCARD_TIME: Duration = Duration::from_millis(300);
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long an operation may take. Forwarding to a new leader is retried within it.
 const OPERATION_TIME: Duration = Duration::from_secs(30);
+
+/// When those who were turned away may come back, for SDKs that ask so exactly.
+const RETRY_MILLIS: std::ops::Range<u64> = 300..1_500;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -58,10 +62,10 @@ enum Protocol {
 async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let request_id = RequestId::from_bits(rand::rng().random());
     let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body).await;
+    let (body, _room) = admit_body(&api, &parts.headers, body).await;
     let started = Stopwatch::start();
     let answer = match body {
-        Ok(body) => caught(route(api, &parts, &body, request_id), &parts).await,
+        Ok(body) => caught(admitted(api, &parts, &body, request_id), &parts).await,
         Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },
     };
     let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
@@ -81,6 +85,38 @@ async fn caught(answer: impl Future<Output = Answer>, parts: &Parts) -> Answer {
         protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
         result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
     })
+}
+
+/// Reads the body, once there is room for it.
+async fn admit_body(api: &Api, headers: &HeaderMap, body: Body) -> (Result<Bytes>, Option<Entered>) {
+    // Without an announced length it may be as long as it can be.
+    let announced = match body.size_hint().exact() {
+        Some(exact) => usize::try_from(exact).unwrap_or(usize::MAX),
+        None => BODY_LIMIT,
+    };
+    match api.admission.body(announced.min(BODY_LIMIT)).await {
+        Ok(room) => (read_body(headers, body).await, Some(room)),
+        Err(error) => (Err(error), None),
+    }
+}
+
+/// Answers once it is the request's turn. Whoever looks whether the node lives needs none.
+async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
+    let _turn = if parts.uri.path() == "/" && parts.method == Method::POST {
+        let operation = target(&parts.headers).ok().map_or("None", Operation::name);
+        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(operation) };
+        match api.admission.enter(class).await {
+            Ok(turn) => Some(turn),
+            Err(error) => {
+                let query = is_query(&parts.headers);
+                let protocol = if query { Protocol::Query } else { Protocol::Json };
+                return Answer { operation, protocol, result: Err(error) };
+            }
+        }
+    } else {
+        None
+    };
+    route(api, parts, body, request_id).await
 }
 
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
@@ -204,6 +240,7 @@ async fn too_large(mut body: Body) -> Error {
 
 fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
     let id = request_id.to_string();
+    let throttled = answer.result.as_ref().is_err_and(Error::is_throttled);
     let (status, body, error) = match answer.result {
         Ok(body) => (200, body, None),
         Err(error) => {
@@ -232,6 +269,12 @@ fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
     }
     if let Some(name) = error {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+    }
+    if throttled {
+        // Not all at the same moment.
+        let millis = rand::rng().random_range(RETRY_MILLIS);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert("x-amz-retry-after", HeaderValue::from(millis));
     }
     response
 }

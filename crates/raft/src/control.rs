@@ -271,8 +271,10 @@ impl control::control_server::Control for ControlService {
         &self,
         request: Request<control::HandoverRequest>,
     ) -> Result<Response<control::HandoverResponse>, Status> {
-        self.check(&request.into_inner().cluster_id)?;
-        let leader = match self.keeper.handover().await {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let to = (request.to != 0).then_some(request.to);
+        let leader = match self.keeper.handover(to).await {
             Ok(leader) => leader,
             Err(Refused::NotLeader) => self.not_leader().leader,
             Err(Refused::Because(reason)) => return Err(Status::failed_precondition(reason)),

@@ -346,7 +346,7 @@ impl Node {
     /// # Errors
     /// No other voter took over.
     pub async fn handover(&self) -> Result<(), Error> {
-        match self.keeper.handover().await {
+        match self.keeper.handover(None).await {
             Ok(_) | Err(Refused::NotLeader) => Ok(()),
             Err(Refused::Because(reason)) => Err(Error::Refused { reason }),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use prost::bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
 use trireme_rpc::control;
@@ -22,11 +22,11 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::{Deadline, OfficeClock};
 use crate::config::Settings;
 use crate::control::history::first_kept;
-use crate::decider::{Refusal, Request};
+use crate::decider::{self, Refusal, Request};
 use crate::error::Error;
 use crate::history::{self, Extent, History, Part};
 use crate::machine::View;
-use crate::network::peers::Peers;
+use crate::network::peers::{Lane, Peers};
 use crate::read::Reader;
 use crate::snapshot::blocking;
 use crate::voters_clock::VotersClock;
@@ -48,7 +48,7 @@ pub(crate) struct Leader {
 #[derive(Clone)]
 pub struct RaftStore {
     pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: decider::Queue,
     pub(crate) leader: watch::Receiver<Leader>,
     pub(crate) office: watch::Receiver<Option<OfficeClock>>,
     pub(crate) reader: Reader,
@@ -89,7 +89,7 @@ impl RaftStore {
     pub(crate) async fn decide_here(&self, proposal: Proposal) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request { proposal, reply };
-        self.requests.send(request).await.map_err(|_| Refusal::NotDeciding)?;
+        self.requests.send(request).await?;
         answer.await.unwrap_or_else(|_| Err(Refusal::Unknown("the decider has stopped".to_owned())))
     }
 
@@ -123,7 +123,8 @@ impl RaftStore {
             proposal: Bytes::from(codec::encode_proposal(proposal)),
             limit_millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
         };
-        let mut client = match self.peers.control(address) {
+        let lane = if decider::is_urgent(proposal) { Lane::Urgent } else { Lane::Usual };
+        let mut client = match self.peers.control_by(address, lane) {
             Ok(client) => client,
             Err(error) => return Attempt::NotTaken(error.to_string()),
         };

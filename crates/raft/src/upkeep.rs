@@ -376,7 +376,7 @@ pub(crate) fn fitness(
                 return true;
             }
             tracing::error!(offset_millis = offset, "this node's clock is wrong; it hands leadership on");
-            match keeper.handover().await {
+            match keeper.handover(None).await {
                 Ok(_) | Err(Refused::NotLeader) => {}
                 Err(Refused::Because(reason)) => tracing::error!(%reason, "and nobody takes it"),
             }

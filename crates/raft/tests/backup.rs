@@ -140,8 +140,7 @@ async fn without_its_history_the_state_alone_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trimmed_history_comes_back_from_its_checkpoint() {
-    let settings = Settings { snapshot_after: 300, keep_entries: 50, ..support::settings() };
-    let cluster = TestCluster::start(1, settings).await;
+    let cluster = TestCluster::start(1, support::settings()).await;
     let node = cluster.nodes[&1].clone();
     let retention = Proposal {
         actor: Actor::Operator,
@@ -150,7 +149,13 @@ async fn a_trimmed_history_comes_back_from_its_checkpoint() {
         command: Command::SetRetention { events: Some(1_000), millis: None },
     };
     cluster.propose(1, retention).await.unwrap();
-    write(&cluster, 0, 4_000).await;
+    write(&cluster, 0, 1_500).await;
+    node.raft().trigger().snapshot().await.unwrap();
+    support::wait_for("a checkpoint", || async {
+        if node.store().checkpoints().is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    write(&cluster, 1_500, 2_500).await;
     let start = support::wait_for("the history is trimmed", || async {
         match node.store().history_extent().start.sequence {
             start if start > Sequence::default() => Ok(start),

@@ -107,7 +107,7 @@ async fn fenced(cluster: &mut TestCluster, node: &Node, survivor: u64) {
         let recovery = recover::look(&Folder::new(cluster.folder(*id))).unwrap();
         assert!(!recovery.report.is_sound(), "nobody recovers from what is given up");
     }
-    node.store().propose(support::create("goes on")).await.unwrap();
+    node.store().propose(support::create("goes-on")).await.unwrap();
 }
 
 async fn joined_anew(cluster: &TestCluster, node: &Node, survivor: u64) {

@@ -16,6 +16,11 @@ fn sixteen(what: &'static str, bytes: &[u8]) -> Result<u128, LengthError> {
     Ok(u128::from_be_bytes(array))
 }
 
+/// How many bytes a message takes on the wire.
+pub fn wire_bytes(message: &impl prost::Message) -> usize {
+    message.encoded_len()
+}
+
 /// A cluster's id as bytes.
 pub fn cluster_to_bytes(id: ClusterUuid) -> Bytes {
     Bytes::copy_from_slice(&id.bits().to_be_bytes())

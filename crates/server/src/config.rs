@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use trireme_raft::Settings;
@@ -39,6 +40,8 @@ impl Timing {
     }
 }
 
+/// Time for balancers that look every other second to take a node out.
+const DRAIN: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 
 /// Everything that a control node needs to know.
@@ -58,6 +61,8 @@ pub struct ServerConfig {
     pub timing: Timing,
     /// With less than this free on any voter's disk, in MiB, nothing that makes the state larger is taken; `None`: 1024.
     pub disk_reserve_mib: Option<u64>,
+    /// How long it still answers once it was told to stop, while `/healthz` says that it drains.
+    pub drain: Duration,
 }
 
 /// The TOML file. Every setting may be left out and given as a flag.
@@ -78,6 +83,8 @@ pub struct FileConfig {
     pub timing: Option<Timing>,
     /// MiB that stay free on the disk.
     pub disk_reserve_mib: Option<u64>,
+    /// Seconds for which it still answers once it was told to stop.
+    pub drain_seconds: Option<u64>,
 }
 
 impl FileConfig {
@@ -103,6 +110,7 @@ impl FileConfig {
             auth: self.auth.or(other.auth),
             timing: self.timing.or(other.timing),
             disk_reserve_mib: self.disk_reserve_mib.or(other.disk_reserve_mib),
+            drain_seconds: self.drain_seconds.or(other.drain_seconds),
         }
     }
 
@@ -120,6 +128,7 @@ impl FileConfig {
             auth: self.auth.unwrap_or_default(),
             timing: self.timing.unwrap_or_default(),
             disk_reserve_mib: self.disk_reserve_mib,
+            drain: self.drain_seconds.map_or(DRAIN, Duration::from_secs),
         };
         config.check()?;
         Ok(config)

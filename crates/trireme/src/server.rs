@@ -42,6 +42,25 @@ enum ServerVerb {
         #[arg(long, value_name = "FILE")]
         cluster_key: PathBuf,
     },
+    /// Remove a control node from its cluster by its number, which `trireme status` shows: one that is dead, or that is to go.
+    /// Refused when the rest would have no living quorum.
+    Remove {
+        /// The node's number. It is never used again.
+        #[arg(long, value_name = "N")]
+        node: u64,
+        /// The gRPC address of any control node that stays.
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+    },
+    /// Move leadership to another control node, such as before work on the machine of the one that leads.
+    TransferLeader {
+        /// The number of the node that is to lead. Default: the one whose log is furthest.
+        #[arg(long, value_name = "N")]
+        to: Option<u64>,
+        /// The gRPC address of any control node.
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+    },
     /// Remove this control node from its cluster. Refused when the rest would have no living quorum.
     Leave {
         /// The data folder of the node that leaves.
@@ -105,6 +124,10 @@ struct NodeArgs {
     /// 1024.
     #[arg(long, value_name = "MIB")]
     disk_reserve_mib: Option<u64>,
+    /// For how many seconds it still answers after SIGTERM: `/healthz` says 503 at once, leadership moves, agents go elsewhere,
+    /// and balancers have so long to notice. A second SIGTERM ends it at once. Default: 5.
+    #[arg(long, value_name = "SECONDS")]
+    drain_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -138,6 +161,7 @@ impl NodeArgs {
                 TimingArg::Local => Timing::Local,
             }),
             disk_reserve_mib: self.disk_reserve_mib,
+            drain_seconds: self.drain_seconds,
         };
         Ok(flags.or(file).complete()?)
     }
@@ -172,6 +196,18 @@ pub async fn run(args: ServerArgs) -> Result<()> {
         Some(ServerVerb::Join { node, peers, cluster_key }) => {
             let id = trireme_server::join(&node.complete()?, &peers, &cluster_key).await?;
             println!("joined as node {id}; now run `trireme server` on this data folder");
+            Ok(())
+        }
+        Some(ServerVerb::Remove { node, peer }) => {
+            trireme_server::remove(node, &peer).await?;
+            println!(
+                "node {node} is no member any more; if it runs it stops by itself, and its data may be removed"
+            );
+            Ok(())
+        }
+        Some(ServerVerb::TransferLeader { to, peer }) => {
+            let leader = trireme_server::transfer_leader(to, &peer).await?;
+            println!("node {leader} leads");
             Ok(())
         }
         Some(ServerVerb::Leave { data, peer }) => {

@@ -27,8 +27,12 @@ pub enum Lane {
     Heartbeat,
     /// Snapshots.
     Snapshot,
-    /// Everything that is not Raft.
+    /// Everything that is not Raft: a relay of heartbeats, a read's index. It is never behind a queue of commands.
     Control,
+    /// Commands of agents, controllers and operators, on their way to the leader.
+    Urgent,
+    /// Commands of API callers, on their way to the leader.
+    Usual,
 }
 
 /// How connections are made; a simulation brings its own.
@@ -119,8 +123,15 @@ impl Peers {
     }
 
     /// The control service at `address`.
+    ///
+    /// # Errors
+    /// Not an address.
     pub fn control(&self, address: &str) -> Result<ControlClient<Channel>, Error> {
-        let client = ControlClient::new(self.channel(address, Lane::Control)?);
+        self.control_by(address, Lane::Control)
+    }
+
+    pub(crate) fn control_by(&self, address: &str, lane: Lane) -> Result<ControlClient<Channel>, Error> {
+        let client = ControlClient::new(self.channel(address, lane)?);
         Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
     }
 

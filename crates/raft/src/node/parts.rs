@@ -60,7 +60,7 @@ impl Parts {
         keeper: &Keeper,
         fault: &Fault,
         office: watch::Sender<Option<OfficeClock>>,
-        queue: mpsc::Receiver<decider::Request>,
+        queue: decider::Requests,
         guard: Guard,
         stop: CancellationToken,
     ) {
