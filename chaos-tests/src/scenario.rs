@@ -16,6 +16,7 @@ pub mod clock;
 pub mod data;
 pub mod disk;
 pub mod engine;
+pub mod failpoint;
 pub mod flood;
 pub mod herd;
 pub mod leader;

@@ -77,6 +77,9 @@ pub fn bit_flips(stage: &mut Stage) -> Step<'_> {
                 stage.lab.start_server(zone)?;
                 stage.lab.wait_answers(zone).await?;
             }
+            if extension == "snapshot" {
+                with_snapshot(stage, zone).await?;
+            }
             stage.lab.kill_server(zone);
             let Some(file) = files(&stage.lab.server_data(zone).join(folder), extension)
                 .into_iter()
@@ -94,6 +97,19 @@ pub fn bit_flips(stage: &mut Stage) -> Step<'_> {
         all_sound(stage);
         Ok(Installed::Yes)
     })
+}
+
+/// Restarts a node so that it makes snapshots often, and waits until the load has led to one.
+async fn with_snapshot(stage: &mut Stage, zone: u8) -> Result<()> {
+    stage.lab.kill_server(zone);
+    stage.lab.server_arguments(zone, &["--snapshot-entries", "100"]);
+    stage.lab.start_server(zone)?;
+    stage.lab.server_arguments(zone, &[]);
+    let folder = stage.lab.server_data(zone).join("snapshots");
+    let made = try_wait("a snapshot", LIMIT, || async {
+        if files(&folder, "snapshot").is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    });
+    made.await.map_err(|text| anyhow!(text))
 }
 
 /// Turns a bit of a file over. It is told, and the node does not start.

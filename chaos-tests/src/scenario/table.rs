@@ -1,8 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, data, disk, engine, flood, herd, leader, links, member, quorum, retry,
-    service, upgrade, zone,
+    Means, Scenario, agent, clock, data, disk, engine, failpoint, flood, herd, leader, links, member, quorum,
+    retry, service, upgrade, zone,
 };
 use crate::invariant::api_gap::Gap;
 
@@ -83,13 +83,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "two more control nodes; leadership moved; dead ones replaced",
         Means::Run(member::five),
     )),
-    quiet(row(14, "laggard", "a laggard killed while it catches up", Means::Run(disk::laggard))),
-    skip(
-        15,
-        "failpoints",
-        "kill at failpoints",
-        "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync",
-    ),
+    quiet(row(14, "laggard", "a laggard killed while it gets a snapshot", Means::Run(failpoint::laggard))),
+    quiet(row(15, "failpoints", "kill at syncs, renames and removals of files", Means::Run(failpoint::died))),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
     quiet(row(17, "bit-flip", "bit flips in log and snapshot", Means::Run(data::bit_flips))),
     quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),

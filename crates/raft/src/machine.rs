@@ -192,6 +192,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             highest_node_id: content.highest_node_id,
             resets: self.view.resets.saturating_add(1),
         };
+        metrics::counter!("trireme_raft_snapshots_installed_total").increment(1);
         self.publish();
         Ok(())
     }

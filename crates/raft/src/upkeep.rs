@@ -4,6 +4,7 @@
 mod backoff;
 mod history;
 mod janitor;
+mod slow_disk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,7 @@ use crate::voters_clock::{self, Judgement, Offsets};
 
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
+pub(crate) use slow_disk::watch as watch_disk;
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// What the operator has to know when two clocks are apart.

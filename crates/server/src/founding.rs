@@ -174,6 +174,7 @@ mod tests {
             auth: Auth::Sigv4,
             timing: Timing::Local,
             disk_reserve_mib: None,
+            snapshot_entries: None,
             drain: Duration::ZERO,
         }
     }

@@ -145,6 +145,16 @@ pub(crate) fn describe() {
         Unit::Count,
         "Snapshots that were found damaged, and not used"
     );
+    describe_counter!(
+        "trireme_raft_snapshots_installed_total",
+        Unit::Count,
+        "Snapshots of another node that this node went on from"
+    );
+    describe_counter!(
+        "trireme_raft_slow_disk_handovers_total",
+        Unit::Count,
+        "Times that this node handed leadership on because its disk was slow"
+    );
     describe_upkeep();
     describe_history();
     trireme_ecs_api::describe_metrics();

@@ -124,6 +124,9 @@ struct NodeArgs {
     /// 1024.
     #[arg(long, value_name = "MIB")]
     disk_reserve_mib: Option<u64>,
+    /// Make a Raft snapshot after so many log entries. Default: 20000.
+    #[arg(long, value_name = "COUNT")]
+    snapshot_entries: Option<u64>,
     /// For how many seconds it still answers after SIGTERM: `/healthz` says 503 at once, leadership moves, agents go elsewhere,
     /// and balancers have so long to notice. A second SIGTERM ends it at once. Default: 5.
     #[arg(long, value_name = "SECONDS")]
@@ -161,6 +164,7 @@ impl NodeArgs {
                 TimingArg::Local => Timing::Local,
             }),
             disk_reserve_mib: self.disk_reserve_mib,
+            snapshot_entries: self.snapshot_entries,
             drain_seconds: self.drain_seconds,
         };
         Ok(flags.or(file).complete()?)
@@ -189,7 +193,7 @@ pub async fn run(args: ServerArgs) -> Result<()> {
         None => {
             let config = args.node.complete()?;
             let _claim = crate::process::claim(&config.data, args.pid_file.as_deref()).await?;
-            Ok(trireme_server::run(config, crate::VERSION).await?)
+            Ok(Box::pin(trireme_server::run(config, crate::VERSION)).await?)
         }
         Some(ServerVerb::Recover(args)) => crate::recover::run(args).await,
         Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
