@@ -13,6 +13,7 @@ use crate::invariant::api_gap::Gap;
 
 pub mod agent;
 pub mod clock;
+pub mod data;
 pub mod disk;
 pub mod engine;
 pub mod failpoint;

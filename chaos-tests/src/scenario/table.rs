@@ -1,7 +1,7 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, disk, engine, failpoint, flood, herd, leader, links, member, quorum,
+    Means, Scenario, agent, clock, data, disk, engine, failpoint, flood, herd, leader, links, member, quorum,
     retry, service, upgrade, zone,
 };
 use crate::invariant::api_gap::Gap;
@@ -86,12 +86,7 @@ pub const SCENARIOS: &[Scenario] = &[
     quiet(row(14, "laggard", "a laggard killed while it gets a snapshot", Means::Run(failpoint::laggard))),
     quiet(row(15, "failpoints", "kill at syncs, renames and removals of files", Means::Run(failpoint::died))),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
-    skip(
-        17,
-        "bit-flip",
-        "bit flips in log and snapshot",
-        "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster",
-    ),
+    quiet(row(17, "bit-flip", "bit flips in log and snapshot", Means::Run(data::bit_flips))),
     quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
@@ -102,7 +97,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "mixed versions: control nodes and agents replaced one by one",
         Means::Run(upgrade::rolling),
     )),
-    skip(22, "restore", "restore of a backup, force-new-cluster", "comes with trireme backup and restore"),
+    quorumless(quiet(row(
+        22,
+        "restore",
+        "the quorum lost for good: force-new-cluster, and a backup",
+        Means::Run(data::restored),
+    ))),
     quiet(row(23, "agent-killed", "kill -9 of an agent, and its restart", Means::Run(agent::killed))),
     row(24, "agent-cut", "an agent cut past the lost time-out", Means::Run(agent::cut)),
     row(25, "agent-flaps", "an agent 5 s away, 5 s back", Means::Run(agent::flapping)),
@@ -134,7 +134,7 @@ pub const SCENARIOS: &[Scenario] = &[
         Means::Run(herd::huge_definitions),
     )),
     overload(row(39, "reconnect", "5,000 agents reconnect at once", Means::Run(herd::reconnect))),
-    skip(40, "history-edited", "one logged event edited offline", "comes with trireme verify"),
+    quiet(row(40, "history-edited", "one logged event edited offline", Means::Run(data::history_edited))),
 ];
 
 /// The scenarios of that name or number; all for `all`.

@@ -18,7 +18,7 @@ use trireme_rpc::agent::control_message::Message as ToAgent;
 use crate::clock::{self, Instant};
 use crate::dial::Dial;
 use crate::error::describe;
-use crate::ledger::Ledger;
+use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
 use crate::runtime::Owner;
 use crate::worker::{Inbox, Input};
@@ -151,7 +151,12 @@ impl Sessions {
         if !known.instance.is_empty() && known.cluster_uuid != welcome.cluster_uuid {
             return Ok(lost("this agent's data folder belongs to another control plane"));
         }
-        self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid)?;
+        let incarnation = welcome.incarnation.max(1);
+        if incarnation < known.incarnation {
+            let fenced = Fenced::EarlierIncarnation { incarnation, known: known.incarnation };
+            return Ok(lost(fenced.to_string()));
+        }
+        self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid, incarnation)?;
         let owner = self.owner();
         if self.tell(Input::Identity(Arc::new(owner))).await.is_none() {
             return Ok(End::Shutdown);
@@ -237,6 +242,7 @@ impl Sessions {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             docker_version: self.runtime_version.clone(),
             registration_token: known.registration_token.clone(),
+            incarnation: known.incarnation,
         }
     }
 
@@ -290,7 +296,8 @@ impl Sessions {
         if epoch != stream.epoch {
             return Err(lost("assignments of another session"));
         }
-        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, sequence, epoch) {
+        let incarnation = assignments.incarnation.max(1);
+        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, incarnation, sequence, epoch) {
             return Err(lost(fenced.to_string()));
         }
         if self.tell(Input::Assignments(assignments)).await.is_none() {

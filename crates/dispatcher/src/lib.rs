@@ -48,6 +48,8 @@ const OUTBOUND_MESSAGES: usize = 16;
 pub struct DispatcherConfig {
     /// The control plane's identity. Agents of another one are refused.
     pub cluster_uuid: ClusterUuid,
+    /// Its incarnation. Agents that have seen a higher one are refused.
+    pub incarnation: u64,
     /// How often agents send heartbeats.
     pub heartbeat_interval: Duration,
     /// A session that says nothing for so long is closed.
@@ -72,6 +74,7 @@ impl DispatcherConfig {
     pub fn new(cluster_uuid: ClusterUuid) -> Self {
         Self {
             cluster_uuid,
+            incarnation: 1,
             heartbeat_interval: Duration::from_secs(1),
             idle_limit: Duration::from_secs(6),
             relay_patience: Duration::from_secs(3),

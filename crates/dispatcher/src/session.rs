@@ -119,6 +119,14 @@ async fn open(
         let message = "this agent's data folder belongs to another control plane";
         return Err(Refused::Status(Status::failed_precondition(message)));
     }
+    let (own, seen) = (shared.config.incarnation, hello.incarnation);
+    if seen > own {
+        let message = format!(
+            "this control node is of incarnation {own} of its cluster, and the agent belongs to incarnation {seen}: the cluster \
+             was restored, and this node is to be removed"
+        );
+        return Err(Refused::Status(Status::failed_precondition(message)));
+    }
     let token: Option<ClusterUuid> = convert::optional_id("registration token", &hello.registration_token)?;
     if let Some(known) = known.and_then(|id| shared.store.view().instance(id).cloned()) {
         shared.heartbeats.record(known.id, known.epoch);
@@ -226,7 +234,8 @@ impl<'a> Session<'a> {
         let mut pump = JoinSet::new();
         let status = Pump { shared: Arc::clone(shared), instance, epoch, batches: waiting, out: out.clone() };
         pump.spawn(status.run());
-        let assignment = Assignment::new(shared.config.cluster_uuid, instance, epoch);
+        let life = (shared.config.cluster_uuid, shared.config.incarnation);
+        let assignment = Assignment::new(life, instance, epoch);
         Self { shared, instance, epoch, out, assignment, batches, pump }
     }
 
@@ -273,6 +282,7 @@ impl<'a> Session<'a> {
             cluster_uuid: self.shared.config.cluster_uuid.to_string(),
             epoch: self.epoch.get(),
             heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+            incarnation: self.shared.config.incarnation,
         };
         send(&self.out, ToAgent::Welcome(welcome)).await
     }

@@ -160,6 +160,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let state = if planted::is("snapshot-one-entry-off") { &self.before } else { &self.view.state };
         Builder::new(
             Arc::clone(&self.snapshots),
+            self.sampler.clone(),
             self.view.log_id,
             self.view.membership.clone(),
             self.view.highest_node_id,

@@ -1,5 +1,6 @@
 //! One control node's Raft, put together: what `server` starts, asks and stops.
 
+mod inspection;
 mod parts;
 
 use std::future::Future;
@@ -34,13 +35,15 @@ use crate::log::store::{LogStore, LogWatch};
 use crate::machine::Machine;
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::client::Network;
+use crate::network::fence::{self, Fence};
 use crate::network::peers::{Connect, MESSAGE_BYTES, Peers, TcpConnect};
 use crate::network::server::RaftService;
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
 use crate::upkeep;
-use crate::vitals::Vitals;
+use crate::vitals::{Agreement, Vitals};
+use inspection::Inspection;
 use parts::Parts;
 
 /// What the world gives to a node. A simulation brings its own.
@@ -89,6 +92,7 @@ pub struct Node {
     kv: Arc<dyn Kv>,
     log: LogWatch,
     flusher: Flusher,
+    inspection: Inspection,
 }
 
 /// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
@@ -210,6 +214,7 @@ impl Node {
         let config = settings.to_openraft()?;
         level::check_storage(&*storage.kv, world.supports)?;
         agreement::check_storage(&*storage.kv)?;
+        fence::check_storage(&*storage.kv, identity)?;
         let flusher = match &world.simulated_sync {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
             Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
@@ -222,13 +227,14 @@ impl Node {
         let snapshots = Snapshots::open(Arc::clone(&storage.files), flusher.clone(), identity.cluster)
             .map_err(damaged)?;
         snapshots.check(watch.written().purged)?;
+        let checkpoint_files = Arc::clone(&storage.checkpoints);
         let checkpoints = Checkpoints::open(storage.checkpoints, identity.cluster).map_err(damaged)?;
         let kv = Arc::clone(&storage.kv);
         let vitals = Vitals::new(storage.space, world.supports);
         let (sampler, samples) = Sampler::pair();
         let (machine, view) =
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
-        let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
+        let peers = Peers::new(Fence::new(identity), Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
         let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;
@@ -243,6 +249,8 @@ impl Node {
             snapshots,
             peers,
             kv,
+            files: storage.files,
+            checkpoint_files,
             flusher,
             log: watch,
             vitals,
@@ -273,6 +281,11 @@ impl Node {
     /// What this node knows of itself and the others; it needs no quorum.
     pub fn status(&self) -> control::StatusResponse {
         self.control.status()
+    }
+
+    /// What the last comparison of the control nodes' states came to.
+    pub fn agreement(&self) -> Agreement {
+        self.control.vitals.agreement()
     }
 
     /// Connections to the other control nodes.

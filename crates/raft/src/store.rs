@@ -10,8 +10,8 @@ use prost::bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
+use trireme_rpc::control;
 use trireme_rpc::log::HistoryRecord;
-use trireme_rpc::{control, convert};
 use trireme_state::store::{
     BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store,
 };
@@ -119,7 +119,7 @@ impl RaftStore {
         use control::propose_response::Result as Wire;
         let limit = limit.min(self.settings.call_limit);
         let request = control::ProposeRequest {
-            cluster_id: convert::cluster_to_bytes(self.peers.cluster()),
+            cluster_id: self.peers.life(),
             proposal: Bytes::from(codec::encode_proposal(proposal)),
             limit_millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
         };
@@ -210,6 +210,14 @@ impl RaftStore {
     }
 
     async fn read_until(&self) -> Result<Arc<State>, ReadError> {
+        self.read_view().await.map(|view| Arc::clone(&view.state))
+    }
+
+    /// What has been applied here, once that is at or after everything that was acknowledged before this call.
+    ///
+    /// # Errors
+    /// No leader answers, or this node lags behind.
+    pub async fn read_view(&self) -> Result<Arc<View>, ReadError> {
         let deadline = Deadline::after(self.settings.call_limit);
         let mut pause = PAUSE.0;
         let mut leader = self.leader.clone();
@@ -219,7 +227,7 @@ impl RaftStore {
                 Ok(Ok(index)) => {
                     let reached = self.reach(deadline, |view| view.index() >= index).await;
                     return match reached {
-                        Ok(view) => Ok(Arc::clone(&view.state)),
+                        Ok(view) => Ok(view),
                         Err(_) => Err(ReadError { reason: "this node lags behind".to_owned() }),
                     };
                 }
@@ -248,16 +256,26 @@ impl RaftStore {
     /// # Errors
     /// [`Error::Trimmed`], [`Error::Elsewhere`], [`Error::History`].
     pub async fn records(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, Error> {
-        let (history, applied) = (Arc::clone(&self.history), self.view.borrow().state.position());
-        let read = blocking(move || history.read(from, limit, applied)).await;
-        let failed = |error: std::io::Error| Error::History { reason: error.to_string() };
-        let records = match read.map_err(failed)? {
-            Part::Records(records) => records,
-            Part::Trimmed { first } => return Err(Error::Trimmed { asked: from, first }),
-            Part::Elsewhere => self.records_elsewhere(from, limit).await?,
-        };
+        let applied = self.view.borrow().state.position();
+        let records = self.raw_records(from, limit, applied).await?;
         let decoded: std::io::Result<Vec<Record>> = records.into_iter().map(history::decode).collect();
-        decoded.map_err(failed)
+        decoded.map_err(|error| Error::History { reason: error.to_string() })
+    }
+
+    /// The same, up to `applied`, as they are kept.
+    pub(crate) async fn raw_records(
+        &self,
+        from: Sequence,
+        limit: usize,
+        applied: Position,
+    ) -> Result<Vec<HistoryRecord>, Error> {
+        let history = Arc::clone(&self.history);
+        let read = blocking(move || history.read(from, limit, applied)).await;
+        match read.map_err(|error| Error::History { reason: error.to_string() })? {
+            Part::Records(records) => Ok(records),
+            Part::Trimmed { first } => Err(Error::Trimmed { asked: from, first }),
+            Part::Elsewhere => self.records_elsewhere(from, limit).await,
+        }
     }
 
     async fn records_elsewhere(&self, from: Sequence, limit: usize) -> Result<Vec<HistoryRecord>, Error> {
@@ -326,7 +344,7 @@ pub(crate) async fn fetch_history(
     time: Duration,
 ) -> Result<Vec<HistoryRecord>, NotFetched> {
     let request = control::HistoryRequest {
-        cluster_id: convert::cluster_to_bytes(peers.cluster()),
+        cluster_id: peers.life(),
         from_sequence: from.get(),
         limit: limit as u64,
         follow: false,

@@ -28,8 +28,12 @@ use crate::identity::Identity;
 use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
+use crate::network::fence::{self, Fence};
 use crate::network::peers::{Connect, Peers};
+use crate::snapshot::blocking;
+use crate::storage::Kv;
 use crate::store::{RaftStore, within};
+use crate::vitals::is_of;
 use crate::voters_clock::{self, Judgement, Offsets};
 
 pub(crate) use history::HistoryKeeper;
@@ -129,7 +133,7 @@ pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u6
         reason = match address {
             None => "no leader is known".to_owned(),
             Some(address) => {
-                let cluster_id = convert::cluster_to_bytes(store.peers.cluster());
+                let cluster_id = store.peers.life();
                 let mut client = store.peers.control(&address)?;
                 let request = control::LeaveRequest { cluster_id, node_id };
                 match within(store.settings.call_limit, client.leave(request)).await {
@@ -193,6 +197,16 @@ pub(crate) fn keep_history(keeper: HistoryKeeper, janitor: Janitor, fault: &Faul
     janitor::start(janitor, fault, stop.clone());
 }
 
+/// Stops this node once it hears that the cluster lives on under a later incarnation, and writes it down.
+pub(crate) async fn heed_fence(fence: Fence, kv: Arc<dyn Kv>, fault: Fault, stop: CancellationToken) {
+    let Some(later) = stop.run_until_cancelled(fence.fenced()).await else { return };
+    let remember = move || kv.write(vec![fence::put(later)]).and_then(|()| kv.sync());
+    if let Err(error) = blocking(remember).await {
+        tracing::error!(%error, "cannot write down that this node is fenced");
+    }
+    fault.raise(fence.verdict(later).to_string());
+}
+
 /// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.
 pub(crate) async fn keep_mark(log: LogWatch, flusher: Flusher, fault: Fault, stop: CancellationToken) {
     let keep = async {
@@ -233,10 +247,7 @@ async fn become_voter(store: &RaftStore, raft: &Raft, keeper: &Keeper, identity:
             continue;
         };
         let Ok(mut client) = store.peers.control(&address) else { continue };
-        let request = control::PromoteRequest {
-            cluster_id: convert::cluster_to_bytes(identity.cluster),
-            node_id: identity.node_id,
-        };
+        let request = control::PromoteRequest { cluster_id: store.peers.life(), node_id: identity.node_id };
         match within(store.settings.call_limit, client.promote(request)).await {
             Some(Ok(answer)) => {
                 if let Some(Wire::Refused(reason)) = answer.into_inner().result {
@@ -317,7 +328,7 @@ impl Belonging {
             others = others.saturating_add(1);
             let Ok(mut client) = self.store.peers.control(&member.peer_address) else { continue };
             let request = control::PromoteRequest {
-                cluster_id: convert::cluster_to_bytes(self.identity.cluster),
+                cluster_id: self.store.peers.life(),
                 node_id: self.identity.node_id,
             };
             match within(self.store.settings.call_limit / 4, client.promote(request)).await {
@@ -328,6 +339,7 @@ impl Belonging {
                     _ => {}
                 },
                 Some(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {
+                    self.store.peers.fence().note(&status);
                     refusals = refusals.saturating_add(1);
                     refused = Some(status.message().to_owned());
                 }
@@ -390,7 +402,9 @@ async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clo
         let mut client = peers.control(address).ok()?;
         let before = clock.wall();
         let answer = within(CLOCK_LIMIT, client.status(control::StatusRequest {})).await?.ok()?;
-        Some(voters_clock::ahead(answer.into_inner().now_millis, before, clock.wall()))
+        let answer = answer.into_inner();
+        let ours = is_of(&answer, peers.fence().identity());
+        ours.then(|| voters_clock::ahead(answer.now_millis, before, clock.wall()))
     });
     let mut millis: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
     millis.push(0);

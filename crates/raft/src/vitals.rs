@@ -41,13 +41,37 @@ pub(crate) struct Vitals {
     pub space: Arc<dyn Space>,
     pub supports: FeatureLevel,
     pub hashes: Hashes,
+    /// What the last comparison of states came to.
+    pub agreement: Arc<std::sync::Mutex<Agreement>>,
     /// The last measure of this node's room.
     pub free: Arc<std::sync::Mutex<Option<u64>>>,
 }
 
+/// What comparing the states came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// The newest event at which a majority of the voters held this node's state.
+    pub sequence: Option<Sequence>,
+    /// Someone held another state than this node at the last comparison.
+    pub differs: bool,
+}
+
 impl Vitals {
     pub(crate) fn new(space: Arc<dyn Space>, supports: FeatureLevel) -> Self {
-        Self { space, supports, hashes: Hashes::default(), free: Arc::default() }
+        let (hashes, agreement) = (Hashes::default(), Arc::default());
+        Self { space, supports, hashes, agreement, free: Arc::default() }
+    }
+
+    /// What the last comparison of states came to.
+    pub(crate) fn agreement(&self) -> Agreement {
+        *self.agreement.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note_agreement(&self, sequence: Option<Sequence>, differs: bool) {
+        let mut known = self.agreement.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *known = Agreement { sequence: known.sequence.max(sequence), differs };
+        metrics::gauge!("trireme_state_agreed_sequence").set(known.sequence.map_or(0, Sequence::get) as f64);
+        metrics::gauge!("trireme_state_differs").set(f64::from(u8::from(differs)));
     }
 
     /// The room when it was last measured, in bytes.
@@ -106,6 +130,12 @@ pub(crate) struct Memory {
     clocks_differ: bool,
 }
 
+/// Whether a node that answers belongs to the same life of the same cluster.
+pub(crate) fn is_of(answer: &control::StatusResponse, identity: Identity) -> bool {
+    answer.cluster_id == convert::cluster_to_bytes(identity.cluster)
+        && answer.incarnation == identity.incarnation
+}
+
 impl Watcher {
     /// Looks once a second until the node stops.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -137,8 +167,7 @@ impl Watcher {
             let answer = within(ANSWER, client.status(control::StatusRequest {})).await?.ok()?.into_inner();
             let ahead = voters_clock::ahead(answer.now_millis, before, self.clock.wall());
             // Whoever else answers at that address is not this member.
-            let cluster = convert::cluster_to_bytes(self.identity.cluster);
-            (answer.node_id == *id && answer.cluster_id == cluster).then_some(((*id, answer), (*id, ahead)))
+            (answer.node_id == *id && is_of(&answer, self.identity)).then_some(((*id, answer), (*id, ahead)))
         });
         let (answers, ahead) = join_all(asked).await.into_iter().flatten().unzip();
         Seen { membership, answers, ahead }
@@ -204,7 +233,12 @@ impl Watcher {
             .answers
             .iter()
             .map(|(id, answer)| (*id, (voters.contains(id), agreement::from_wire(&answer.state_hashes))));
-        match agreement::judge(&self.vitals.hashes.newest(), voters.len(), &others.collect()) {
+        let (own, others) = (self.vitals.hashes.newest(), others.collect());
+        let verdict = agreement::judge(&own, voters.len(), &others);
+        let votes = voters.contains(&self.identity.node_id);
+        let agreed = agreement::agreed(&own, votes, voters.len(), &others);
+        self.vitals.note_agreement(agreed, verdict != Verdict::Equal);
+        match verdict {
             Verdict::Equal => {}
             Verdict::Differs { sequence, nodes } if sequence > self.memory.differed => {
                 self.memory.differed = sequence;

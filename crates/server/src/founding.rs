@@ -124,7 +124,7 @@ pub async fn join(config: &ServerConfig, peers: &[String], cluster_key: &Path) -
     Ok(identity.node_id)
 }
 
-fn member(config: &ServerConfig) -> Member {
+pub(crate) fn member(config: &ServerConfig) -> Member {
     Member {
         zone: config.zone.clone(),
         peer_address: config.listen_grpc.to_string(),
@@ -138,12 +138,12 @@ pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
     config.data.join(CLUSTER_KEY_FILE)
 }
 
-fn make_folder(data: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(data: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| Error::Io { path: data.to_owned(), source })
 }
 
-fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io { path, source }

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use trireme_raft::Folder;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::control::{HandoverRequest, LeaveRequest, StatusRequest, StatusResponse, leave_response};
+use trireme_rpc::convert;
 
 use crate::Error;
 
@@ -26,8 +28,13 @@ pub async fn leave(data: &Path, peer: &str) -> Result<u64, Error> {
     let identity = Folder::new(data).require_identity()?;
     let mut asked = Asked::new(peer);
     let status = asked.status().await?;
-    if status.cluster_id != trireme_rpc::convert::cluster_to_bytes(identity.cluster) {
+    if status.cluster_id != convert::cluster_to_bytes(identity.cluster) {
         return Err(asked.refused(format!("it belongs to another cluster than {}", data.display())));
+    }
+    if status.incarnation != identity.incarnation {
+        let (theirs, own) = (status.incarnation, identity.incarnation);
+        let reason = format!("its cluster lives as incarnation {theirs}, {} is of {own}", data.display());
+        return Err(asked.refused(reason));
     }
     asked.remove(identity.node_id).await?;
     Ok(identity.node_id)
@@ -64,7 +71,7 @@ pub async fn transfer_leader(to: Option<u64>, peer: &str) -> Result<u64, Error> 
             asked.follow(address_of(&status, status.leader_id)).await;
             continue;
         }
-        let request = HandoverRequest { cluster_id: status.cluster_id, to: to.unwrap_or(0) };
+        let request = HandoverRequest { cluster_id: asked.life(&status)?, to: to.unwrap_or(0) };
         let answer = asked.call(async |mut client| client.handover(request.clone()).await).await?;
         if answer.leader != status.node_id && answer.leader != 0 && to.is_none_or(|to| to == answer.leader) {
             return Ok(answer.leader);
@@ -128,8 +135,15 @@ impl Asked {
         self.call(async |mut client| client.status(StatusRequest {}).await).await
     }
 
+    /// The life of the cluster that answers, as requests name it.
+    fn life(&self, status: &StatusResponse) -> Result<Bytes, Error> {
+        let cluster = convert::cluster_from_bytes(&status.cluster_id);
+        let cluster = cluster.map_err(|error| self.refused(error.to_string()))?;
+        Ok(convert::life_to_bytes(cluster, status.incarnation))
+    }
+
     async fn remove(&mut self, node_id: u64) -> Result<(), Error> {
-        let cluster_id = self.status().await?.cluster_id;
+        let cluster_id = self.life(&self.status().await?)?;
         for _ in 0..HOPS {
             let request = LeaveRequest { cluster_id: cluster_id.clone(), node_id };
             let answer = self.call(async |mut client| client.leave(request).await).await?;

@@ -180,6 +180,21 @@ fn describe_upkeep() {
         Unit::Count,
         "The last event of the state that was hashed last"
     );
+    describe_gauge!(
+        "trireme_verify_problems",
+        Unit::Count,
+        "What the last `trireme verify` found wrong on this node"
+    );
+    describe_gauge!(
+        "trireme_state_agreed_sequence",
+        Unit::Count,
+        "The newest event at which a majority of the control nodes held this node's state"
+    );
+    describe_gauge!(
+        "trireme_state_differs",
+        Unit::Count,
+        "1 while another control node holds another state than this one"
+    );
     describe_counter!(
         "trireme_state_hash_mismatch_total",
         Unit::Count,

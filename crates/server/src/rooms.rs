@@ -26,7 +26,8 @@ pub fn start(
 ) -> Dispatcher {
     node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let config = DispatcherConfig::new(node.identity().cluster);
+    let incarnation = node.identity().incarnation;
+    let config = DispatcherConfig { incarnation, ..DispatcherConfig::new(node.identity().cluster) };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     tokio::spawn(dispatcher.clone().run(leaving.clone()));
     tokio::spawn(trireme_dispatcher::relay(

@@ -65,7 +65,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
     let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
-    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone() };
+    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone(), version };
     let routes = node.routes().add_service(dispatcher.service()).add_service(OperatorServer::new(operator));
     let serving = serve_grpc(&threads, &node, grpc, routes);
     let api = tokio::spawn(serve_api(&node, api, auth, metrics, leaving.clone(), stop.clone()));

@@ -114,6 +114,8 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::FeatureLevelRaised { level } => state.level = state.level.max(*level),
         Event::RetentionSet { retention } => state.retention = *retention,
         Event::HistoryTrimmed { to } => state.trimmed = state.trimmed.max(*to),
+        // It is for those who read the history: the incarnation is the control nodes' own, not the state's.
+        Event::ClusterRestored { .. } => {}
     }
 }
 

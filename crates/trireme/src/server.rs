@@ -70,6 +70,30 @@ enum ServerVerb {
         #[arg(long, value_name = "HOST:PORT")]
         peer: String,
     },
+    /// Show what is in the data folder of a control node that is stopped; with --force-new-cluster, let the cluster live on
+    /// from it. For a quorum that is lost for good.
+    Recover(crate::recover::RecoverArgs),
+}
+
+/// Make an empty data folder the first control node of a cluster that comes back from a backup.
+///
+/// The cluster keeps its identity and gets the next incarnation: control nodes of the one before are refused and stop, agents
+/// come over with their containers. What was acknowledged after the backup was taken is lost. The other control nodes are then
+/// to join with empty data folders.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// A copy of the cluster's key, which the backup does not hold: the file cluster.key of a control node's data folder.
+    #[arg(long, value_name = "FILE")]
+    cluster_key: PathBuf,
+    /// The incarnation that begins, when one was restored from this backup before: agents that knew it follow only a higher one.
+    /// Default: the backup's and one.
+    #[arg(long, value_name = "N")]
+    incarnation: Option<u64>,
 }
 
 /// What a control node needs to know; the configuration file may say it too.
@@ -147,6 +171,22 @@ impl NodeArgs {
     }
 }
 
+/// Runs `trireme restore`.
+pub async fn restore(args: RestoreArgs) -> Result<()> {
+    let config = args.node.complete()?;
+    let restored =
+        trireme_server::restore(&config, &args.backup, &args.cluster_key, args.incarnation).await?;
+    let (identity, backup) = (restored.identity, restored.backup);
+    println!(
+        "restored as {identity}, at event {}; what was acknowledged after {} is lost",
+        backup.position.sequence, backup.taken_at
+    );
+    println!(
+        "now run `trireme server` on this data folder; the other control nodes join with empty ones (`trireme server join`)"
+    );
+    Ok(())
+}
+
 /// Runs `trireme server` or one of its verbs.
 pub async fn run(args: ServerArgs) -> Result<()> {
     match args.verb {
@@ -155,6 +195,7 @@ pub async fn run(args: ServerArgs) -> Result<()> {
             let _claim = crate::process::claim(&config.data, args.pid_file.as_deref()).await?;
             Ok(Box::pin(trireme_server::run(config, crate::VERSION)).await?)
         }
+        Some(ServerVerb::Recover(args)) => crate::recover::run(args).await,
         Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
         Some(ServerVerb::Join { node, peers, cluster_key }) => {
             let id = trireme_server::join(&node.complete()?, &peers, &cluster_key).await?;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::control::control_client::ControlClient;
+use trireme_rpc::raft;
 use trireme_rpc::raft::raft_client::RaftClient;
-use trireme_rpc::{convert, raft};
 use trireme_types::ClusterUuid;
 
 use crate::config::Settings;
 use crate::error::Error;
+use crate::network::fence::Fence;
 
 /// The largest message that a peer may send.
 pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -76,21 +78,30 @@ impl Connect for TcpConnect {
 /// The connections of one node.
 #[derive(Clone)]
 pub struct Peers {
-    cluster: ClusterUuid,
-    node_id: u64,
+    fence: Fence,
     connect: Arc<dyn Connect>,
     channels: Arc<Mutex<BTreeMap<(String, Lane), Channel>>>,
 }
 
 impl Peers {
     /// No connections yet.
-    pub fn new(cluster: ClusterUuid, node_id: u64, connect: Arc<dyn Connect>) -> Self {
-        Self { cluster, node_id, connect, channels: Arc::default() }
+    pub fn new(fence: Fence, connect: Arc<dyn Connect>) -> Self {
+        Self { fence, connect, channels: Arc::default() }
     }
 
     /// The cluster to which this node belongs.
     pub fn cluster(&self) -> ClusterUuid {
-        self.cluster
+        self.fence.identity().cluster
+    }
+
+    /// The cluster and its incarnation, as every request names them.
+    pub fn life(&self) -> Bytes {
+        self.fence.life()
+    }
+
+    /// What keeps this node's incarnation apart from others.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
@@ -125,6 +136,6 @@ impl Peers {
     }
 
     pub(crate) fn route(&self, to: u64) -> raft::Route {
-        raft::Route { cluster_id: convert::cluster_to_bytes(self.cluster), from: self.node_id, to }
+        raft::Route { cluster_id: self.life(), from: self.fence.identity().node_id, to }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use trireme_state::State;
 
+use super::inspection::Inspection;
 use super::{Node, World};
-use crate::agreement;
+use crate::agreement::{self, Sample};
 use crate::checkpoint::Checkpoints;
 use crate::clock::OfficeClock;
 use crate::config::{Raft, Settings};
@@ -26,9 +26,10 @@ use crate::network::peers::Peers;
 use crate::network::server::RaftService;
 use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
-use crate::storage::Kv;
+use crate::storage::{Files, Kv};
 use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
+use crate::verify;
 use crate::vitals::{Memory, Vitals, Watcher};
 use crate::voters_clock::VotersClock;
 use crate::watchers;
@@ -45,10 +46,12 @@ pub(super) struct Parts {
     pub snapshots: Arc<Snapshots>,
     pub peers: Peers,
     pub kv: Arc<dyn Kv>,
+    pub files: Arc<dyn Files>,
+    pub checkpoint_files: Arc<dyn Files>,
     pub flusher: Flusher,
     pub log: LogWatch,
     pub vitals: Vitals,
-    pub samples: mpsc::Receiver<State>,
+    pub samples: mpsc::Receiver<Sample>,
 }
 
 impl Parts {
@@ -91,8 +94,7 @@ impl Parts {
     fn raft_service(&self, store: &RaftStore, fault: &Fault, heard: &Arc<AtomicU64>) -> RaftService {
         RaftService {
             raft: self.raft.clone(),
-            cluster: self.identity.cluster,
-            node_id: self.identity.node_id,
+            fence: self.peers.fence().clone(),
             snapshots: Arc::clone(&self.snapshots),
             view: store.watch_applied(),
             log: self.log.clone(),
@@ -140,6 +142,9 @@ impl Parts {
         let belonging = Belonging { store: store.clone(), raft: raft.clone(), identity, heard };
         let watched = upkeep::watch_belonging(belonging, fault.clone(), stop.clone());
         fault.spawn("the watch over this node's membership", watched);
+        let fence = self.peers.fence().clone();
+        let heeded = upkeep::heed_fence(fence, Arc::clone(&self.kv), fault.clone(), stop.clone());
+        fault.spawn("the watch for a later incarnation", heeded);
         let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
         fault.spawn("the keeper of the mark", marked);
         upkeep::watch_disk(store.clone(), keeper.clone(), self.flusher.clone(), fault, stop.clone());
@@ -175,6 +180,7 @@ impl Parts {
         let raft_service = self.raft_service(&store, &fault, &heard);
         self.start_history(&store, pressed, &fault, &stop);
         self.start_upkeep(&store, &keeper, heard, &fault, &stop);
+        let wall = Arc::clone(&self.world.clock);
         let sink = Arc::new(OnceLock::new());
         let control = ControlService {
             raft: raft.clone(),
@@ -203,6 +209,12 @@ impl Parts {
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
         let fatal = watchers::fatal(raft.clone(), &fault);
+        let stored = verify::Parts {
+            kv: Arc::clone(&self.kv),
+            snapshots: self.files,
+            checkpoints: self.checkpoint_files,
+        };
+        let inspection = Inspection::new(stored, wall);
         Node {
             identity: self.identity,
             raft,
@@ -216,6 +228,7 @@ impl Parts {
             kv: self.kv,
             log: self.log,
             flusher: self.flusher,
+            inspection,
         }
     }
 }
