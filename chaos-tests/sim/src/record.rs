@@ -26,6 +26,8 @@ pub enum Seen {
     Value(u64),
     /// There is no such register.
     Absent,
+    /// There is one already.
+    Exists,
 }
 
 /// One operation on one register.
@@ -37,6 +39,8 @@ pub struct Operation {
     pub change: Change,
     /// When it began, in steps of the record.
     pub begun: u64,
+    /// Events that were applied when it began.
+    pub since: u64,
     /// When it was answered, and how; `None` while nobody knows.
     pub ended: Option<(u64, Seen)>,
     /// It had no effect and says nothing.
@@ -52,6 +56,9 @@ pub struct Record {
     pub clusters: Vec<String>,
     /// Acknowledged tasks by their client token.
     pub tasks: BTreeMap<String, String>,
+    /// Events that were applied anywhere at the last look.
+    pub applied: u64,
+    fresh: Vec<usize>,
     steps: u64,
     values: u64,
 }
@@ -71,7 +78,8 @@ impl Record {
     /// An operation begins.
     pub fn begin(&mut self, key: &str, change: Change) -> usize {
         let begun = self.step();
-        let operation = Operation { key: key.to_owned(), change, begun, ended: None, cancelled: false };
+        let (key, since) = (key.to_owned(), self.applied);
+        let operation = Operation { key, change, begun, since, ended: None, cancelled: false };
         self.operations.push(operation);
         self.operations.len() - 1
     }
@@ -80,11 +88,17 @@ impl Record {
     pub fn end(&mut self, operation: usize, seen: Seen) {
         let now = self.step();
         self.operations[operation].ended = Some((now, seen));
+        self.fresh.push(operation);
     }
 
     /// It never happened.
     pub fn cancel(&mut self, operation: usize) {
         self.operations[operation].cancelled = true;
+    }
+
+    /// Operations that were answered since this was asked last.
+    pub fn take_fresh(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// How many were answered.

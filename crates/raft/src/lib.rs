@@ -10,7 +10,7 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
 
 pub mod agreement;
 pub mod batch;
@@ -32,6 +32,7 @@ pub mod network;
 pub mod node;
 pub mod probe;
 mod read;
+pub mod simulation;
 pub mod snapshot;
 pub mod storage;
 pub mod store;

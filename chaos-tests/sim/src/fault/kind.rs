@@ -23,8 +23,10 @@ pub enum Kind {
     Kill,
     /// A control node's machine loses power: what was not synced is gone, or a part of it.
     PowerLoss,
-    /// All control nodes lose power.
+    /// All control nodes lose power, at any time or at a bad moment.
     Blackout,
+    /// A control node loses power at an exact call to its disk.
+    PowerLossAtCall,
     /// A control node is stopped in order.
     Stop,
     /// An agent's process is killed; its containers run on.
@@ -37,9 +39,13 @@ pub enum Kind {
     SlowDisk,
     /// A control node's syncs fail: it must stop.
     FailedSync,
+    /// A control node is slow to apply what is committed.
+    SlowApply,
+    /// A leader's Raft refuses proposals now and then, and stays leader.
+    Refusals,
     /// A control node's time of day jumps.
     ClockJump,
-    /// A control node's clocks go too fast or too slow.
+    /// A machine's clocks and timers go too fast or too slow.
     ClockDrift,
     /// A control node is asked to give leadership away.
     Handover,
@@ -49,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Partition,
         Self::OneWay,
         Self::Isolate,
@@ -61,12 +67,15 @@ impl Kind {
         Self::Kill,
         Self::PowerLoss,
         Self::Blackout,
+        Self::PowerLossAtCall,
         Self::Stop,
         Self::AgentKill,
         Self::MachineLoss,
         Self::ZoneLoss,
         Self::SlowDisk,
         Self::FailedSync,
+        Self::SlowApply,
+        Self::Refusals,
         Self::ClockJump,
         Self::ClockDrift,
         Self::Handover,

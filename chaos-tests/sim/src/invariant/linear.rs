@@ -31,6 +31,7 @@ fn effect(operation: &Operation, value: Option<u64>) -> Option<Option<u64>> {
     let seen = operation.ended.map(|(_, seen)| seen);
     match (operation.change, seen, value) {
         (Change::Create(new), Some(Seen::Done) | None, None) => Some(Some(new)),
+        (Change::Create(_), Some(Seen::Exists), Some(value)) => Some(Some(value)),
         (Change::Ensure(new), Some(Seen::Done) | None, None) => Some(Some(new)),
         (Change::Ensure(_), Some(Seen::Done) | None, Some(value)) => Some(Some(value)),
         // Removed twice is removed; one that never was is not found.

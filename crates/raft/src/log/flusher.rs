@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
@@ -12,12 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use trireme_types::planted;
 
 use crate::config::TypeConfig;
+use crate::simulation::Delay;
 use crate::storage::Kv;
 
 const QUEUE: usize = 4096;
-
-/// How long the next simulated sync takes.
-pub type SyncDelay = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What waits for a sync.
 enum Job {
@@ -52,7 +50,7 @@ impl Flusher {
     }
 
     /// Starts the flusher as a task whose syncs take `delay` of the runtime's time, for simulations.
-    pub fn task(kv: Arc<dyn Kv>, delay: SyncDelay) -> Self {
+    pub fn task(kv: Arc<dyn Kv>, delay: Delay) -> Self {
         let (queue, mut jobs) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let mut failure = Ok(());

@@ -1,0 +1,96 @@
+//! Faults of the network: who hears whom, and when.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use turmoil::Sim;
+
+use super::links::{Way, between};
+use super::{Chaos, Kind, Undo};
+use crate::trace;
+
+impl Chaos {
+    pub(super) fn cut(&mut self, sim: &Sim<'_>, now: Duration, kind: Kind) {
+        let mut names = if self.rng.random_bool(0.5) { self.control_names() } else { self.everyone() };
+        names.shuffle(&mut self.rng);
+        let ways = match kind {
+            Kind::OneWay => {
+                let count = self.rng.random_range(1..=4);
+                let mut ways = between(&names, &names);
+                ways.shuffle(&mut self.rng);
+                ways.truncate(count);
+                ways
+            }
+            Kind::Isolate => {
+                let Some(victim) = self.victim() else { return };
+                self.isolate(&victim.name())
+            }
+            Kind::Bridge => {
+                // Two halves, and one in the middle that hears both.
+                let middle = names.pop();
+                let half = names.split_off(names.len() / 2);
+                trace::line(format_args!("FAULT bridge over {middle:?}"));
+                between(&names, &half)
+            }
+            _ => {
+                let at = self.rng.random_range(1..names.len());
+                let other = names.split_off(at);
+                between(&names, &other)
+            }
+        };
+        trace::line(format_args!("FAULT {kind:?}: {}", show(&ways)));
+        self.links.cut(sim, &ways);
+        self.later(now, Undo::Mend(ways));
+    }
+
+    pub(super) fn hold(&mut self, sim: &Sim<'_>, now: Duration, kind: Kind) {
+        let links: Vec<Way> = match kind {
+            Kind::Pause => {
+                let Some(victim) = self.victim() else { return };
+                between(&[victim.name()], &self.everyone()).into_iter().step_by(2).collect()
+            }
+            _ => {
+                let names = self.control_names();
+                let all = between(&names, &names).into_iter().filter(|(a, b)| a < b);
+                let mut all: Vec<Way> = all.step_by(2).collect();
+                all.shuffle(&mut self.rng);
+                all
+            }
+        };
+        trace::line(format_args!("FAULT {kind:?}: {}", show(&links)));
+        self.links.hold(sim, &links);
+        if kind == Kind::Pause {
+            self.later(now, Undo::Release(links));
+            return;
+        }
+        // Released one by one, in another order.
+        let mut links = links;
+        links.shuffle(&mut self.rng);
+        for link in links {
+            self.later(now, Undo::Release(vec![link]));
+        }
+    }
+
+    /// What is cut around one control node: everything; what it says; all but its clients, who go on to ask it; or all but what
+    /// it says to one other, which hears a leader that never learns so.
+    fn isolate(&mut self, victim: &str) -> Vec<Way> {
+        let mut others = self.control_names();
+        others.retain(|name| name != victim);
+        let around = |others: &[String]| between(&[victim.to_owned()], others);
+        match self.rng.random_range(0..10) {
+            0..3 => around(&self.everyone()),
+            3..5 => around(&self.everyone()).into_iter().filter(|way| way.0 == victim).collect(),
+            5..8 => around(&others),
+            _ => {
+                let Some(hears) = others.choose(&mut self.rng) else { return Vec::new() };
+                around(&others).into_iter().filter(|way| way.1 != *hears).collect()
+            }
+        }
+    }
+}
+
+fn show(ways: &[Way]) -> String {
+    let shown: Vec<String> = ways.iter().take(12).map(|(a, b)| format!("{a}>{b}")).collect();
+    format!("{} of {}", shown.join(" "), ways.len())
+}
