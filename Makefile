@@ -105,8 +105,8 @@ sim-planted: setup-build
 	"$$CARGO_TARGET_DIR/debug/sim" planted --limit $(or $(SEEDS),200) $(if $(SEED),--first $(SEED)) $(BUGS)
 
 bench: setup-build
-	cargo test --release --locked --package trireme-raft --test rate -- --ignored --nocapture
-	cargo bench --locked --package trireme-scheduler --package trireme-controllers
+	cargo bench --locked --package trireme-raft --bench rate
+	cargo bench --locked --package trireme-scheduler --package trireme-controllers --benches
 
 bench-core: setup-build
 	@$(SETUP)/packages.sh bench

@@ -10,6 +10,7 @@ pub mod api_gap;
 pub mod containers_match;
 pub mod desired_restored;
 pub mod event_stream;
+pub mod linearizable;
 pub mod no_restarts;
 pub mod service_bounds;
 pub mod token_once;

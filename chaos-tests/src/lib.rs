@@ -17,7 +17,8 @@
 //! the engine says) · [`processes`] (what the kernel says) · [`metrics`] (what Prometheus reads): for `cluster_*`, a file for
 //! each story in `tests/`. [`lab`] (the laboratory) · [`load`] (writes through any node) · [`history`] (the event stream) ·
 //! [`watch`] (who leads, what runs) · [`containers`] · [`slow`] (latency) · [`invariant`] (what must hold) · [`scenario`] (the
-//! faults) · [`run`] (one scenario from beginning to end) · [`verdict`] · [`report`]: for the laboratory.
+//! faults) · [`run`] (one scenario from beginning to end) · [`verdict`] · [`report`] ·
+//! [`program`]: for the laboratory.
 
 pub mod containers;
 pub mod docker;
@@ -29,6 +30,7 @@ pub mod lab;
 pub mod load;
 pub mod metrics;
 pub mod processes;
+pub mod program;
 pub mod report;
 pub mod run;
 pub mod scenario;

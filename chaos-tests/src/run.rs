@@ -4,20 +4,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_ecs::types::DeploymentConfiguration;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use trireme_testkit::try_wait;
 
 use crate::containers::Container;
 use crate::ecs;
 use crate::history::History;
 use crate::invariant::{
-    Finding, acked_kept, api_gap, containers_match, desired_restored, event_stream, no_restarts,
-    service_bounds, token_once, zone_skew,
+    Finding, acked_kept, api_gap, containers_match, desired_restored, event_stream, linearizable,
+    no_restarts, service_bounds, token_once, zone_skew,
 };
 use crate::lab::Lab;
 use crate::lab::host::{ZONES, zone_name};
-use crate::load::{Load, Record, writers};
+use crate::load::{Load, Record, Registers, writers};
 use crate::scenario::stage::{SERVICE, TASKS};
 use crate::scenario::{Installed, Means, Scenario, Stage};
 use crate::verdict::Verdict;
@@ -141,6 +141,7 @@ async fn perform(
     let before = crate::scenario::engine::snapshot(stage)?;
     let prefix = format!("{}-{}", scenario.name, stage.history.count());
     stage.load = Some(Load::start(&stage.lab.key, &prefix).await?);
+    let registers = Registers::start(&stage.lab.key, &prefix, stage.rng.random()).await?;
     stage.hold(CALM).await;
     let installed = run(stage).await;
     stage.over();
@@ -151,6 +152,7 @@ async fn perform(
         Some(load) => load.finish().await?,
         None => Vec::new(),
     };
+    stage.findings.push(linearizable::check(&registers.finish().await?));
     let installed = installed.context("the scenario broke off")?;
     result?;
     Ok((installed, Times { began, healed, ended: Instant::now() }, records))

@@ -11,10 +11,11 @@ use hyper_util::rt::TokioIo;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use trireme_testkit::linear::{Change, Seen};
 
 use crate::control::API;
 use crate::net::Stream;
-use crate::record::{Change, Record, Seen};
+use crate::record::Record;
 use crate::shared::{Phase, Shared};
 use crate::trace;
 
@@ -203,7 +204,7 @@ impl Client {
     }
 
     fn value(&self) -> u64 {
-        self.record().value()
+        self.record().operations.value()
     }
 
     /// Ends an operation in the record.
@@ -219,12 +220,14 @@ impl Client {
                 operations.iter().for_each(|operation| record.end(*operation, Seen::Absent));
             }
             Told::Refused(name) if name.contains("InvalidParameter") => {
-                let creates = |one: &&usize| matches!(record.operations[**one].change, Change::Create(_));
+                let creates = |one: &&usize| matches!(record.operation(**one).0.change, Change::Create(_));
                 let (made, others): (Vec<usize>, Vec<usize>) = operations.iter().partition(creates);
                 made.into_iter().for_each(|one| record.end(one, Seen::Exists));
-                others.into_iter().for_each(|one| record.cancel(one));
+                others.into_iter().for_each(|one| record.operations.cancel(one));
             }
-            Told::Refused(_) | Told::Nothing => operations.iter().for_each(|one| record.cancel(*one)),
+            Told::Refused(_) | Told::Nothing => {
+                operations.iter().for_each(|one| record.operations.cancel(*one))
+            }
             Told::Unknown => {}
         }
     }
@@ -269,7 +272,7 @@ impl Client {
         let body = json!({ "clusters": [cluster], "include": ["TAGS"] });
         let told = self.call("DescribeClusters", &body, 2).await;
         if told == Told::Unknown {
-            self.record().cancel(operation);
+            self.record().operations.cancel(operation);
         }
         self.end(&[operation], &told, |value| {
             let found = &value["clusters"][0];
@@ -308,7 +311,7 @@ impl Client {
         let told = self.call("DescribeServices", &body, 2).await;
         if told == Told::Unknown {
             // A read that was not answered says nothing.
-            operations.iter().for_each(|operation| self.record().cancel(*operation));
+            operations.iter().for_each(|operation| self.record().operations.cancel(*operation));
         }
         self.end(&operations, &told, |value| match value["services"].get(0) {
             None => vec![Seen::Absent, Seen::Absent],

@@ -8,7 +8,6 @@ pub mod epoch;
 pub mod explained;
 pub mod healed;
 pub mod leader;
-pub mod linear;
 pub mod log_matching;
 pub mod maximum;
 pub mod monotonic;

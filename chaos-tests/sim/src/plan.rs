@@ -174,13 +174,13 @@ impl Plan {
             controls,
             spares,
             agents: rng.random_range(3..=4),
-            clients: rng.random_range(if crowd { 6..=12 } else { 2..=4 }),
-            faults_for: Duration::from_secs(rng.random_range(if crowd { 6..=11 } else { 8..=20 })),
+            clients: rng.random_range(if crowd { 5..=9 } else { 2..=4 }),
+            faults_for: Duration::from_secs(rng.random_range(if crowd { 5..=10 } else { 8..=20 })),
             pause: Duration::from_millis(rng.random_range(300..=2500)),
             kinds,
             latency: Duration::from_millis(rng.random_range(1..=8)),
             sync: Duration::from_micros(rng.random_range(if slow { 3_000..=30_000 } else { 200..=3000 })),
-            apply: Duration::from_millis(if busy { rng.random_range(2..=40) } else { 0 }),
+            apply: Duration::from_millis(if busy { rng.random_range(2..=120) } else { 0 }),
             slots: if profile == Profile::Agents { 12 } else { 32 },
             services: if crowd { rng.random_range(1..=3) } else { 4 },
             clusters: if crowd { rng.random_range(1..=2) } else { 3 },
@@ -189,7 +189,7 @@ impl Plan {
             calm: rng.random_bool(0.2).then_some(Duration::from_secs(8)),
             tick: Duration::from_millis(*[1, 2, 2, 3].choose(rng).unwrap_or(&2)),
             deploys: rng.random_bool(0.1),
-            think: Duration::from_millis(rng.random_range(if crowd { 20..=90 } else { 20..=250 })),
+            think: Duration::from_millis(rng.random_range(if crowd { 25..=120 } else { 20..=250 })),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use trireme_testkit::linear;
 use turmoil::Sim;
 
 use crate::client::Client;
 use crate::fault::{Chaos, hosts};
-use crate::invariant::{Check, Checks, Violation, acked, healed, hold, linear, replay, spread};
+use crate::invariant::{Check, Checks, Violation, acked, healed, hold, replay, spread};
 use crate::plan::Plan;
 use crate::shared::{Phase, Shared};
 use crate::{shim, trace};
@@ -108,7 +109,7 @@ impl Harness {
             elapsed: self.sim.elapsed(),
             faults: self.chaos.count,
             events: self.checks.truth.length(),
-            answered: self.shared.record.borrow().answered(),
+            answered: self.shared.record.borrow().operations.answered(),
             healed_in: self.healed_in,
         }
     }
@@ -274,6 +275,8 @@ impl Harness {
                 replay::check(&host.name(), node, &self.checks.truth)?;
             }
         }
-        linear::check(&record).map(drop)
+        let judged = linear::check(&record.operations)
+            .map_err(|found| Violation::new("history_is_linearizable", found.to_string()))?;
+        hold("history_is_judged", judged.open * 20 <= judged.operations, || format!("{judged:?}"))
     }
 }

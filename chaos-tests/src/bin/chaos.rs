@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use chaos_tests::lab::cluster::Ground;
 use chaos_tests::lab::{Lab, Runtime};
+use chaos_tests::program::{exit, on_ground};
 use chaos_tests::report::{self, Run};
 use chaos_tests::run;
 use chaos_tests::scenario::table::{SCENARIOS, chosen};
@@ -31,14 +32,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match start(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(start(&Arguments::parse()))
 }
 
 fn start(arguments: &Arguments) -> Result<bool> {
@@ -87,19 +81,7 @@ fn round(scenarios: &[Scenario], seed: u64, zero: Instant, run: &mut Run) -> Res
     if scenarios.iter().all(|scenario| matches!(scenario.means, Means::Skip(_))) {
         return skip_all(scenarios, zero, run);
     }
-    let ground = Ground::take()?;
-    // Built here, so that its threads are where the client is.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let interrupted = runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            played = play(ground, scenarios, seed, zero, run) => played.map(|()| false),
-            _ = tokio::signal::ctrl_c() => Ok(true),
-            _ = terminate.recv() => Ok(true),
-        }
-    });
-    runtime.shutdown_background();
-    interrupted
+    Ok(on_ground(async |ground| play(ground, scenarios, seed, zero, run).await)?.is_none())
 }
 
 fn skip_all(scenarios: &[Scenario], zero: Instant, run: &mut Run) -> Result<bool> {

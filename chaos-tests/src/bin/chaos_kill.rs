@@ -5,15 +5,15 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chaos_tests::kill::compare::{Outcome, audits, lines, table};
 use chaos_tests::kill::measure::death;
 use chaos_tests::kill::side::Side;
 use chaos_tests::kill::swarm::Swarm;
 use chaos_tests::kill::trireme::Trireme;
 use chaos_tests::kill::{Death, plan};
-use chaos_tests::lab::cluster::Ground;
 use chaos_tests::lab::{Lab, Runtime};
+use chaos_tests::program::{exit, on_ground};
 use chaos_tests::report::{self, Run};
 use chaos_tests::verdict::busy;
 use chaos_tests::watch::{Sample, Watch};
@@ -35,15 +35,10 @@ struct Arguments {
     alone: bool,
 }
 
+const INTERRUPTED: &str = "interrupted";
+
 fn main() -> ExitCode {
-    match start(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(start(&Arguments::parse()))
 }
 
 fn start(arguments: &Arguments) -> Result<bool> {
@@ -60,14 +55,18 @@ fn start(arguments: &Arguments) -> Result<bool> {
         let outcome = many(&mut side, seed, |_, began| began.elapsed() > time).await;
         samples.extend::<Vec<Sample>>(watch.samples());
         outcome
-    })?;
+    })?
+    .context(INTERRUPTED)?;
     let count = ours.deaths.len();
     let theirs = match arguments.alone {
         true => None,
-        false => Some(on_ground(async |ground| {
-            let mut side = Swarm::start(ground).await?;
-            many(&mut side, seed, |number, _| number >= count).await
-        })?),
+        false => Some(
+            on_ground(async |ground| {
+                let mut side = Swarm::start(ground).await?;
+                many(&mut side, seed, |number, _| number >= count).await
+            })?
+            .context(INTERRUPTED)?,
+        ),
     };
     let deaths = table(&ours, theirs.as_ref());
     let sides: Vec<&Outcome> = std::iter::once(&ours).chain(&theirs).collect();
@@ -93,22 +92,6 @@ fn start(arguments: &Arguments) -> Result<bool> {
     println!("{}", run.write(&folder)?.display());
     std::fs::write(folder.join("deaths.json"), serde_json::to_string_pretty(&sides)?)?;
     Ok(ours.audit.lost == 0 && ours.audit.twice == 0)
-}
-
-/// Runs something in a laboratory of its own, or until somebody wants it to end.
-fn on_ground<T>(run: impl AsyncFnOnce(Ground) -> Result<T>) -> Result<T> {
-    let ground = Ground::take()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = run(ground) => result,
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-            _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
-        }
-    });
-    runtime.shutdown_background();
-    result
 }
 
 async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) -> bool) -> Result<Outcome> {

@@ -172,9 +172,11 @@ pub fn slow(stage: &mut Stage) -> Step<'_> {
         stage.hold(20.0).await;
         let rate = (stage.acked() - before) as f64 / 20.0;
         stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
-        let now = stage.lab.leader().await.ok();
-        let moved = if now == Some(leader) { "stayed" } else { "moved" };
-        stage.note(format!("leadership {moved}"));
+        stage.note(match stage.lab.leader().await {
+            Ok(now) if now == leader => "leadership stayed".to_owned(),
+            Ok(now) => format!("leadership moved to zone {now}"),
+            Err(error) => format!("nobody could say who leads: {error:#}"),
+        });
         Ok(Installed::Yes)
     })
 }

@@ -44,6 +44,10 @@ impl Target for Client<'_> {
         };
         Ok((0..count).map(|_| one()).collect())
     }
+
+    fn processor_time(&self) -> Duration {
+        self.cluster.processor_time()
+    }
 }
 
 /// A pool of connections with a signer.

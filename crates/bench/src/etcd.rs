@@ -130,6 +130,10 @@ impl Target for Cluster {
         let leader = self.leader().await?;
         (0..count).map(|_| wire(self.clients[leader])).collect()
     }
+
+    fn processor_time(&self) -> Duration {
+        self.nodes.iter().flatten().map(Process::processor_time).sum()
+    }
 }
 
 impl Killable for Cluster {

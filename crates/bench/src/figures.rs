@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,18 +12,22 @@ pub(crate) struct Figure {
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// Processor time of all nodes together for one call, in microseconds.
+    pub cpu_us: f64,
     pub errors: u64,
 }
 
 impl Figure {
     /// From each call's microseconds.
-    pub(crate) fn of(mut took: Vec<u64>, seconds: f64, errors: u64) -> Self {
+    pub(crate) fn of(mut took: Vec<u64>, seconds: f64, cpu: Duration, errors: u64) -> Self {
         took.sort_unstable();
         let at = |part: f64| {
             let index = ((took.len().saturating_sub(1)) as f64 * part).round() as usize;
             took.get(index).copied().unwrap_or(0) as f64 / 1000.0
         };
-        Self { per_second: took.len() as f64 / seconds, p50_ms: at(0.5), p99_ms: at(0.99), errors }
+        let calls = took.len() as f64;
+        let cpu_us = cpu.as_secs_f64() * 1e6 / calls;
+        Self { per_second: calls / seconds, p50_ms: at(0.5), p99_ms: at(0.99), cpu_us, errors }
     }
 }
 
@@ -72,6 +77,7 @@ impl Table {
             per_second: median(figures.iter().map(|figure| figure.per_second).collect()),
             p50_ms: median(figures.iter().map(|figure| figure.p50_ms).collect()),
             p99_ms: median(figures.iter().map(|figure| figure.p99_ms).collect()),
+            cpu_us: median(figures.iter().map(|figure| figure.cpu_us).collect()),
             errors: figures.iter().map(|figure| figure.errors).sum(),
         };
         let rows = rounds.figures.iter().map(|((kind, clients, name), figures)| {
@@ -93,7 +99,7 @@ impl Table {
             json!({
                 "kind": row.kind, "clients": row.clients, "name": row.name,
                 "per_second": row.middle.per_second, "p50_ms": row.middle.p50_ms, "p99_ms": row.middle.p99_ms,
-                "errors": row.middle.errors, "ratio_to_etcd": row.ratio,
+                "cpu_us_per_call": row.middle.cpu_us, "errors": row.middle.errors, "ratio_to_etcd": row.ratio,
             })
         });
         json!({ "loads": rows.collect::<Vec<_>>(), "write_gaps_ms": self.gaps, "resident_bytes": self.memory })
@@ -104,7 +110,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(["", "clients", "cluster", "calls/s", "p50 ms", "p99 ms", "errors", "x etcd"]);
+        table.set_header(["", "clients", "cluster", "calls/s", "p50 ms", "p99 ms", "cpu us", "errors", "x etcd"]);
         for row in &self.rows {
             table.add_row([
                 row.kind.to_owned(),
@@ -113,6 +119,7 @@ impl fmt::Display for Table {
                 format!("{:.0}", row.middle.per_second),
                 format!("{:.2}", row.middle.p50_ms),
                 format!("{:.2}", row.middle.p99_ms),
+                format!("{:.0}", row.middle.cpu_us),
                 row.middle.errors.to_string(),
                 row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             ]);
@@ -141,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_figure_is_of_its_calls() {
-        let figure = Figure::of((1..=100).map(|number| number * 1_000).collect(), 2.0, 3);
+        let figure = Figure::of((1..=100).map(|number| number * 1_000).collect(), 2.0, Duration::from_millis(1), 3);
         assert_eq!((figure.per_second, figure.p50_ms, figure.p99_ms, figure.errors), (50.0, 51.0, 99.0, 3));
+        assert!((figure.cpu_us - 10.0).abs() < 1e-9);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(Vec::new()), 0.0);
     }

@@ -55,9 +55,11 @@ pub(crate) async fn run<T: Target>(target: &T, kind: Kind, clients: usize, time:
         .collect();
     tokio::time::sleep(WARM).await;
     record.store(true, Ordering::Relaxed);
+    let before = target.processor_time();
     let started = Instant::now();
     tokio::time::sleep(time).await;
     record.store(false, Ordering::Relaxed);
+    let cpu = target.processor_time().saturating_sub(before);
     let seconds = started.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     let mut took = Vec::new();
@@ -67,5 +69,5 @@ pub(crate) async fn run<T: Target>(target: &T, kind: Kind, clients: usize, time:
     if took.is_empty() {
         bail!("no call was answered");
     }
-    Ok(Figure::of(took, seconds, errors.load(Ordering::Relaxed)))
+    Ok(Figure::of(took, seconds, cpu, errors.load(Ordering::Relaxed)))
 }

@@ -3,8 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+/// What `/proc` counts processor time in: a second has so many, on every Linux.
+const TICKS: u64 = 100;
 
 /// A child that is killed when it is dropped.
 pub(crate) struct Process(Child);
@@ -23,6 +27,15 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         let _dead_already = self.0.kill();
         let _dead_already = self.0.wait();
+    }
+
+    /// Processor time used so far, by all threads; nothing of a process that is gone.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        // The name before it may hold anything but a closing parenthesis of its own.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        Duration::from_millis(ticks.sum::<u64>() * (1000 / TICKS))
     }
 
     /// Resident memory, in bytes; 0 of a process that is gone.

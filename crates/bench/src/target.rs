@@ -1,6 +1,7 @@
 //! What is measured: something that takes writes and linearizable reads over connections.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -18,6 +19,8 @@ pub(crate) trait Target {
 
     /// Connections to whoever serves best: the leader.
     fn connect(&self, count: usize) -> impl Future<Output = Result<Vec<Self::Connection>>>;
+    /// The processor time that its nodes have used so far, together.
+    fn processor_time(&self) -> Duration;
 }
 
 /// A connection to a cluster.

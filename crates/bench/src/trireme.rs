@@ -236,6 +236,10 @@ impl Target for Cluster {
         let port = self.grpc[self.leader().await?];
         (0..count).map(|_| self.wire(port)).collect()
     }
+
+    fn processor_time(&self) -> Duration {
+        self.nodes.iter().flatten().map(Process::processor_time).sum()
+    }
 }
 
 impl Killable for Cluster {

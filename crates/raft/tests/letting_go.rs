@@ -5,17 +5,17 @@ mod support;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use support::ahead::Ahead;
 use support::{TestCluster, create, delete, settings, wait_for};
-use trireme_raft::clock::{Clock, SystemClock};
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::{Blob, FileWriter, Files, Storage};
 use trireme_raft::{Identity, Member, Node, RaftStore, Settings, World};
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Proposal};
-use trireme_types::{ClusterUuid, RequestId, Timestamp};
+use trireme_types::{ClusterUuid, RequestId};
 
 const MIB: u64 = 1024 * 1024;
 /// A little more than the reserve: nothing is refused yet.
@@ -185,22 +185,6 @@ async fn trimming_that_failed_is_tried_again_though_nothing_else_happens() {
     wait_gone(&store, 2_000).await;
     assert!(full.failures.load(Ordering::SeqCst) < 0);
     node.halt().await;
-}
-
-/// A clock that can be put forward.
-#[derive(Default)]
-struct Ahead {
-    inner: SystemClock,
-    millis: Arc<AtomicU64>,
-}
-
-impl Clock for Ahead {
-    fn wall(&self) -> Timestamp {
-        self.inner.wall().plus(Duration::from_millis(self.millis.load(Ordering::Relaxed)))
-    }
-    fn monotonic(&self) -> Duration {
-        self.inner.monotonic() + Duration::from_millis(self.millis.load(Ordering::Relaxed))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

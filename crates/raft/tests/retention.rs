@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use support::whole::verify;
 use support::{TestCluster, cluster_key, create, delete, settings, wait_for};
 use trireme_raft::{Error, RaftStore, Settings};
 use trireme_rpc::control::HistoryRequest;
@@ -75,29 +76,6 @@ async fn wait_trimmed(store: &RaftStore, at_least: u64) -> Sequence {
         if start.get() >= at_least { Ok(start) } else { Err(format!("{seen:?}")) }
     })
     .await
-}
-
-/// All that this node keeps, read through itself: whole, and chained up to its state. Read anew when it is trimmed meanwhile.
-async fn verify(store: &RaftStore) {
-    while !is_whole(store).await {}
-}
-
-async fn is_whole(store: &RaftStore) -> bool {
-    let (start, applied) = (store.history_extent().start, store.view().position());
-    let mut next = start.sequence.next();
-    let mut last = start.hash;
-    while next <= applied.sequence {
-        let records = match store.records(next, 2_000).await {
-            Ok(records) => records,
-            Err(Error::Trimmed { first, .. }) if first > start.sequence.next() => return false,
-            Err(other) => panic!("{other:?}"),
-        };
-        assert_eq!(records.first().unwrap().sequence, next);
-        let end = records.last().unwrap();
-        (next, last) = (end.sequence.next(), end.hash);
-    }
-    assert_eq!(last, applied.hash);
-    true
 }
 
 /// The states that watchers saw, by the number of the last event in them.

@@ -9,14 +9,14 @@ mod support;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use prost::Message;
+use support::ahead::Ahead;
+use support::whole::chained;
 use support::{create, delete, wait_for};
 use trireme_raft::checkpoint::Checkpoints;
-use trireme_raft::clock::{Clock, SystemClock};
 use trireme_raft::history::{self, History, Part};
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::{Blob, Family, File, FileWriter, Files, Kv, Op, Storage};
@@ -25,7 +25,7 @@ use trireme_rpc::log::HistoryRecord;
 use trireme_state::object::Retention;
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Position, Proposal};
-use trireme_types::{RequestId, Sequence, Timestamp};
+use trireme_types::{RequestId, Sequence};
 
 /// What is left of the power: so many more changes of the disk are made.
 #[derive(Clone)]
@@ -208,20 +208,7 @@ async fn verify(store: &RaftStore) {
 }
 
 async fn is_whole(store: &RaftStore) -> bool {
-    let (start, applied) = (store.history_extent().start, store.view().position());
-    let mut next = start.sequence.next();
-    let mut last = start.hash;
-    while next <= applied.sequence {
-        let records = match store.records(next, 2_000).await {
-            Ok(records) => records,
-            Err(Error::Trimmed { first, .. }) if first > start.sequence.next() => return false,
-            Err(other) => panic!("{other:?}"),
-        };
-        assert_eq!(records.first().unwrap().sequence, next);
-        let end = records.last().unwrap();
-        (next, last) = (end.sequence.next(), end.hash);
-    }
-    assert_eq!(last, applied.hash);
+    let Some((start, applied)) = chained(store).await else { return false };
     assert_eq!(store.state_at(applied.sequence).await.unwrap().position(), applied);
     match store.state_at(start.sequence).await {
         Ok(state) => assert_eq!(state.position(), start),
@@ -401,22 +388,6 @@ async fn a_damaged_checkpoint_is_never_trimmed_to_and_never_replayed_from() {
     let damaged = store.state_at(store.history_extent().start.sequence.next()).await;
     assert!(matches!(damaged, Err(Error::History { .. })), "{damaged:?}");
     node.halt().await;
-}
-
-/// A clock that can be put forward.
-#[derive(Default)]
-struct Ahead {
-    inner: SystemClock,
-    millis: Arc<AtomicU64>,
-}
-
-impl Clock for Ahead {
-    fn wall(&self) -> Timestamp {
-        self.inner.wall().plus(Duration::from_millis(self.millis.load(Ordering::Relaxed)))
-    }
-    fn monotonic(&self) -> Duration {
-        self.inner.monotonic() + Duration::from_millis(self.millis.load(Ordering::Relaxed))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! For tests: waiting with a limit, and whole development clusters.
 //!
-//! Reading order: [`wait`] (`wait_for`: no test sleeps for luck) · [`cluster`] (a `trireme dev` that ends with its test).
+//! Reading order: [`wait`] (`wait_for`: no test sleeps for luck) · [`cluster`] (a `trireme dev` that ends with its test) ·
+//! [`linear`] (whether what clients saw is linearizable).
 
 pub mod cluster;
+pub mod linear;
 pub mod wait;
 
 pub use cluster::{DevCluster, Options};

@@ -16,6 +16,10 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// A commit makes and drops hundreds of small objects on several threads; the system's allocator takes twice as long over it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// This binary's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -3,11 +3,12 @@
 
 use trireme_state::State;
 use trireme_state::object::{ClusterKey, ServiceKey};
+use trireme_testkit::linear::{Change, Operation, Seen};
 use trireme_types::{ClusterName, Scope, ServiceName};
 
 use super::truth::Truth;
 use super::{Check, hold};
-use crate::record::{Change, Operation, Record, Seen};
+use crate::record::Record;
 use crate::shared::Shared;
 
 /// What was answered since the last look.
@@ -22,10 +23,10 @@ pub fn check(shared: &Shared, record: &mut Record, truth: &Truth) -> Check {
         return Ok(());
     }
     for operation in fresh {
-        let operation = &record.operations[operation];
-        let mut states = truth.states_since(operation.since);
+        let (operation, since) = record.operation(operation);
+        let mut states = truth.states_since(since);
         hold("answers_are_explained", states.any(|state| explains(state, operation)), || {
-            format!("{operation:?}: by no state from event {} to {}", operation.since, truth.length())
+            format!("{operation:?}: by no state from event {} to {}", since, truth.length())
         })?;
     }
     Ok(())

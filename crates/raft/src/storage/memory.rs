@@ -402,3 +402,6 @@ impl Files for MemoryFiles {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

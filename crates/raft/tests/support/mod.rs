@@ -1,6 +1,9 @@
 //! A cluster in one process: real gRPC over loopback, real RocksDB in a temporary folder.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod ahead;
+pub mod whole;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
-//! How many commits a second three nodes in one process make; for people, not for the gate: `--run-ignored all`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! How many commits a second three nodes in one process make, with real RocksDB and syncs: `cargo bench -p trireme-raft`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
@@ -9,9 +10,8 @@ use support::{TestCluster, create, settings};
 use tokio::time::Instant;
 use trireme_state::store::Store;
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn commits_a_second() {
+#[tokio::main]
+async fn main() {
     let cluster = TestCluster::start(3, settings()).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower().await;
