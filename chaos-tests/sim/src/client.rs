@@ -19,6 +19,8 @@ use crate::record::Record;
 use crate::shared::{Phase, Shared};
 use crate::trace;
 
+/// So many clients are a crowd.
+const CROWD: u64 = 5;
 /// The service that is made when everything has healed.
 pub const SPREAD: &str = "spread";
 /// Its tasks.
@@ -180,7 +182,9 @@ impl Client {
     async fn operate(&mut self) {
         let service = format!("s{}", self.rng.random_range(0..self.shared.plan.services));
         let cluster = format!("k{}", self.rng.random_range(0..self.shared.plan.clusters));
-        match self.rng.random_range(0..100) {
+        // Where many want the same, half of it is about things that come and go.
+        let all = self.shared.plan.clients < CROWD || self.rng.random_bool(0.5);
+        match self.rng.random_range(if all { 0..100 } else { 58..92 }) {
             0..8 => self.create(&service).await,
             8..22 => self.tag(&format!("{service}/v"), &format!("service/default/{service}")).await,
             22..32 => self.scale(&service).await,
@@ -249,7 +253,7 @@ impl Client {
 
     /// How many tasks there may be at once, and must be: with 100 % at most, one too many shows.
     fn deployment_configuration(&mut self) -> Value {
-        let (most, least) = [(100, 0), (100, 50), (150, 50), (200, 100)][self.rng.random_range(0..4)];
+        let (most, least) = [(100, 0), (150, 0), (200, 50), (200, 100)][self.rng.random_range(0..4)];
         json!({ "maximumPercent": most, "minimumHealthyPercent": least })
     }
 

@@ -52,6 +52,13 @@ struct Armed {
     until: Duration,
 }
 
+/// A leader that is cut off until there is another one.
+struct Deposing {
+    term: u64,
+    ways: Vec<Way>,
+    until: Duration,
+}
+
 /// The source of all faults.
 pub struct Chaos {
     shared: Rc<Shared>,
@@ -60,6 +67,7 @@ pub struct Chaos {
     next: Duration,
     undo: Vec<(Duration, Undo)>,
     armed: Vec<Armed>,
+    deposing: Vec<Deposing>,
     seen: BTreeMap<u64, Probe>,
     /// Faults so far.
     pub count: u64,
@@ -76,6 +84,7 @@ impl Chaos {
             next: Duration::ZERO,
             undo: Vec::new(),
             armed: Vec::new(),
+            deposing: Vec::new(),
             seen: BTreeMap::new(),
             count: 0,
         }
@@ -90,6 +99,7 @@ impl Chaos {
             self.undo(sim, undo);
         }
         self.spring(sim, now);
+        self.end_deposing(sim, now);
         if now < self.next {
             return;
         }
@@ -105,6 +115,7 @@ impl Chaos {
     pub fn end(&mut self, sim: &mut Sim<'_>) {
         trace::line("all faults end");
         self.armed.clear();
+        self.deposing.clear();
         for (_, undo) in std::mem::take(&mut self.undo) {
             self.undo(sim, undo);
         }
@@ -195,12 +206,12 @@ impl Chaos {
         self.shared.controls.borrow().iter().map(|host| host.name()).collect()
     }
 
-    /// Mostly short, sometimes long enough for others to give up on whoever is away.
+    /// Mostly short, sometimes long enough for others to give up on whoever is away, and sometimes just about that long.
     fn duration(&mut self) -> Duration {
-        let millis = if self.rng.random_bool(0.7) {
-            self.rng.random_range(50..2_500)
-        } else {
-            self.rng.random_range(2_500..9_000)
+        let millis = match self.rng.random_range(0..100) {
+            0..70 => self.rng.random_range(50..2_500),
+            70..85 => self.rng.random_range(2_500..9_000),
+            _ => self.rng.random_range(4_600..6_400),
         };
         Duration::from_millis(millis)
     }
@@ -214,6 +225,7 @@ impl Chaos {
         self.count += 1;
         match kind {
             Kind::Partition | Kind::OneWay | Kind::Isolate | Kind::Bridge => self.cut(sim, now, kind),
+            Kind::Depose => self.depose(sim, now),
             Kind::Swizzle | Kind::Pause => self.hold(sim, now, kind),
             Kind::Latency => {
                 let millis = self.rng.random_range(20..250);
@@ -246,13 +258,14 @@ impl Chaos {
             return;
         }
         let hosts = self.shared.controls.borrow().clone();
-        let mut waiting = Vec::new();
+        let (mut waiting, seen) = (Vec::new(), std::mem::take(&mut self.seen));
         for armed in std::mem::take(&mut self.armed) {
             let Some(host) = hosts.iter().find(|host| host.number == armed.number) else { continue };
             let probe = host.node.borrow().as_ref().map(trireme_raft::Node::probe);
             let Some(probe) = probe.filter(|_| now < armed.until) else { continue };
-            let before = self.seen.insert(armed.number, probe.clone()).unwrap_or_else(|| probe.clone());
-            if armed.moment.is_now(host, &before, &probe) {
+            let before = seen.get(&armed.number).unwrap_or(&probe);
+            self.seen.insert(armed.number, probe.clone());
+            if armed.moment.is_now(host, before, &probe) {
                 trace::line(format_args!("FAULT {:?} {} at {:?}", armed.kind, host.name(), armed.moment));
                 self.bring_down(sim, now, host, armed.kind);
             } else {

@@ -44,7 +44,9 @@ pub const ALL: &[Planted] = &[
     // newer session both speak of the same containers, and in either case a status only goes forward.
     bug("loss-of-an-older-epoch-accepted", "an instance is lost for the silence of a session before its own"),
     bug("lost-instance-keeps-its-epoch", "losing an instance does not fence its agent"),
-    bug("agent-takes-older-assignments", "an agent follows assignments older than it has seen"),
+    // That an agent follows assignments older than it has seen is not here: a session sends nothing before its node has applied the
+    // session's own opening, which lies behind all that the agent was sent before. Only a control plane that was restored from a
+    // backup sends older ones, and that is another incarnation.
     bug("agent-adopts-nothing", "a restarted agent does not know its containers"),
     bug("heartbeats-not-relayed", "followers keep what they hear to themselves"),
 ];

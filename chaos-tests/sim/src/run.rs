@@ -165,6 +165,9 @@ impl Harness {
         if let Some(panic) = crate::panics::take() {
             return Err(Violation::new("nothing_panics", panic));
         }
+        if let Some(line) = trace::take_defect() {
+            return Err(Violation::new("no_command_is_a_defect", line));
+        }
         self.checks.step()?;
         self.chaos.fell(&mut self.sim);
         Ok(())

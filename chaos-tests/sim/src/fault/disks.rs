@@ -15,6 +15,9 @@ use super::{Armed, Chaos, Kind, Undo, hosts};
 use crate::control::ControlHost;
 use crate::trace;
 
+/// So long a disk waits for the call at which its power fails.
+const ARMED: Duration = Duration::from_secs(5);
+
 /// Calls at which power may fail.
 const CALLS: [Option<Call>; 7] = [
     None,
@@ -74,20 +77,24 @@ impl Chaos {
         if victim.node.borrow().is_none() {
             return;
         }
-        if self.rng.random_bool(0.5) {
-            self.slow_down(now, &victim);
-        }
         let call = CALLS.choose(&mut self.rng).copied().flatten();
         // Some calls are rare.
         let after = match call {
             None | Some(Call::Write | Call::Sync) => self.rng.random_range(0..40),
             _ => self.rng.random_range(0..2),
         };
-        let kept = if self.rng.random_bool(0.5) { 0 } else { self.rng.random_range(0..=1000) };
+        let kept = if self.rng.random_bool(0.7) { 0 } else { self.rng.random_range(0..=1000) };
+        if self.rng.random_bool(0.7) {
+            // So that there is something to lose at that call.
+            let millis = self.rng.random_range(20..800_u64);
+            trace::line(format_args!("FAULT syncs of n{} take {millis} ms", victim.number));
+            victim.sync_micros.store(millis * 1000, Ordering::Relaxed);
+            self.undo.push((now + ARMED, Undo::Disk(victim.number)));
+        }
         let failure = Failure { call, after, done: self.rng.random_bool(0.7), kept };
         trace::line(format_args!("FAULT n{} will lose power at {failure:?}", victim.number));
         victim.disk.fail_at(Some(failure));
-        self.undo.push((now + Duration::from_secs(5), Undo::Failure(victim.number)));
+        self.undo.push((now + ARMED, Undo::Failure(victim.number)));
     }
 
     /// Ends the processes whose disk has lost its power in this step.

@@ -9,6 +9,9 @@ pub enum Kind {
     OneWay,
     /// One control node, often the leader, is cut off, sometimes only one way.
     Isolate,
+    /// The leader is cut off from the other control nodes, not from its clients, until another one leads and cuts its log; it may
+    /// end at just that moment.
+    Depose,
     /// Two halves, and one host between them that hears both.
     Bridge,
     /// All links between control nodes are clogged, and cleared one by one in another order.
@@ -55,10 +58,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Partition,
         Self::OneWay,
         Self::Isolate,
+        Self::Depose,
         Self::Bridge,
         Self::Swizzle,
         Self::Pause,

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
+use trireme_raft::Node;
+use trireme_raft::probe::Probe;
 use turmoil::Sim;
 
 use super::links::{Way, between};
-use super::{Chaos, Kind, Undo};
+use super::moment::Moment;
+use super::{Armed, Chaos, Deposing, Kind, Undo};
+use crate::control::ControlHost;
 use crate::trace;
 
 impl Chaos {
@@ -69,6 +73,56 @@ impl Chaos {
         links.shuffle(&mut self.rng);
         for link in links {
             self.later(now, Undo::Release(vec![link]));
+        }
+    }
+
+    pub(super) fn depose(&mut self, sim: &Sim<'_>, now: Duration) {
+        let members = self.shared.members();
+        let leads =
+            |host: &ControlHost| host.node.borrow().as_ref().map(Node::probe).filter(|probe| probe.leads);
+        let leader = members.iter().find_map(|host| Some((host.clone(), leads(host)?.vote.0)));
+        let Some((leader, term)) = leader else { return };
+        let mut others = self.control_names();
+        others.retain(|name| *name != leader.name());
+        let mut ways = between(&[leader.name()], &others);
+        if self.rng.random_bool(0.5)
+            && let Some(hears) = others.choose(&mut self.rng)
+        {
+            // One of them hears it, and is not heard.
+            ways.retain(|way| way.1 != *hears);
+        }
+        trace::line(format_args!("FAULT {} is to be deposed: {}", leader.name(), show(&ways)));
+        self.links.cut(sim, &ways);
+        let until = now + Duration::from_secs(6);
+        self.deposing.push(Deposing { term, ways, until });
+        for host in members {
+            if self.rng.random_bool(0.7) {
+                let kind = if self.rng.random_bool(0.5) { Kind::Kill } else { Kind::PowerLoss };
+                self.armed.push(Armed { number: host.number, kind, moment: Moment::Cut, until });
+            }
+        }
+    }
+
+    /// Mends the links around leaders that are leaders no more.
+    pub(super) fn end_deposing(&mut self, sim: &Sim<'_>, now: Duration) {
+        if self.deposing.is_empty() {
+            return;
+        }
+        let probes: Vec<Probe> = self
+            .shared
+            .members()
+            .iter()
+            .filter_map(|host| host.node.borrow().as_ref().map(Node::probe))
+            .collect();
+        let newest = probes.iter().filter(|probe| probe.leads).map(|probe| probe.vote.0).max().unwrap_or(0);
+        let (over, rest) = std::mem::take(&mut self.deposing)
+            .into_iter()
+            .partition(|deposing| newest > deposing.term || now > deposing.until);
+        self.deposing = rest;
+        let over: Vec<Deposing> = over;
+        for deposing in over {
+            trace::line(format_args!("there is a leader after term {}", deposing.term));
+            self.links.mend(sim, &deposing.ways);
         }
     }
 
