@@ -110,6 +110,32 @@ fn hash(text: &str, line: &str) -> String {
     line.split("state hash ").nth(1).unwrap().to_owned()
 }
 
+/// Empty control nodes join by way of the one that is left.
+fn join_anew(zones: &Zones, survivor: &str, lost: &[&str], key: &Path) {
+    let peer = zones.address(survivor, "grpc");
+    for zone in lost {
+        let joined = zones.server(
+            &["join"],
+            &zones.data(zone),
+            zone,
+            &["--peer", &peer, "--cluster-key", key.to_str().unwrap()],
+        );
+        assert!(joined.status.success(), "{}", said(&joined));
+        zones.start_zone(zone);
+    }
+}
+
+/// The backup comes back, to a folder of its own, with the state that it had.
+fn comes_back(zones: &Zones, file: &str, key: &Path, zone: &str) {
+    let restored = zones.cluster.data().join("restored");
+    let place =
+        ["--zone", zone, "--listen-api", "127.0.0.1:9", "--listen-grpc", "127.0.0.1:10", "--timing", "local"];
+    let to = ["restore", file, "--cluster-key", key.to_str().unwrap(), "--data", restored.to_str().unwrap()];
+    println!("{}", run(&[to.as_slice(), place.as_slice()].concat()));
+    let held = hash(&run(&["verify", file]), "state: event");
+    assert_eq!(hash(&run(&["verify", "--data", restored.to_str().unwrap()]), "snapshot: event"), held);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quorum_is_lost_for_good() {
     let began = Instant::now();
@@ -161,17 +187,8 @@ async fn a_quorum_is_lost_for_good() {
         assert!(!fenced.status.success());
         assert!(said(&fenced).contains("lives on as incarnation 2"), "{}", said(&fenced));
     }
-    let (peer, key) = (zones.address(&survivor, "grpc"), data.join("cluster.key"));
-    for zone in &lost {
-        let joined = zones.server(
-            &["join"],
-            &zones.data(zone),
-            zone,
-            &["--peer", &peer, "--cluster-key", key.to_str().unwrap()],
-        );
-        assert!(joined.status.success(), "{}", said(&joined));
-        zones.start_zone(zone);
-    }
+    let key = data.join("cluster.key");
+    join_anew(&zones, &survivor, &lost, &key);
     let acknowledged = writing.await.unwrap();
     println!("{} writes were acknowledged", acknowledged.len());
     all_there(&client, &acknowledged).await;
@@ -182,13 +199,6 @@ async fn a_quorum_is_lost_for_good() {
     assert_eq!(events.lines().filter(|line| line.contains("ClusterRestored")).count(), 1);
     println!("{}", zones.cluster.run(&["verify"]).unwrap());
 
-    // The backup comes back, to a folder of its own.
-    let restored = zones.cluster.data().join("restored");
-    let place =
-        ["--zone", old, "--listen-api", "127.0.0.1:9", "--listen-grpc", "127.0.0.1:10", "--timing", "local"];
-    let to = ["restore", file, "--cluster-key", key.to_str().unwrap(), "--data", restored.to_str().unwrap()];
-    println!("{}", run(&[to.as_slice(), place.as_slice()].concat()));
-    let held = hash(&run(&["verify", file]), "state: event");
-    assert_eq!(hash(&run(&["verify", "--data", restored.to_str().unwrap()]), "snapshot: event"), held);
+    comes_back(&zones, file, &key, old);
     println!("all of it took {:.1} s", began.elapsed().as_secs_f64());
 }

@@ -152,10 +152,18 @@ impl Parts {
         upkeep::start(store.clone(), raft, keeper.clone(), identity, fault, stop.clone());
     }
 
+    fn inspection(&self) -> Inspection {
+        let stored = verify::Parts {
+            kv: Arc::clone(&self.kv),
+            snapshots: Arc::clone(&self.files),
+            checkpoints: Arc::clone(&self.checkpoint_files),
+        };
+        Inspection::new(stored, Arc::clone(&self.world.clock))
+    }
+
     pub(super) fn assemble(self) -> Node {
         let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
-        let stop = CancellationToken::new();
-        let fault = Fault::new();
+        let (stop, fault) = (CancellationToken::new(), Fault::new());
         let (office_sender, office) = watch::channel(None::<OfficeClock>);
         let (requests, queue) = decider::queue();
         let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
@@ -181,8 +189,7 @@ impl Parts {
         let raft_service = self.raft_service(&store, &fault, &heard);
         self.start_history(&store, pressed, &fault, &stop);
         self.start_upkeep(&store, &keeper, heard, &fault, &stop);
-        let wall = Arc::clone(&self.world.clock);
-        let sink = Arc::new(OnceLock::new());
+        let (inspection, sink) = (self.inspection(), Arc::new(OnceLock::new()));
         let control = ControlService {
             raft: raft.clone(),
             identity: self.identity,
@@ -210,12 +217,6 @@ impl Parts {
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
         let fatal = watchers::fatal(raft.clone(), &fault);
-        let stored = verify::Parts {
-            kv: Arc::clone(&self.kv),
-            snapshots: self.files,
-            checkpoints: self.checkpoint_files,
-        };
-        let inspection = Inspection::new(stored, wall);
         Node {
             identity: self.identity,
             raft,
