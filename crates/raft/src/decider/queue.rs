@@ -59,10 +59,12 @@ impl Queue {
 impl Requests {
     /// The next command; `None` when nobody can ask any more.
     pub(crate) async fn recv(&mut self) -> Option<Request> {
+        // Both ends of a queue go at once, but what is in the other line then is still to be taken.
         tokio::select! {
             biased;
-            request = self.urgent.recv() => request,
-            request = self.usual.recv() => request,
+            Some(request) = self.urgent.recv() => Some(request),
+            Some(request) = self.usual.recv() => Some(request),
+            else => None,
         }
     }
 
