@@ -338,7 +338,8 @@ async fn no_damaged_bit_is_ever_served() {
         } else {
             found += 1;
         }
-        fs::remove_dir_all(&copied).unwrap();
+        // A node that refused may still be closing it; then it goes with the rest at the end.
+        let _later = fs::remove_dir_all(&copied);
     }
     println!("{found} found, {harmless} of no use");
     assert!(found > 0, "nothing was ever damaged");
