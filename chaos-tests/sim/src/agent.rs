@@ -11,14 +11,13 @@ use tokio_util::sync::CancellationToken;
 use trireme_agent::runtime::fake::FakeRuntime;
 use trireme_agent::{AgentConfig, RuntimeConfig};
 
+use crate::clock::{SimClock, keep_pace};
 use crate::control::GRPC;
 use crate::net::SimDial;
 use crate::trace;
 
-/// Cpu units of a machine.
-const CPU: u32 = 2048;
-/// Memory of a machine, in MiB.
-const MEMORY: u32 = 4096;
+/// Cpu units and mebibytes of one task.
+pub const TASK: u32 = 64;
 
 /// What outlives the process of an agent.
 pub struct AgentHost {
@@ -30,6 +29,10 @@ pub struct AgentHost {
     pub controls: Vec<String>,
     /// Its data folder: the ledger.
     pub folder: PathBuf,
+    /// Tasks that there is room for.
+    pub slots: u32,
+    /// Its clock, which its timers go by.
+    pub clock: Arc<SimClock>,
     /// Its containers.
     pub runtime: RefCell<FakeRuntime>,
     /// Why the process ended by itself.
@@ -72,13 +75,15 @@ impl AgentHost {
             name: self.name(),
             data_dir: Some(self.folder.clone()),
             runtime: RuntimeConfig::fake(),
-            cpu_units: Some(CPU),
-            memory_mib: Some(MEMORY),
+            cpu_units: Some(TASK * self.slots),
+            memory_mib: Some(TASK * self.slots),
             ..AgentConfig::default()
         };
         let runtime = Arc::new(self.runtime.borrow().clone());
+        let pace = tokio::spawn(keep_pace(Arc::clone(&self.clock)));
         let ended =
             trireme_agent::run_over(config, runtime, Arc::new(SimDial), CancellationToken::new()).await;
+        pace.abort();
         trace::line(format_args!("{} ends: {ended:?}", self.name()));
         self.ended.replace(Some(format!("{ended:?}")));
         Ok(())

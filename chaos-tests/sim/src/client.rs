@@ -19,10 +19,12 @@ use crate::record::Record;
 use crate::shared::{Phase, Shared};
 use crate::trace;
 
-/// Services that the clients share.
-const SERVICES: u64 = 4;
-/// Clusters that they make and remove.
-const CLUSTERS: u64 = 3;
+/// So many clients are a crowd.
+const CROWD: u64 = 5;
+/// The service that is made when everything has healed.
+pub const SPREAD: &str = "spread";
+/// Its tasks.
+pub const SPREAD_TASKS: usize = 6;
 /// Tries of one operation.
 const TRIES: usize = 5;
 
@@ -120,7 +122,8 @@ impl Client {
         let mut unknown = false;
         for _ in 0..tries {
             let node = self.node();
-            let limit = Duration::from_millis(self.rng.random_range(400..4000));
+            let hasty = self.shared.plan.impatient && self.rng.random_bool(0.7);
+            let limit = Duration::from_millis(self.rng.random_range(if hasty { 20..400 } else { 400..4000 }));
             let reply = tokio::time::timeout(limit, request(&node, target, body, &invocation)).await;
             match reply.unwrap_or(Reply::Unknown) {
                 Reply::Ok(value) => return Told::Done(value),
@@ -132,7 +135,7 @@ impl Client {
                 Reply::Unknown => unknown = true,
                 Reply::NotSent => {}
             }
-            let pause = Duration::from_millis(self.rng.random_range(20..300));
+            let pause = Duration::from_millis(self.rng.random_range(if hasty { 1..40 } else { 20..300 }));
             tokio::time::sleep(pause).await;
         }
         if unknown { Told::Unknown } else { Told::Nothing }
@@ -177,9 +180,11 @@ impl Client {
     }
 
     async fn operate(&mut self) {
-        let service = format!("s{}", self.rng.random_range(0..SERVICES));
-        let cluster = format!("k{}", self.rng.random_range(0..CLUSTERS));
-        match self.rng.random_range(0..100) {
+        let service = format!("s{}", self.rng.random_range(0..self.shared.plan.services));
+        let cluster = format!("k{}", self.rng.random_range(0..self.shared.plan.clusters));
+        // Where many want the same, half of it is about things that come and go.
+        let all = self.shared.plan.clients < CROWD || self.rng.random_bool(0.5);
+        match self.rng.random_range(if all { 0..100 } else { 58..92 }) {
             0..8 => self.create(&service).await,
             8..22 => self.tag(&format!("{service}/v"), &format!("service/default/{service}")).await,
             22..32 => self.scale(&service).await,
@@ -199,7 +204,7 @@ impl Client {
     }
 
     fn begin(&self, key: &str, change: Change) -> usize {
-        self.record().operations.begin(key, change)
+        self.record().begin(key, change)
     }
 
     fn value(&self) -> u64 {
@@ -212,11 +217,17 @@ impl Client {
         match told {
             Told::Done(value) => {
                 for (operation, seen) in operations.iter().zip(seen(value)) {
-                    record.operations.end(*operation, seen);
+                    record.end(*operation, seen);
                 }
             }
             Told::Refused(name) if name.contains("NotFound") => {
-                operations.iter().for_each(|operation| record.operations.end(*operation, Seen::Absent));
+                operations.iter().for_each(|operation| record.end(*operation, Seen::Absent));
+            }
+            Told::Refused(name) if name.contains("InvalidParameter") => {
+                let creates = |one: &&usize| matches!(record.operation(**one).0.change, Change::Create(_));
+                let (made, others): (Vec<usize>, Vec<usize>) = operations.iter().partition(creates);
+                made.into_iter().for_each(|one| record.end(one, Seen::Exists));
+                others.into_iter().for_each(|one| record.operations.cancel(one));
             }
             Told::Refused(_) | Told::Nothing => {
                 operations.iter().for_each(|one| record.operations.cancel(*one))
@@ -234,9 +245,16 @@ impl Client {
         ];
         let token = self.unique();
         let body = json!({ "serviceName": service, "taskDefinition": "web", "desiredCount": count,
+            "deploymentConfiguration": self.deployment_configuration(),
             "clientToken": token, "tags": [{ "key": "v", "value": value.to_string() }] });
         let told = self.call("CreateService", &body, TRIES).await;
         self.end(&operations, &told, |_| vec![Seen::Done, Seen::Done]);
+    }
+
+    /// How many tasks there may be at once, and must be: with 100 % at most, one too many shows.
+    fn deployment_configuration(&mut self) -> Value {
+        let (most, least) = [(100, 0), (150, 0), (200, 50), (200, 100)][self.rng.random_range(0..4)];
+        json!({ "maximumPercent": most, "minimumHealthyPercent": least })
     }
 
     async fn ensure(&mut self, cluster: &str) {
@@ -330,7 +348,7 @@ impl Client {
         }
     }
 
-    /// A write through each of these nodes, of which each must be acknowledged.
+    /// A write through each of these nodes, of which each must be acknowledged, and a last service.
     ///
     /// # Errors
     /// Names the node that does not serve.
@@ -346,6 +364,10 @@ impl Client {
                 Err(_) => return Err(format!("{node} does not answer a write within 10 s")),
             }
         }
-        Ok(())
+        let body = json!({ "serviceName": SPREAD, "taskDefinition": "web", "desiredCount": SPREAD_TASKS });
+        match self.call("CreateService", &body, TRIES).await {
+            Told::Done(_) => Ok(()),
+            told => Err(format!("no service can be made: {told:?}")),
+        }
     }
 }

@@ -20,11 +20,15 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_raft::config::LogId;
+use trireme_raft::probe::Probe;
+use trireme_raft::simulation::Simulation;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::{Identity, Member, Node, Settings, World, ask_to_join};
 use trireme_types::ClusterUuid;
 
-use crate::clock::{SimClock, SimRandom};
+use crate::clock::{SimClock, SimRandom, keep_pace};
+use crate::invariant::restart::whole;
 use crate::net::{SimConnect, incoming};
 use crate::trace;
 
@@ -44,6 +48,21 @@ pub enum Ask {
     Remove(u64),
 }
 
+/// What a process finds on its disk.
+#[derive(Debug, Clone)]
+pub struct Woke {
+    /// Which start of the host it is.
+    pub start: u64,
+    /// Its log: the last purged entry, and the last one.
+    pub probe: Probe,
+    /// The index, the term and the node of the last entry that its snapshot covers.
+    pub snapshot: Option<(u64, u64, u64)>,
+    /// The entries behind the last purged one.
+    pub entries: Vec<LogId>,
+    /// Its history has no gap.
+    pub whole: bool,
+}
+
 /// What outlives the process of a control node, and what the outside may do to it.
 pub struct ControlHost {
     /// Its number, and its name on the network: `n1`.
@@ -56,6 +75,10 @@ pub struct ControlHost {
     pub clock: Arc<SimClock>,
     /// How long a sync takes, in microseconds.
     pub sync_micros: Arc<AtomicU64>,
+    /// How long it takes to apply what was committed, at most, in milliseconds.
+    pub apply_millis: Arc<AtomicU64>,
+    /// Thousandths of the proposals that Raft refuses.
+    pub refusals: Arc<AtomicU64>,
     /// Raft's settings.
     pub settings: Settings,
     /// Whose cluster it founds, if it is the first.
@@ -70,6 +93,10 @@ pub struct ControlHost {
     pub asked: RefCell<VecDeque<Ask>>,
     /// Raised with each of them.
     pub ask: Notify,
+    /// What the last process found on its disk at its start.
+    pub woke: RefCell<Option<Woke>>,
+    /// The last process ended by itself.
+    pub over: Cell<bool>,
     /// Why the process ended by itself.
     pub ended: RefCell<Option<String>>,
     /// Rises with each start.
@@ -96,13 +123,25 @@ impl ControlHost {
 
     fn world(&self) -> World {
         let micros = Arc::clone(&self.sync_micros);
+        let (millis, refusals) = (Arc::clone(&self.apply_millis), Arc::clone(&self.refusals));
+        let simulation = Simulation {
+            sync: Arc::new(move || Duration::from_micros(micros.load(Ordering::Relaxed))),
+            apply: Arc::new(move || match millis.load(Ordering::Relaxed) {
+                0 => Duration::ZERO,
+                most => Duration::from_millis(rand::random_range(0..=most)),
+            }),
+            refuse: Arc::new(move || {
+                let refused = rand::random_range(0..1000) < refusals.load(Ordering::Relaxed);
+                refused.then(|| Duration::from_millis(rand::random_range(0..60)))
+            }),
+        };
         World {
             clock: self.clock.clone(),
             random: Arc::new(SimRandom),
             connect: Arc::new(SimConnect { limit: self.settings.connect_limit }),
             rules: trireme_raft::decider::Rules::default(),
             supports: trireme_state::FeatureLevel::LATEST,
-            simulated_sync: Some(Arc::new(move || Duration::from_micros(micros.load(Ordering::Relaxed)))),
+            simulation: Some(simulation),
         }
     }
 
@@ -113,15 +152,37 @@ impl ControlHost {
     pub async fn run(self: Rc<Self>) -> turmoil::Result {
         self.disk.power_on();
         self.starts.set(self.starts.get() + 1);
+        self.over.set(false);
         self.ended.replace(None);
         let ended = self.live().await;
         trace::line(format_args!("{} ends: {ended:?}", self.name()));
         self.node.replace(None);
+        self.over.set(true);
         self.ended.replace(ended.err());
         Ok(())
     }
 
+    /// What is on the disk, before anyone has talked to this node.
+    fn look(&self, node: &Node) -> Result<Woke, String> {
+        let probe = node.probe();
+        let first = probe.floor.map_or(0, |id| id.index + 1);
+        let last = probe.last.map_or(0, |id| id.index + 1);
+        let entries: Result<Vec<Option<LogId>>, _> =
+            (first..last).map(|index| node.log_id_at(index)).collect();
+        let entries = entries.map_err(|error| format!("its log cannot be read: {error}"))?;
+        let entries = entries.into_iter().flatten().collect();
+        Ok(Woke { start: self.starts.get(), probe, snapshot: self.snapshot(), entries, whole: whole(node) })
+    }
+
+    /// What the newest snapshot's file says by its name.
+    fn snapshot(&self) -> Option<(u64, u64, u64)> {
+        let name = self.disk.storage().files.list().ok()?.pop()?;
+        let mut parts = name.trim_end_matches(".snapshot").split('-').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??, parts.next()??))
+    }
+
     async fn live(&self) -> Result<(), String> {
+        tokio::spawn(keep_pace(Arc::clone(&self.clock)));
         let founding = self.identity.get().is_none() && self.founds.is_some();
         let identity = self.become_someone().await?;
         let starting = Node::start(identity, self.disk.storage(), self.settings.clone(), self.world());
@@ -130,6 +191,7 @@ impl ControlHost {
             node.initialise(self.member()).await.map_err(|error| error.to_string())?;
             self.identity.set(Some(identity));
         }
+        self.woke.replace(Some(self.look(&node)?));
         trace::line(format_args!("{} runs as {identity}", self.name()));
         let stop = CancellationToken::new();
         let heartbeats = Arc::new(HeartbeatTable::new());

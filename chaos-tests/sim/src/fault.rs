@@ -1,12 +1,14 @@
 //! Faults, drawn from the seed: what kind, where, for how long. Each ends by itself; [`Chaos::end`] ends them all.
 //!
-//! `links` says which messages get through, `hosts` kills and starts, [`kind`] lists the kinds, and [`moment`] the moments that a
-//! fault may wait for.
+//! `links` says which messages get through, `network` cuts and clogs them, `disks` spoils disks and power, `hosts` kills and
+//! starts, [`kind`] lists the kinds, and [`moment`] the moments that a fault may wait for.
 
+mod disks;
 pub mod hosts;
 pub mod kind;
 pub mod links;
 pub mod moment;
+mod network;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use moment::Moment;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use trireme_raft::probe::Probe;
 use turmoil::Sim;
@@ -37,6 +39,9 @@ enum Undo {
     StartAgent(u64),
     Disk(u64),
     Clock(u64),
+    AgentClock(u64),
+    Machine(u64),
+    Failure(u64),
 }
 
 /// A fault that waits for its moment.
@@ -44,6 +49,13 @@ struct Armed {
     number: u64,
     kind: Kind,
     moment: Moment,
+    until: Duration,
+}
+
+/// A leader that is cut off until there is another one.
+struct Deposing {
+    term: u64,
+    ways: Vec<Way>,
     until: Duration,
 }
 
@@ -55,6 +67,7 @@ pub struct Chaos {
     next: Duration,
     undo: Vec<(Duration, Undo)>,
     armed: Vec<Armed>,
+    deposing: Vec<Deposing>,
     seen: BTreeMap<u64, Probe>,
     /// Faults so far.
     pub count: u64,
@@ -71,6 +84,7 @@ impl Chaos {
             next: Duration::ZERO,
             undo: Vec::new(),
             armed: Vec::new(),
+            deposing: Vec::new(),
             seen: BTreeMap::new(),
             count: 0,
         }
@@ -85,13 +99,14 @@ impl Chaos {
             self.undo(sim, undo);
         }
         self.spring(sim, now);
+        self.end_deposing(sim, now);
         if now < self.next {
             return;
         }
         let first = self.next.is_zero();
         self.next = now + self.shared.plan.pause.mul_f64(self.rng.random_range(0.2..1.8));
-        let kind = self.shared.plan.kinds.choose(&mut self.rng).copied();
-        if let (false, Some(kind)) = (first, kind) {
+        let kind = self.shared.plan.kinds.choose_weighted(&mut self.rng, |(_, weight)| *weight);
+        if let (false, Ok((kind, _))) = (first, kind.copied()) {
             self.begin(sim, now, kind);
         }
     }
@@ -100,6 +115,7 @@ impl Chaos {
     pub fn end(&mut self, sim: &mut Sim<'_>) {
         trace::line("all faults end");
         self.armed.clear();
+        self.deposing.clear();
         for (_, undo) in std::mem::take(&mut self.undo) {
             self.undo(sim, undo);
         }
@@ -107,7 +123,10 @@ impl Chaos {
         for host in self.shared.controls.borrow().iter() {
             host.clock.set_right();
             self.mend_disk(host);
+            self.mend_machine(host);
+            host.disk.fail_at(None);
         }
+        self.shared.agents.borrow().iter().for_each(|host| host.clock.set_right());
     }
 
     fn undo(&mut self, sim: &mut Sim<'_>, undo: Undo) {
@@ -128,6 +147,20 @@ impl Chaos {
                     host.clock.set_right();
                 }
             }
+            Undo::AgentClock(number) => {
+                let agents = self.shared.agents.borrow();
+                agents.iter().filter(|host| host.number == number).for_each(|host| host.clock.set_right());
+            }
+            Undo::Machine(number) => {
+                if let Some(host) = self.control(number) {
+                    self.mend_machine(&host);
+                }
+            }
+            Undo::Failure(number) => {
+                if let Some(host) = self.control(number) {
+                    host.disk.fail_at(None);
+                }
+            }
         }
     }
 
@@ -135,6 +168,12 @@ impl Chaos {
         let micros = u64::try_from(self.shared.plan.sync.as_micros()).unwrap_or(u64::MAX);
         host.sync_micros.store(micros, Ordering::Relaxed);
         host.disk.fail_syncs(false);
+    }
+
+    fn mend_machine(&self, host: &ControlHost) {
+        let millis = u64::try_from(self.shared.plan.apply.as_millis()).unwrap_or(u64::MAX);
+        host.apply_millis.store(millis, Ordering::Relaxed);
+        host.refusals.store(0, Ordering::Relaxed);
     }
 
     fn control(&self, number: u64) -> Option<Rc<ControlHost>> {
@@ -167,12 +206,12 @@ impl Chaos {
         self.shared.controls.borrow().iter().map(|host| host.name()).collect()
     }
 
-    /// Mostly short, sometimes long enough for others to give up on whoever is away.
+    /// Mostly short, sometimes long enough for others to give up on whoever is away, and sometimes just about that long.
     fn duration(&mut self) -> Duration {
-        let millis = if self.rng.random_bool(0.7) {
-            self.rng.random_range(50..2_500)
-        } else {
-            self.rng.random_range(2_500..9_000)
+        let millis = match self.rng.random_range(0..100) {
+            0..70 => self.rng.random_range(50..2_500),
+            70..85 => self.rng.random_range(2_500..9_000),
+            _ => self.rng.random_range(4_600..6_400),
         };
         Duration::from_millis(millis)
     }
@@ -186,6 +225,7 @@ impl Chaos {
         self.count += 1;
         match kind {
             Kind::Partition | Kind::OneWay | Kind::Isolate | Kind::Bridge => self.cut(sim, now, kind),
+            Kind::Depose => self.depose(sim, now),
             Kind::Swizzle | Kind::Pause => self.hold(sim, now, kind),
             Kind::Latency => {
                 let millis = self.rng.random_range(20..250);
@@ -199,77 +239,15 @@ impl Chaos {
                 self.later(now, Undo::Loss);
             }
             Kind::Kill | Kind::PowerLoss | Kind::Stop => self.stop_one(sim, now, kind),
-            Kind::Blackout => self.blackout(sim, now),
+            Kind::Blackout => self.dim(sim, now),
+            Kind::PowerLossAtCall => self.fail_at_call(now),
             Kind::AgentKill | Kind::MachineLoss => self.stop_agent(sim, now, kind),
             Kind::ZoneLoss => self.lose_zone(sim, now),
             Kind::SlowDisk | Kind::FailedSync => self.spoil_disk(now, kind),
+            Kind::SlowApply | Kind::Refusals => self.burden(now, kind),
             Kind::ClockJump | Kind::ClockDrift => self.turn_clock(now, kind),
             Kind::Handover => self.ask(Ask::Handover),
             Kind::Membership => self.change_members(sim),
-        }
-    }
-
-    fn cut(&mut self, sim: &Sim<'_>, now: Duration, kind: Kind) {
-        let mut names = if self.rng.random_bool(0.5) { self.control_names() } else { self.everyone() };
-        names.shuffle(&mut self.rng);
-        let ways = match kind {
-            Kind::OneWay => {
-                let count = self.rng.random_range(1..=4);
-                let mut ways = between(&names, &names);
-                ways.shuffle(&mut self.rng);
-                ways.truncate(count);
-                ways
-            }
-            Kind::Isolate => {
-                let Some(victim) = self.victim() else { return };
-                let one_way = self.rng.random_bool(0.3);
-                let ways = between(&[victim.name()], &self.everyone());
-                let keep = |way: &Way| !one_way || way.0 == victim.name();
-                ways.into_iter().filter(keep).collect()
-            }
-            Kind::Bridge => {
-                // Two halves, and one in the middle that hears both.
-                let middle = names.pop();
-                let half = names.split_off(names.len() / 2);
-                trace::line(format_args!("FAULT bridge over {middle:?}"));
-                between(&names, &half)
-            }
-            _ => {
-                let at = self.rng.random_range(1..names.len());
-                let other = names.split_off(at);
-                between(&names, &other)
-            }
-        };
-        trace::line(format_args!("FAULT {kind:?}: {}", show(&ways)));
-        self.links.cut(sim, &ways);
-        self.later(now, Undo::Mend(ways));
-    }
-
-    fn hold(&mut self, sim: &Sim<'_>, now: Duration, kind: Kind) {
-        let links: Vec<Way> = match kind {
-            Kind::Pause => {
-                let Some(victim) = self.victim() else { return };
-                between(&[victim.name()], &self.everyone()).into_iter().step_by(2).collect()
-            }
-            _ => {
-                let names = self.control_names();
-                let all = between(&names, &names).into_iter().filter(|(a, b)| a < b);
-                let mut all: Vec<Way> = all.step_by(2).collect();
-                all.shuffle(&mut self.rng);
-                all
-            }
-        };
-        trace::line(format_args!("FAULT {kind:?}: {}", show(&links)));
-        self.links.hold(sim, &links);
-        if kind == Kind::Pause {
-            self.later(now, Undo::Release(links));
-            return;
-        }
-        // Released one by one, in another order.
-        let mut links = links;
-        links.shuffle(&mut self.rng);
-        for link in links {
-            self.later(now, Undo::Release(vec![link]));
         }
     }
 
@@ -280,13 +258,14 @@ impl Chaos {
             return;
         }
         let hosts = self.shared.controls.borrow().clone();
-        let mut waiting = Vec::new();
+        let (mut waiting, seen) = (Vec::new(), std::mem::take(&mut self.seen));
         for armed in std::mem::take(&mut self.armed) {
             let Some(host) = hosts.iter().find(|host| host.number == armed.number) else { continue };
             let probe = host.node.borrow().as_ref().map(trireme_raft::Node::probe);
             let Some(probe) = probe.filter(|_| now < armed.until) else { continue };
-            let before = self.seen.insert(armed.number, probe.clone()).unwrap_or_else(|| probe.clone());
-            if armed.moment.is_now(host, &before, &probe) {
+            let before = seen.get(&armed.number).unwrap_or(&probe);
+            self.seen.insert(armed.number, probe.clone());
+            if armed.moment.is_now(host, before, &probe) {
                 trace::line(format_args!("FAULT {:?} {} at {:?}", armed.kind, host.name(), armed.moment));
                 self.bring_down(sim, now, host, armed.kind);
             } else {
@@ -303,6 +282,7 @@ impl Chaos {
                 victim.ask.notify_one();
             }
             Kind::Kill => hosts::kill(sim, victim),
+            Kind::Blackout => return self.blackout(sim, now),
             _ => self.power_off(sim, now, victim),
         }
         self.later(now, Undo::Start(victim.number));
@@ -325,34 +305,6 @@ impl Chaos {
         }
         let until = now + Duration::from_secs(4);
         self.armed.push(Armed { number: victim.number, kind, moment, until });
-    }
-
-    fn slow_down(&mut self, now: Duration, victim: &ControlHost) {
-        let millis = self.rng.random_range(20..800_u64);
-        trace::line(format_args!("FAULT syncs of n{} take {millis} ms", victim.number));
-        victim.sync_micros.store(millis * 1000, Ordering::Relaxed);
-        self.later(now, Undo::Disk(victim.number));
-    }
-
-    /// Nobody is told: what the machine would still have sent is lost.
-    fn power_off(&mut self, sim: &mut Sim<'_>, now: Duration, victim: &Rc<ControlHost>) {
-        let ways = between(&[victim.name()], &self.everyone());
-        self.links.cut(sim, &ways);
-        let unsynced = victim.disk.unsynced();
-        let kept = if self.rng.random_bool(0.5) { 0 } else { self.rng.random_range(0..=unsynced) };
-        hosts::power_off(sim, victim, kept);
-        self.undo.push((now, Undo::Mend(ways)));
-    }
-
-    fn blackout(&mut self, sim: &mut Sim<'_>, now: Duration) {
-        trace::line("FAULT every control node loses power");
-        let hosts: Vec<Rc<ControlHost>> = self.shared.controls.borrow().clone();
-        for host in hosts {
-            if sim.is_host_running(host.name()) {
-                self.power_off(sim, now, &host);
-                self.later(now, Undo::Start(host.number));
-            }
-        }
     }
 
     fn stop_agent(&mut self, sim: &mut Sim<'_>, now: Duration, kind: Kind) {
@@ -403,21 +355,10 @@ impl Chaos {
         }
     }
 
-    fn spoil_disk(&mut self, now: Duration, kind: Kind) {
-        let Some(victim) = self.victim() else { return };
-        let number = victim.number;
-        if kind == Kind::FailedSync {
-            trace::line(format_args!("FAULT syncs of n{number} fail"));
-            victim.disk.fail_syncs(true);
-            // The process ends; it is started again on a disk that works.
-            self.undo.push((now + Duration::from_millis(500), Undo::Disk(number)));
-            self.later(now + Duration::from_secs(1), Undo::Start(number));
-            return;
-        }
-        self.slow_down(now, &victim);
-    }
-
     fn turn_clock(&mut self, now: Duration, kind: Kind) {
+        if kind == Kind::ClockDrift && self.rng.random_bool(0.3) {
+            return self.turn_agents_clock(now);
+        }
         let Some(victim) = self.victim() else { return };
         if kind == Kind::ClockJump {
             let span = *[300, 3_000, 60_000, 3_600_000].choose(&mut self.rng).unwrap_or(&300);
@@ -430,6 +371,30 @@ impl Chaos {
             victim.clock.drift(millionths);
         }
         self.later(now, Undo::Clock(victim.number));
+    }
+
+    fn turn_agents_clock(&mut self, now: Duration) {
+        let agents = self.shared.agents.borrow().clone();
+        let Some(agent) = agents.choose(&mut self.rng) else { return };
+        let millionths = self.rng.random_range(-200_000..200_000);
+        trace::line(format_args!("FAULT the clock of {} drifts by {millionths} ppm", agent.name()));
+        agent.clock.drift(millionths);
+        self.later(now, Undo::AgentClock(agent.number));
+    }
+
+    /// A machine that is busy, or a quorum that is just too late.
+    fn burden(&mut self, now: Duration, kind: Kind) {
+        let Some(victim) = self.victim() else { return };
+        if kind == Kind::SlowApply {
+            let millis = self.rng.random_range(5..400);
+            trace::line(format_args!("FAULT n{} takes up to {millis} ms to apply", victim.number));
+            victim.apply_millis.store(millis, Ordering::Relaxed);
+        } else {
+            let thousandths = self.rng.random_range(20..400);
+            trace::line(format_args!("FAULT n{} refuses {thousandths} of 1000 proposals", victim.number));
+            victim.refusals.store(thousandths, Ordering::Relaxed);
+        }
+        self.later(now, Undo::Machine(victim.number));
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -457,9 +422,4 @@ impl Chaos {
             self.ask(Ask::Remove(identity.node_id));
         }
     }
-}
-
-fn show(ways: &[Way]) -> String {
-    let shown: Vec<String> = ways.iter().take(12).map(|(a, b)| format!("{a}>{b}")).collect();
-    format!("{} of {}", shown.join(" "), ways.len())
 }

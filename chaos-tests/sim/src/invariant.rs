@@ -4,12 +4,17 @@
 pub mod acked;
 pub mod agents;
 pub mod alive;
+pub mod epoch;
+pub mod explained;
 pub mod healed;
 pub mod leader;
 pub mod log_matching;
 pub mod maximum;
 pub mod monotonic;
 pub mod replay;
+pub mod restart;
+pub mod spread;
+pub mod stale;
 pub mod truth;
 
 use std::rc::Rc;
@@ -59,8 +64,10 @@ pub struct Checks {
     agents: agents::Agents,
     alive: alive::Alive,
     leaders: leader::Leaders,
+    lives: restart::Lives,
     logs: log_matching::Logs,
     marks: monotonic::Marks,
+    stale: stale::Stale,
 }
 
 impl Checks {
@@ -73,8 +80,10 @@ impl Checks {
             agents: agents::Agents::default(),
             alive: alive::Alive::default(),
             leaders: leader::Leaders::default(),
+            lives: restart::Lives::default(),
             logs: log_matching::Logs::default(),
             marks: monotonic::Marks::default(),
+            stale: stale::Stale::default(),
         }
     }
 
@@ -85,6 +94,7 @@ impl Checks {
     pub fn step(&mut self) -> Check {
         for host in self.shared.controls.borrow().iter() {
             self.alive.check(host, &self.shared)?;
+            self.lives.check(host)?;
             let node = host.node.borrow();
             let Some(node) = node.as_ref() else { continue };
             let probe = node.probe();
@@ -94,6 +104,8 @@ impl Checks {
             self.truth.check(host, node)?;
         }
         self.acked.check(&self.shared.record.borrow(), &self.truth)?;
-        self.agents.check(&self.shared)
+        explained::check(&self.shared, &mut self.shared.record.borrow_mut(), &self.truth)?;
+        self.stale.check(&self.shared, &self.truth)?;
+        self.agents.check(&self.shared, &self.truth)
     }
 }

@@ -9,8 +9,13 @@
 //! ```
 //!
 //! A run: the cluster comes up; clients work while faults come and go; the faults end, and everything must heal; every node must
-//! serve. After each step of a millisecond all invariants are checked over all nodes; at the end the clients' histories must be
-//! linearizable. A failure prints the invariant, the last lines of the trace, and the command that repeats it.
+//! serve. After each step of a millisecond all invariants are checked over all nodes, and each answer, refusals among them, against
+//! the states that were applied between the call and the answer; at the end the clients' histories must be linearizable. A failure
+//! prints the invariant, the last lines of the trace, and the command that repeats it.
+//!
+//! Most seeds look closely at one part, by a profile: disks, leaders, snapshots, agents. Each has a few kinds of fault of its own
+//! with rates of its own, and each fault waits for a bad moment when it can: power fails at an exact call to the disk, a leader is
+//! heard by one follower only, a proposal is refused while the next one is taken.
 //!
 //! How it is deterministic: [`shim`] takes over randomness and clocks of the thread that simulates, tokio's and std's own
 //! included; each seed runs in a process of its own, so that nothing is left over from the one before.

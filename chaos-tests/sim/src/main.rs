@@ -113,6 +113,8 @@ fn one(
     logging.init();
     panics::watch();
     let folder = std::env::temp_dir().join(format!("trireme-sim-agents-{}", std::process::id()));
+    // Another process of this number may have been ended before it could tidy up.
+    let _none = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
     let began = Instant::now();
     let outcome = run::run(Plan::of(seed), &folder, file.as_deref());

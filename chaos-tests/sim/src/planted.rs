@@ -1,4 +1,5 @@
-//! The planted bugs: what each breaks, and the name under which the product hides it (`trireme_types::planted`).
+//! The planted bugs: what each breaks, and the name under which the product hides it (`trireme_types::planted`). Each breaks one
+//! rule and leaves the others that might cover for it as they are.
 
 /// A bug.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +32,7 @@ pub const ALL: &[Planted] = &[
     bug("history-gap-stays", "what a snapshot jumped over is not fetched"),
     bug("append-answered-before-it-is-written", "a follower acknowledges entries before it has them"),
     bug("refused-proposal-keeps-the-head", "a refused proposal does not poison the head"),
-    bug("base-not-checked", "the same, and entries are applied whatever they were decided on"),
+    bug("base-not-checked", "entries are applied whatever they were decided on"),
     bug("rejection-answered-early", "a rejection leaves before what it was decided on is applied"),
     bug("answered-before-it-is-committed", "success is answered when Raft takes the entry"),
     bug("office-before-all-is-applied", "a new leader decides on a state that lags behind its log"),
@@ -39,9 +40,13 @@ pub const ALL: &[Planted] = &[
     bug("lease-a-second-too-long", "a leader answers reads a second beyond its lease"),
     bug("retry-decided-twice", "a repeated write is decided anew"),
     bug("maximum-not-checked", "a service's tasks are not counted when more are started"),
-    bug("reports-of-an-older-epoch-accepted", "the state takes reports of a session that is over"),
+    // Reports of a session that is over do no harm by themselves: when its instance was lost its tasks are STOPPED, when it has a
+    // newer session both speak of the same containers, and in either case a status only goes forward.
+    bug("loss-of-an-older-epoch-accepted", "an instance is lost for the silence of a session before its own"),
     bug("lost-instance-keeps-its-epoch", "losing an instance does not fence its agent"),
-    bug("agent-takes-older-assignments", "an agent follows assignments older than it has seen"),
+    // That an agent follows assignments older than it has seen is not here: a session sends nothing before its node has applied the
+    // session's own opening, which lies behind all that the agent was sent before. Only a control plane that was restored from a
+    // backup sends older ones, and that is another incarnation.
     bug("agent-adopts-nothing", "a restarted agent does not know its containers"),
     bug("heartbeats-not-relayed", "followers keep what they hear to themselves"),
 ];

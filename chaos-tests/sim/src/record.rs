@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trireme_testkit::linear::History;
+use trireme_testkit::linear::{Change, History, Operation, Seen};
 
 /// All of it.
 #[derive(Debug, Clone, Default)]
@@ -13,4 +13,33 @@ pub struct Record {
     pub clusters: Vec<String>,
     /// Acknowledged tasks by their client token.
     pub tasks: BTreeMap<String, String>,
+    /// Events that were applied anywhere at the last look.
+    pub applied: u64,
+    /// For each operation, how many events were applied when it began.
+    since: Vec<u64>,
+    fresh: Vec<usize>,
+}
+
+impl Record {
+    /// An operation begins.
+    pub fn begin(&mut self, key: &str, change: Change) -> usize {
+        self.since.push(self.applied);
+        self.operations.begin(key, change)
+    }
+
+    /// It is answered.
+    pub fn end(&mut self, operation: usize, seen: Seen) {
+        self.operations.end(operation, seen);
+        self.fresh.push(operation);
+    }
+
+    /// Operations that were answered since this was asked last.
+    pub fn take_fresh(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// An operation, and how many events were applied when it began.
+    pub fn operation(&self, operation: usize) -> (&Operation, u64) {
+        (self.operations.operation(operation), self.since[operation])
+    }
 }

@@ -9,7 +9,7 @@ use turmoil::Sim;
 
 use crate::client::Client;
 use crate::fault::{Chaos, hosts};
-use crate::invariant::{Check, Checks, Violation, acked, healed, hold, replay};
+use crate::invariant::{Check, Checks, Violation, acked, healed, hold, replay, spread};
 use crate::plan::Plan;
 use crate::shared::{Phase, Shared};
 use crate::{shim, trace};
@@ -124,6 +124,7 @@ impl Harness {
         self.shared.phase.set(Phase::Work);
         self.under_faults()?;
         self.chaos.end(&mut self.sim);
+        self.shared.faults_over.set(true);
         self.start_all();
         let began = self.sim.elapsed();
         // The clients go on for a while: healing must work under load too.
@@ -164,7 +165,12 @@ impl Harness {
         if let Some(panic) = crate::panics::take() {
             return Err(Violation::new("nothing_panics", panic));
         }
-        self.checks.step()
+        if let Some(line) = trace::take_defect() {
+            return Err(Violation::new("no_command_is_a_defect", line));
+        }
+        self.checks.step()?;
+        self.chaos.fell(&mut self.sim);
+        Ok(())
     }
 
     fn until(
@@ -264,6 +270,7 @@ impl Harness {
     }
 
     fn last_checks(&mut self) -> Check {
+        spread::check(&self.shared, self.checks.truth.state())?;
         let record = self.shared.record.borrow();
         acked::check_all(&record, &self.checks.truth)?;
         for host in self.shared.members() {

@@ -28,6 +28,8 @@ pub struct Shared {
     pub phase: Cell<Phase>,
     /// The first client has made what the others need.
     pub prepared: Cell<bool>,
+    /// No fault is there any more, and none will come.
+    pub faults_over: Cell<bool>,
     /// Clients that rest.
     pub resting: RefCell<BTreeSet<u64>>,
     /// What the clients were told.
@@ -51,6 +53,7 @@ impl Shared {
             plan,
             phase: Cell::new(Phase::Setup),
             prepared: Cell::new(false),
+            faults_over: Cell::new(false),
             resting: RefCell::default(),
             record: RefCell::default(),
             controls: RefCell::default(),

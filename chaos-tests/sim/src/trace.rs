@@ -26,6 +26,7 @@ struct Trace {
 
 thread_local! {
     static TRACE: RefCell<Option<Trace>> = const { RefCell::new(None) };
+    static DEFECT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// What is left of a trace.
@@ -90,13 +91,24 @@ fn stamp() -> String {
     format!("{:4}.{:03}", now.as_secs(), now.subsec_millis())
 }
 
+/// A line that tells of a defect, since this was asked last.
+pub fn take_defect() -> Option<String> {
+    DEFECT.take()
+}
+
 /// Something that the simulation did or saw.
 pub fn line(text: impl std::fmt::Display) {
     add(format!("{} {text}", stamp()), true);
 }
 
+/// What the decider says when a command would have done harm: its last defence, which is there for defects alone.
+const DEFECTS: [&str; 2] = ["a command would break an invariant", "deciding a command panicked"];
+
 /// A line of the product's own log.
 pub fn log(text: &str) {
+    if DEFECTS.iter().any(|defect| text.contains(defect)) {
+        DEFECT.set(Some(text.trim_end().to_owned()));
+    }
     add(format!("{} {}", stamp(), text.trim_end()), true);
 }
 

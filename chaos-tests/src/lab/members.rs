@@ -47,6 +47,15 @@ impl Lab {
         stop(agent).await.with_context(|| format!("zone {zone}'s agent"))
     }
 
+    /// Waits until a zone's control node, which was told to stop, has ended; gives how long that took.
+    ///
+    /// # Errors
+    /// It does not end, or ends with an error.
+    pub async fn await_end(&mut self, zone: u8) -> Result<Duration> {
+        let server = self.servers.get_mut(&zone).context("there is no control node")?;
+        wait_ended(server).await.with_context(|| format!("zone {zone}'s control node"))
+    }
+
     /// Only the signal; the control node has yet to end.
     pub fn terminate_server(&self, zone: u8) {
         if let Some(server) = self.servers.get(&zone) {
@@ -88,16 +97,24 @@ impl Lab {
         self.seconds.get_mut(&zone).map(Proc::kill);
     }
 
-    /// Waits until a zone's second control node has ended by itself, and removes its data.
+    /// Waits until a zone's second control node has ended by itself, and removes its data; gives its last words.
     ///
     /// # Errors
     /// It runs on.
-    pub async fn bury_second(&mut self, zone: u8) -> Result<()> {
+    pub async fn bury_second(&mut self, zone: u8) -> Result<String> {
         let mut second = self.seconds.remove(&zone).context("there is no second control node")?;
-        let ended = wait_ended(&mut second).await;
+        let began = Instant::now();
+        // One that is no member any more ends with an error: it says why.
+        while second.ended().is_none() && began.elapsed() < STOP_LIMIT {
+            trireme_testkit::hold(Duration::from_millis(20)).await;
+        }
+        let (ended, log) = (second.ended(), second.last_lines(2));
         second.kill();
         std::fs::remove_dir_all(self.second_data(zone))?;
-        ended.map(drop)
+        match ended {
+            Some(_) => Ok(log),
+            None => bail!("it still runs: {log}"),
+        }
     }
 
     /// Starts a process of so many simulated agents in a zone; they register in a cluster of their own.

@@ -12,16 +12,16 @@ use crate::lab::host::{ZONES, api};
 use crate::load::pour::{Calls, pour, signed};
 
 /// Connections to each node while capacity is measured: enough to keep it busy, too few to be shed.
-const BUSY: usize = 16;
+const BUSY: usize = 100;
 /// Connections to each node in the flood.
-const FLOOD: usize = 200;
+const FLOOD: usize = 900;
 /// Different calls for each node.
 const CALLS: usize = 6_000;
 const MEASURED: Duration = Duration::from_secs(5);
 /// The flood offers so many times the capacity at least, or as much as this machine can send.
 const MULTIPLE: f64 = 10.0;
 
-/// Six hundred connections that write as fast as they are answered, and heed no hint. Heartbeats, Raft, reads and operators live
+/// Thousands of connections that write as fast as they are answered, and heed no hint. Heartbeats, Raft, reads and operators live
 /// on; what is too much is told to come again.
 pub fn api_flood(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {

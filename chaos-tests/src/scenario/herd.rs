@@ -91,7 +91,8 @@ async fn running(client: &Client, name: &str, tasks: i32, limit: Duration) -> Re
 /// 5,000 agents: a third of them lose their control node, then all of them at once. None is taken for lost.
 pub fn reconnect(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
-        let agents = (1_667.0 * stage.pace) as u32;
+        // A cluster takes 5,000 container instances.
+        let agents = (1_666.0 * stage.pace) as u32;
         let all = ZONES.len() as u32 * (agents + 1);
         let began = Instant::now();
         fleet(stage, agents).await?;
@@ -155,16 +156,24 @@ pub fn mass_loss(stage: &mut Stage) -> Step<'_> {
         let (from, zone) = (stage.history.count(), stage.shuffled(ZONES.to_vec())[0]);
         let meter = Meter::start(stage).await;
         stage.fault(format!("kill -9 of zone {zone}'s simulated agents: their 200 tasks are lost at once"));
+        let killed = Instant::now();
         stage.lab.kill_fleet(zone);
         let lost = try_wait("the agents to be lost", Duration::from_secs(20), || async {
             let lost = count(&stage.history.since(from), "InstanceLost");
             if lost >= FEW as usize { Ok(()) } else { Err(format!("{lost}")) }
         });
         lost.await.map_err(|text| anyhow::anyhow!(text))?;
-        let took = running(&client, "herd", 600, STABLE).await?;
-        stage.figure("all 600 RUNNING again after the loss was seen", took, "s", Some(30.0));
+        stage.figure("the last agent was seen as lost", killed.elapsed().as_secs_f64(), "s", None);
+        running(&client, "herd", 600, STABLE).await?;
+        stage.figure("all 600 RUNNING again", killed.elapsed().as_secs_f64(), "s", Some(30.0));
         let tasks = count(&stage.history.since(from), "TaskLost");
-        stage.expect("loss", tasks == 200, format!("{tasks} tasks lost"));
+        stage.figure(
+            "tasks lost, with replacements on machines not yet seen as lost",
+            tasks as f64,
+            "",
+            None,
+        );
+        stage.expect("loss", tasks >= 200, format!("{tasks} tasks lost"));
         meter.finish(stage, FEW as usize).await?;
         stage.over();
         delete(&client, "herd").await?;

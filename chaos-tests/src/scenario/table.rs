@@ -124,7 +124,7 @@ pub const SCENARIOS: &[Scenario] = &[
     row(36, "port-taken", "a host port taken", Means::Run(service::port_taken)),
     skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
     skip(38, "certificates", "certificates expire while cut", "comes with mTLS"),
-    overload(row(39, "flood", "600 connections write without a pause", Means::Run(flood::api_flood))),
+    overload(row(39, "flood", "2,700 connections write without a pause", Means::Run(flood::api_flood))),
     overload(row(39, "mass-loss", "200 tasks lost at once", Means::Run(herd::mass_loss))),
     overload(row(32, "crash-loop-herd", "a service of 1,000 tasks that crash", Means::Run(herd::crash_loop))),
     overload(row(

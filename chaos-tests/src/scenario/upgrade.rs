@@ -74,12 +74,15 @@ pub fn rolling(stage: &mut Stage) -> Step<'_> {
     })
 }
 
-async fn restart_server(stage: &mut Stage, zone: u8) -> Result<Duration> {
-    let took = stage.lab.stop_server(zone).await?;
+async fn restart_server(stage: &mut Stage, zone: u8) -> Result<()> {
+    stage.lab.stop_server(zone).await?;
+    start_server(stage, zone).await
+}
+
+async fn start_server(stage: &mut Stage, zone: u8) -> Result<()> {
     stage.lab.start_server(zone)?;
     stage.lab.wait_answers(zone).await?;
-    stage.lab.wait_whole(WHOLE).await.map_err(|text| anyhow::anyhow!(text))?;
-    Ok(took)
+    stage.lab.wait_whole(WHOLE).await.map_err(|text| anyhow::anyhow!(text)).map(drop)
 }
 
 async fn restart_agent(stage: &mut Stage, zone: u8) -> Result<()> {
@@ -93,6 +96,7 @@ async fn upgrade_server(stage: &mut Stage, zone: u8, next: &std::path::Path) -> 
     let leads = stage.lab.leader().await? == zone;
     let mut kept = Kept::open(zone).await?;
     let before = kept.health().await?;
+    let began = Instant::now();
     stage.lab.terminate_server(zone);
     // An older version need not be so polite.
     if std::env::var_os("TRIREME_OLD_BIN").is_none() {
@@ -105,7 +109,9 @@ async fn upgrade_server(stage: &mut Stage, zone: u8, next: &std::path::Path) -> 
         stage.expect("drain", drained.is_ok(), text);
     }
     stage.lab.use_binary(Host::Control(zone), next);
-    let took = restart_server(stage, zone).await?;
+    stage.lab.await_end(zone).await?;
+    let took = began.elapsed();
+    start_server(stage, zone).await?;
     stage.figure(
         &format!("zone {zone}{} ends within", if leads { ", the leader," } else { "" }),
         took.as_secs_f64(),

@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use trireme_types::planted;
-
 use crate::Error;
 
 /// What is kept.
@@ -132,8 +130,7 @@ impl Ledger {
         if incarnation < known.incarnation {
             return Err(Fenced::EarlierIncarnation { incarnation, known: known.incarnation });
         }
-        if (sequence < known.sequence || epoch < known.epoch) && !planted::is("agent-takes-older-assignments")
-        {
+        if sequence < known.sequence || epoch < known.epoch {
             return Err(Fenced::Older { sequence, epoch });
         }
         if (known.sequence, known.epoch) == (sequence, epoch) {

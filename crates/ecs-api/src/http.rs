@@ -2,21 +2,22 @@
 //! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::Rng as _;
 use trireme_ecs_model::{Operation, TARGET_PREFIX};
 use trireme_state::{Actor, Command, Proposal};
-use trireme_types::RequestId;
+use trireme_types::{RequestId, Timestamp};
 
 use crate::admission::{Class, Entered};
 use crate::clock::Stopwatch;
@@ -36,6 +37,8 @@ const OPERATION_TIME: Duration = Duration::from_secs(30);
 
 /// When those who were turned away may come back, for SDKs that ask so exactly.
 const RETRY_MILLIS: std::ops::Range<u64> = 300..1_500;
+
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -64,9 +67,9 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (body, _room) = admit_body(&api, &parts.headers, body).await;
     let started = Stopwatch::start();
-    let answer = match body {
-        Ok(body) => caught(admitted(api, &parts, &body, request_id), &parts).await,
-        Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },
+    let (answer, date) = match body {
+        Ok(body) => caught(dated(api, &parts, &body, request_id), &parts).await,
+        Err(error) => (Answer { operation: "None", protocol: Protocol::Json, result: Err(error) }, None),
     };
     let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
     metrics::record(answer.operation, code, started.elapsed());
@@ -75,15 +78,28 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     {
         tracing::warn!(operation = answer.operation, %request_id, %error, "request failed");
     }
-    respond(answer, request_id)
+    respond(answer, request_id, date)
+}
+
+/// Answers, and says when. SDKs set their clocks by it before they sign again, so it must be the clock that judges signatures.
+async fn dated(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> (Answer, Option<Timestamp>) {
+    let clock = Arc::clone(&api.clock);
+    let answer = admitted(api, parts, body, request_id).await;
+    (answer, Some(clock.now()))
 }
 
 /// A panic is a defect of one call: its caller is told so, and the connection and everyone else's calls go on.
-async fn caught(answer: impl Future<Output = Answer>, parts: &Parts) -> Answer {
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Answer {
-        operation: target(&parts.headers).ok().map_or("None", Operation::name),
-        protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
-        result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
+async fn caught(
+    answer: impl Future<Output = (Answer, Option<Timestamp>)>,
+    parts: &Parts,
+) -> (Answer, Option<Timestamp>) {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        let answer = Answer {
+            operation: target(&parts.headers).ok().map_or("None", Operation::name),
+            protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
+            result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
+        };
+        (answer, None)
     })
 }
 
@@ -238,7 +254,7 @@ async fn too_large(mut body: Body) -> Error {
     Error::new(code, format!("The request's body is larger than {BODY_LIMIT} bytes."))
 }
 
-fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
+fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Response<Body> {
     let id = request_id.to_string();
     let throttled = answer.result.as_ref().is_err_and(Error::is_throttled);
     let (status, body, error) = match answer.result {
@@ -264,6 +280,12 @@ fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
         Protocol::Text => "text/plain",
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // A date has four digits for the year.
+    let date = date.map(Timestamp::millis).filter(|millis| *millis < YEAR_10000);
+    let date = date.map(|millis| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis)));
+    if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
+        headers.insert(DATE, date);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-amzn-requestid", id);
     }

@@ -31,6 +31,7 @@ use crate::clock::{Clock, OfficeClock, Random};
 use crate::config::{Answer as RaftAnswer, LeaderId, Raft, TypeConfig};
 use crate::guard::Guard;
 use crate::machine::View;
+use crate::simulation::Refuse;
 use flight::{Flights, Passenger};
 use head::{ENTRY_BYTES, Head, Verdict};
 
@@ -47,6 +48,8 @@ pub(crate) struct Decider {
     pub rules: Rules,
     pub guard: Guard,
     pub fitness: Fitness,
+    /// For a simulation alone.
+    pub refuse: Option<Refuse>,
     /// Set while this node decides.
     pub office: watch::Sender<Option<OfficeClock>>,
 }
@@ -116,6 +119,7 @@ impl Decider {
             head,
             view: self.view.clone(),
             clock: Arc::clone(&self.clock),
+            refuse: self.refuse.clone(),
             flights: Flights::default(),
             landings: FuturesUnordered::new(),
             round: None,
@@ -168,6 +172,7 @@ struct Office {
     head: Head,
     view: watch::Receiver<Arc<View>>,
     clock: Arc<dyn Clock>,
+    refuse: Option<Refuse>,
     flights: Flights,
     landings: FuturesUnordered<Landing>,
     round: Option<Round>,
@@ -259,6 +264,13 @@ impl Office {
         let bytes = batch.encoded().len();
         *size = 0;
         let number = self.flights.depart(std::mem::take(passengers), bytes, self.clock.monotonic());
+        if let Some(late) = self.refuse.as_ref().and_then(|refuse| refuse()) {
+            self.landings.push(Box::pin(async move {
+                tokio::time::sleep(late).await;
+                (number, None)
+            }));
+            return Ok(());
+        }
         let (responder, receiver) = RaftAnswer::pair();
         self.landings.push(Box::pin(async move { (number, receiver.await.ok()) }));
         if planted::is("answered-before-it-is-committed") {

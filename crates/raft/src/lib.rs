@@ -10,7 +10,7 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
 //! [`verify`] · [`backup`] · [`recover`].
 
 pub mod agreement;
@@ -35,6 +35,7 @@ pub mod node;
 pub mod probe;
 mod read;
 pub mod recover;
+pub mod simulation;
 pub mod snapshot;
 pub mod storage;
 pub mod store;

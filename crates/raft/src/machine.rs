@@ -16,6 +16,7 @@ use crate::batch::{Batch, Reply};
 use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::history::History;
 use crate::level;
+use crate::simulation::Delay;
 use crate::snapshot::{Builder, Snapshots, blocking};
 use crate::storage::{Blob, Kv, Op};
 
@@ -55,6 +56,8 @@ pub struct Machine {
     published: watch::Sender<Arc<View>>,
     sampler: Sampler,
     supports: FeatureLevel,
+    /// For a simulation alone.
+    delay: Option<Delay>,
 }
 
 impl Machine {
@@ -68,7 +71,12 @@ impl Machine {
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
         let (view, before) = (View::default(), Arc::default());
-        (Self { kv, history, snapshots, view, before, published, sampler, supports }, receiver)
+        (Self { kv, history, snapshots, view, before, published, sampler, supports, delay: None }, receiver)
+    }
+
+    /// The same, but applying takes as long as `delay` says.
+    pub(crate) fn delayed(self, delay: Option<Delay>) -> Self {
+        Self { delay, ..self }
     }
 
     fn publish(&self) {
@@ -122,6 +130,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut chunks = entries.ready_chunks(CHUNK);
         while let Some(chunk) = chunks.next().await {
+            if let Some(delay) = self.delay.as_ref().map(|delay| delay()).filter(|delay| !delay.is_zero()) {
+                tokio::time::sleep(delay).await;
+            }
             let mut ops = Vec::new();
             let mut answers = Vec::with_capacity(chunk.len());
             for item in chunk {

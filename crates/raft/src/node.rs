@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
 use crate::level;
-use crate::log::flusher::{Flusher, SyncDelay};
+use crate::log::flusher::Flusher;
 use crate::log::mark::Mark;
 use crate::log::store::{LogStore, LogWatch};
 use crate::machine::Machine;
@@ -38,6 +38,7 @@ use crate::network::client::Network;
 use crate::network::fence::{self, Fence};
 use crate::network::peers::{Connect, MESSAGE_BYTES, Peers, TcpConnect};
 use crate::network::server::RaftService;
+use crate::simulation::Simulation;
 use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
@@ -59,8 +60,8 @@ pub struct World {
     pub rules: Rules,
     /// The highest feature level that this node supports.
     pub supports: FeatureLevel,
-    /// `None`: a thread syncs. `Some`: a task syncs, and each sync takes as long as this says then.
-    pub simulated_sync: Option<SyncDelay>,
+    /// `None`: a real machine, where a thread syncs. `Some`: a task syncs, and things take as long as this says.
+    pub simulation: Option<Simulation>,
 }
 
 impl World {
@@ -72,7 +73,7 @@ impl World {
             connect: Arc::new(TcpConnect::new(settings)),
             rules: Rules::default(),
             supports: FeatureLevel::LATEST,
-            simulated_sync: None,
+            simulation: None,
         }
     }
 }
@@ -215,9 +216,9 @@ impl Node {
         level::check_storage(&*storage.kv, world.supports)?;
         agreement::check_storage(&*storage.kv)?;
         fence::check_storage(&*storage.kv, identity)?;
-        let flusher = match &world.simulated_sync {
+        let flusher = match &world.simulation {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
-            Some(delay) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(delay)),
+            Some(simulation) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(&simulation.sync)),
         };
         let damaged = |error: std::io::Error| Error::Stopped { reason: error.to_string() };
         let mark = Mark::open(Arc::clone(&storage.mark)).map_err(damaged)?;
@@ -234,6 +235,8 @@ impl Node {
         let (sampler, samples) = Sampler::pair();
         let (machine, view) =
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
+        let machine =
+            machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
         let peers = Peers::new(Fence::new(identity), Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;

@@ -29,6 +29,8 @@ pub struct Probe {
     pub snapshot: Option<LogId>,
     /// The last entry that it has purged.
     pub purged: Option<LogId>,
+    /// The same, as its log says it.
+    pub floor: Option<LogId>,
     /// Who is a member, voter or not.
     pub members: Vec<u64>,
     /// Who votes.
@@ -43,12 +45,13 @@ impl Node {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
-        let vote = &metrics.vote;
+        let (vote, written) = (&metrics.vote, self.log().written());
         Probe {
             vote: (vote.leader_id.term, vote.leader_id.node_id, vote.committed),
             leads: metrics.state.is_leader(),
             leader: metrics.current_leader,
-            last: self.log().written().last,
+            last: written.last,
+            floor: written.purged,
             committed: metrics.local_committed,
             applied: metrics.last_applied,
             snapshot: metrics.snapshot,

@@ -179,10 +179,11 @@ fn health_of(node: &Node, leaving: bool) -> (StatusCode, Json<serde_json::Value>
 /// the first moment; what still comes is answered for a while, until balancers and clients have noticed.
 async fn leave_in_order(node: &Node, drain: Duration, signals: &mut Signals) {
     tracing::info!(seconds = drain.as_secs_f64(), "draining; a second signal ends it at once");
-    let until = tokio::time::Instant::now() + drain;
+    let drained = tokio::time::sleep(drain);
+    tokio::pin!(drained);
     hand_over(node).await;
     tokio::select! {
-        () = tokio::time::sleep_until(until) => {}
+        () = &mut drained => {}
         () = signals.next() => {}
     }
     // It may have been elected again meanwhile.

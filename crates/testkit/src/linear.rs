@@ -31,6 +31,8 @@ pub enum Seen {
     Value(u64),
     /// There is no such register.
     Absent,
+    /// There is one already.
+    Exists,
 }
 
 /// One operation on one register.
@@ -85,6 +87,11 @@ impl History {
     /// It never happened.
     pub fn cancel(&mut self, operation: usize) {
         self.operations[operation].cancelled = true;
+    }
+
+    /// One operation, by what [`History::begin`] gave for it.
+    pub fn operation(&self, operation: usize) -> &Operation {
+        &self.operations[operation]
     }
 
     /// How many were answered.
@@ -144,6 +151,7 @@ fn effect(operation: &Operation, value: Option<u64>) -> Option<Option<u64>> {
     let seen = operation.ended.map(|(_, seen)| seen);
     match (operation.change, seen, value) {
         (Change::Create(new), Some(Seen::Done) | None, None) => Some(Some(new)),
+        (Change::Create(_), Some(Seen::Exists), Some(value)) => Some(Some(value)),
         (Change::Ensure(new), Some(Seen::Done) | None, None) => Some(Some(new)),
         (Change::Ensure(_), Some(Seen::Done) | None, Some(value)) => Some(Some(value)),
         // Removed twice is removed; one that never was is not found.

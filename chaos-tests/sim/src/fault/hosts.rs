@@ -34,13 +34,17 @@ pub fn add_control(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64) {
         disk: MemoryDisk::new(),
         clock: Arc::new(SimClock::default()),
         sync_micros: Arc::new(AtomicU64::new(micros)),
+        apply_millis: Arc::new(AtomicU64::new(u64::try_from(plan.apply.as_millis()).unwrap_or(u64::MAX))),
+        refusals: Arc::default(),
         settings: plan.settings.clone(),
         founds: first.then(|| ClusterUuid::from_bits(u128::from(plan.seed) | (1 << 100))),
         seeds: RefCell::new(seeds),
         identity: Cell::new(None),
         node: RefCell::new(None),
+        woke: RefCell::new(None),
         asked: RefCell::default(),
         ask: tokio::sync::Notify::new(),
+        over: Cell::new(false),
         ended: RefCell::new(None),
         starts: Cell::new(0),
     });
@@ -56,6 +60,8 @@ pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &s
         controls: (1..=shared.plan.controls + shared.plan.spares)
             .map(|control| format!("n{control}"))
             .collect(),
+        slots: shared.plan.slots,
+        clock: Arc::default(),
         folder: folder.join(format!("a{number}")),
         runtime: RefCell::new(AgentHost::fresh_runtime()),
         ended: RefCell::new(None),

@@ -9,6 +9,9 @@ pub enum Kind {
     OneWay,
     /// One control node, often the leader, is cut off, sometimes only one way.
     Isolate,
+    /// The leader is cut off from the other control nodes, not from its clients, until another one leads and cuts its log; it may
+    /// end at just that moment.
+    Depose,
     /// Two halves, and one host between them that hears both.
     Bridge,
     /// All links between control nodes are clogged, and cleared one by one in another order.
@@ -23,8 +26,10 @@ pub enum Kind {
     Kill,
     /// A control node's machine loses power: what was not synced is gone, or a part of it.
     PowerLoss,
-    /// All control nodes lose power.
+    /// All control nodes lose power, at any time or at a bad moment.
     Blackout,
+    /// A control node loses power at an exact call to its disk.
+    PowerLossAtCall,
     /// A control node is stopped in order.
     Stop,
     /// An agent's process is killed; its containers run on.
@@ -37,9 +42,13 @@ pub enum Kind {
     SlowDisk,
     /// A control node's syncs fail: it must stop.
     FailedSync,
+    /// A control node is slow to apply what is committed.
+    SlowApply,
+    /// A leader's Raft refuses proposals now and then, and stays leader.
+    Refusals,
     /// A control node's time of day jumps.
     ClockJump,
-    /// A control node's clocks go too fast or too slow.
+    /// A machine's clocks and timers go too fast or too slow.
     ClockDrift,
     /// A control node is asked to give leadership away.
     Handover,
@@ -49,10 +58,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Partition,
         Self::OneWay,
         Self::Isolate,
+        Self::Depose,
         Self::Bridge,
         Self::Swizzle,
         Self::Pause,
@@ -61,12 +71,15 @@ impl Kind {
         Self::Kill,
         Self::PowerLoss,
         Self::Blackout,
+        Self::PowerLossAtCall,
         Self::Stop,
         Self::AgentKill,
         Self::MachineLoss,
         Self::ZoneLoss,
         Self::SlowDisk,
         Self::FailedSync,
+        Self::SlowApply,
+        Self::Refusals,
         Self::ClockJump,
         Self::ClockDrift,
         Self::Handover,

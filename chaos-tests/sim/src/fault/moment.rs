@@ -1,6 +1,7 @@
 //! Moments that are bad ones to lose power at: between a write and its sync, right after a vote, a cut, a purge, a snapshot.
 //! Drawn at random they would hardly ever be met; so a fault may wait for one.
 
+use trireme_raft::config::LogId;
 use trireme_raft::probe::Probe;
 
 use crate::control::ControlHost;
@@ -12,7 +13,7 @@ pub enum Moment {
     Unsynced,
     /// The node has voted, and the vote is not synced with anything yet.
     Voted,
-    /// The log was cut.
+    /// The log was cut, and is shorter than it was.
     Cut,
     /// The log was purged.
     Purged,
@@ -34,11 +35,15 @@ impl Moment {
         match self {
             Self::Unsynced => host.disk.unsynced() > 0,
             Self::Voted => (before.vote.0, before.vote.1) != (now.vote.0, now.vote.1),
-            Self::Cut => now.last < before.last,
+            Self::Cut => index(now.last) < index(before.last),
             Self::Purged => now.purged != before.purged,
             Self::Snapshot => now.snapshot != before.snapshot,
             Self::Leads => now.leads && !before.leads,
             Self::Applied => now.applied != before.applied,
         }
     }
+}
+
+fn index(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index)
 }

@@ -1,12 +1,17 @@
-//! I6: what an agent has accepted never goes back, and it never ends by itself.
+//! I6, I8: what an agent has accepted never goes back, it never ends by itself, and what it has said to be stopped runs no more: a
+//! restarted agent finds its containers.
 
 use std::collections::BTreeMap;
 
+use super::truth::Truth;
 use super::{Check, hold};
 use crate::shared::Shared;
 
 /// Steps between two looks at the ledgers, which are files.
 const EVERY: u64 = 250;
+
+/// Steps between two looks at the containers.
+const OFTEN: u64 = 3;
 
 /// What was seen of each agent last.
 #[derive(Default)]
@@ -20,8 +25,11 @@ impl Agents {
     ///
     /// # Errors
     /// One went back.
-    pub fn check(&mut self, shared: &Shared) -> Check {
+    pub fn check(&mut self, shared: &Shared, truth: &Truth) -> Check {
         self.steps += 1;
+        if self.steps.is_multiple_of(OFTEN) {
+            stopped_tasks_do_not_run(shared, truth)?;
+        }
         if !self.steps.is_multiple_of(EVERY) {
             return Ok(());
         }
@@ -37,4 +45,13 @@ impl Agents {
         }
         Ok(())
     }
+}
+
+fn stopped_tasks_do_not_run(shared: &Shared, truth: &Truth) -> Check {
+    for host in shared.agents.borrow().iter() {
+        let running = host.runtime.borrow().running_tasks();
+        let ended = running.iter().find(|task| truth.ended.contains(task));
+        hold("stopped_tasks_do_not_run", ended.is_none(), || format!("{} runs {ended:?}", host.name()))?;
+    }
+    Ok(())
 }

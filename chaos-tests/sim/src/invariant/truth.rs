@@ -1,16 +1,17 @@
 //! I4, I14: there is one history. What any node has applied at a sequence number is what every node has there, hash by hash
 //! and state by state; each step of it holds the state's own invariants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trireme_raft::Node;
 use trireme_raft::machine::View;
+use trireme_state::object::TaskStatus;
 use trireme_state::store::Record;
 use trireme_state::{Applied, ChainHash, Entry, Event, Position, SealedEvent, State, apply_entry, invariant};
 use trireme_types::{Sequence, TaskId};
 
-use super::{Check, Violation, hold, maximum};
+use super::{Check, Violation, epoch, hold, maximum};
 use crate::control::ControlHost;
 
 /// Records that are read at once.
@@ -22,11 +23,14 @@ const STATES: usize = 20_000;
 #[derive(Default)]
 pub struct Truth {
     state: State,
+    empty: [State; 1],
     states: BTreeMap<u64, State>,
     hashes: Vec<ChainHash>,
     seen: BTreeMap<u64, Arc<View>>,
     /// Standalone tasks by what started them.
     pub started: BTreeMap<String, Vec<TaskId>>,
+    /// Tasks whose agent has said that they stopped.
+    pub ended: BTreeSet<TaskId>,
     /// Instances that were declared lost.
     pub lost: u64,
     views: u64,
@@ -41,6 +45,12 @@ impl Truth {
     /// How many events there are.
     pub fn length(&self) -> u64 {
         self.hashes.len() as u64
+    }
+
+    /// The state after event `sequence`, and after each later one, as far as they are kept.
+    pub fn states_since(&self, sequence: u64) -> impl Iterator<Item = &State> {
+        let states = self.states.range(sequence..).map(|(_, state)| state);
+        self.empty.iter().filter(move |_| sequence == 0).chain(states)
     }
 
     /// The hash of an event.
@@ -104,6 +114,7 @@ impl Truth {
             let events: Vec<Event> = command.iter().map(|record| record.event.clone()).collect();
             invariant::check_step(&before, &self.state, &events)?;
             maximum::check(&before, &self.state, &events)?;
+            epoch::check(&before, &self.state, &events)?;
         }
         Ok(())
     }
@@ -125,6 +136,11 @@ impl Truth {
             && let Some(by) = task.started_by.as_ref().filter(|by| by.starts_with('c'))
         {
             self.started.entry(by.clone()).or_default().push(task.id);
+        }
+        if let Event::TaskProgressed { report } = &record.event
+            && report.status == TaskStatus::Stopped
+        {
+            self.ended.insert(report.task);
         }
         self.lost += u64::from(matches!(record.event, Event::InstanceLost { .. }));
         self.hashes.push(position.hash);

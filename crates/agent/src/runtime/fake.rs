@@ -68,6 +68,13 @@ impl FakeRuntime {
         running.map(|(id, _)| id.clone()).collect()
     }
 
+    /// The tasks of the running containers.
+    pub fn running_tasks(&self) -> Vec<TaskId> {
+        let machine = self.lock();
+        let running = machine.containers.values().filter(|one| matches!(one.state, FoundState::Running(_)));
+        running.filter_map(|one| one.task).collect()
+    }
+
     /// Ends a running container, as if its process had exited. False when it does not run.
     pub async fn exit(&self, id: &str, code: i32) -> bool {
         let Some((event, watchers)) = self.end(id, code) else { return false };

@@ -112,7 +112,7 @@ impl Flights {
         self.bytes = self.bytes.saturating_sub(flight.bytes);
         let applied = result.unwrap_or_default();
         let whole = applied.len() == flight.passengers.len() && applied.iter().all(|applied| *applied);
-        let keeps = planted::is("refused-proposal-keeps-the-head") || planted::is("base-not-checked");
+        let keeps = planted::is("refused-proposal-keeps-the-head");
         if !whole && !keeps {
             self.lost = Some(self.lost.map_or(number, |lost| lost.min(number)));
         }

@@ -13,14 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use trireme_types::planted;
 
 use crate::config::TypeConfig;
+use crate::simulation::Delay;
 use crate::storage::Kv;
 
 const QUEUE: usize = 4096;
 /// A sync that takes longer is slow. A sound disk needs a hundredth of it.
 pub(crate) const SLOW: Duration = Duration::from_millis(500);
-
-/// How long the next simulated sync takes.
-pub type SyncDelay = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What waits for a sync.
 enum Job {
@@ -61,7 +59,7 @@ impl Flusher {
     }
 
     /// Starts the flusher as a task whose syncs take `delay` of the runtime's time, for simulations.
-    pub fn task(kv: Arc<dyn Kv>, delay: SyncDelay) -> Self {
+    pub fn task(kv: Arc<dyn Kv>, delay: Delay) -> Self {
         let (queue, mut jobs) = mpsc::channel(QUEUE);
         let slow = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&slow);

@@ -81,6 +81,7 @@ impl Parts {
             rules: self.world.rules,
             guard,
             fitness,
+            refuse: self.world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.refuse)),
             office,
         };
         fault.spawn("the decider", async move {

@@ -1,4 +1,4 @@
-//! Storage in memory that loses what was not synced: the simulation's disk.
+//! Storage in memory that loses what was not synced: the simulation's disk. Its power may fail at an exact call.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +18,36 @@ enum Place {
     Checkpoints,
 }
 
+/// A kind of call that changes what is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// A write to the database.
+    Write,
+    /// A write that deletes a range: a cut, a purge.
+    Cut,
+    /// A sync.
+    Sync,
+    /// The mark of what is durable.
+    Mark,
+    /// A file becomes durable under its name.
+    Commit,
+    /// A file is removed.
+    Remove,
+}
+
+/// A power failure at an exact call.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    /// The kind of call; any when there is none.
+    pub call: Option<Call>,
+    /// So many of these calls are made before it.
+    pub after: u64,
+    /// The call itself is made, too, and answered.
+    pub done: bool,
+    /// Thousandths of what was not synced that had reached the disk all the same.
+    pub kept: u16,
+}
+
 #[derive(Default)]
 struct Pages {
     visible: Map,
@@ -29,12 +59,57 @@ struct Pages {
     failing: bool,
     syncs: u64,
     off: bool,
+    failure: Option<Failure>,
+    failed: bool,
     free: Option<u64>,
 }
 
 impl Pages {
     fn require_power(&self) -> io::Result<()> {
         if self.off { Err(io::Error::other("the power is off")) } else { Ok(()) }
+    }
+
+    /// A call begins. True when it is the last one.
+    fn enter(&mut self, call: Call) -> io::Result<bool> {
+        self.require_power()?;
+        let Some(failure) = &mut self.failure else { return Ok(false) };
+        if failure.call.is_some_and(|wanted| wanted != call) {
+            return Ok(false);
+        }
+        if failure.after > 0 {
+            failure.after -= 1;
+            return Ok(false);
+        }
+        if failure.done {
+            return Ok(true);
+        }
+        self.fail();
+        self.require_power().map(|()| true)
+    }
+
+    /// The power fails. What the process sees stays as it is: it is about to be gone, too.
+    fn fail(&mut self) {
+        let Some(failure) = self.failure.take() else { return };
+        let kept = self.unsynced.len().saturating_mul(usize::from(failure.kept)) / 1000;
+        self.keep(kept);
+        self.unsynced.clear();
+        (self.off, self.failed) = (true, true);
+    }
+
+    /// The first so many of the writes that were not synced have reached the disk.
+    fn keep(&mut self, count: usize) {
+        let count = count.min(self.unsynced.len());
+        let writes: Vec<Vec<Op>> = self.unsynced.drain(..count).collect();
+        for op in writes.iter().flatten() {
+            perform(&mut self.durable, op);
+        }
+    }
+
+    /// A call ends.
+    fn leave(&mut self, last: bool) {
+        if last {
+            self.fail();
+        }
     }
 }
 
@@ -73,6 +148,7 @@ impl MemoryDisk {
         let mut pages = self.lock();
         pages.visible = pages.durable.clone();
         pages.unsynced.clear();
+        pages.failed = false;
     }
 
     /// The process that uses the disk is killed: it writes nothing any more before [`MemoryDisk::power_on`], and what it has
@@ -93,13 +169,20 @@ impl MemoryDisk {
     pub fn power_off_keeping(&self, kept: usize) {
         let mut pages = self.lock();
         pages.off = true;
-        let count = kept.min(pages.unsynced.len());
-        let writes: Vec<Vec<Op>> = pages.unsynced.drain(..count).collect();
-        for op in writes.iter().flatten() {
-            perform(&mut pages.durable, op);
-        }
+        pages.keep(kept);
         drop(pages);
         self.lose_power();
+    }
+
+    /// The power will fail at this call, or no longer at any.
+    pub fn fail_at(&self, failure: Option<Failure>) {
+        self.lock().failure = failure;
+    }
+
+    /// Whether the power has failed at a call. The process that uses the disk is to be ended at once, and the disk to be told by
+    /// [`MemoryDisk::power_off`].
+    pub fn has_failed(&self) -> bool {
+        self.lock().failed
     }
 
     /// How many writes are not synced.
@@ -111,7 +194,7 @@ impl MemoryDisk {
     /// anew and synced.
     pub fn power_on(&self) {
         let mut pages = self.lock();
-        pages.off = false;
+        (pages.off, pages.failed, pages.failure) = (false, false, None);
         pages.durable = pages.visible.clone();
         pages.unsynced.clear();
     }
@@ -159,18 +242,20 @@ fn perform(map: &mut Map, op: &Op) {
 impl Kv for MemoryDisk {
     fn write(&self, ops: Vec<Op>) -> io::Result<()> {
         let mut pages = self.lock();
-        pages.require_power()?;
+        let cuts = ops.iter().any(|op| matches!(op, Op::DeleteRange(..)));
+        let last = pages.enter(if cuts { Call::Cut } else { Call::Write })?;
         for op in &ops {
             perform(&mut pages.visible, op);
         }
         pages.unsynced.push(ops);
+        pages.leave(last);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut pages = self.lock();
         pages.syncs = pages.syncs.saturating_add(1);
-        pages.require_power()?;
+        let last = pages.enter(Call::Sync)?;
         let writes = std::mem::take(&mut pages.unsynced);
         if pages.failing {
             // As kernels do: the pages are clean now, and will never reach the disk.
@@ -179,6 +264,7 @@ impl Kv for MemoryDisk {
         for op in writes.iter().flatten() {
             perform(&mut pages.durable, op);
         }
+        pages.leave(last);
         Ok(())
     }
 
@@ -229,8 +315,9 @@ impl MarkFile for MemoryDisk {
 
     fn write(&self, content: &[u8]) -> io::Result<()> {
         let mut pages = self.lock();
-        pages.require_power()?;
+        let last = pages.enter(Call::Mark)?;
         pages.mark = Some(Bytes::copy_from_slice(content));
+        pages.leave(last);
         Ok(())
     }
 }
@@ -265,8 +352,9 @@ impl File for MemoryFile {
 
     fn commit(&self, name: &str) -> io::Result<()> {
         let mut pages = self.folder.disk.lock();
-        pages.require_power()?;
+        let last = pages.enter(Call::Commit)?;
         pages.files.insert((self.folder.place, name.to_owned()), self.bytes.clone());
+        pages.leave(last);
         drop(pages);
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         Ok(())
@@ -308,8 +396,12 @@ impl Files for MemoryFiles {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut pages = self.disk.lock();
-        pages.require_power()?;
+        let last = pages.enter(Call::Remove)?;
         pages.files.remove(&(self.place, name.to_owned()));
+        pages.leave(last);
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

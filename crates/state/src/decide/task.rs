@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId, planted};
+use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
 
 use super::{Decided, Decision, stale, task_definition};
 use crate::command::{Outcome, Placement, RunTasks, TaskReport};
@@ -167,7 +167,7 @@ pub(super) fn report(
     reports: &[TaskReport],
 ) -> Decided {
     let known = state.instance(instance).ok_or(Rejection::ContainerInstanceNotFound)?;
-    if (known.epoch != epoch || !known.connected) && !planted::is("reports-of-an-older-epoch-accepted") {
+    if known.epoch != epoch || !known.connected {
         return Err(Rejection::StaleEpoch);
     }
     if reports.len() > REPORTS_PER_COMMAND {
