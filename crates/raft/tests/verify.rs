@@ -21,7 +21,7 @@ use trireme_raft::{Folder, Node};
 use trireme_rpc::log::HistoryRecord;
 use trireme_state::hash::state_hash;
 use trireme_state::store::{Record, Store};
-use trireme_state::{Event, SealedEvent, State};
+use trireme_state::{Command, Event, Proposal, SealedEvent, State};
 use trireme_types::Sequence;
 
 /// Events of the node that is damaged: enough for a checkpoint.
@@ -31,7 +31,10 @@ const EVENTS: usize = 1_300;
 async fn stopped(folder: &Path, events: usize) -> State {
     let node = child::open(folder, Sync::Honest).await.unwrap();
     let store = node.store();
-    for part in (0..events).collect::<Vec<_>>().chunks(64) {
+    // Checkpoints lie a quarter of what is kept apart.
+    let retention = Command::SetRetention { events: Some(4_000), millis: None };
+    store.propose(Proposal { command: retention, ..support::create("unused") }).await.unwrap();
+    for part in (1..events).collect::<Vec<_>>().chunks(64) {
         let proposals = part.iter().map(|number| store.propose(support::create(&format!("c{number}"))));
         join_all(proposals).await.into_iter().for_each(|done| drop(done.unwrap()));
     }
@@ -335,7 +338,8 @@ async fn no_damaged_bit_is_ever_served() {
         } else {
             found += 1;
         }
-        fs::remove_dir_all(&copied).unwrap();
+        // A node that refused may still be closing it; then it goes with the rest at the end.
+        let _later = fs::remove_dir_all(&copied);
     }
     println!("{found} found, {harmless} of no use");
     assert!(found > 0, "nothing was ever damaged");
