@@ -56,6 +56,8 @@ struct Armed {
 struct Deposing {
     term: u64,
     ways: Vec<Way>,
+    /// Messages wait on them; otherwise they are dropped.
+    held: bool,
     until: Duration,
 }
 
@@ -246,7 +248,10 @@ impl Chaos {
             Kind::SlowDisk | Kind::FailedSync => self.spoil_disk(now, kind),
             Kind::SlowApply | Kind::Refusals => self.burden(now, kind),
             Kind::ClockJump | Kind::ClockDrift => self.turn_clock(now, kind),
-            Kind::Handover => self.ask(Ask::Handover),
+            Kind::Handover => {
+                self.delay_successors(now);
+                self.ask(Ask::Handover);
+            }
             Kind::Membership => self.change_members(sim),
         }
     }
@@ -371,6 +376,20 @@ impl Chaos {
             victim.clock.drift(millionths);
         }
         self.later(now, Undo::Clock(victim.number));
+    }
+
+    /// Half of the time: all but the leader apply late, so that the next leader begins with less than it holds.
+    fn delay_successors(&mut self, now: Duration) {
+        if self.rng.random_bool(0.5) {
+            return;
+        }
+        let leads =
+            |host: &Rc<ControlHost>| host.node.borrow().as_ref().is_some_and(|node| node.probe().leads);
+        for host in self.shared.members().into_iter().filter(|host| !leads(host)) {
+            let millis = self.rng.random_range(50..600);
+            host.apply_millis.store(millis, Ordering::Relaxed);
+            self.undo.push((now + Duration::from_secs(3), Undo::Machine(host.number)));
+        }
     }
 
     fn turn_agents_clock(&mut self, now: Duration) {
