@@ -79,7 +79,18 @@ SCENARIO ?= all
 MINUTES ?= 10
 SEED_FLAG := $(if $(SEED),--seed $(SEED))
 
-chaos: setup-run build
+# Beside the binary its next version, to upgrade to. Cargo keeps both builds; the second time this is a link.
+define link-next
+@cargo build --locked --package trireme --features next-level
+@mkdir -p bin
+@cp -f "$$CARGO_TARGET_DIR/debug/trireme" bin/trireme-next
+endef
+
+export TRIREME_NEXT_BIN := $(CURDIR)/bin/trireme-next
+
+chaos: setup-run
+	$(link-next)
+	@$(MAKE) --no-print-directory build
 	@cargo run --locked --package chaos-tests --bin chaos -- --scenario $(SCENARIO) $(SEED_FLAG)
 
 chaos-kill: setup-run build

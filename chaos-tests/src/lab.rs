@@ -8,12 +8,14 @@
 //! Reading order: [`host`] (who there is) · [`net`] (namespaces and links) · [`rule`] (what can be done to a link) ·
 //! [`proc`] (a process in a namespace) · [`engine`] (Docker in a zone) · [`socket`] (what can be done to its socket) ·
 //! [`shim`] (clock and disk of a control node) · [`cluster`] (all of it together) · [`verbs`] (what scenarios do to it) ·
+//! [`members`] (other binaries, further control nodes and agents) ·
 //! [`sweep`] (nothing is left behind, whatever happened) · [`lock`] (one at a time).
 
 pub mod cluster;
 pub mod engine;
 pub mod host;
 pub mod lock;
+pub mod members;
 pub mod net;
 pub mod proc;
 pub mod rule;

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod door;
+pub mod pour;
 pub mod record;
 pub mod registers;
 pub mod writers;

@@ -40,3 +40,12 @@ pub fn has(metrics: &str, name: &str, labels: &[&str]) -> bool {
         rest.is_some_and(|rest| labels.iter().all(|label| rest.contains(&format!("{label}=\""))))
     })
 }
+
+/// The sum of a metric's samples, whatever their labels; 0 when there is none.
+pub fn sum(metrics: &str, name: &str) -> f64 {
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+        rest.rsplit(' ').next()?.parse::<f64>().ok()
+    });
+    values.sum()
+}

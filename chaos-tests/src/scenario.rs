@@ -13,17 +13,22 @@ use crate::invariant::api_gap::Gap;
 
 pub mod agent;
 pub mod clock;
+pub mod data;
 pub mod disk;
 pub mod engine;
+pub mod failpoint;
 pub mod flood;
+pub mod herd;
 pub mod leader;
 pub mod links;
 pub mod member;
+pub mod meter;
 pub mod quorum;
 pub mod retry;
 pub mod service;
 pub mod stage;
 pub mod table;
+pub mod upgrade;
 pub mod zone;
 
 pub use stage::Stage;

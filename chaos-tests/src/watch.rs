@@ -45,8 +45,11 @@ impl Watch {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
+                let began = Instant::now();
                 let report = Report::of(&ask_all(&target()).await, Some(&file));
                 sink.lock().unwrap_or_else(PoisonError::into_inner).push(sample(&report, zero));
+                // A look at thousands of agents is work for the nodes too.
+                trireme_testkit::hold(began.elapsed() * 4).await;
             }
         });
         Self { zero, samples, task }

@@ -195,7 +195,7 @@ impl ControlHost {
         trace::line(format_args!("{} runs as {identity}", self.name()));
         let stop = CancellationToken::new();
         let heartbeats = Arc::new(HeartbeatTable::new());
-        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop);
+        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop, &stop);
         let routes = node.routes().add_service(dispatcher.service());
         serve_grpc(routes, stop.clone()).await?;
         serve_api(&node, &stop).await?;
@@ -262,7 +262,12 @@ async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), Strin
 
 async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> {
     let store = Arc::new(node.store());
-    let api = Api { store, auth: AuthMode::Off, clock: Arc::new(SystemClock) };
+    let api = Api {
+        store,
+        auth: AuthMode::Off,
+        clock: Arc::new(SystemClock),
+        admission: trireme_ecs_api::Admission::default(),
+    };
     let router = trireme_ecs_api::router(api);
     let incoming = incoming(API).await.map_err(|error| error.to_string())?;
     let accepting = incoming.for_each(move |stream| {

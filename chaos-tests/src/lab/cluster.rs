@@ -44,6 +44,12 @@ pub struct Ground {
 pub struct Lab {
     pub(super) ground: Ground,
     pub(super) binary: PathBuf,
+    /// Machines whose binary is another one.
+    pub(super) binaries: BTreeMap<Host, PathBuf>,
+    /// Second control nodes, by zone.
+    pub(super) seconds: BTreeMap<u8, Proc>,
+    /// Processes of many simulated agents, by zone.
+    pub(super) fleets: BTreeMap<u8, Proc>,
     pub(super) runtime: Runtime,
     pub(super) shim: Result<Shim>,
     pub(super) servers: BTreeMap<u8, Proc>,
@@ -102,6 +108,9 @@ impl Lab {
         let mut lab = Self {
             ground,
             binary: binary()?,
+            binaries: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+            fleets: BTreeMap::new(),
             runtime,
             shim,
             servers: BTreeMap::new(),
@@ -200,7 +209,7 @@ impl Lab {
     fn complete(&self, zone: u8, arguments: &[&str]) -> Result<()> {
         let (name, api, grpc) = (zone_name(zone), api(zone), grpc(zone));
         let place = ["--zone", &name, "--listen-api", &api, "--listen-grpc", &grpc, "--timing", "local"];
-        let binary = self.binary.display().to_string();
+        let binary = self.binary_on(Host::Control(zone)).display().to_string();
         net::run_on(Host::Control(zone), &binary, &[&["server"], arguments, &place].concat()).map(drop)
     }
 
@@ -214,7 +223,8 @@ impl Lab {
     /// # Errors
     /// It cannot be started.
     pub fn start_server(&mut self, zone: u8) -> Result<()> {
-        let mut command = net::on(Host::Control(zone), &self.binary.display().to_string());
+        let binary = self.binary_on(Host::Control(zone)).display().to_string();
+        let mut command = net::on(Host::Control(zone), &binary);
         command.args(["server", "--data"]).arg(self.server_data(zone));
         command.args(["--zone", &zone_name(zone), "--listen-api", &api(zone), "--listen-grpc", &grpc(zone)]);
         command.args(["--timing", self.timing, "--auth", "sigv4"]);
@@ -232,7 +242,8 @@ impl Lab {
     /// # Errors
     /// It cannot be started.
     pub fn start_agent(&mut self, zone: u8) -> Result<()> {
-        let mut command = net::on(Host::Agent(zone), &self.binary.display().to_string());
+        let binary = self.binary_on(Host::Agent(zone)).display().to_string();
+        let mut command = net::on(Host::Agent(zone), &binary);
         command.args(["agent", "--data"]).arg(self.ground.zone(zone).join("agent"));
         command.args(["--zone", &zone_name(zone), "--name", &format!("{}/agent", zone_name(zone))]);
         command.args(["--cpu", &AGENT.cpu_units.to_string(), "--memory", &AGENT.memory_mib.to_string()]);

@@ -70,6 +70,16 @@ pub fn grpc(zone: u8) -> String {
     format!("{}:8001", Host::Control(zone).address())
 }
 
+/// Where a zone's second control node serves the ECS API.
+pub fn second_api(zone: u8) -> String {
+    format!("{}:8010", Host::Control(zone).address())
+}
+
+/// Where a zone's second control node serves gRPC.
+pub fn second_grpc(zone: u8) -> String {
+    format!("{}:8011", Host::Control(zone).address())
+}
+
 /// Where a zone's agent serves its metrics.
 pub fn agent_metrics(zone: u8) -> String {
     format!("{}:8002", Host::Agent(zone).address())

@@ -1,4 +1,4 @@
-//! A control node's clock and disk, by a library that is preloaded into it (`chaos-tests/shim/node.c`). It does nothing until
+//! A control node's clock, disk and death, by a library that is preloaded into it (`chaos-tests/shim/node.c`). It does nothing until
 //! it is told to, and is compiled at the start of a run; without a C compiler the faults that need it are skipped.
 
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::net::run;
 
 const SOURCE: &str = include_str!("../../shim/node.c");
-const SIZE: usize = 16;
+const SIZE: usize = 32;
 
 /// The library, and a page for each control node.
 #[derive(Debug, Clone)]
@@ -27,6 +27,30 @@ pub struct Disturbance {
     pub sync_delay_ms: i32,
     /// Its syncs fail with this number.
     pub sync_errno: i32,
+    /// It dies at a chosen call, counted from the start of its process.
+    pub dies: Option<Death>,
+}
+
+/// The call at which a control node dies.
+#[derive(Debug, Clone, Copy)]
+pub struct Death {
+    /// Which.
+    pub call: Call,
+    /// The how many of them, from 1.
+    pub at: i32,
+    /// After it is done, not before.
+    pub after: bool,
+}
+
+/// A call of the kernel that makes something durable, or visible, or removes it.
+#[derive(Debug, Clone, Copy)]
+pub enum Call {
+    /// `fsync` and `fdatasync`.
+    Sync = 1,
+    /// `rename`.
+    Rename = 2,
+    /// `unlink`.
+    Unlink = 3,
 }
 
 /// "Input/output error".
@@ -66,7 +90,12 @@ impl Shim {
         let mut bytes = [0_u8; SIZE];
         bytes[..8].copy_from_slice(&(what.clock_offset_ms * 1_000_000).to_ne_bytes());
         bytes[8..12].copy_from_slice(&what.sync_delay_ms.to_ne_bytes());
-        bytes[12..].copy_from_slice(&what.sync_errno.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&what.sync_errno.to_ne_bytes());
+        if let Some(death) = what.dies {
+            bytes[16..20].copy_from_slice(&(death.call as i32).to_ne_bytes());
+            bytes[20..24].copy_from_slice(&death.at.to_ne_bytes());
+            bytes[24..28].copy_from_slice(&i32::from(death.after).to_ne_bytes());
+        }
         let path = self.page(zone);
         // In place: the file stays the one that is mapped.
         let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path);

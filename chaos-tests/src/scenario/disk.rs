@@ -13,24 +13,6 @@ use crate::lab::net::run;
 use crate::lab::shim::{Disturbance, EIO};
 use crate::lab::sweep::unmount;
 
-/// 14: a node that was away catches up, and is killed again and again while it does.
-pub fn laggard(stage: &mut Stage) -> Step<'_> {
-    Box::pin(async move {
-        let zone = stage.follower().await?;
-        stage.fault(format!(
-            "zone {zone}'s control node away for 10 s, then killed three times while it catches up"
-        ));
-        stage.lab.kill_server(zone);
-        stage.hold(10.0).await;
-        for wait in [0.15, 0.4, 0.8] {
-            stage.lab.start_server(zone)?;
-            stage.hold(wait).await;
-            stage.lab.kill_server(zone);
-        }
-        Ok(Installed::Yes)
-    })
-}
-
 /// 16: the end of a node's write-ahead log is torn off, as by a power cut in the middle of a write. It comes back with all that
 /// was acknowledged from the others, or refuses to start and is replaced.
 pub fn torn(stage: &mut Stage) -> Step<'_> {
@@ -172,11 +154,13 @@ pub fn slow(stage: &mut Stage) -> Step<'_> {
         stage.hold(20.0).await;
         let rate = (stage.acked() - before) as f64 / 20.0;
         stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
-        stage.note(match stage.lab.leader().await {
-            Ok(now) if now == leader => "leadership stayed".to_owned(),
+        let now = stage.lab.leader().await;
+        let text = match &now {
+            Ok(now) if *now == leader => "leadership stayed with the slow disk".to_owned(),
             Ok(now) => format!("leadership moved to zone {now}"),
             Err(error) => format!("nobody could say who leads: {error:#}"),
-        });
+        };
+        stage.expect("leader moves", now.is_ok_and(|now| now != leader), text);
         Ok(Installed::Yes)
     })
 }

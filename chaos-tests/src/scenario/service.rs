@@ -15,30 +15,61 @@ use crate::lab::engine::IMAGE;
 use crate::lab::host::ZONES;
 use crate::lab::net;
 
-/// 32: a service whose tasks end at once: it backs off, and the others do not notice.
+/// 32: services whose tasks end at once, one by an error, one because it takes more memory than it may: both back off, and the
+/// others do not notice.
 pub fn crash_loop(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
-        let container = ContainerDefinition::builder().name("crash").image(IMAGE).memory(16).cpu(16);
-        let container = container.set_command(Some(["sh", "-c", "exit 7"].map(str::to_owned).to_vec()));
-        let register = stage.client.register_task_definition().family("crash");
-        register.network_mode(NetworkMode::None).container_definitions(container.build()).send().await?;
         let before = stage.history.count();
-        stage.fault("a service of 2 tasks that end at once with code 7");
-        let create =
-            stage.client.create_service().service_name("crash").task_definition("crash").desired_count(2);
-        create.send().await?;
+        stage.fault("a service of 2 tasks that end at once with code 7, and one of 2 that run out of memory");
+        for (name, script) in [("crash", "exit 7"), ("oom", "tail /dev/zero")] {
+            let container = ContainerDefinition::builder().name(name).image(IMAGE).memory(16).cpu(16);
+            let container = container.set_command(Some(["sh", "-c", script].map(str::to_owned).to_vec()));
+            let register = stage.client.register_task_definition().family(name);
+            register.network_mode(NetworkMode::None).container_definitions(container.build()).send().await?;
+            stage
+                .client
+                .create_service()
+                .service_name(name)
+                .task_definition(name)
+                .desired_count(2)
+                .send()
+                .await?;
+        }
         stage.hold(30.0).await;
-        let made = count(&stage.history.since(before), "TaskCreated");
-        stage.figure("tasks started in 30 s", made as f64, "", Some(30.0));
-        let backed_off = count(&stage.history.since(before), "DeploymentBackedOff");
-        stage.expect(
-            "back-off",
-            backed_off > 0,
-            format!("{backed_off} times the deployment backed off further"),
-        );
-        stage.client.delete_service().service("crash").force(true).send().await?;
+        let events = stage.history.since(before);
+        stage.figure("tasks started in 30 s", count(&events, "TaskCreated") as f64, "", Some(60.0));
+        for name in ["crash", "oom"] {
+            let of_it = events.iter().filter(|event| event.kind == "DeploymentBackedOff");
+            let times = of_it.filter(|event| event.body.to_string().contains(&format!("\"{name}\""))).count();
+            stage.expect(
+                "back-off",
+                times > 0,
+                format!("{name}: {times} times its deployment backed off further"),
+            );
+        }
+        out_of_memory(stage).await?;
+        for name in ["crash", "oom"] {
+            stage.client.delete_service().service(name).force(true).send().await?;
+        }
         Ok(Installed::Yes)
     })
+}
+
+/// What DescribeTasks says of a task that took too much.
+async fn out_of_memory(stage: &mut Stage) -> Result<()> {
+    let list = stage.client.list_tasks().service_name("oom").desired_status("STOPPED".into()).send().await?;
+    let mut reasons = Vec::new();
+    if !list.task_arns().is_empty() {
+        let arns = list.task_arns().iter().take(100).cloned().collect();
+        let described = stage.client.describe_tasks().set_tasks(Some(arns)).send().await?;
+        let containers = described.tasks().iter().flat_map(|task| task.containers());
+        reasons.extend(
+            containers.map(|it| format!("code {:?}, {}", it.exit_code(), it.reason().unwrap_or("no reason"))),
+        );
+    }
+    let told = reasons.iter().any(|reason| reason.contains("OutOfMemoryError"));
+    stage.expect("reason", told, format!("{} tasks ended: {:?}", reasons.len(), reasons.first()));
+    Ok(())
 }
 
 /// 36: a host port that a task needs is taken by somebody else on one machine: the reason is shown, and another machine has it.

@@ -1,7 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, disk, engine, flood, leader, links, member, quorum, retry, service, zone,
+    Means, Scenario, agent, clock, data, disk, engine, failpoint, flood, herd, leader, links, member, quorum,
+    retry, service, upgrade, zone,
 };
 use crate::invariant::api_gap::Gap;
 
@@ -25,6 +26,11 @@ const fn zonal(scenario: Scenario) -> Scenario {
 /// There is no quorum while the fault lasts.
 const fn quorumless(scenario: Scenario) -> Scenario {
     Scenario { gap: AFTER, ..scenario }
+}
+
+/// Callers are turned away as long as it lasts; afterwards all is as ever.
+const fn overload(scenario: Scenario) -> Scenario {
+    Scenario { gap: AFTER, keeps: true, ..scenario }
 }
 
 const fn skip(number: u32, name: &'static str, title: &'static str, why: &'static str) -> Scenario {
@@ -71,26 +77,32 @@ pub const SCENARIOS: &[Scenario] = &[
         Means::Run(retry::answer_lost),
     )),
     quiet(row(13, "members-replaced", "control nodes leave and new ones join", Means::Run(member::replaced))),
-    quiet(row(14, "laggard", "a laggard killed while it catches up", Means::Run(disk::laggard))),
-    skip(
-        15,
-        "failpoints",
-        "kill at failpoints",
-        "needs failpoints in the binary; crates/raft's tests crash the storage between write and sync",
-    ),
+    quiet(row(
+        13,
+        "five-members",
+        "two more control nodes; leadership moved; dead ones replaced",
+        Means::Run(member::five),
+    )),
+    quiet(row(14, "laggard", "a laggard killed while it gets a snapshot", Means::Run(failpoint::laggard))),
+    quiet(row(15, "failpoints", "kill at syncs, renames and removals of files", Means::Run(failpoint::died))),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
-    skip(
-        17,
-        "bit-flip",
-        "bit flips in log and snapshot",
-        "chaos-tests/tests/process_refusals.rs and crates/raft/tests/damage.rs have it, without a cluster",
-    ),
+    quiet(row(17, "bit-flip", "bit flips in log and snapshot", Means::Run(data::bit_flips))),
     quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
     quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
-    skip(21, "upgrade", "mixed versions", "there is one version of the binary so far"),
-    skip(22, "restore", "restore of a backup, force-new-cluster", "comes with trireme backup and restore"),
+    quiet(row(
+        21,
+        "upgrade",
+        "mixed versions: control nodes and agents replaced one by one",
+        Means::Run(upgrade::rolling),
+    )),
+    quorumless(quiet(row(
+        22,
+        "restore",
+        "the quorum lost for good: force-new-cluster, and a backup",
+        Means::Run(data::restored),
+    ))),
     quiet(row(23, "agent-killed", "kill -9 of an agent, and its restart", Means::Run(agent::killed))),
     row(24, "agent-cut", "an agent cut past the lost time-out", Means::Run(agent::cut)),
     row(25, "agent-flaps", "an agent 5 s away, 5 s back", Means::Run(agent::flapping)),
@@ -112,8 +124,17 @@ pub const SCENARIOS: &[Scenario] = &[
     row(36, "port-taken", "a host port taken", Means::Run(service::port_taken)),
     skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
     skip(38, "certificates", "certificates expire while cut", "comes with mTLS"),
-    quiet(row(39, "flood", "64 clients without a pause", Means::Run(flood::api))),
-    skip(40, "history-edited", "one logged event edited offline", "comes with trireme verify"),
+    overload(row(39, "flood", "2,700 connections write without a pause", Means::Run(flood::api_flood))),
+    overload(row(39, "mass-loss", "200 tasks lost at once", Means::Run(herd::mass_loss))),
+    overload(row(32, "crash-loop-herd", "a service of 1,000 tasks that crash", Means::Run(herd::crash_loop))),
+    overload(row(
+        39,
+        "huge-definitions",
+        "definitions as large as they may be, and larger",
+        Means::Run(herd::huge_definitions),
+    )),
+    overload(row(39, "reconnect", "5,000 agents reconnect at once", Means::Run(herd::reconnect))),
+    quiet(row(40, "history-edited", "one logged event edited offline", Means::Run(data::history_edited))),
 ];
 
 /// The scenarios of that name or number; all for `all`.

@@ -21,10 +21,17 @@ pub struct Entries {
     pub instance: String,
     /// The control plane that gave the id.
     pub cluster_uuid: String,
-    /// The highest sequence of an assignment that was accepted.
+    /// The highest incarnation of it that was seen. Ledgers of older agents know the first only.
+    #[serde(default = "first_incarnation")]
+    pub incarnation: u64,
+    /// The highest sequence of an assignment that was accepted in that incarnation.
     pub sequence: u64,
-    /// The highest epoch of an assignment that was accepted.
+    /// The highest epoch of an assignment that was accepted in that incarnation.
     pub epoch: u64,
+}
+
+fn first_incarnation() -> u64 {
+    1
 }
 
 /// Why assignments are refused.
@@ -33,6 +40,16 @@ pub enum Fenced {
     /// They come from another control plane.
     #[error("assignments of another control plane")]
     OtherControlPlane,
+    /// They come from the control plane as it was before it was restored.
+    #[error(
+        "assignments of incarnation {incarnation} of the control plane, which lives on as incarnation {known}"
+    )]
+    EarlierIncarnation {
+        /// Theirs.
+        incarnation: u64,
+        /// The highest that was seen.
+        known: u64,
+    },
     /// They are older than what was accepted already.
     #[error("assignments of sequence {sequence}, epoch {epoch} are older than what is known")]
     Older {
@@ -80,20 +97,38 @@ impl Ledger {
     ///
     /// # Errors
     /// It cannot be kept: after a restart the agent would not know its containers.
-    pub fn identify(&mut self, instance: &str, cluster_uuid: &str) -> Result<(), Error> {
-        if self.entries.instance == instance && self.entries.cluster_uuid == cluster_uuid {
+    pub fn identify(&mut self, instance: &str, cluster_uuid: &str, incarnation: u64) -> Result<(), Error> {
+        let known = &mut self.entries;
+        if known.instance == instance
+            && known.cluster_uuid == cluster_uuid
+            && known.incarnation == incarnation
+        {
             return Ok(());
         }
-        instance.clone_into(&mut self.entries.instance);
-        cluster_uuid.clone_into(&mut self.entries.cluster_uuid);
+        if known.incarnation != incarnation {
+            // A restored control plane knows fewer events, and gives epochs again.
+            (known.incarnation, known.sequence, known.epoch) = (incarnation, 0, 0);
+        }
+        instance.clone_into(&mut known.instance);
+        cluster_uuid.clone_into(&mut known.cluster_uuid);
         self.write()
     }
 
     /// Accepts assignments, or refuses them because something newer was accepted before.
-    pub fn accept(&mut self, cluster_uuid: &str, sequence: u64, epoch: u64) -> Result<(), Fenced> {
+    pub fn accept(
+        &mut self,
+        cluster_uuid: &str,
+        incarnation: u64,
+        sequence: u64,
+        epoch: u64,
+    ) -> Result<(), Fenced> {
         let known = &mut self.entries;
-        if known.cluster_uuid != cluster_uuid {
+        // A session's Welcome comes first, and raises what is known.
+        if known.cluster_uuid != cluster_uuid || known.incarnation < incarnation {
             return Err(Fenced::OtherControlPlane);
+        }
+        if incarnation < known.incarnation {
+            return Err(Fenced::EarlierIncarnation { incarnation, known: known.incarnation });
         }
         if sequence < known.sequence || epoch < known.epoch {
             return Err(Fenced::Older { sequence, epoch });
@@ -183,18 +218,43 @@ mod tests {
     fn what_is_older_is_refused_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
-        ledger.identify("i", "c").unwrap();
-        assert_eq!(ledger.accept("c", 10, 2), Ok(()));
-        assert_eq!(ledger.accept("c", 10, 2), Ok(()), "the same again");
+        ledger.identify("i", "c", 1).unwrap();
+        assert_eq!(ledger.accept("c", 1, 10, 2), Ok(()));
+        assert_eq!(ledger.accept("c", 1, 10, 2), Ok(()), "the same again");
         let token = ledger.entries().registration_token.clone();
         drop(ledger);
         let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
         assert_eq!(ledger.entries().registration_token, token);
         let older = |sequence, epoch| Err(Fenced::Older { sequence, epoch });
-        assert_eq!(ledger.accept("c", 9, 2), older(9, 2));
-        assert_eq!(ledger.accept("c", 11, 1), older(11, 1));
-        assert_eq!(ledger.accept("d", 99, 9), Err(Fenced::OtherControlPlane));
-        assert_eq!(ledger.accept("c", 11, 3), Ok(()));
+        assert_eq!(ledger.accept("c", 1, 9, 2), older(9, 2));
+        assert_eq!(ledger.accept("c", 1, 11, 1), older(11, 1));
+        assert_eq!(ledger.accept("d", 1, 99, 9), Err(Fenced::OtherControlPlane));
+        assert_eq!(ledger.accept("c", 1, 11, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_restored_control_plane_begins_anew_and_the_one_before_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
+        ledger.identify("i", "c", 1).unwrap();
+        assert_eq!(ledger.accept("c", 1, 10, 2), Ok(()));
+        ledger.identify("i", "c", 2).unwrap();
+        assert_eq!(ledger.accept("c", 2, 4, 1), Ok(()), "fewer events, and its epochs are its own");
+        let earlier = Err(Fenced::EarlierIncarnation { incarnation: 1, known: 2 });
+        assert_eq!(ledger.accept("c", 1, 99, 9), earlier);
+        drop(ledger);
+        let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
+        assert_eq!(ledger.accept("c", 1, 99, 9), earlier, "also after a restart");
+    }
+
+    #[test]
+    fn a_ledger_without_an_incarnation_is_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = r#"{"registration_token":"t","instance":"i","cluster_uuid":"c","sequence":7,"epoch":2}"#;
+        std::fs::write(folder.path().join("ledger.json"), old).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), true).unwrap();
+        assert_eq!(ledger.accept("c", 1, 6, 2), Err(Fenced::Older { sequence: 6, epoch: 2 }));
+        assert_eq!(ledger.accept("c", 1, 8, 2), Ok(()));
     }
 
     #[test]
@@ -209,15 +269,15 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("data");
         let mut ledger = Ledger::open(Some(&folder), true).unwrap();
-        ledger.identify("i", "c").unwrap();
+        ledger.identify("i", "c", 1).unwrap();
         // Root may write where it must not: the folder itself goes.
         let away = parent.path().join("away");
         std::fs::rename(&folder, &away).unwrap();
-        assert_eq!(ledger.accept("c", 10, 2), Ok(()));
-        assert_eq!(ledger.accept("c", 9, 2), Err(Fenced::Older { sequence: 9, epoch: 2 }), "it fences");
+        assert_eq!(ledger.accept("c", 1, 10, 2), Ok(()));
+        assert_eq!(ledger.accept("c", 1, 9, 2), Err(Fenced::Older { sequence: 9, epoch: 2 }), "it fences");
         assert_eq!(read(&away).unwrap().unwrap().sequence, 0);
         std::fs::rename(&away, &folder).unwrap();
-        assert_eq!(ledger.accept("c", 11, 2), Ok(()));
+        assert_eq!(ledger.accept("c", 1, 11, 2), Ok(()));
         assert_eq!(read(&folder).unwrap().as_ref(), Some(ledger.entries()), "kept with the next write");
     }
 
@@ -227,7 +287,7 @@ mod tests {
         let folder = parent.path().join("data");
         let mut ledger = Ledger::open(Some(&folder), true).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(matches!(ledger.identify("i", "c"), Err(Error::Ledger { .. })));
+        assert!(matches!(ledger.identify("i", "c", 1), Err(Error::Ledger { .. })));
     }
 
     #[test]

@@ -6,10 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use trireme_rpc::agent::{TaskReport, TaskStatus};
+use trireme_rpc::convert::wire_bytes;
 use trireme_types::TaskId;
 
 /// Reports in one batch.
 pub const BATCH_REPORTS: usize = 200;
+/// Bytes of a batch, unless a single report is longer.
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// What an engine says is kept up to so many bytes.
+const REASON_BYTES: usize = 1024;
 
 struct Entry {
     /// That it ran must not be lost when it stopped right after.
@@ -42,7 +47,8 @@ impl Outbox {
     }
 
     /// Adds a report; it replaces the one of the same task.
-    pub fn push(&self, task: TaskId, report: TaskReport) {
+    pub fn push(&self, task: TaskId, mut report: TaskReport) {
+        shorten(&mut report);
         let mut guard = self.lock();
         let reports = &mut *guard;
         reports.revisions += 1;
@@ -82,10 +88,17 @@ impl Outbox {
         let reports = &mut *guard;
         let mut batch = Vec::new();
         let mut taken = Vec::new();
+        let mut bytes = 0;
         while batch.len() + 2 <= BATCH_REPORTS
             && let Some(task) = reports.waiting.pop_first()
         {
             let Some(entry) = reports.entries.get_mut(&task) else { continue };
+            let more = entry.running.as_deref().map_or(0, wire_bytes) + wire_bytes(&*entry.last);
+            if !batch.is_empty() && bytes + more > BATCH_BYTES {
+                reports.waiting.insert(task);
+                break;
+            }
+            bytes += more;
             entry.batch = Some(number);
             batch.extend(entry.running.as_deref().cloned());
             batch.push((*entry.last).clone());
@@ -141,8 +154,17 @@ impl Outbox {
     }
 }
 
+fn shorten(report: &mut TaskReport) {
+    let reasons = report.containers.iter_mut().map(|container| &mut container.reason);
+    for reason in reasons.chain([&mut report.stopped_reason]) {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use trireme_rpc::agent::ContainerReport;
+
     use super::*;
 
     fn report(status: TaskStatus) -> TaskReport {
@@ -177,6 +199,25 @@ mod tests {
         outbox.push(task(1), report(TaskStatus::Stopped));
         let statuses: Vec<_> = outbox.take(1).iter().map(TaskReport::status).collect();
         assert_eq!(statuses, [TaskStatus::Running, TaskStatus::Stopped]);
+    }
+
+    #[test]
+    fn a_batch_has_a_limit_in_bytes() {
+        let outbox = Outbox::default();
+        let container = ContainerReport { reason: "ä".repeat(1 << 20), ..ContainerReport::default() };
+        for n in 0..100 {
+            let containers = vec![container.clone(); 10];
+            outbox.push(task(n), TaskReport { containers, ..report(TaskStatus::Running) });
+        }
+        let (mut seen, mut number) = (0, 0);
+        while outbox.has_waiting() {
+            number += 1;
+            let batch = outbox.take(number);
+            assert!(batch.iter().map(wire_bytes).sum::<usize>() <= BATCH_BYTES && !batch.is_empty());
+            seen += batch.len();
+        }
+        assert_eq!(seen, 100);
+        assert!(number > 1, "one batch was not enough");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use trireme_rpc::agent::control_message::Message as ToAgent;
 use crate::clock::{self, Instant};
 use crate::dial::Dial;
 use crate::error::describe;
-use crate::ledger::Ledger;
+use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
 use crate::runtime::Owner;
 use crate::worker::{Inbox, Input};
@@ -39,6 +39,8 @@ const BATCHES_IN_FLIGHT: usize = 4;
 const OUTBOUND_MESSAGES: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Of one who was told that there are too many.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// A session that lasted so long was a good one.
 const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// How long a forgotten agent waits for its containers to go.
@@ -50,6 +52,8 @@ enum End {
     Shutdown,
     /// Anything that another session may cure.
     Lost(String),
+    /// The control node has too many agents to see to at the moment.
+    Busy(String),
     /// The control plane does not know this agent.
     Unknown,
     /// What the agent says of itself is not allowed.
@@ -96,12 +100,17 @@ impl Sessions {
         let (mut turn, mut failures) = (0_usize, 0_u32);
         loop {
             let begun = clock::now();
+            let mut busy = false;
             let endpoint = self.config.endpoints[turn % self.config.endpoints.len()].clone();
             let end = self.hold(&endpoint).await?;
             self.outbox.rewind();
             match end {
                 End::Shutdown => return Ok(()),
                 End::Lost(reason) => tracing::warn!(endpoint, reason, "session over"),
+                End::Busy(reason) => {
+                    busy = true;
+                    tracing::info!(endpoint, reason, "again soon");
+                }
                 End::Unknown => {
                     let instance = self.ledger.entries().instance.clone();
                     self.leave().await?;
@@ -118,7 +127,8 @@ impl Sessions {
             }
             // The first round over the control nodes is quick: one of them may just have died.
             let rounds = failures / u32::try_from(self.config.endpoints.len()).unwrap_or(u32::MAX);
-            let longest = (FIRST_PAUSE * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
+            let first = if busy { BUSY_PAUSE } else { FIRST_PAUSE };
+            let longest = (first * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
             tokio::select! {
                 () = tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))) => {}
                 () = self.shutdown.cancelled() => return Ok(()),
@@ -141,7 +151,12 @@ impl Sessions {
         if !known.instance.is_empty() && known.cluster_uuid != welcome.cluster_uuid {
             return Ok(lost("this agent's data folder belongs to another control plane"));
         }
-        self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid)?;
+        let incarnation = welcome.incarnation.max(1);
+        if incarnation < known.incarnation {
+            let fenced = Fenced::EarlierIncarnation { incarnation, known: known.incarnation };
+            return Ok(lost(fenced.to_string()));
+        }
+        self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid, incarnation)?;
         let owner = self.owner();
         if self.tell(Input::Identity(Arc::new(owner))).await.is_none() {
             return Ok(End::Shutdown);
@@ -227,6 +242,7 @@ impl Sessions {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             docker_version: self.runtime_version.clone(),
             registration_token: known.registration_token.clone(),
+            incarnation: known.incarnation,
         }
     }
 
@@ -280,7 +296,8 @@ impl Sessions {
         if epoch != stream.epoch {
             return Err(lost("assignments of another session"));
         }
-        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, sequence, epoch) {
+        let incarnation = assignments.incarnation.max(1);
+        if let Err(fenced) = self.ledger.accept(&assignments.cluster_uuid, incarnation, sequence, epoch) {
             return Err(lost(fenced.to_string()));
         }
         if self.tell(Input::Assignments(assignments)).await.is_none() {
@@ -364,6 +381,7 @@ fn end_of(goodbye: wire::Goodbye) -> End {
 /// What a status in place of a welcome means.
 fn refusal(status: &Status) -> End {
     match status.code() {
+        Code::ResourceExhausted => End::Busy(status.message().to_owned()),
         Code::InvalidArgument => End::Refused(status.message().to_owned()),
         _ => lost(status.message()),
     }

@@ -40,6 +40,7 @@ impl Agents for Scripted {
                 cluster_uuid: "c".into(),
                 epoch: 5,
                 heartbeat_interval_ms: 1_000,
+                incarnation: 2,
             });
             let messages = std::iter::once(welcome).chain(script.into_iter().map(Message::Assignments));
             for message in messages {
@@ -61,7 +62,8 @@ fn assignments(sequence: u64, epoch: u64, full: bool, task: u128) -> Assignments
         ..AssignedTask::default()
     };
     let cluster_uuid = "c".into();
-    Assignments { cluster_uuid, sequence, epoch, full, tasks: vec![task], removed: Vec::new() }
+    let (tasks, removed, incarnation) = (vec![task], Vec::new(), 2);
+    Assignments { cluster_uuid, sequence, epoch, full, tasks, removed, incarnation }
 }
 
 async fn serve(script: Vec<Assignments>) -> (String, mpsc::Receiver<()>) {
@@ -80,6 +82,7 @@ async fn a_stale_control_node_revives_nothing() {
         assignments(9, 5, true, 2),
         assignments(10, 4, true, 2),
         Assignments { cluster_uuid: "other".into(), ..assignments(11, 5, true, 2) },
+        Assignments { incarnation: 1, ..assignments(11, 5, true, 2) },
     ];
     for stale in stale {
         let (endpoint, mut ends) = serve(vec![assignments(10, 5, true, 1), stale]).await;

@@ -110,7 +110,9 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(["", "clients", "cluster", "calls/s", "p50 ms", "p99 ms", "cpu us", "errors", "x etcd"]);
+        table.set_header([
+            "", "clients", "cluster", "calls/s", "p50 ms", "p99 ms", "cpu us", "errors", "x etcd",
+        ]);
         for row in &self.rows {
             table.add_row([
                 row.kind.to_owned(),
@@ -148,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_figure_is_of_its_calls() {
-        let figure = Figure::of((1..=100).map(|number| number * 1_000).collect(), 2.0, Duration::from_millis(1), 3);
+        let figure =
+            Figure::of((1..=100).map(|number| number * 1_000).collect(), 2.0, Duration::from_millis(1), 3);
         assert_eq!((figure.per_second, figure.p50_ms, figure.p99_ms, figure.errors), (50.0, 51.0, 99.0, 3));
         assert!((figure.cpu_us - 10.0).abs() < 1e-9);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);

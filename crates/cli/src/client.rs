@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::operator::operator_client::OperatorClient;
 use trireme_rpc::operator::{
-    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, RetentionRequest,
-    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
+    BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
+    RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
+    VerifyRequest, VerifyResponse,
 };
 
 use crate::Error;
@@ -95,6 +96,22 @@ pub async fn set_retention(
         }
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_) => Err("not committed in time".to_owned()),
+    }
+}
+
+/// A backup from one node, part by part.
+pub async fn backup(address: &str, without_history: bool) -> Result<tonic::Streaming<BackupPart>, String> {
+    let mut client = connect(address).await?;
+    limited(client.backup(BackupRequest { without_history })).await
+}
+
+/// Has one node verify what it keeps.
+pub async fn verify(address: &str, limit: Duration) -> Result<VerifyResponse, String> {
+    let mut client = connect(address).await?;
+    match tokio::time::timeout(limit, client.verify(VerifyRequest {})).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err("it did not end in time".to_owned()),
     }
 }
 

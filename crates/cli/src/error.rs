@@ -63,6 +63,32 @@ pub enum Error {
         /// The node's words, which name the first event that is kept.
         reason: String,
     },
+    /// A file is in the way.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// No control node made a backup.
+    #[error("no control node made a backup ({tried})")]
+    NoBackup {
+        /// Each address, and what came of it.
+        tried: String,
+    },
+    /// The backup that a control node made does not pass the check. It is not kept.
+    #[error("the backup is not sound: {reason}; run `trireme verify`")]
+    UnsoundBackup {
+        /// What was found.
+        reason: String,
+    },
+    /// Verifying found something wrong, or could not be done.
+    #[error("{problems} problems found, {missing} not verified")]
+    Unsound {
+        /// What is wrong.
+        problems: usize,
+        /// What could not be verified.
+        missing: usize,
+    },
     /// A control node refused what was asked.
     #[error("refused: {reason}")]
     Refused {

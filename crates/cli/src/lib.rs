@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] ·
-//! [`retention`] ·
+//! [`retention`] · [`backup`] · [`verify`] ·
 //! [`output`] (tables and JSON).
 
+pub mod backup;
 pub mod client;
 pub mod cluster_file;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod retention;
 pub mod status;
 pub mod target;
+pub mod verify;
 pub mod wait;
 
 pub use error::Error;

@@ -76,6 +76,12 @@ pub struct NodeReport {
     pub disk_free_bytes: Option<u64>,
     /// The cluster's feature level, as it has applied it.
     pub feature_level: Option<u32>,
+    /// The cluster's incarnation, as it knows it.
+    pub incarnation: Option<u64>,
+    /// The newest event at which a majority of the control nodes held its state, as far as they were compared.
+    pub agreed: Option<u64>,
+    /// Another control node held another state than this one.
+    pub differs: bool,
     /// Why it did not answer.
     pub error: Option<String>,
 }
@@ -173,6 +179,9 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
                     applied: Some(node.applied_sequence),
                     disk_free_bytes: node.disk_free_bytes,
                     feature_level: Some(node.feature_level),
+                    incarnation: Some(node.incarnation),
+                    agreed: node.agreed_sequence,
+                    differs: node.state_differs,
                     error: None,
                 }
             }
@@ -185,6 +194,9 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
                 applied: None,
                 disk_free_bytes: None,
                 feature_level: None,
+                incarnation: None,
+                agreed: None,
+                differs: false,
                 error: Some(error.clone()),
             },
         })

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::{ask_all, unreachable};
 use crate::output;
-use crate::report::{AgentReport, Report, ZoneReport};
+use crate::report::{AgentReport, NodeReport, Report, ZoneReport};
 use crate::target::TargetArgs;
 
 /// The arguments of `trireme status`.
@@ -80,11 +80,21 @@ fn nodes(report: &Report) -> String {
             node.zone.clone(),
             node.error.as_ref().map_or_else(|| node.role.clone(), |error| format!("{}: {error}", node.role)),
             node.applied.map_or_else(String::new, |applied| applied.to_string()),
+            agreement(node),
             node.disk_free_bytes.map_or_else(String::new, free),
             node.address.clone(),
         ]
     });
-    output::table(&["control node", "zone", "role", "applied", "disk free", "address"], rows)
+    output::table(&["control node", "zone", "role", "applied", "state agrees", "disk free", "address"], rows)
+}
+
+/// Up to where the others hold the same state.
+fn agreement(node: &NodeReport) -> String {
+    match (node.differs, node.agreed) {
+        (true, _) => "DIFFERS".to_owned(),
+        (false, Some(sequence)) => format!("at {sequence}"),
+        (false, None) => String::new(),
+    }
 }
 
 /// The room on a disk, as people read it.

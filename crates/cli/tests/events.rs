@@ -12,8 +12,9 @@ use trireme_cli::events::{EventsArgs, run};
 use trireme_cli::target::TargetArgs;
 use trireme_rpc::operator::operator_server::{Operator, OperatorServer};
 use trireme_rpc::operator::{
-    ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, Member, Node, RetentionRequest,
-    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
+    BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
+    Member, Node, RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse,
+    SetRetentionRequest, VerifyRequest, VerifyResponse,
 };
 
 /// A control node that sends `records` and then breaks off, if it is told to.
@@ -29,6 +30,15 @@ struct FakeNode {
 #[tonic::async_trait]
 impl Operator for FakeNode {
     type EventsStream = ReceiverStream<Result<EventRecord, Status>>;
+    type BackupStream = ReceiverStream<Result<BackupPart, Status>>;
+
+    async fn backup(&self, _: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 
     async fn cluster_status(
         &self,

@@ -17,7 +17,8 @@ use crate::convert::status_to_wire;
 
 /// What one session was sent so far.
 pub(crate) struct Assignment {
-    cluster_uuid: ClusterUuid,
+    /// The control plane and its incarnation.
+    life: (ClusterUuid, u64),
     instance: ContainerInstanceId,
     epoch: SessionEpoch,
     /// The only part of an assigned task that ever changes.
@@ -26,8 +27,8 @@ pub(crate) struct Assignment {
 
 impl Assignment {
     /// Nothing was sent yet.
-    pub(crate) fn new(cluster_uuid: ClusterUuid, instance: ContainerInstanceId, epoch: SessionEpoch) -> Self {
-        Self { cluster_uuid, instance, epoch, sent: None }
+    pub(crate) fn new(life: (ClusterUuid, u64), instance: ContainerInstanceId, epoch: SessionEpoch) -> Self {
+        Self { life, instance, epoch, sent: None }
     }
 
     /// What the agent must be told so that it knows what `state` asks of it; `None` when it knows.
@@ -55,7 +56,8 @@ impl Assignment {
             return None;
         }
         Some(wire::Assignments {
-            cluster_uuid: self.cluster_uuid.to_string(),
+            cluster_uuid: self.life.0.to_string(),
+            incarnation: self.life.1,
             sequence: state.position().sequence.get(),
             epoch: self.epoch.get(),
             full,

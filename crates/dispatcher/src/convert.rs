@@ -17,6 +17,10 @@ use crate::Error;
 
 /// Characters of a name or version that an agent may give itself.
 const TEXT_LIMIT: usize = 512;
+/// Bytes of a reason, or of anything else that an engine says: the rest is cut off.
+const REASON_LIMIT: usize = 1024;
+/// Containers of a task, and ports of a container, that a report may have.
+const PARTS_LIMIT: usize = 200;
 /// Attributes that an agent may have.
 const ATTRIBUTE_LIMIT: usize = 100;
 
@@ -101,7 +105,8 @@ fn status_from_wire(status: i32) -> Result<TaskStatus, Error> {
     })
 }
 
-fn non_empty(text: String) -> Option<String> {
+fn non_empty(mut text: String) -> Option<String> {
+    text.truncate(text.floor_char_boundary(REASON_LIMIT));
     (!text.is_empty()).then_some(text)
 }
 
@@ -117,6 +122,10 @@ pub(crate) fn report(report: wire::TaskReport) -> Result<TaskReport, Error> {
         wire::StopCode::EssentialContainerExited => Some(StopCode::EssentialContainerExited),
     };
     let task: Option<TaskId> = optional_id("task id", &report.task_id)?;
+    let many = |container: &wire::ContainerReport| container.network_bindings.len() > PARTS_LIMIT;
+    if report.containers.len() > PARTS_LIMIT || report.containers.iter().any(many) {
+        return Err(Error::Value { field: "containers" });
+    }
     Ok(TaskReport {
         task: task.ok_or(Error::Value { field: "task id" })?,
         status: status_from_wire(report.status)?,
@@ -132,7 +141,7 @@ pub(crate) fn report(report: wire::TaskReport) -> Result<TaskReport, Error> {
 fn container(report: wire::ContainerReport) -> Result<ContainerReport, Error> {
     let bindings = report.network_bindings.into_iter().map(|binding| {
         Ok(NetworkBinding {
-            bind_ip: binding.bind_ip,
+            bind_ip: text("bind ip", binding.bind_ip)?,
             container_port: port("container port", binding.container_port)?,
             host_port: port("host port", binding.host_port)?,
             protocol: protocol(binding.udp),

@@ -7,13 +7,16 @@
 //! - Status reports become commands in batches ([`status`]), acknowledged once they are committed.
 //! - A session whose epoch is over is closed ([`session`]). The agent opens a new one.
 //!
-//! Reading order: [`Dispatcher`] · [`session`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
+//! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
+//!
+//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
 
 mod assignment;
 mod clock;
 mod convert;
 mod error;
 pub mod heartbeat;
+mod opening;
 mod session;
 mod status;
 mod watcher;
@@ -33,8 +36,10 @@ use trireme_types::{ClusterUuid, RequestId};
 pub use error::Error;
 pub use heartbeat::{Heard, HeartbeatTable, HeartbeatTransport, RelayedHeartbeat, relay};
 
-/// The longest message that either side takes: a full set of assignments of large tasks.
+/// The longest message to an agent: a full set of assignments of large tasks.
 pub const MESSAGE_BYTES: usize = 64 << 20;
+/// The longest message of an agent. Its batches of reports are a good deal shorter.
+const AGENT_MESSAGE_BYTES: usize = 4 << 20;
 /// Messages to one agent that wait for it to read.
 const OUTBOUND_MESSAGES: usize = 16;
 
@@ -43,6 +48,8 @@ const OUTBOUND_MESSAGES: usize = 16;
 pub struct DispatcherConfig {
     /// The control plane's identity. Agents of another one are refused.
     pub cluster_uuid: ClusterUuid,
+    /// Its incarnation. Agents that have seen a higher one are refused.
+    pub incarnation: u64,
     /// How often agents send heartbeats.
     pub heartbeat_interval: Duration,
     /// A session that says nothing for so long is closed.
@@ -54,6 +61,12 @@ pub struct DispatcherConfig {
     pub status_in_flight: usize,
     /// Sessions that this node takes.
     pub max_sessions: usize,
+    /// Sessions that are opened at once.
+    pub opening: usize,
+    /// Agents that wait for their turn to open one. More are sent away, to come again soon.
+    pub opening_waiting: usize,
+    /// Bytes of reports, of all sessions, that wait to be proposed.
+    pub report_bytes: usize,
 }
 
 impl DispatcherConfig {
@@ -61,11 +74,15 @@ impl DispatcherConfig {
     pub fn new(cluster_uuid: ClusterUuid) -> Self {
         Self {
             cluster_uuid,
+            incarnation: 1,
             heartbeat_interval: Duration::from_secs(1),
             idle_limit: Duration::from_secs(6),
             relay_patience: Duration::from_secs(3),
             status_in_flight: 64,
             max_sessions: 10_000,
+            opening: 64,
+            opening_waiting: 2_048,
+            report_bytes: 64 << 20,
         }
     }
 }
@@ -78,6 +95,8 @@ struct Shared {
     sessions: watcher::Sessions,
     status_permits: Semaphore,
     session_permits: Arc<Semaphore>,
+    openings: opening::Turns,
+    report_bytes: Arc<Semaphore>,
     closing: CancellationToken,
 }
 
@@ -97,6 +116,8 @@ impl Dispatcher {
             sessions: watcher::Sessions::default(),
             status_permits: Semaphore::new(config.status_in_flight),
             session_permits: Arc::new(Semaphore::new(config.max_sessions)),
+            openings: opening::Turns::new(config.opening, config.opening_waiting),
+            report_bytes: Arc::new(Semaphore::new(config.report_bytes.min(Semaphore::MAX_PERMITS))),
             closing: CancellationToken::new(),
             config,
         };
@@ -106,7 +127,7 @@ impl Dispatcher {
     /// The gRPC service, to be mounted on the node's server.
     pub fn service(&self) -> AgentsServer<Self> {
         AgentsServer::new(self.clone())
-            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_decoding_message_size(AGENT_MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES)
     }
 
@@ -128,9 +149,10 @@ impl Agents for Dispatcher {
         if self.shared.closing.is_cancelled() {
             return Err(Status::unavailable("this control node is going away"));
         }
-        let permit = Arc::clone(&self.shared.session_permits)
-            .try_acquire_owned()
-            .map_err(|_| Status::resource_exhausted("this control node has as many sessions as it takes"))?;
+        let permit = Arc::clone(&self.shared.session_permits).try_acquire_owned().map_err(|_| {
+            count_shed("sessions");
+            Status::resource_exhausted("this control node has as many sessions as it takes")
+        })?;
         let (sender, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
@@ -145,7 +167,17 @@ fn request_id() -> RequestId {
     RequestId::from_bits(rand::random())
 }
 
+/// Counts something of an agent that was turned away because there was too much of it.
+fn count_shed(what: &'static str) {
+    metrics::counter!("trireme_agent_shed_total", "what" => what).increment(1);
+}
+
 fn describe_metrics() {
+    metrics::describe_counter!(
+        "trireme_agent_shed_total",
+        "What agents were turned away with, to come again: sessions (as many as the node takes), openings (too many at once), \
+         reports (too many bytes, or batches, at once)"
+    );
     metrics::describe_gauge!("trireme_agent_sessions", "Agents that have a session with this control node");
     metrics::describe_counter!(
         "trireme_status_reports_total",

@@ -10,6 +10,7 @@ use tonic::{Status, Streaming};
 use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
 use trireme_rpc::agent::control_message::Message as ToAgent;
+use trireme_rpc::convert::wire_bytes;
 use trireme_state::command::IdempotencyKey;
 use trireme_state::object::InstanceRegistration;
 use trireme_state::store::ProposeError;
@@ -17,7 +18,7 @@ use trireme_state::{Actor, Command, Outcome, Proposal, Rejection};
 use trireme_types::{ClusterUuid, ContainerInstanceId, SessionEpoch};
 
 use crate::assignment::Assignment;
-use crate::status::{BATCHES_WAITING, Pump};
+use crate::status::{BATCHES_WAITING, Held, Pump};
 use crate::{Shared, clock, convert, request_id};
 
 /// The first message must come within this time.
@@ -118,7 +119,24 @@ async fn open(
         let message = "this agent's data folder belongs to another control plane";
         return Err(Refused::Status(Status::failed_precondition(message)));
     }
+    let (own, seen) = (shared.config.incarnation, hello.incarnation);
+    if seen > own {
+        let message = format!(
+            "this control node is of incarnation {own} of its cluster, and the agent belongs to incarnation {seen}: the cluster \
+             was restored, and this node is to be removed"
+        );
+        return Err(Refused::Status(Status::failed_precondition(message)));
+    }
     let token: Option<ClusterUuid> = convert::optional_id("registration token", &hello.registration_token)?;
+    if let Some(known) = known.and_then(|id| shared.store.view().instance(id).cloned()) {
+        shared.heartbeats.record(known.id, known.epoch);
+    }
+    let Some(_turn) = shared.openings.take().await else {
+        crate::count_shed("openings");
+        return Err(Refused::Status(Status::resource_exhausted(
+            "too many agents open sessions; try again soon",
+        )));
+    };
     let opening = Opening { shared, known, token, registration: convert::registration(hello)? };
     timeout(OPEN_LIMIT, opening.run())
         .await
@@ -200,7 +218,7 @@ struct Session<'a> {
     epoch: SessionEpoch,
     out: Outbound,
     assignment: Assignment,
-    batches: mpsc::Sender<wire::StatusBatch>,
+    batches: mpsc::Sender<Held>,
     /// Ends with the session.
     pump: JoinSet<Option<Goodbye>>,
 }
@@ -216,7 +234,8 @@ impl<'a> Session<'a> {
         let mut pump = JoinSet::new();
         let status = Pump { shared: Arc::clone(shared), instance, epoch, batches: waiting, out: out.clone() };
         pump.spawn(status.run());
-        let assignment = Assignment::new(shared.config.cluster_uuid, instance, epoch);
+        let life = (shared.config.cluster_uuid, shared.config.incarnation);
+        let assignment = Assignment::new(life, instance, epoch);
         Self { shared, instance, epoch, out, assignment, batches, pump }
     }
 
@@ -263,6 +282,7 @@ impl<'a> Session<'a> {
             cluster_uuid: self.shared.config.cluster_uuid.to_string(),
             epoch: self.epoch.get(),
             heartbeat_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+            incarnation: self.shared.config.incarnation,
         };
         send(&self.out, ToAgent::Welcome(welcome)).await
     }
@@ -290,8 +310,12 @@ impl<'a> Session<'a> {
                 }
             }
             Some(FromAgent::Status(batch)) if batch.epoch == self.epoch.get() => {
-                if self.batches.try_send(batch).is_err() {
-                    return Some(Goodbye::because("too many batches of reports at once"));
+                let bytes = u32::try_from(wire_bytes(&batch)).unwrap_or(u32::MAX);
+                let room = Arc::clone(&self.shared.report_bytes).try_acquire_many_owned(bytes);
+                let held = room.ok().map(|room| Held { batch, room });
+                if held.is_none_or(|held| self.batches.try_send(held).is_err()) {
+                    crate::count_shed("reports");
+                    return Some(Goodbye::because("too many reports at once; send them again soon"));
                 }
             }
             Some(FromAgent::Ack(ack)) if ack.epoch == self.epoch.get() => {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 use trireme_rpc::agent as wire;
+use trireme_rpc::convert::wire_bytes;
 use trireme_state::command::TaskReport;
 use trireme_state::limits::REPORTS_PER_COMMAND;
 use trireme_state::store::ProposeError;
@@ -17,16 +18,24 @@ use crate::session::Goodbye;
 use crate::{Shared, convert, request_id};
 
 /// Batches of one agent that wait to be proposed. An agent has fewer on their way.
-pub(crate) const BATCHES_WAITING: usize = 16;
+pub(crate) const BATCHES_WAITING: usize = 8;
+/// Bytes of reports in one command, as they came; unless a single one is longer.
+const COMMAND_BYTES: usize = 256 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A batch that waits, with its part of the memory that all of them may take.
+pub(crate) struct Held {
+    pub(crate) batch: wire::StatusBatch,
+    pub(crate) room: OwnedSemaphorePermit,
+}
 
 /// Proposes one session's batches until the session is over.
 pub(crate) struct Pump {
     pub(crate) shared: Arc<Shared>,
     pub(crate) instance: ContainerInstanceId,
     pub(crate) epoch: SessionEpoch,
-    pub(crate) batches: mpsc::Receiver<wire::StatusBatch>,
+    pub(crate) batches: mpsc::Receiver<Held>,
     pub(crate) out: mpsc::Sender<Result<wire::ControlMessage, Status>>,
 }
 
@@ -34,20 +43,22 @@ impl Pump {
     /// Runs until the session ends, or until it must.
     pub(crate) async fn run(mut self) -> Option<Goodbye> {
         while let Some(first) = self.batches.recv().await {
-            let mut numbers = vec![first.batch];
-            let mut reports = first.reports;
+            let mut rooms = vec![first.room];
+            let mut numbers = vec![first.batch.batch];
+            let mut reports = first.batch.reports;
             while reports.len() < REPORTS_PER_COMMAND
                 && let Ok(next) = self.batches.try_recv()
             {
-                numbers.push(next.batch);
-                reports.extend(next.reports);
+                rooms.push(next.room);
+                numbers.push(next.batch.batch);
+                reports.extend(next.batch.reports);
             }
-            let reports = self.understood(reports);
-            for part in reports.chunks(REPORTS_PER_COMMAND) {
-                if let Err(goodbye) = self.commit(part.to_vec()).await {
+            for part in parts(reports) {
+                if let Err(goodbye) = self.commit(self.understood(part)).await {
                     return Some(goodbye);
                 }
             }
+            drop(rooms);
             for batch in numbers {
                 let message = wire::control_message::Message::StatusAck(wire::StatusAck { batch });
                 self.out.send(Ok(wire::ControlMessage { message: Some(message) })).await.ok()?;
@@ -121,6 +132,41 @@ impl Pump {
     }
 }
 
+/// Reports in parts, each of which makes one command.
+fn parts(reports: Vec<wire::TaskReport>) -> Vec<Vec<wire::TaskReport>> {
+    let (mut parts, mut bytes) = (vec![Vec::new()], 0_usize);
+    for report in reports {
+        let more = wire_bytes(&report);
+        if let Some(last) = parts.last_mut()
+            && (last.is_empty() || (last.len() < REPORTS_PER_COMMAND && bytes + more <= COMMAND_BYTES))
+        {
+            bytes += more;
+            last.push(report);
+        } else {
+            bytes = more;
+            parts.push(vec![report]);
+        }
+    }
+    parts
+}
+
 fn count(result: &'static str, reports: usize) {
     metrics::counter!("trireme_status_reports_total", "result" => result).increment(reports as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_bounded_in_number_and_in_bytes() {
+        let small = vec![wire::TaskReport::default(); 450];
+        assert_eq!(parts(small).iter().map(Vec::len).collect::<Vec<_>>(), [200, 200, 50]);
+        let report = |kib: usize| wire::TaskReport {
+            stopped_reason: "x".repeat(kib * 1024),
+            ..wire::TaskReport::default()
+        };
+        let large = vec![report(100), report(100), report(100), report(300), report(1)];
+        assert_eq!(parts(large).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1, 1]);
+    }
 }

@@ -204,6 +204,11 @@ async fn nonsense_is_refused_and_changes_nothing() {
             FromAgent::Hello(wire::Hello { cluster_uuid: format!("{:032x}", 0xbad), ..hello() }),
             Code::FailedPrecondition,
         ),
+        (
+            // The cluster was restored, and this node is of what was given up.
+            FromAgent::Hello(wire::Hello { incarnation: 2, ..hello() }),
+            Code::FailedPrecondition,
+        ),
     ];
     for (first, code) in bad {
         let refused = world.open(first.clone()).await.hear().await.unwrap_err();

@@ -22,6 +22,7 @@ impl Clock for SystemClock {
 }
 
 /// How long something takes.
+#[derive(Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {

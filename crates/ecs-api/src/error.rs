@@ -60,6 +60,8 @@ impl Code {
     }
 }
 
+const THROTTLING: &str = "ThrottlingException";
+
 /// An error answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.name())]
@@ -91,6 +93,15 @@ impl Error {
 
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self::ecs(ErrorCode::Server, message)
+    }
+
+    /// The node has as much to do as it can. SDKs know the type, and try again later by themselves.
+    pub(crate) fn throttled() -> Self {
+        Self::new(Code::Common(THROTTLING, 429), "Rate exceeded: this control node is busy. Retry later.")
+    }
+
+    pub(crate) fn is_throttled(&self) -> bool {
+        matches!(self.code, Code::Common(THROTTLING, _))
     }
 
     pub(crate) fn cluster_not_found() -> Self {

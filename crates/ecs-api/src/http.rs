@@ -2,22 +2,24 @@
 //! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::Rng as _;
 use trireme_ecs_model::{Operation, TARGET_PREFIX};
 use trireme_state::{Actor, Command, Proposal};
-use trireme_types::RequestId;
+use trireme_types::{RequestId, Timestamp};
 
+use crate::admission::{Class, Entered};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::{Api, AuthMode, auth, local, metrics, operation, sts};
@@ -32,6 +34,11 @@ const DISCARD_TIME: Duration = Duration::from_millis(300);
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long an operation may take. Forwarding to a new leader is retried within it.
 const OPERATION_TIME: Duration = Duration::from_secs(30);
+
+/// When those who were turned away may come back, for SDKs that ask so exactly.
+const RETRY_MILLIS: std::ops::Range<u64> = 300..1_500;
+
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -58,11 +65,11 @@ enum Protocol {
 async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let request_id = RequestId::from_bits(rand::rng().random());
     let (parts, body) = request.into_parts();
-    let body = read_body(&parts.headers, body).await;
+    let (body, _room) = admit_body(&api, &parts.headers, body).await;
     let started = Stopwatch::start();
-    let answer = match body {
-        Ok(body) => caught(route(api, &parts, &body, request_id), &parts).await,
-        Err(error) => Answer { operation: "None", protocol: Protocol::Json, result: Err(error) },
+    let (answer, date) = match body {
+        Ok(body) => caught(dated(api, &parts, &body, request_id), &parts).await,
+        Err(error) => (Answer { operation: "None", protocol: Protocol::Json, result: Err(error) }, None),
     };
     let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
     metrics::record(answer.operation, code, started.elapsed());
@@ -71,16 +78,61 @@ async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     {
         tracing::warn!(operation = answer.operation, %request_id, %error, "request failed");
     }
-    respond(answer, request_id)
+    respond(answer, request_id, date)
+}
+
+/// Answers, and says when. SDKs set their clocks by it before they sign again, so it must be the clock that judges signatures.
+async fn dated(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> (Answer, Option<Timestamp>) {
+    let clock = Arc::clone(&api.clock);
+    let answer = admitted(api, parts, body, request_id).await;
+    (answer, Some(clock.now()))
 }
 
 /// A panic is a defect of one call: its caller is told so, and the connection and everyone else's calls go on.
-async fn caught(answer: impl Future<Output = Answer>, parts: &Parts) -> Answer {
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Answer {
-        operation: target(&parts.headers).ok().map_or("None", Operation::name),
-        protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
-        result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
+async fn caught(
+    answer: impl Future<Output = (Answer, Option<Timestamp>)>,
+    parts: &Parts,
+) -> (Answer, Option<Timestamp>) {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        let answer = Answer {
+            operation: target(&parts.headers).ok().map_or("None", Operation::name),
+            protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
+            result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
+        };
+        (answer, None)
     })
+}
+
+/// Reads the body, once there is room for it.
+async fn admit_body(api: &Api, headers: &HeaderMap, body: Body) -> (Result<Bytes>, Option<Entered>) {
+    // Without an announced length it may be as long as it can be.
+    let announced = match body.size_hint().exact() {
+        Some(exact) => usize::try_from(exact).unwrap_or(usize::MAX),
+        None => BODY_LIMIT,
+    };
+    match api.admission.body(announced.min(BODY_LIMIT)).await {
+        Ok(room) => (read_body(headers, body).await, Some(room)),
+        Err(error) => (Err(error), None),
+    }
+}
+
+/// Answers once it is the request's turn. Whoever looks whether the node lives needs none.
+async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
+    let _turn = if parts.uri.path() == "/" && parts.method == Method::POST {
+        let operation = target(&parts.headers).ok().map_or("None", Operation::name);
+        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(operation) };
+        match api.admission.enter(class).await {
+            Ok(turn) => Some(turn),
+            Err(error) => {
+                let query = is_query(&parts.headers);
+                let protocol = if query { Protocol::Query } else { Protocol::Json };
+                return Answer { operation, protocol, result: Err(error) };
+            }
+        }
+    } else {
+        None
+    };
+    route(api, parts, body, request_id).await
 }
 
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
@@ -202,8 +254,9 @@ async fn too_large(mut body: Body) -> Error {
     Error::new(code, format!("The request's body is larger than {BODY_LIMIT} bytes."))
 }
 
-fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
+fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Response<Body> {
     let id = request_id.to_string();
+    let throttled = answer.result.as_ref().is_err_and(Error::is_throttled);
     let (status, body, error) = match answer.result {
         Ok(body) => (200, body, None),
         Err(error) => {
@@ -227,11 +280,23 @@ fn respond(answer: Answer, request_id: RequestId) -> Response<Body> {
         Protocol::Text => "text/plain",
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // A date has four digits for the year.
+    let date = date.map(Timestamp::millis).filter(|millis| *millis < YEAR_10000);
+    let date = date.map(|millis| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis)));
+    if let Some(date) = date.and_then(|date| HeaderValue::from_str(&date).ok()) {
+        headers.insert(DATE, date);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-amzn-requestid", id);
     }
     if let Some(name) = error {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+    }
+    if throttled {
+        // Not all at the same moment.
+        let millis = rand::rng().random_range(RETRY_MILLIS);
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert("x-amz-retry-after", HeaderValue::from(millis));
     }
     response
 }

@@ -1,6 +1,6 @@
 //! ECS over HTTP: requests become commands, the state becomes answers. Only this room knows ECS's JSON.
 //!
-//! A call's way: [`http`](crate) (body, protocol, request id) · `local` (what comes in without authentication) · `auth` (who calls) · `operation` (what is asked, one room for
+//! A call's way: [`http`](crate) (body, protocol, request id) · `admission` (who is turned away when there is too much) · `local` (what comes in without authentication) · `auth` (who calls) · `operation` (what is asked, one room for
 //! each noun) · `resolve` (names and ARNs to keys) · `unsupported` (what is refused because it has no effect yet) ·
 //! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · `error` (every error
 //! that a client can see) · [`coverage`] (which operations are real).
@@ -9,6 +9,7 @@
 
 pub mod coverage;
 
+mod admission;
 mod auth;
 mod clock;
 mod context;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use trireme_iam::SealingKey;
 use trireme_state::store::Store;
 
+pub use crate::admission::{Admission, Limits};
 pub use crate::clock::{Clock, SystemClock};
 pub use crate::http::{BODY_LIMIT, router};
 pub use crate::metrics::describe as describe_metrics;
@@ -51,4 +53,6 @@ pub struct Api {
     pub auth: AuthMode,
     /// For the age of signatures.
     pub clock: Arc<dyn Clock>,
+    /// How much is let in at once.
+    pub admission: Admission,
 }

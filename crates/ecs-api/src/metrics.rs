@@ -5,12 +5,24 @@ use std::time::Duration;
 use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 const REQUESTS: &str = "trireme_api_requests_total";
+const SHED: &str = "trireme_api_shed_total";
 const SECONDS: &str = "trireme_api_request_seconds";
 
 /// Gives the metrics their help texts. Once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "API requests by operation and answer: OK or the error's type.");
+    describe_counter!(
+        SHED,
+        Unit::Count,
+        "API requests that were turned away because the node is busy, by class (read, write, body) and reason: too many waited \
+         (queue), one waited too long (time), bodies took too much memory (bytes)."
+    );
     describe_histogram!(SECONDS, Unit::Seconds, "Time from an API request's last byte to its answer.");
+}
+
+/// Counts one request that was turned away.
+pub(crate) fn record_shed(class: &'static str, reason: &'static str) {
+    counter!(SHED, "class" => class, "reason" => reason).increment(1);
 }
 
 /// Counts one answered request.

@@ -119,6 +119,7 @@ mod tests {
                 store: Arc::new(LocalStore::new([0; 32], Timestamp::EPOCH)),
                 auth: AuthMode::Off,
                 clock: Arc::new(SystemClock),
+                admission: crate::Admission::default(),
             },
             caller: Caller {
                 principal: trireme_iam::Principal::unauthenticated(scope.account.clone()),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use trireme_rpc::control;
 use trireme_state::{State, StateHash, StateHasher};
 use trireme_types::Sequence;
@@ -24,20 +24,36 @@ const KEPT: usize = 32;
 /// A state's hash and the last event in it.
 pub(crate) type Hashed = (Sequence, StateHash);
 
+/// A state that is to be hashed.
+#[derive(Debug)]
+pub struct Sample {
+    state: State,
+    /// Who waits for the hash; nobody for those that are compared between nodes.
+    asked: Option<oneshot::Sender<StateHash>>,
+}
+
 /// Takes the states that are to be hashed.
 #[derive(Debug, Clone)]
-pub struct Sampler(mpsc::Sender<State>);
+pub struct Sampler(mpsc::Sender<Sample>);
 
 impl Sampler {
     /// The two ends of the queue.
-    pub fn pair() -> (Self, mpsc::Receiver<State>) {
+    pub fn pair() -> (Self, mpsc::Receiver<Sample>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(sender), receiver)
     }
 
+    /// The hash of a state, as it follows from the states before it: each object was hashed when it was new, so that one
+    /// which was damaged in memory since then shows. `None` when nobody hashes here.
+    pub(crate) async fn hash_of(&self, state: &State) -> Option<StateHash> {
+        let (asked, answer) = oneshot::channel();
+        self.0.send(Sample { state: state.clone(), asked: Some(asked) }).await.ok()?;
+        answer.await.ok()
+    }
+
     /// Hands a state over. Applying never waits for hashing: one more is left out then.
     pub fn offer(&self, state: &State) {
-        if self.0.try_send(state.clone()).is_err() {
+        if self.0.try_send(Sample { state: state.clone(), asked: None }).is_err() {
             metrics::counter!("trireme_state_hashes_skipped_total").increment(1);
         }
     }
@@ -84,9 +100,9 @@ pub(crate) fn from_wire(hashes: &[control::StateHash]) -> Vec<Hashed> {
 }
 
 /// Hashes what comes, until nobody sends any more.
-pub(crate) async fn keep_hashes(mut states: mpsc::Receiver<State>, hashes: Hashes) {
+pub(crate) async fn keep_hashes(mut samples: mpsc::Receiver<Sample>, hashes: Hashes) {
     let mut hasher = StateHasher::default();
-    while let Some(state) = states.recv().await {
+    while let Some(Sample { state, asked }) = samples.recv().await {
         let sequence = state.position().sequence;
         let hashed = blocking(move || {
             let hash = hasher.advance(&state);
@@ -95,6 +111,10 @@ pub(crate) async fn keep_hashes(mut states: mpsc::Receiver<State>, hashes: Hashe
         match hashed.await {
             Ok((next, hash)) => {
                 hasher = next;
+                if let Some(asked) = asked {
+                    let _gone = asked.send(hash);
+                    continue;
+                }
                 hashes.push((sequence, hash));
                 metrics::gauge!("trireme_state_hash_sequence").set(sequence.get() as f64);
             }
@@ -169,6 +189,21 @@ pub(crate) fn judge(own: &[Hashed], voters: usize, others: &BTreeMap<u64, (bool,
     verdict
 }
 
+/// The newest event at which a majority of the voters held this node's state, itself counted if it `votes`.
+pub(crate) fn agreed(
+    own: &[Hashed],
+    votes: bool,
+    voters: usize,
+    others: &BTreeMap<u64, (bool, Vec<Hashed>)>,
+) -> Option<Sequence> {
+    let majority = voters / 2 + 1;
+    let held = |hashed: &&Hashed| {
+        let same = others.values().filter(|(is_voter, theirs)| *is_voter && theirs.contains(hashed)).count();
+        same.saturating_add(usize::from(votes)) >= majority
+    };
+    own.iter().rev().find(held).map(|(sequence, _)| *sequence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +231,30 @@ mod tests {
         assert!(alone(judge(&own, 3, &peers)));
         // Of two voters that agree with each other, a learner that differs is alone; a voter among three is not yet.
         assert!(alone(judge(&own, 2, &peers)));
+    }
+
+    #[test]
+    fn what_a_majority_holds_is_agreed() {
+        let own = [at(1_024, 1), at(2_048, 2)];
+        let peers = others(&[(2, true, &[at(1_024, 1)]), (3, true, &[at(1_024, 9), at(2_048, 9)])]);
+        assert_eq!(agreed(&own, true, 3, &peers), Some(Sequence::new(1_024)));
+        assert_eq!(agreed(&own, false, 3, &peers), None, "a learner has no voice of its own");
+        assert_eq!(agreed(&own, true, 1, &others(&[])), Some(Sequence::new(2_048)));
+    }
+
+    #[test]
+    fn a_state_is_hashed_as_it_came_about() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (sampler, samples) = Sampler::pair();
+            let hashes = Hashes::default();
+            tokio::spawn(keep_hashes(samples, hashes.clone()));
+            let state = State::new();
+            assert_eq!(sampler.hash_of(&state).await, Some(trireme_state::hash::state_hash(&state)));
+            assert!(hashes.newest().is_empty(), "it is not one of those that are compared");
+        });
+        let nobody = Sampler::pair().0;
+        assert_eq!(runtime.block_on(nobody.hash_of(&State::new())), None);
     }
 
     #[test]

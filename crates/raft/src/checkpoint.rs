@@ -216,7 +216,7 @@ impl Checkpoints {
         self.check_room()?;
         let position = state.position();
         let content = Content { meta: Default::default(), highest_node_id: 0, state };
-        let blob = file::write(self.cluster, &content, &*self.files)?;
+        let blob = file::write(self.cluster, &content, None, &*self.files)?;
         self.commit(position, &blob)?;
         Ok(position)
     }

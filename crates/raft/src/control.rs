@@ -22,7 +22,6 @@ use crate::history::History;
 use crate::identity::Identity;
 use crate::machine::View;
 use crate::membership::{Keeper, Member, Refused, heard};
-use crate::network::server::check_cluster;
 use crate::read::Reader;
 use crate::store::{RaftStore, within};
 use crate::vitals::Vitals;
@@ -71,7 +70,7 @@ impl ControlService {
     }
 
     fn check(&self, cluster: &[u8]) -> Result<(), Status> {
-        check_cluster(self.identity.cluster, cluster)
+        self.store.peers.fence().check(cluster)
     }
 
     /// What this node knows of itself and the others; it needs no quorum.
@@ -133,9 +132,9 @@ impl control::control_server::Control for ControlService {
         self.check(&request.cluster_id)?;
         let proposal = codec::decode_proposal(&request.proposal)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if matches!(proposal.command, Command::RaiseFeatureLevel { .. }) {
-            // Only the leader's own look at every node may lead to it.
-            return Err(Status::invalid_argument("the feature level is not raised on request"));
+        if matches!(proposal.command, Command::RaiseFeatureLevel { .. } | Command::RecordRestore { .. }) {
+            // Only the leader's own look at every node, or the operator at a node that is not running, may lead to it.
+            return Err(Status::invalid_argument("this is not done on request"));
         }
         let limit = Duration::from_millis(request.limit_millis.into()).min(self.settings.propose_limit);
         let unknown = |reason: &str| Wire::Unknown(control::Unknown { reason: reason.to_owned() });
@@ -272,8 +271,10 @@ impl control::control_server::Control for ControlService {
         &self,
         request: Request<control::HandoverRequest>,
     ) -> Result<Response<control::HandoverResponse>, Status> {
-        self.check(&request.into_inner().cluster_id)?;
-        let leader = match self.keeper.handover().await {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let to = (request.to != 0).then_some(request.to);
+        let leader = match self.keeper.handover(to).await {
             Ok(leader) => leader,
             Err(Refused::NotLeader) => self.not_leader().leader,
             Err(Refused::Because(reason)) => return Err(Status::failed_precondition(reason)),

@@ -1,8 +1,10 @@
 //! The decider: the one task that turns commands into entries, on the leader. It decides against its [`head`],
-//! hands batches of entries to Raft without waiting for them, and answers when they are applied ([`flight`]).
+//! hands batches of entries to Raft without waiting for them, and answers when they are applied ([`flight`]). Commands wait for it
+//! in a [`queue`].
 
 pub(crate) mod flight;
 pub(crate) mod head;
+mod queue;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,12 +18,13 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::WatchReceiverOf;
-use tokio::sync::{mpsc, watch};
-use trireme_state::{Proposal, State};
+use tokio::sync::watch;
+use trireme_state::State;
 use trireme_types::planted;
 
 pub use flight::{Answer, Refusal};
 pub use head::Rules;
+pub(crate) use queue::{Queue, Request, Requests, is_urgent, queue};
 
 use crate::batch::Batch;
 use crate::clock::{Clock, OfficeClock, Random};
@@ -29,20 +32,8 @@ use crate::config::{Answer as RaftAnswer, LeaderId, Raft, TypeConfig};
 use crate::guard::Guard;
 use crate::machine::View;
 use crate::simulation::Refuse;
-use flight::{Flights, Passenger, Reply};
+use flight::{Flights, Passenger};
 use head::{ENTRY_BYTES, Head, Verdict};
-
-/// Commands that wait for the decider at most.
-const QUEUE: usize = 4096;
-/// Commands that are decided before the decider looks at anything else.
-const ROUND: usize = 256;
-
-/// A command and where its answer goes.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub proposal: Proposal,
-    pub reply: Reply,
-}
 
 /// Asked before a decider takes office. False: this node must not decide, and hands leadership on.
 pub(crate) type Fitness = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -63,18 +54,13 @@ pub(crate) struct Decider {
     pub office: watch::Sender<Option<OfficeClock>>,
 }
 
-/// The queue to a decider.
-pub(crate) fn queue() -> (mpsc::Sender<Request>, mpsc::Receiver<Request>) {
-    mpsc::channel(QUEUE)
-}
-
 type Metrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 type Landing = Pin<Box<dyn Future<Output = (u64, Option<ClientWriteResult<TypeConfig>>)> + Send>>;
 type Round = Pin<Box<dyn Future<Output = (u64, Result<(), String>)> + Send>>;
 
 impl Decider {
     /// Decides whenever this node leads, until Raft stops or nobody can ask any more.
-    pub(crate) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+    pub(crate) async fn run(self, mut requests: Requests) {
         let mut metrics = self.raft.server_metrics();
         loop {
             let leading = leading(&metrics, self.node_id);
@@ -101,7 +87,7 @@ impl Decider {
         &self,
         leader: LeaderId,
         metrics: &mut Metrics,
-        requests: &mut mpsc::Receiver<Request>,
+        requests: &mut Requests,
     ) -> Option<Office> {
         let prepared = prepare(self.raft.clone(), leader, self.view.clone(), Arc::clone(&self.fitness));
         tokio::pin!(prepared);
@@ -194,8 +180,7 @@ struct Office {
 }
 
 impl Office {
-    async fn serve(mut self, metrics: &mut Metrics, requests: &mut mpsc::Receiver<Request>) {
-        let mut inbox = Vec::with_capacity(ROUND);
+    async fn serve(mut self, metrics: &mut Metrics, requests: &mut Requests) {
         let reason = loop {
             if self.flights.is_poisoned() && self.flights.is_empty() {
                 self.rebuild();
@@ -218,11 +203,10 @@ impl Office {
                     self.round = None;
                     self.flights.end_round(number, result);
                 }
-                count = requests.recv_many(&mut inbox, ROUND), if open => {
-                    if count == 0 {
+                more = requests.fill(&mut self.backlog), if open => {
+                    if !more {
                         break "the node stops";
                     }
-                    self.backlog.extend(inbox.drain(..));
                 }
             }
         };

@@ -60,6 +60,30 @@ pub enum Error {
         /// The last event in the state.
         sequence: Sequence,
     },
+    /// The cluster lives on without this node: it was restored, or recovered from another node's log.
+    #[error(
+        "this node is of incarnation {own} of its cluster, which lives on as incarnation {later}: remove its data folder and join anew"
+    )]
+    Fenced {
+        /// This node's incarnation.
+        own: u64,
+        /// The cluster's.
+        later: u64,
+    },
+    /// The node does one of these at a time.
+    #[error("another {what} is under way on this node")]
+    Busy {
+        /// Of what.
+        what: String,
+    },
+    /// A file is not a sound backup. Nothing was done with it.
+    #[error("the backup {} cannot be used: {reason}", path.display())]
+    Backup {
+        /// Which.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
     /// The data folder belongs to another cluster or node.
     #[error("the data folder {} belongs to {found}, not to {expected}", path.display())]
     WrongData {

@@ -5,7 +5,7 @@
 //! What may go is the state's to say ([`trireme_state::State::trimmed`]); each node deletes it up to a checkpoint ([`trim`]),
 //! from which the rest is replayed ([`replay`]).
 
-mod replay;
+pub(crate) mod replay;
 mod trim;
 
 use std::io;
@@ -163,6 +163,10 @@ impl History {
         if records.is_empty() {
             return Err(broken(from.get()));
         }
+        // What the last one says is known by the one behind it: it may be the very one that was changed.
+        if self.known_end(position.sequence, extent, applied)? != position {
+            return Err(broken(position.sequence.get()));
+        }
         Ok(records)
     }
 
@@ -240,7 +244,7 @@ fn broken(sequence: u64) -> io::Error {
 }
 
 /// The position after a record that must follow `position`.
-fn follow(position: Position, record: &log::HistoryRecord) -> io::Result<Position> {
+pub(crate) fn follow(position: Position, record: &log::HistoryRecord) -> io::Result<Position> {
     let next = position.sequence.next();
     let follows =
         record.sequence == next.get() && record.previous_hash.as_ref() == position.hash.0.as_slice();
@@ -280,7 +284,7 @@ pub(crate) fn position_from_wire(position: &log::Position) -> io::Result<Positio
     Ok(Position { sequence: Sequence::new(position.sequence), hash: hash_from_bytes(&position.hash)? })
 }
 
-fn put_extent(extent: Extent) -> Op {
+pub(crate) fn put_extent(extent: Extent) -> Op {
     let message = log::HistoryExtent {
         start: Some(position_to_wire(extent.start)),
         gap_from: extent.gap.map(|(from, _)| position_to_wire(from)),
@@ -289,7 +293,7 @@ fn put_extent(extent: Extent) -> Op {
     Op::Put(Family::Meta, keys::HISTORY_EXTENT.to_vec(), message.encode_to_vec().into())
 }
 
-fn extent_from_wire(extent: log::HistoryExtent) -> io::Result<Extent> {
+pub(crate) fn extent_from_wire(extent: log::HistoryExtent) -> io::Result<Extent> {
     let read = |position: log::Position| position_from_wire(&position);
     let gap = match (extent.gap_from, extent.gap_to) {
         (Some(from), Some(to)) => Some((read(from)?, read(to)?)),

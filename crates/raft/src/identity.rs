@@ -45,12 +45,13 @@ pub struct Identity {
 
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "node {} of cluster {}", self.node_id, self.cluster)
+        write!(f, "node {} of cluster {}", self.node_id, self.cluster)?;
+        if self.incarnation > 1 { write!(f, ", incarnation {}", self.incarnation) } else { Ok(()) }
     }
 }
 
 impl Identity {
-    fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         let body = format!(
             "{TITLE}\ncluster {}\nincarnation {}\nnode {}\n",
             self.cluster, self.incarnation, self.node_id
@@ -147,13 +148,8 @@ impl Folder {
     pub(crate) fn begin(&self, identity: Identity) -> Result<(), Error> {
         self.require_empty()?;
         fs::create_dir_all(&self.path).map_err(self.failed(&self.path))?;
-        for left in ["db", "snapshots"].map(|name| self.path.join(name)) {
-            match fs::remove_dir_all(&left) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(self.failed(&left)(error));
-                }
-                _ => {}
-            }
+        for left in ["db", "snapshots", "checkpoints"].map(|name| self.path.join(name)) {
+            absent(fs::remove_dir_all(&left)).map_err(self.failed(&left))?;
         }
         self.write(FOUNDING, identity.to_text().as_bytes())?;
         let kv = RocksKv::open(&self.path.join("db"))?;
@@ -186,6 +182,23 @@ impl Folder {
         }
     }
 
+    /// Removes what [`Folder::begin`] and those after it made, if they did not come to [`Folder::finish`].
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        self.require_empty()?;
+        for name in ["db", "snapshots", "checkpoints"] {
+            absent(fs::remove_dir_all(self.path.join(name))).map_err(self.failed(&self.path))?;
+        }
+        for name in [FOUNDING, MARK] {
+            absent(fs::remove_file(self.path.join(name))).map_err(self.failed(&self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Puts another identity in the place of the one that is there.
+    pub(crate) fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.write("identity", identity.to_text().as_bytes())
+    }
+
     fn write(&self, name: &str, content: &[u8]) -> Result<(), Error> {
         let path = self.path.join(name);
         replace(&path, content).map_err(self.failed(&path))
@@ -201,33 +214,64 @@ impl Folder {
             });
         }
         let kv = RocksKv::open(&database)?;
-        let mark = kv.get(Family::Meta, keys::IDENTITY).map_err(Error::Storage)?;
-        let text = mark.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        match Identity::from_text(&text) {
-            Some(found) if found == identity => {}
-            Some(found) => {
-                return Err(Error::WrongData {
-                    path: database,
-                    found: found.to_string(),
-                    expected: identity.to_string(),
-                });
-            }
-            None => {
-                return Err(Error::Damaged {
-                    path: database,
-                    reason: "it does not say whose it is; remove the folder and join anew".to_owned(),
-                });
-            }
-        }
+        check_owner(&kv, identity, &database)?;
         let files = DiskFiles::open(&self.path.join("snapshots"))?;
-        let checkpoints = Arc::new(DiskFiles::open(&self.path.join("checkpoints"))?);
-        let mark = DiskMark(self.path.join(MARK));
-        let space = DiskSpace(self.path.clone());
-        let (kv, files, mark, space) = (Arc::new(kv), Arc::new(files), Arc::new(mark), Arc::new(space));
-        Ok(Storage { kv, files, checkpoints, mark, space })
+        let checkpoints = DiskFiles::open(&self.path.join("checkpoints"))?;
+        Ok(self.storage(kv, files, checkpoints))
+    }
+
+    /// Opens the storage of `identity` to look at it: nothing is written, and nobody else may have it open.
+    pub fn look(&self, identity: Identity) -> Result<Storage, Error> {
+        let database = self.path.join("db");
+        if !database.join("CURRENT").exists() {
+            return Err(Error::Damaged { path: database, reason: "the database is gone".to_owned() });
+        }
+        let kv = RocksKv::look(&database)?;
+        check_owner(&kv, identity, &database)?;
+        let files = DiskFiles::look(&self.path.join("snapshots"));
+        let checkpoints = DiskFiles::look(&self.path.join("checkpoints"));
+        Ok(self.storage(kv, files, checkpoints))
+    }
+
+    fn storage(&self, kv: RocksKv, files: DiskFiles, checkpoints: DiskFiles) -> Storage {
+        Storage {
+            kv: Arc::new(kv),
+            files: Arc::new(files),
+            checkpoints: Arc::new(checkpoints),
+            mark: Arc::new(DiskMark(self.path.join(MARK))),
+            space: Arc::new(DiskSpace(self.path.clone())),
+        }
     }
 }
 
+/// What is not there need not be removed.
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Whose data a database says that it holds.
+pub(crate) fn owner(kv: &dyn Kv) -> Result<Option<Identity>, Error> {
+    let mark = kv.get(Family::Meta, keys::IDENTITY).map_err(Error::Storage)?;
+    Ok(mark.and_then(|bytes| Identity::from_text(&String::from_utf8_lossy(&bytes))))
+}
+
+fn check_owner(kv: &dyn Kv, identity: Identity, database: &Path) -> Result<(), Error> {
+    match owner(kv)? {
+        Some(found) if found == identity => Ok(()),
+        Some(found) => Err(Error::WrongData {
+            path: database.to_owned(),
+            found: found.to_string(),
+            expected: identity.to_string(),
+        }),
+        None => Err(Error::Damaged {
+            path: database.to_owned(),
+            reason: "it does not say whose it is; remove the folder and join anew".to_owned(),
+        }),
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

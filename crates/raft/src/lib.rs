@@ -10,9 +10,11 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`].
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
+//! [`verify`] · [`backup`] · [`recover`].
 
 pub mod agreement;
+pub mod backup;
 pub mod batch;
 pub mod checkpoint;
 pub mod clock;
@@ -32,13 +34,16 @@ pub mod network;
 pub mod node;
 pub mod probe;
 mod read;
+pub mod recover;
 pub mod simulation;
 pub mod snapshot;
 pub mod storage;
 pub mod store;
 pub mod threads;
 mod upkeep;
+pub mod verify;
 mod vitals;
+mod voters_clock;
 mod watchers;
 mod wire;
 
@@ -50,3 +55,5 @@ pub use membership::Member;
 pub use node::{Node, World, ask_to_join, init, init_with, join, join_with};
 pub use store::RaftStore;
 pub use threads::Threads;
+pub use vitals::Agreement;
+pub use voters_clock::VotersClock;

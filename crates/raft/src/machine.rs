@@ -171,6 +171,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let state = if planted::is("snapshot-one-entry-off") { &self.before } else { &self.view.state };
         Builder::new(
             Arc::clone(&self.snapshots),
+            self.sampler.clone(),
             self.view.log_id,
             self.view.membership.clone(),
             self.view.highest_node_id,
@@ -202,6 +203,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             highest_node_id: content.highest_node_id,
             resets: self.view.resets.saturating_add(1),
         };
+        metrics::counter!("trireme_raft_snapshots_installed_total").increment(1);
         self.publish();
         Ok(())
     }

@@ -250,7 +250,7 @@ impl Keeper {
         }
         if id == self.node_id {
             // A leader that removes itself would lead on without a vote of its own.
-            self.handover().await?;
+            self.handover(None).await?;
             return Err(Refused::NotLeader);
         }
         let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
@@ -283,14 +283,15 @@ impl Keeper {
         id == self.node_id || heard(metrics, id).is_some_and(|ago| ago <= limit)
     }
 
-    /// Gives leadership to the voter that is furthest; returns who leads then.
-    pub(crate) async fn handover(&self) -> Result<u64, Refused> {
+    /// Gives leadership to the voter that is furthest, or to a certain one; returns who leads then.
+    pub(crate) async fn handover(&self, wanted: Option<u64>) -> Result<u64, Refused> {
         let metrics = self.leading()?;
-        let voters = metrics.membership_config.membership().voter_ids();
-        let candidates = voters.filter(|voter| *voter != self.node_id && self.is_alive(&metrics, *voter));
-        let matched = |id: &u64| metrics.replication.as_ref().and_then(|all| all.get(id).copied().flatten());
-        let Some(to) = candidates.max_by_key(matched) else {
-            return Err(because("no other voter is alive"));
+        if wanted == Some(self.node_id) {
+            return Ok(self.node_id);
+        }
+        let to = match wanted {
+            Some(to) => self.check_candidate(&metrics, to)?,
+            None => self.furthest(&metrics)?,
         };
         tracing::info!(to, "handing leadership over");
         self.raft.trigger().transfer_leader(to).await.map_err(because)?;
@@ -301,6 +302,24 @@ impl Keeper {
             Ok(metrics) => Ok(metrics.current_leader.unwrap_or(0)),
             Err(_) => Err(because(format!("node {to} did not take over"))),
         }
+    }
+
+    fn furthest(&self, metrics: &Metrics) -> Result<u64, Refused> {
+        let voters = metrics.membership_config.membership().voter_ids();
+        let candidates = voters.filter(|voter| *voter != self.node_id && self.is_alive(metrics, *voter));
+        let matched = |id: &u64| metrics.replication.as_ref().and_then(|all| all.get(id).copied().flatten());
+        candidates.max_by_key(matched).ok_or_else(|| because("no other voter is alive"))
+    }
+
+    /// Refuses a node that could not lead.
+    fn check_candidate(&self, metrics: &Metrics, to: u64) -> Result<u64, Refused> {
+        if !metrics.membership_config.membership().voter_ids().any(|voter| voter == to) {
+            return Err(because(format!("node {to} is no voter")));
+        }
+        if !self.is_alive(metrics, to) {
+            return Err(because(format!("node {to} is not heard")));
+        }
+        Ok(to)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One control node's Raft, put together: what `server` starts, asks and stops.
 
+mod inspection;
 mod parts;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ use crate::log::store::{LogStore, LogWatch};
 use crate::machine::Machine;
 use crate::membership::{Keeper, Member, Refused};
 use crate::network::client::Network;
+use crate::network::fence::{self, Fence};
 use crate::network::peers::{Connect, MESSAGE_BYTES, Peers, TcpConnect};
 use crate::network::server::RaftService;
 use crate::simulation::Simulation;
@@ -41,7 +43,8 @@ use crate::snapshot::Snapshots;
 use crate::storage::{Kv, Storage};
 use crate::store::RaftStore;
 use crate::upkeep;
-use crate::vitals::Vitals;
+use crate::vitals::{Agreement, Vitals};
+use inspection::Inspection;
 use parts::Parts;
 
 /// What the world gives to a node. A simulation brings its own.
@@ -90,6 +93,7 @@ pub struct Node {
     kv: Arc<dyn Kv>,
     log: LogWatch,
     flusher: Flusher,
+    inspection: Inspection,
 }
 
 /// Makes `folder` the first node of a new cluster, whose only voter it is. Once: a folder that holds a node already
@@ -211,6 +215,7 @@ impl Node {
         let config = settings.to_openraft()?;
         level::check_storage(&*storage.kv, world.supports)?;
         agreement::check_storage(&*storage.kv)?;
+        fence::check_storage(&*storage.kv, identity)?;
         let flusher = match &world.simulation {
             None => Flusher::thread(Arc::clone(&storage.kv)).map_err(Error::Storage)?,
             Some(simulation) => Flusher::task(Arc::clone(&storage.kv), Arc::clone(&simulation.sync)),
@@ -223,6 +228,7 @@ impl Node {
         let snapshots = Snapshots::open(Arc::clone(&storage.files), flusher.clone(), identity.cluster)
             .map_err(damaged)?;
         snapshots.check(watch.written().purged)?;
+        let checkpoint_files = Arc::clone(&storage.checkpoints);
         let checkpoints = Checkpoints::open(storage.checkpoints, identity.cluster).map_err(damaged)?;
         let kv = Arc::clone(&storage.kv);
         let vitals = Vitals::new(storage.space, world.supports);
@@ -231,7 +237,7 @@ impl Node {
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
         let machine =
             machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
-        let peers = Peers::new(identity.cluster, identity.node_id, Arc::clone(&world.connect));
+        let peers = Peers::new(Fence::new(identity), Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
         let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;
@@ -246,6 +252,8 @@ impl Node {
             snapshots,
             peers,
             kv,
+            files: storage.files,
+            checkpoint_files,
             flusher,
             log: watch,
             vitals,
@@ -276,6 +284,11 @@ impl Node {
     /// What this node knows of itself and the others; it needs no quorum.
     pub fn status(&self) -> control::StatusResponse {
         self.control.status()
+    }
+
+    /// What the last comparison of the control nodes' states came to.
+    pub fn agreement(&self) -> Agreement {
+        self.control.vitals.agreement()
     }
 
     /// Connections to the other control nodes.
@@ -336,7 +349,7 @@ impl Node {
     /// # Errors
     /// No other voter took over.
     pub async fn handover(&self) -> Result<(), Error> {
-        match self.keeper.handover().await {
+        match self.keeper.handover(None).await {
             Ok(_) | Err(Refused::NotLeader) => Ok(()),
             Err(Refused::Because(reason)) => Err(Error::Refused { reason }),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{mpsc, oneshot};
-use trireme_rpc::{control, convert};
+use trireme_rpc::control;
 
 use trireme_types::planted;
 
@@ -92,8 +92,7 @@ impl Rounds {
             return read.map(|(read, _)| read.index()).map_err(|error| error.to_string());
         }
         let address = address.ok_or_else(|| format!("the address of node {leader} is not known"))?;
-        let request =
-            control::ReadIndexRequest { cluster_id: convert::cluster_to_bytes(self.peers.cluster()) };
+        let request = control::ReadIndexRequest { cluster_id: self.peers.life() };
         let mut client = self.peers.control(&address).map_err(|error| error.to_string())?;
         let answer = client.read_index(request).await.map_err(|status| status.message().to_owned())?;
         match answer.into_inner().result {

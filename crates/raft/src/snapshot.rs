@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use trireme_state::{Position, State};
 use trireme_types::{ClusterUuid, planted};
 
+use crate::agreement::Sampler;
 use crate::config::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::error::{Error, corrupt};
 use crate::log::flusher::Flusher;
@@ -145,7 +146,7 @@ impl Snapshots {
     }
 }
 
-fn file_name(meta: &SnapshotMeta) -> String {
+pub(crate) fn file_name(meta: &SnapshotMeta) -> String {
     let (index, term, node) =
         meta.last_log_id.map_or((0, 0, 0), |id| (id.index, id.leader_id.term, id.leader_id.node_id));
     format!("{index:020}-{term:020}-{node:020}.snapshot")
@@ -154,19 +155,21 @@ fn file_name(meta: &SnapshotMeta) -> String {
 /// A snapshot captured at one moment; building it disturbs nobody.
 pub struct Builder {
     snapshots: Arc<Snapshots>,
+    sampler: Sampler,
     content: Content,
 }
 
 impl Builder {
     pub(crate) fn new(
         snapshots: Arc<Snapshots>,
+        sampler: Sampler,
         last_log_id: Option<crate::config::LogId>,
         last_membership: StoredMembership,
         highest_node_id: u64,
         state: State,
     ) -> Self {
         let meta = SnapshotMeta { last_log_id, last_membership };
-        Self { snapshots, content: Content { meta, highest_node_id, state } }
+        Self { snapshots, sampler, content: Content { meta, highest_node_id, state } }
     }
 }
 
@@ -175,7 +178,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (snapshots, content) = (Arc::clone(&self.snapshots), self.content.clone());
-        let write = move || file::write(snapshots.cluster, &content, &*snapshots.files);
+        let known = self.sampler.hash_of(&content.state).await;
+        let write = move || file::write(snapshots.cluster, &content, known, &*snapshots.files);
         let blob = blocking(write).await?;
         self.snapshots.commit(self.content.meta.clone(), Arc::clone(&blob)).await?;
         self.snapshots.offer(self.content.state.position(), &blob);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use prost::bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
+use trireme_rpc::control;
 use trireme_rpc::log::HistoryRecord;
-use trireme_rpc::{control, convert};
 use trireme_state::store::{
     BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store,
 };
@@ -22,13 +22,14 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::{Deadline, OfficeClock};
 use crate::config::Settings;
 use crate::control::history::first_kept;
-use crate::decider::{Refusal, Request};
+use crate::decider::{self, Refusal, Request};
 use crate::error::Error;
 use crate::history::{self, Extent, History, Part};
 use crate::machine::View;
-use crate::network::peers::Peers;
+use crate::network::peers::{Lane, Peers};
 use crate::read::Reader;
 use crate::snapshot::blocking;
+use crate::voters_clock::VotersClock;
 
 /// Bytes of events that are fetched from a peer at once.
 const FETCH_BYTES: usize = 8 * 1024 * 1024;
@@ -47,7 +48,7 @@ pub(crate) struct Leader {
 #[derive(Clone)]
 pub struct RaftStore {
     pub(crate) view: watch::Receiver<Arc<View>>,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: decider::Queue,
     pub(crate) leader: watch::Receiver<Leader>,
     pub(crate) office: watch::Receiver<Option<OfficeClock>>,
     pub(crate) reader: Reader,
@@ -55,6 +56,7 @@ pub struct RaftStore {
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) peers: Peers,
     pub(crate) settings: Settings,
+    pub(crate) time: Arc<VotersClock>,
 }
 
 /// What one try came to.
@@ -78,11 +80,16 @@ impl RaftStore {
         self.view.clone()
     }
 
+    /// The time of day that the voters agree on, whatever this machine's clock says.
+    pub fn time(&self) -> Arc<VotersClock> {
+        Arc::clone(&self.time)
+    }
+
     /// Has this node's decider decide. Fails at once when this node does not decide.
     pub(crate) async fn decide_here(&self, proposal: Proposal) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request { proposal, reply };
-        self.requests.send(request).await.map_err(|_| Refusal::NotDeciding)?;
+        self.requests.send(request).await?;
         answer.await.unwrap_or_else(|_| Err(Refusal::Unknown("the decider has stopped".to_owned())))
     }
 
@@ -112,11 +119,12 @@ impl RaftStore {
         use control::propose_response::Result as Wire;
         let limit = limit.min(self.settings.call_limit);
         let request = control::ProposeRequest {
-            cluster_id: convert::cluster_to_bytes(self.peers.cluster()),
+            cluster_id: self.peers.life(),
             proposal: Bytes::from(codec::encode_proposal(proposal)),
             limit_millis: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX),
         };
-        let mut client = match self.peers.control(address) {
+        let lane = if decider::is_urgent(proposal) { Lane::Urgent } else { Lane::Usual };
+        let mut client = match self.peers.control_by(address, lane) {
             Ok(client) => client,
             Err(error) => return Attempt::NotTaken(error.to_string()),
         };
@@ -202,6 +210,14 @@ impl RaftStore {
     }
 
     async fn read_until(&self) -> Result<Arc<State>, ReadError> {
+        self.read_view().await.map(|view| Arc::clone(&view.state))
+    }
+
+    /// What has been applied here, once that is at or after everything that was acknowledged before this call.
+    ///
+    /// # Errors
+    /// No leader answers, or this node lags behind.
+    pub async fn read_view(&self) -> Result<Arc<View>, ReadError> {
         let deadline = Deadline::after(self.settings.call_limit);
         let mut pause = PAUSE.0;
         let mut leader = self.leader.clone();
@@ -211,7 +227,7 @@ impl RaftStore {
                 Ok(Ok(index)) => {
                     let reached = self.reach(deadline, |view| view.index() >= index).await;
                     return match reached {
-                        Ok(view) => Ok(Arc::clone(&view.state)),
+                        Ok(view) => Ok(view),
                         Err(_) => Err(ReadError { reason: "this node lags behind".to_owned() }),
                     };
                 }
@@ -240,16 +256,26 @@ impl RaftStore {
     /// # Errors
     /// [`Error::Trimmed`], [`Error::Elsewhere`], [`Error::History`].
     pub async fn records(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, Error> {
-        let (history, applied) = (Arc::clone(&self.history), self.view.borrow().state.position());
-        let read = blocking(move || history.read(from, limit, applied)).await;
-        let failed = |error: std::io::Error| Error::History { reason: error.to_string() };
-        let records = match read.map_err(failed)? {
-            Part::Records(records) => records,
-            Part::Trimmed { first } => return Err(Error::Trimmed { asked: from, first }),
-            Part::Elsewhere => self.records_elsewhere(from, limit).await?,
-        };
+        let applied = self.view.borrow().state.position();
+        let records = self.raw_records(from, limit, applied).await?;
         let decoded: std::io::Result<Vec<Record>> = records.into_iter().map(history::decode).collect();
-        decoded.map_err(failed)
+        decoded.map_err(|error| Error::History { reason: error.to_string() })
+    }
+
+    /// The same, up to `applied`, as they are kept.
+    pub(crate) async fn raw_records(
+        &self,
+        from: Sequence,
+        limit: usize,
+        applied: Position,
+    ) -> Result<Vec<HistoryRecord>, Error> {
+        let history = Arc::clone(&self.history);
+        let read = blocking(move || history.read(from, limit, applied)).await;
+        match read.map_err(|error| Error::History { reason: error.to_string() })? {
+            Part::Records(records) => Ok(records),
+            Part::Trimmed { first } => Err(Error::Trimmed { asked: from, first }),
+            Part::Elsewhere => self.records_elsewhere(from, limit).await,
+        }
     }
 
     async fn records_elsewhere(&self, from: Sequence, limit: usize) -> Result<Vec<HistoryRecord>, Error> {
@@ -318,7 +344,7 @@ pub(crate) async fn fetch_history(
     time: Duration,
 ) -> Result<Vec<HistoryRecord>, NotFetched> {
     let request = control::HistoryRequest {
-        cluster_id: convert::cluster_to_bytes(peers.cluster()),
+        cluster_id: peers.life(),
         from_sequence: from.get(),
         limit: limit as u64,
         follow: false,

@@ -4,6 +4,7 @@
 mod backoff;
 mod history;
 mod janitor;
+mod slow_disk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,13 +28,22 @@ use crate::identity::Identity;
 use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
+use crate::network::fence::{self, Fence};
 use crate::network::peers::{Connect, Peers};
+use crate::snapshot::blocking;
+use crate::storage::Kv;
 use crate::store::{RaftStore, within};
+use crate::vitals::is_of;
+use crate::voters_clock::{self, Judgement, Offsets};
 
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
+pub(crate) use slow_disk::watch as watch_disk;
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// What the operator has to know when two clocks are apart.
+pub(crate) const DISAGREED: &str =
+    "the clocks of the control nodes disagree, and too few answer to tell which one is wrong";
 /// The limit for looking at a peer's clock.
 const CLOCK_LIMIT: Duration = Duration::from_millis(250);
 /// The limit for ending a change of the membership.
@@ -123,7 +133,7 @@ pub(crate) async fn ask_to_leave(store: &RaftStore, keeper: &Keeper, node_id: u6
         reason = match address {
             None => "no leader is known".to_owned(),
             Some(address) => {
-                let cluster_id = convert::cluster_to_bytes(store.peers.cluster());
+                let cluster_id = store.peers.life();
                 let mut client = store.peers.control(&address)?;
                 let request = control::LeaveRequest { cluster_id, node_id };
                 match within(store.settings.call_limit, client.leave(request)).await {
@@ -187,6 +197,16 @@ pub(crate) fn keep_history(keeper: HistoryKeeper, janitor: Janitor, fault: &Faul
     janitor::start(janitor, fault, stop.clone());
 }
 
+/// Stops this node once it hears that the cluster lives on under a later incarnation, and writes it down.
+pub(crate) async fn heed_fence(fence: Fence, kv: Arc<dyn Kv>, fault: Fault, stop: CancellationToken) {
+    let Some(later) = stop.run_until_cancelled(fence.fenced()).await else { return };
+    let remember = move || kv.write(vec![fence::put(later)]).and_then(|()| kv.sync());
+    if let Err(error) = blocking(remember).await {
+        tracing::error!(%error, "cannot write down that this node is fenced");
+    }
+    fault.raise(fence.verdict(later).to_string());
+}
+
 /// Marks every now and then what is durable. What a lost disk may cost without being noticed is what lies behind the mark.
 pub(crate) async fn keep_mark(log: LogWatch, flusher: Flusher, fault: Fault, stop: CancellationToken) {
     let keep = async {
@@ -227,10 +247,7 @@ async fn become_voter(store: &RaftStore, raft: &Raft, keeper: &Keeper, identity:
             continue;
         };
         let Ok(mut client) = store.peers.control(&address) else { continue };
-        let request = control::PromoteRequest {
-            cluster_id: convert::cluster_to_bytes(identity.cluster),
-            node_id: identity.node_id,
-        };
+        let request = control::PromoteRequest { cluster_id: store.peers.life(), node_id: identity.node_id };
         match within(store.settings.call_limit, client.promote(request)).await {
             Some(Ok(answer)) => {
                 if let Some(Wire::Refused(reason)) = answer.into_inner().result {
@@ -311,7 +328,7 @@ impl Belonging {
             others = others.saturating_add(1);
             let Ok(mut client) = self.store.peers.control(&member.peer_address) else { continue };
             let request = control::PromoteRequest {
-                cluster_id: convert::cluster_to_bytes(self.identity.cluster),
+                cluster_id: self.store.peers.life(),
                 node_id: self.identity.node_id,
             };
             match within(self.store.settings.call_limit / 4, client.promote(request)).await {
@@ -322,6 +339,7 @@ impl Belonging {
                     _ => {}
                 },
                 Some(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {
+                    self.store.peers.fence().note(&status);
                     refusals = refusals.saturating_add(1);
                     refused = Some(status.message().to_owned());
                 }
@@ -348,14 +366,19 @@ pub(crate) fn fitness(
         let (raft, peers, keeper) = (raft.clone(), peers.clone(), keeper.clone());
         let (clock, tolerance) = (Arc::clone(&clock), settings.clock_tolerance);
         Box::pin(async move {
-            let offsets = clock_offsets(&raft, node_id, &peers, &*clock).await;
-            let Some(offset) = judge(offsets, tolerance) else { return true };
-            metrics::gauge!("trireme_raft_clock_offset_seconds").set(offset as f64 / 1000.0);
+            let offset = match clock_offsets(&raft, node_id, &peers, &*clock).await.judge(tolerance) {
+                Judgement::Ahead(offset) => offset,
+                Judgement::Disagreed(spread_millis) => {
+                    tracing::error!(spread_millis, "{DISAGREED}");
+                    return true;
+                }
+                Judgement::Agreed | Judgement::TooFew => return true,
+            };
             if Duration::from_millis(offset.unsigned_abs()) <= tolerance {
                 return true;
             }
             tracing::error!(offset_millis = offset, "this node's clock is wrong; it hands leadership on");
-            match keeper.handover().await {
+            match keeper.handover(None).await {
                 Ok(_) | Err(Refused::NotLeader) => {}
                 Err(Refused::Because(reason)) => tracing::error!(%reason, "and nobody takes it"),
             }
@@ -363,34 +386,6 @@ pub(crate) fn fitness(
             false
         })
     })
-}
-
-/// The clocks that answered.
-struct Offsets {
-    voters: usize,
-    /// How far each is ahead of this node's, in milliseconds; its own among them.
-    millis: Vec<i64>,
-}
-
-/// How far this node's wall clock is ahead of the voters' median, in milliseconds. `None` without a majority of
-/// answers, or with two: then nobody knows who is wrong. Two that disagree raise the alarm all the same.
-fn judge(offsets: Offsets, tolerance: Duration) -> Option<i64> {
-    let Offsets { voters, mut millis } = offsets;
-    millis.sort_unstable();
-    let spread = millis.last().zip(millis.first()).map_or(0, |(last, first)| last.saturating_sub(*first));
-    let disagree = Duration::from_millis(spread.unsigned_abs()) > tolerance;
-    metrics::gauge!("trireme_raft_clock_spread_seconds").set(spread as f64 / 1000.0);
-    if millis.len() <= voters / 2 || millis.len() < 3 {
-        if disagree {
-            tracing::error!(
-                spread_millis = spread,
-                "the clocks of the control nodes disagree, and too few answer to tell which one is wrong"
-            );
-            metrics::counter!("trireme_raft_clock_disagreements_total").increment(1);
-        }
-        return None;
-    }
-    millis.get(millis.len() / 2).map(|median| median.saturating_neg())
 }
 
 async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Offsets {
@@ -405,58 +400,13 @@ async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clo
     };
     let others = voters.iter().filter(|(id, _)| *id != node_id).map(|(_, address)| async move {
         let mut client = peers.control(address).ok()?;
-        let before = clock.wall().millis();
+        let before = clock.wall();
         let answer = within(CLOCK_LIMIT, client.status(control::StatusRequest {})).await?.ok()?;
-        let middle = before / 2 + clock.wall().millis() / 2;
-        i64::try_from(i128::from(answer.into_inner().now_millis) - i128::from(middle)).ok()
+        let answer = answer.into_inner();
+        let ours = is_of(&answer, peers.fence().identity());
+        ours.then(|| voters_clock::ahead(answer.now_millis, before, clock.wall()))
     });
     let mut millis: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
     millis.push(0);
     Offsets { voters: voters.len(), millis }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_clocks_that_disagree_raise_the_alarm_and_three_are_judged() {
-        let recorder = Counting::default();
-        let seen = recorder.alarms.clone();
-        metrics::with_local_recorder(&recorder, || {
-            let tolerance = Duration::from_secs(1);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, 400] }, tolerance), None);
-            assert_eq!(seen.load(Ordering::Relaxed), 0);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![-5_000, 0] }, tolerance), None);
-            assert_eq!(seen.load(Ordering::Relaxed), 1);
-            assert_eq!(judge(Offsets { voters: 3, millis: vec![0, -5_000, -4_900] }, tolerance), Some(4_900));
-        });
-    }
-
-    #[derive(Default)]
-    struct Counting {
-        alarms: Arc<AtomicU64>,
-    }
-
-    impl metrics::Recorder for Counting {
-        fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-        fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-        fn describe_histogram(
-            &self,
-            _: metrics::KeyName,
-            _: Option<metrics::Unit>,
-            _: metrics::SharedString,
-        ) {
-        }
-        fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-            assert_eq!(key.name(), "trireme_raft_clock_disagreements_total");
-            metrics::Counter::from_arc(Arc::clone(&self.alarms))
-        }
-        fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-            metrics::Gauge::noop()
-        }
-        fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-            metrics::Histogram::noop()
-        }
-    }
 }

@@ -14,7 +14,7 @@ use trireme_state::FeatureLevel;
 use trireme_types::Sequence;
 
 use crate::agreement::{self, Hashes, Verdict};
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::config::Membership;
 use crate::fault::Fault;
 use crate::guard::{self, Pressure};
@@ -23,6 +23,8 @@ use crate::membership::{Keeper, Refused};
 use crate::snapshot::blocking;
 use crate::storage::{Kv, Space};
 use crate::store::{RaftStore, within};
+use crate::upkeep::DISAGREED;
+use crate::voters_clock::{self, Judgement, Offsets};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,13 +41,37 @@ pub(crate) struct Vitals {
     pub space: Arc<dyn Space>,
     pub supports: FeatureLevel,
     pub hashes: Hashes,
+    /// What the last comparison of states came to.
+    pub agreement: Arc<std::sync::Mutex<Agreement>>,
     /// The last measure of this node's room.
     pub free: Arc<std::sync::Mutex<Option<u64>>>,
 }
 
+/// What comparing the states came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// The newest event at which a majority of the voters held this node's state.
+    pub sequence: Option<Sequence>,
+    /// Someone held another state than this node at the last comparison.
+    pub differs: bool,
+}
+
 impl Vitals {
     pub(crate) fn new(space: Arc<dyn Space>, supports: FeatureLevel) -> Self {
-        Self { space, supports, hashes: Hashes::default(), free: Arc::default() }
+        let (hashes, agreement) = (Hashes::default(), Arc::default());
+        Self { space, supports, hashes, agreement, free: Arc::default() }
+    }
+
+    /// What the last comparison of states came to.
+    pub(crate) fn agreement(&self) -> Agreement {
+        *self.agreement.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note_agreement(&self, sequence: Option<Sequence>, differs: bool) {
+        let mut known = self.agreement.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *known = Agreement { sequence: known.sequence.max(sequence), differs };
+        metrics::gauge!("trireme_state_agreed_sequence").set(known.sequence.map_or(0, Sequence::get) as f64);
+        metrics::gauge!("trireme_state_differs").set(f64::from(u8::from(differs)));
     }
 
     /// The room when it was last measured, in bytes.
@@ -74,6 +100,8 @@ impl Vitals {
 struct Seen {
     membership: Membership,
     answers: BTreeMap<u64, control::StatusResponse>,
+    /// How far each one's clock is ahead of this node's, in milliseconds.
+    ahead: BTreeMap<u64, i64>,
 }
 
 /// Looks at the others, again and again.
@@ -85,6 +113,7 @@ pub(crate) struct Watcher {
     pub pressure: watch::Sender<Option<Pressure>>,
     pub fault: Fault,
     pub kv: Arc<dyn Kv>,
+    pub clock: Arc<dyn Clock>,
     pub memory: Memory,
 }
 
@@ -97,6 +126,14 @@ pub(crate) struct Memory {
     free: BTreeMap<u64, (u64, Deadline)>,
     /// Why the feature level stays, when this node supports more.
     level_stays: Option<String>,
+    /// The clocks differed at the last look.
+    clocks_differ: bool,
+}
+
+/// Whether a node that answers belongs to the same life of the same cluster.
+pub(crate) fn is_of(answer: &control::StatusResponse, identity: Identity) -> bool {
+    answer.cluster_id == convert::cluster_to_bytes(identity.cluster)
+        && answer.incarnation == identity.incarnation
 }
 
 impl Watcher {
@@ -115,6 +152,7 @@ impl Watcher {
         // A disk that hangs must not keep the node from looking at the others.
         let own = within(ANSWER, self.vitals.measure()).await.flatten();
         let seen = self.ask().await;
+        self.judge_clock(&seen);
         self.judge_room(own, &seen);
         self.compare(&seen).await;
         self.raise_level(&seen).await;
@@ -125,13 +163,42 @@ impl Watcher {
         let others = membership.nodes().filter(|(id, _)| **id != self.identity.node_id);
         let asked = others.map(|(id, member)| async move {
             let mut client = self.store.peers.control(&member.peer_address).ok()?;
+            let before = self.clock.wall();
             let answer = within(ANSWER, client.status(control::StatusRequest {})).await?.ok()?.into_inner();
+            let ahead = voters_clock::ahead(answer.now_millis, before, self.clock.wall());
             // Whoever else answers at that address is not this member.
-            let cluster = convert::cluster_to_bytes(self.identity.cluster);
-            (answer.node_id == *id && answer.cluster_id == cluster).then_some((*id, answer))
+            (answer.node_id == *id && is_of(&answer, self.identity)).then_some(((*id, answer), (*id, ahead)))
         });
-        let answers = join_all(asked).await.into_iter().flatten().collect();
-        Seen { membership, answers }
+        let (answers, ahead) = join_all(asked).await.into_iter().flatten().unzip();
+        Seen { membership, answers, ahead }
+    }
+
+    fn judge_clock(&mut self, seen: &Seen) {
+        let voters: BTreeSet<u64> = seen.membership.voter_ids().collect();
+        let others = seen.ahead.iter().filter(|(id, _)| voters.contains(id)).map(|(_, millis)| *millis);
+        // A learner's own clock has no vote.
+        let own = voters.contains(&self.identity.node_id).then_some(0);
+        let offsets = Offsets { voters: voters.len(), millis: others.chain(own).collect() };
+        let tolerance = self.store.settings.clock_tolerance;
+        let judgement = offsets.judge(tolerance);
+        self.store.time.follow(judgement);
+        let differ = match judgement {
+            Judgement::Ahead(millis) => Duration::from_millis(millis.unsigned_abs()) > tolerance,
+            Judgement::Disagreed(_) => true,
+            Judgement::Agreed | Judgement::TooFew => false,
+        };
+        match (self.memory.clocks_differ, differ, judgement) {
+            (false, true, Judgement::Ahead(offset_millis)) => {
+                tracing::error!(
+                    offset_millis,
+                    "this node's clock is wrong: set it; until then the others' counts"
+                );
+            }
+            (false, true, _) => tracing::error!(?judgement, "{DISAGREED}"),
+            (true, false, _) => tracing::info!("the control nodes' clocks agree again"),
+            _ => {}
+        }
+        self.memory.clocks_differ = differ;
     }
 
     /// A voter that gave no answer this time, for its disk may be what is slow, counts as it did before, for a while.
@@ -166,7 +233,12 @@ impl Watcher {
             .answers
             .iter()
             .map(|(id, answer)| (*id, (voters.contains(id), agreement::from_wire(&answer.state_hashes))));
-        match agreement::judge(&self.vitals.hashes.newest(), voters.len(), &others.collect()) {
+        let (own, others) = (self.vitals.hashes.newest(), others.collect());
+        let verdict = agreement::judge(&own, voters.len(), &others);
+        let votes = voters.contains(&self.identity.node_id);
+        let agreed = agreement::agreed(&own, votes, voters.len(), &others);
+        self.vitals.note_agreement(agreed, verdict != Verdict::Equal);
+        match verdict {
             Verdict::Equal => {}
             Verdict::Differs { sequence, nodes } if sequence > self.memory.differed => {
                 self.memory.differed = sequence;

@@ -12,12 +12,12 @@ use trireme_raft::Error;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_rpc::log;
 use trireme_state::store::{ProposeError, Store};
-use trireme_state::{Event, FeatureLevel, Rejection, apply_event, codec};
+use trireme_state::{Event, FeatureLevel, Rejection, apply_event, codec, hash};
 use trireme_types::Timestamp;
 
 const MIB: u64 = 1024 * 1024;
 
-/// One object more than there should be, with every checksum and the position right: what no log can repair.
+/// One object more than there should be, with every checksum, the position and the state's hash right: what no log can repair.
 fn change_snapshot(folder: &Path) {
     let path = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(&path).unwrap();
@@ -26,7 +26,9 @@ fn change_snapshot(folder: &Path) {
     let mut state = codec::decode_snapshot(&bytes[16 + length..]).unwrap();
     let event = Event::ClusterCreated { cluster: cluster_key("never-created"), tags: Default::default() };
     apply_event(&mut state, Timestamp::from_millis(1), &event);
+    let hash = hash::state_hash(&state);
     let state = codec::encode_snapshot(&state);
+    header.state_hash = hash.0.to_vec().into();
     header.state_length = state.len() as u64;
     header.state_crc32c = crc32c::crc32c(&state);
     let header = header.encode_to_vec();
@@ -143,6 +145,11 @@ async fn a_node_that_holds_another_state_than_the_majority_stops() {
     .await;
     cluster.kill(victim).await;
     change_snapshot(&cluster.folder(victim).join("snapshots"));
+    // Only the history tells, and those who ask it.
+    let report = trireme_raft::verify::folder(&trireme_raft::Folder::new(cluster.folder(victim))).unwrap();
+    let told =
+        report.problems.iter().any(|problem| problem.reason.contains("a replay of the history comes to"));
+    assert!(told, "{:?}", report.problems);
     cluster.restart(victim).await;
     for number in 0..1_100 {
         cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use trireme_raft::Settings;
@@ -39,7 +40,10 @@ impl Timing {
     }
 }
 
+/// Time for balancers that look every other second to take a node out.
+const DRAIN: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
+const FEWEST_ENTRIES: u64 = 100;
 
 /// Everything that a control node needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +62,10 @@ pub struct ServerConfig {
     pub timing: Timing,
     /// With less than this free on any voter's disk, in MiB, nothing that makes the state larger is taken; `None`: 1024.
     pub disk_reserve_mib: Option<u64>,
+    /// A Raft snapshot is made after so many log entries, and a quarter as many are kept behind it; `None`: 20,000.
+    pub snapshot_entries: Option<u64>,
+    /// How long it still answers once it was told to stop, while `/healthz` says that it drains.
+    pub drain: Duration,
 }
 
 /// The TOML file. Every setting may be left out and given as a flag.
@@ -78,6 +86,10 @@ pub struct FileConfig {
     pub timing: Option<Timing>,
     /// MiB that stay free on the disk.
     pub disk_reserve_mib: Option<u64>,
+    /// Log entries between two Raft snapshots.
+    pub snapshot_entries: Option<u64>,
+    /// Seconds for which it still answers once it was told to stop.
+    pub drain_seconds: Option<u64>,
 }
 
 impl FileConfig {
@@ -103,6 +115,8 @@ impl FileConfig {
             auth: self.auth.or(other.auth),
             timing: self.timing.or(other.timing),
             disk_reserve_mib: self.disk_reserve_mib.or(other.disk_reserve_mib),
+            snapshot_entries: self.snapshot_entries.or(other.snapshot_entries),
+            drain_seconds: self.drain_seconds.or(other.drain_seconds),
         }
     }
 
@@ -120,6 +134,8 @@ impl FileConfig {
             auth: self.auth.unwrap_or_default(),
             timing: self.timing.unwrap_or_default(),
             disk_reserve_mib: self.disk_reserve_mib,
+            snapshot_entries: self.snapshot_entries,
+            drain: self.drain_seconds.map_or(DRAIN, Duration::from_secs),
         };
         config.check()?;
         Ok(config)
@@ -132,7 +148,9 @@ impl ServerConfig {
         let settings = self.timing.settings();
         let disk_reserve =
             self.disk_reserve_mib.map_or(settings.disk_reserve, |reserve| reserve.saturating_mul(MIB));
-        Settings { disk_reserve, ..settings }
+        let snapshot_after = self.snapshot_entries.unwrap_or(settings.snapshot_after);
+        let keep_entries = settings.keep_entries.min(snapshot_after / 4);
+        Settings { disk_reserve, snapshot_after, keep_entries, ..settings }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -144,6 +162,11 @@ impl ServerConfig {
         }
         trireme_types::Zone::new(&self.zone)
             .map_err(|error| Error::Setting { setting: "--zone", reason: error.to_string() })?;
+        if self.snapshot_entries.is_some_and(|entries| entries < FEWEST_ENTRIES) {
+            let reason =
+                format!("needs {FEWEST_ENTRIES} at least: each snapshot is written and synced whole");
+            return Err(Error::Setting { setting: "--snapshot-entries", reason });
+        }
         let port_free = |setting, address: SocketAddr| match address.port() {
             0 => Err(Error::Setting {
                 setting,
@@ -172,6 +195,15 @@ mod tests {
         let flags = FileConfig { zone: Some("eu-1b".to_owned()), ..FileConfig::default() };
         let config = flags.or(file(WHOLE)).complete().unwrap();
         assert_eq!((config.zone.as_str(), config.auth), ("eu-1b", Auth::Sigv4));
+        assert_eq!(config.raft_settings().snapshot_after, 20_000);
+    }
+
+    #[test]
+    fn snapshots_come_as_often_as_is_asked_for_but_not_all_the_time() {
+        let often = |entries| FileConfig { snapshot_entries: Some(entries), ..file(WHOLE) }.complete();
+        let settings = often(400).unwrap().raft_settings();
+        assert_eq!((settings.snapshot_after, settings.keep_entries), (400, 100));
+        assert!(often(99).unwrap_err().to_string().contains("--snapshot-entries"));
     }
 
     #[test]

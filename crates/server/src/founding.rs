@@ -1,17 +1,12 @@
-//! `server init`, `server join`, `server leave`: how a control node becomes and ceases to be one.
+//! `server init`, `server join`: how a control node becomes one.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tonic::transport::Endpoint;
 use trireme_iam::{NewAccessKey, SealingKey};
 use trireme_raft::{Folder, Member, Node};
-use trireme_rpc::control::control_client::ControlClient;
-use trireme_rpc::control::{LeaveRequest, leave_response};
-use trireme_rpc::convert;
 use trireme_state::object::{AccessKeyId, SealedSecret};
 use trireme_state::store::Store;
 use trireme_state::{Actor, Command, Proposal};
@@ -23,11 +18,6 @@ use crate::{Error, ServerConfig};
 pub const CLUSTER_KEY_FILE: &str = "cluster.key";
 /// The file in a data folder that says which control node it is; there once `init` or `join` is done.
 pub const IDENTITY_FILE: &str = "identity";
-
-/// For one call of `server leave`.
-const LEAVE_LIMIT: Duration = Duration::from_secs(15);
-/// A leader that moves meanwhile is followed so many times.
-const LEAVE_HOPS: usize = 5;
 
 /// An access key as its holder keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,47 +124,7 @@ pub async fn join(config: &ServerConfig, peers: &[String], cluster_key: &Path) -
     Ok(identity.node_id)
 }
 
-/// Removes the control node of a data folder from its cluster, by asking the control node at `peer`. The node itself is then
-/// to be stopped and its data removed.
-///
-/// # Errors
-/// The rest would have no living quorum, or no leader answers.
-pub async fn leave(data: &Path, peer: &str) -> Result<u64, Error> {
-    let identity = Folder::new(data).require_identity()?;
-    let mut address = peer.to_owned();
-    for _ in 0..LEAVE_HOPS {
-        let failed = |reason: String| Error::Peer { address: address.clone(), reason };
-        let request = LeaveRequest {
-            cluster_id: convert::cluster_to_bytes(identity.cluster),
-            node_id: identity.node_id,
-        };
-        let answer = tokio::time::timeout(LEAVE_LIMIT, ask_to_leave(&address, request)).await;
-        let answer = answer.map_err(|_| failed("no answer in time".to_owned()))?.map_err(failed)?;
-        match answer {
-            Some(leave_response::Result::Done(_)) => return Ok(identity.node_id),
-            Some(leave_response::Result::Refused(reason)) => return Err(failed(reason)),
-            Some(leave_response::Result::NotLeader(other)) if !other.peer_address.is_empty() => {
-                address = other.peer_address;
-            }
-            Some(leave_response::Result::NotLeader(_)) | None => {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-    Err(Error::Peer { address, reason: "no control node leads".to_owned() })
-}
-
-async fn ask_to_leave(
-    address: &str,
-    request: LeaveRequest,
-) -> Result<Option<leave_response::Result>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await.map_err(|_| "no connection".to_owned())?;
-    let answer = ControlClient::new(channel).leave(request).await;
-    answer.map(|answer| answer.into_inner().result).map_err(|status| status.message().to_owned())
-}
-
-fn member(config: &ServerConfig) -> Member {
+pub(crate) fn member(config: &ServerConfig) -> Member {
     Member {
         zone: config.zone.clone(),
         peer_address: config.listen_grpc.to_string(),
@@ -188,12 +138,12 @@ pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
     config.data.join(CLUSTER_KEY_FILE)
 }
 
-fn make_folder(data: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(data: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| Error::Io { path: data.to_owned(), source })
 }
 
-fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
@@ -210,6 +160,8 @@ fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{Auth, config::Timing};
 
@@ -222,6 +174,8 @@ mod tests {
             auth: Auth::Sigv4,
             timing: Timing::Local,
             disk_reserve_mib: None,
+            snapshot_entries: None,
+            drain: Duration::ZERO,
         }
     }
 

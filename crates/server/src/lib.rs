@@ -1,27 +1,36 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
-//! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`,
-//! `leave`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
-//! much of the history is kept) · `record` (an event as JSON) · `observer` and `relay` (what the
+//! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`)
+//! · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
+//! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer` and `relay` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
 
 pub mod accept;
+mod backup;
 pub mod config;
 pub mod error;
 mod founding;
 mod identity;
+mod members;
 pub mod metrics;
 mod observer;
 mod operator;
 mod record;
+mod recovery;
 mod relay;
 mod retention;
 pub mod rooms;
 pub mod shutdown;
 pub mod wiring;
 
+pub use backup::{check_backup, restore};
 pub use config::{Auth, FileConfig, ServerConfig, Timing};
 pub use error::Error;
-pub use founding::{AccessKeyFile, CLUSTER_KEY_FILE, IDENTITY_FILE, init, join, leave};
+pub use founding::{AccessKeyFile, CLUSTER_KEY_FILE, IDENTITY_FILE, init, join};
 pub use identity::cluster_of;
+pub use members::{leave, remove, transfer_leader};
+pub use recovery::{force_new_cluster, look, verify_folder};
+pub use trireme_raft::backup::{Restored, Summary as BackupSummary};
+pub use trireme_raft::recover::{Outlook, Recovered};
+pub use trireme_raft::verify::Report as VerifyReport;
 pub use wiring::run;

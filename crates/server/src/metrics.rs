@@ -145,6 +145,16 @@ pub(crate) fn describe() {
         Unit::Count,
         "Snapshots that were found damaged, and not used"
     );
+    describe_counter!(
+        "trireme_raft_snapshots_installed_total",
+        Unit::Count,
+        "Snapshots of another node that this node went on from"
+    );
+    describe_counter!(
+        "trireme_raft_slow_disk_handovers_total",
+        Unit::Count,
+        "Times that this node handed leadership on because its disk was slow"
+    );
     describe_upkeep();
     describe_history();
     trireme_ecs_api::describe_metrics();
@@ -169,6 +179,21 @@ fn describe_upkeep() {
         "trireme_state_hash_sequence",
         Unit::Count,
         "The last event of the state that was hashed last"
+    );
+    describe_gauge!(
+        "trireme_verify_problems",
+        Unit::Count,
+        "What the last `trireme verify` found wrong on this node"
+    );
+    describe_gauge!(
+        "trireme_state_agreed_sequence",
+        Unit::Count,
+        "The newest event at which a majority of the control nodes held this node's state"
+    );
+    describe_gauge!(
+        "trireme_state_differs",
+        Unit::Count,
+        "1 while another control node holds another state than this one"
     );
     describe_counter!(
         "trireme_state_hash_mismatch_total",

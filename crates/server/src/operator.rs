@@ -1,9 +1,10 @@
 //! What the operator's verbs ask: the cluster at a glance, one service, the history and how much of it is kept. Answered from what this node has applied.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -13,16 +14,16 @@ use trireme_raft::RaftStore;
 use trireme_raft::node::Node;
 use trireme_rpc::operator::operator_server::Operator;
 use trireme_rpc::operator::{
-    self, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest, RetentionRequest,
-    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary, ServiceTasks,
-    SetRetentionRequest, TaskCount,
+    self, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
+    RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary,
+    ServiceTasks, SetRetentionRequest, TaskCount, VerifyRequest, VerifyResponse,
 };
 use trireme_state::State;
 use trireme_state::object::{ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskStatus};
 use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence};
 
-use crate::{record, retention};
+use crate::{backup, record, recovery, retention};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -35,6 +36,8 @@ pub(crate) struct OperatorService {
     pub(crate) node: Node,
     pub(crate) heartbeats: Arc<HeartbeatTable>,
     pub(crate) stop: CancellationToken,
+    /// Of this binary.
+    pub(crate) version: &'static str,
 }
 
 type Heartbeats = BTreeMap<ContainerInstanceId, Heard>;
@@ -42,7 +45,7 @@ type Heartbeats = BTreeMap<ContainerInstanceId, Heard>;
 impl OperatorService {
     fn status(&self) -> (operator::Node, Vec<operator::Member>) {
         let status = self.node.status();
-        let identity = self.node.identity();
+        let (identity, agreement) = (self.node.identity(), self.node.agreement());
         let node = operator::Node {
             id: status.node_id,
             zone: status.zone,
@@ -57,6 +60,9 @@ impl OperatorService {
             membership_changing: status.membership_changing,
             disk_free_bytes: status.disk_free_bytes,
             feature_level: status.feature_level,
+            incarnation: identity.incarnation,
+            agreed_sequence: agreement.sequence.map(Sequence::get),
+            state_differs: agreement.differs,
         };
         let members = status.members.into_iter().filter_map(|status| {
             let member = status.member?;
@@ -75,6 +81,7 @@ impl OperatorService {
 #[tonic::async_trait]
 impl Operator for OperatorService {
     type EventsStream = ReceiverStream<Result<EventRecord, Status>>;
+    type BackupStream = Pin<Box<dyn Stream<Item = backup::Sent> + Send>>;
 
     async fn cluster_status(
         &self,
@@ -143,6 +150,16 @@ impl Operator for OperatorService {
         request: Request<SetRetentionRequest>,
     ) -> Result<Response<RetentionResponse>, Status> {
         retention::set(&self.node, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let parts = backup::make(&self.node, self.version, request.into_inner())?;
+        Ok(Response::new(Box::pin(parts)))
+    }
+
+    async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
+        let report = self.node.verify().await.map_err(|error| backup::refusal(&error))?;
+        Ok(Response::new(recovery::to_wire(report)))
     }
 }
 

@@ -7,7 +7,6 @@ use trireme_raft::control::HeartbeatSink;
 use trireme_raft::node::Node;
 use trireme_rpc::control::RelayHeartbeatsRequest;
 use trireme_rpc::control::relay_heartbeats_request::Heartbeat;
-use trireme_rpc::convert;
 use trireme_state::store::{BoxFuture, Store};
 
 /// From this node to the leader.
@@ -34,7 +33,7 @@ impl HeartbeatTransport for ToLeader {
             let peers = self.node.peers();
             let mut client = peers.control(&leader.peer_address).map_err(|error| error.to_string())?;
             let request = RelayHeartbeatsRequest {
-                cluster_id: convert::cluster_to_bytes(peers.cluster()),
+                cluster_id: peers.life(),
                 from: status.node_id,
                 heartbeats: heartbeats.iter().map(to_wire).collect(),
             };

@@ -16,13 +16,20 @@ use crate::relay::{IntoTable, ToLeader};
 /// How often the gauges are read off the state.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// Starts everything that works by itself, until `stop`. The dispatcher's service is the caller's to mount.
-pub fn start(node: &Node, heartbeats: &Arc<HeartbeatTable>, stop: &CancellationToken) -> Dispatcher {
+/// Starts everything that works by itself, until `stop`; agents are sent to other control nodes from `leaving` on. The
+/// dispatcher's service is the caller's to mount.
+pub fn start(
+    node: &Node,
+    heartbeats: &Arc<HeartbeatTable>,
+    leaving: &CancellationToken,
+    stop: &CancellationToken,
+) -> Dispatcher {
     node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let config = DispatcherConfig::new(node.identity().cluster);
+    let incarnation = node.identity().incarnation;
+    let config = DispatcherConfig { incarnation, ..DispatcherConfig::new(node.identity().cluster) };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
-    tokio::spawn(dispatcher.clone().run(stop.clone()));
+    tokio::spawn(dispatcher.clone().run(leaving.clone()));
     tokio::spawn(trireme_dispatcher::relay(
         heartbeats.clone(),
         ToLeader { node: node.clone() },

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, HeaderValue};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
@@ -14,20 +16,22 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
-use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_ecs_api::{Admission, Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
-use trireme_raft::{Folder, Node, Threads};
+use trireme_raft::{Folder, Node, Threads, VotersClock};
 use trireme_rpc::operator::operator_server::OperatorServer;
 use trireme_state::store::Store;
+use trireme_types::Timestamp;
 
 use crate::accept;
 use crate::founding::key_path;
 use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
-use crate::{Auth, Error, ServerConfig, rooms, shutdown};
+use crate::shutdown::Signals;
+use crate::{Auth, Error, ServerConfig, rooms};
 
 /// For requests that are under way when the node is told to stop.
-const DRAIN: Duration = Duration::from_secs(3);
+const FINISH: Duration = Duration::from_secs(10);
 /// For Raft to end.
 const HALT: Duration = Duration::from_secs(5);
 
@@ -36,7 +40,7 @@ const HALT: Duration = Duration::from_secs(5);
 /// # Errors
 /// A data folder that is damaged or another's, an address that is taken, storage that fails.
 pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Error> {
-    let requested = shutdown::requested()?;
+    let mut signals = Signals::new()?;
     let metrics = Metrics::install(version)?;
     metrics::describe();
     let auth = match config.auth {
@@ -56,20 +60,40 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     };
     tracing::info!(node = %node.identity(), zone = config.zone, api = %config.listen_api, grpc = %config.listen_grpc, "starting");
 
+    let leaving = CancellationToken::new();
+    // Whoever stops has left.
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
-    let dispatcher = rooms::start(&node, &heartbeats, &stop);
-    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone() };
+    let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
+    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone(), version };
     let routes = node.routes().add_service(dispatcher.service()).add_service(OperatorServer::new(operator));
     let serving = serve_grpc(&threads, &node, grpc, routes);
-    let api = tokio::spawn(serve_api(&node, api, auth, metrics, stop.clone()));
+    let api = tokio::spawn(serve_api(&node, api, auth, metrics, leaving.clone(), stop.clone()));
 
-    let ended = tokio::select! {
-        () = requested => Ok(()),
-        error = node.fatal() => Err(error.into()),
-        served = serving => served,
+    let unable = async {
+        tokio::select! {
+            error = node.fatal() => Err(error.into()),
+            served = serving => served,
+        }
     };
-    stop_in_order(&node, ended.is_ok(), &stop, api).await;
+    tokio::pin!(unable);
+    let mut ended = tokio::select! {
+        () = signals.next() => Ok(()),
+        error = &mut unable => error,
+    };
+    leaving.cancel();
+    if ended.is_ok() {
+        ended = tokio::select! {
+            () = leave_in_order(&node, config.drain, &mut signals) => Ok(()),
+            error = &mut unable => error,
+        };
+    }
+    stop.cancel();
+    let _drained = api.await;
+    if tokio::time::timeout(HALT, node.halt()).await.is_err() {
+        tracing::warn!("raft did not end in time");
+        close(&node).await;
+    }
     ended
 }
 
@@ -96,60 +120,80 @@ async fn serve_grpc(
     threads.run(serving).await?
 }
 
+/// The age of a signature is judged by the voters' clock: a node whose own is wrong turns no caller away.
+struct VotersTime(Arc<VotersClock>);
+
+impl Clock for VotersTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
 /// The ECS API, `/healthz` and `/metrics`, until `stop` and until what is under way is answered.
 fn serve_api(
     node: &Node,
     listener: TcpListener,
     auth: AuthMode,
     metrics: Metrics,
+    leaving: CancellationToken,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
+    let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(SystemClock) };
-    let health = node.clone();
+    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default() };
+    let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()
-        .route("/healthz", get(move || async move { Json(health_of(&health)) }))
+        .route("/healthz", get(move || async move { health_of(&health, gone.is_cancelled()) }))
         .merge(metrics.router())
         .fallback_service(trireme_ecs_api::router(api));
     let answer = move |request: http::Request<hyper::body::Incoming>| {
-        let router = router.clone();
+        let (router, leaving) = (router.clone(), leaving.clone());
+        // HTTP/2 has no such header; its connections are told when the listener stops.
+        let may_close = request.version() < http::Version::HTTP_2;
         async move {
             let answered: Result<_, Infallible> = router.oneshot(request.map(Body::new)).await;
-            answered.unwrap_or_else(|never| match never {})
+            let mut response = answered.unwrap_or_else(|never| match never {});
+            if may_close && leaving.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     };
-    accept::serve(listener, answer, stop, DRAIN)
+    accept::serve(listener, answer, stop, FINISH)
 }
 
 /// What a front door or a load balancer wants to know.
-fn health_of(node: &Node) -> serde_json::Value {
+fn health_of(node: &Node, leaving: bool) -> (StatusCode, Json<serde_json::Value>) {
     let leadership = node.store().leadership();
-    serde_json::json!({
+    let health = serde_json::json!({
+        "status": if leaving { "draining" } else { "serving" },
         "node": node.identity().node_id,
         "leads": leadership.deciding,
         "leader": leadership.leader.map(|id| id.get()),
         "applied": node.store().view().position().sequence.get(),
-    })
+    });
+    (if leaving { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, Json(health))
 }
 
-/// Leadership first, so that others go on while this one ends; then those who wait for an answer; then Raft.
-async fn stop_in_order(
-    node: &Node,
-    orderly: bool,
-    stop: &CancellationToken,
-    api: tokio::task::JoinHandle<()>,
-) {
-    if orderly {
-        tracing::info!("stopping");
-        if let Err(error) = node.handover().await {
-            tracing::info!(%error, "stopping while leading");
-        }
+/// Leadership first, so that others go on while this one ends. Agents are told to go elsewhere, and `/healthz` says so, from
+/// the first moment; what still comes is answered for a while, until balancers and clients have noticed.
+async fn leave_in_order(node: &Node, drain: Duration, signals: &mut Signals) {
+    tracing::info!(seconds = drain.as_secs_f64(), "draining; a second signal ends it at once");
+    let drained = tokio::time::sleep(drain);
+    tokio::pin!(drained);
+    hand_over(node).await;
+    tokio::select! {
+        () = &mut drained => {}
+        () = signals.next() => {}
     }
-    stop.cancel();
-    let _drained = api.await;
-    if tokio::time::timeout(HALT, node.halt()).await.is_err() {
-        tracing::warn!("raft did not end in time");
-        close(node).await;
+    // It may have been elected again meanwhile.
+    hand_over(node).await;
+    tracing::info!("stopping");
+}
+
+async fn hand_over(node: &Node) {
+    if let Err(error) = node.handover().await {
+        tracing::info!(%error, "stopping while leading");
     }
 }
 

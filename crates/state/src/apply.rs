@@ -15,7 +15,8 @@ use trireme_types::{Timestamp, planted};
 
 use crate::index::Index;
 use crate::object::{
-    Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus,
+    Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags, TaskDefinition, TaskDefinitionKey,
+    TaskDefinitionStatus,
 };
 use crate::{Entry, Event, State};
 
@@ -73,13 +74,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
             state.families.insert((key.scope.clone(), key.family.clone()), key.revision);
             state.task_definitions.insert(key.clone(), Arc::new(definition));
         }
-        Event::TaskDefinitionDeregistered { key } => {
-            if let Some(found) = state.task_definitions.get_mut(key) {
-                let definition = Arc::make_mut(found);
-                definition.status = TaskDefinitionStatus::Inactive;
-                definition.deregistered_at = Some(at);
-            }
-        }
+        Event::TaskDefinitionDeregistered { key } => deregistered(state, at, key),
         Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
             service::created(state, at, key, spec, tags, created_by, *deployment);
         }
@@ -114,6 +109,16 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::FeatureLevelRaised { level } => state.level = state.level.max(*level),
         Event::RetentionSet { retention } => state.retention = *retention,
         Event::HistoryTrimmed { to } => state.trimmed = state.trimmed.max(*to),
+        // It is for those who read the history: the incarnation is the control nodes' own, not the state's.
+        Event::ClusterRestored { .. } => {}
+    }
+}
+
+fn deregistered(state: &mut State, at: Timestamp, key: &TaskDefinitionKey) {
+    if let Some(found) = state.task_definitions.get_mut(key) {
+        let definition = Arc::make_mut(found);
+        definition.status = TaskDefinitionStatus::Inactive;
+        definition.deregistered_at = Some(at);
     }
 }
 

@@ -13,16 +13,18 @@ use serde::de::DeserializeOwned;
 use crate::{Actor, Event, Outcome, Proposal, Rejection, State};
 
 mod kinds;
+mod layout;
 mod snapshot;
 
 pub use kinds::KINDS;
+pub use layout::Layout;
 
 /// The largest payload that is read, in bytes. Snapshots of the largest supported cluster fit.
 const PAYLOAD_LIMIT: usize = 1 << 30;
 const HEADER: usize = 10;
 const CHECKSUM: usize = 4;
 
-/// The version of the layout of everything but events, whose versions are in the table of kinds.
+/// The version of the layout of what travels between nodes. Events have theirs in the table of kinds, snapshots in [`Layout`].
 const VERSION: u16 = 1;
 
 const SNAPSHOT: u32 = 1_000;
@@ -139,15 +141,19 @@ fn open(bytes: &[u8]) -> Result<(u32, u16, &[u8]), CodecError> {
     Ok((u32::from_be_bytes(kind), u16::from_be_bytes(version), payload))
 }
 
-fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {
+fn open_kind(bytes: &[u8], expected: u32) -> Result<(u16, &[u8]), CodecError> {
     let (found, version, payload) = open(bytes)?;
     if found != expected {
         return Err(CodecError::WrongKind { expected, found });
     }
-    if version != VERSION {
-        return Err(CodecError::UnknownVersion { kind: found, version });
+    Ok((version, payload))
+}
+
+fn open_as(bytes: &[u8], expected: u32) -> Result<&[u8], CodecError> {
+    match open_kind(bytes, expected)? {
+        (VERSION, payload) => Ok(payload),
+        (version, _) => Err(CodecError::UnknownVersion { kind: expected, version }),
     }
-    Ok(payload)
 }
 
 /// An event's bytes.
@@ -162,19 +168,32 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
     kinds::decode(kind, version, payload)
 }
 
-/// The bytes of an object for the state hash, in the layout of the state's level.
-pub(crate) fn object_bytes<T: Serialize>(object: &T) -> Vec<u8> {
-    encode_payload(object)
+/// The bytes of an object for the state hash.
+pub(crate) fn object_bytes<T: Serialize>(layout: Layout, object: &T) -> Vec<u8> {
+    match layout {
+        Layout::V1 => encode_payload(object),
+        #[cfg(feature = "next-level")]
+        Layout::V2 => encode_payload(&(layout.version(), object)),
+    }
 }
 
 /// A snapshot: the whole state at its position, without indexes, in the layout of its level. Equal states give equal bytes.
 pub fn encode_snapshot(state: &State) -> Vec<u8> {
-    seal(SNAPSHOT, VERSION, &snapshot::encode(state))
+    let layout = Layout::of(state.level);
+    seal(SNAPSHOT, layout.version(), &snapshot::encode(layout, state))
 }
 
 /// The state from a snapshot. Indexes are made anew.
 pub fn decode_snapshot(bytes: &[u8]) -> Result<State, CodecError> {
-    snapshot::decode(open_as(bytes, SNAPSHOT)?)
+    let (version, payload) = open_kind(bytes, SNAPSHOT)?;
+    let layout = Layout::with_version(version);
+    let layout = layout.ok_or(CodecError::UnknownVersion { kind: SNAPSHOT, version })?;
+    let state = snapshot::decode(layout, payload)?;
+    if Layout::of(state.level) != layout {
+        let message = format!("a snapshot at feature level {} in version {version}", state.level);
+        return Err(CodecError::Malformed { message });
+    }
+    Ok(state)
 }
 
 macro_rules! simple {

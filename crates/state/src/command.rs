@@ -13,8 +13,8 @@ use crate::FeatureLevel;
 use crate::State;
 use crate::object::{
     AccessKeyId, BackOff, ClusterKey, ContainerReport, DeploymentConfiguration, InstanceRegistration,
-    InstanceStatus, PropagateTags, RolloutState, SealedSecret, ServiceKey, ServiceSpec, StopCode, Tags,
-    TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+    InstanceStatus, PropagateTags, RestoreSource, RolloutState, SealedSecret, ServiceKey, ServiceSpec,
+    StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
 };
 
 /// On whose behalf a command comes. Stored with each entry.
@@ -376,6 +376,13 @@ pub enum Command {
         /// The level.
         level: FeatureLevel,
     },
+    /// Operator, on the one node that is left or made: the cluster lives on from there.
+    RecordRestore {
+        /// The incarnation that begins.
+        incarnation: u64,
+        /// From what.
+        source: RestoreSource,
+    },
 }
 
 impl Command {
@@ -391,7 +398,8 @@ impl Command {
             | Self::Reset
             | Self::SetRetention { .. }
             | Self::TrimHistory { .. }
-            | Self::RaiseFeatureLevel { .. } => true,
+            | Self::RaiseFeatureLevel { .. }
+            | Self::RecordRestore { .. } => true,
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::RegisterTaskDefinition { .. }
@@ -444,7 +452,8 @@ impl Command {
             | Self::Reset
             | Self::SetRetention { .. }
             | Self::TrimHistory { .. }
-            | Self::RaiseFeatureLevel { .. } => Growth::None,
+            | Self::RaiseFeatureLevel { .. }
+            | Self::RecordRestore { .. } => Growth::None,
         }
     }
 }

@@ -126,6 +126,9 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
         Command::SetRetention { events, millis } => operator::set_retention(state, *events, *millis),
         Command::TrimHistory { to } => operator::trim_history(state, *to),
         Command::RaiseFeatureLevel { level } => operator::raise_feature_level(state, *level),
+        Command::RecordRestore { incarnation, source } => {
+            Ok(Decision::one(Event::ClusterRestored { incarnation: *incarnation, source: *source }))
+        }
     }
 }
 

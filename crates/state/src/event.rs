@@ -11,8 +11,8 @@ use trireme_types::{ContainerInstanceId, DeploymentId, Sequence, SessionEpoch, T
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
-    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, Retention, RolloutState,
-    ServiceKey, ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, RestoreSource, Retention,
+    RolloutState, ServiceKey, ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -224,5 +224,13 @@ pub enum Event {
     HistoryTrimmed {
         /// The last event that is not kept.
         to: Sequence,
+    },
+    /// The cluster lives on under a higher incarnation, from what was left of it. What happened after the event before this one,
+    /// in the incarnation before, is lost.
+    ClusterRestored {
+        /// The incarnation that begins.
+        incarnation: u64,
+        /// From what.
+        source: RestoreSource,
     },
 }

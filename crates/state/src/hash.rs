@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::State;
-use crate::codec;
+use crate::codec::{self, Layout};
 
 /// How often states are compared: at the end of each entry that reaches a multiple of so many events.
 pub const HASHED_EVERY: u64 = 1_024;
@@ -31,7 +31,7 @@ impl std::fmt::Debug for StateHash {
     }
 }
 
-/// A state and the sum of its objects' hashes.
+/// A state and the sum of its objects' hashes, in the layout of the state's level: it begins anew when that changes.
 #[derive(Debug, Clone, Default)]
 pub struct StateHasher {
     state: State,
@@ -41,8 +41,13 @@ pub struct StateHasher {
 impl StateHasher {
     /// Follows to `state`, from whatever it held before, and gives the hash there.
     pub fn advance(&mut self, state: &State) -> StateHash {
+        let layout = Layout::of(state.level);
+        if layout != Layout::of(self.state.level) {
+            // What was added in another layout can only be taken away in that one.
+            *self = Self::default();
+        }
         let old = std::mem::replace(&mut self.state, state.clone());
-        let mut sum = Sum(self.sum);
+        let mut sum = Sum { layout, sum: self.sum };
         sum.follow(1, &old.clusters, &state.clusters);
         sum.follow(2, &old.families, &state.families);
         sum.follow(3, &old.task_definitions, &state.task_definitions);
@@ -51,11 +56,11 @@ impl StateHasher {
         sum.follow(6, &old.instances, &state.instances);
         sum.follow(7, &old.access_keys, &state.access_keys);
         sum.follow(8, &old.requests, &state.requests);
-        self.sum = sum.0;
-        self.hash()
+        self.sum = sum.sum;
+        self.hash(layout)
     }
 
-    fn hash(&self) -> StateHash {
+    fn hash(&self, layout: Layout) -> StateHash {
         let state = &self.state;
         let order = &state.request_order;
         // The order of eviction is covered by its ends and its length; the requests' times give the rest.
@@ -68,7 +73,7 @@ impl StateHasher {
             (order.len(), order.front(), order.back()),
         );
         let mut hash = Sha256::new();
-        hash.update(codec::object_bytes(&single));
+        hash.update(codec::object_bytes(layout, &single));
         hash.update(self.sum.to_be_bytes());
         StateHash(first_half(hash))
     }
@@ -82,7 +87,10 @@ fn first_half(hash: Sha256) -> [u8; 16] {
 }
 
 /// The sum. Wrapping, so that what is taken away again leaves no trace.
-struct Sum(u128);
+struct Sum {
+    layout: Layout,
+    sum: u128,
+}
 
 impl Sum {
     fn follow<K, V>(&mut self, family: u8, old: &OrdMap<K, V>, new: &OrdMap<K, V>)
@@ -103,18 +111,18 @@ impl Sum {
     }
 
     fn add<K: Serialize, V: Serialize>(&mut self, family: u8, key: &K, value: &V) {
-        self.0 = self.0.wrapping_add(object_hash(family, key, value));
+        self.sum = self.sum.wrapping_add(object_hash(self.layout, family, key, value));
     }
 
     fn take<K: Serialize, V: Serialize>(&mut self, family: u8, key: &K, value: &V) {
-        self.0 = self.0.wrapping_sub(object_hash(family, key, value));
+        self.sum = self.sum.wrapping_sub(object_hash(self.layout, family, key, value));
     }
 }
 
-fn object_hash<K: Serialize, V: Serialize>(family: u8, key: &K, value: &V) -> u128 {
+fn object_hash<K: Serialize, V: Serialize>(layout: Layout, family: u8, key: &K, value: &V) -> u128 {
     let mut hash = Sha256::new();
     hash.update([family]);
-    hash.update(codec::object_bytes(&(key, value)));
+    hash.update(codec::object_bytes(layout, &(key, value)));
     u128::from_be_bytes(first_half(hash))
 }
 

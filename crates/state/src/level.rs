@@ -13,7 +13,7 @@ impl FeatureLevel {
     /// The level of a new cluster's first event, and of every release so far.
     pub const FIRST: Self = Self(1);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(1);
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 2 } else { 1 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

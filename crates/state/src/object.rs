@@ -3,6 +3,7 @@
 pub mod access_key;
 pub mod cluster;
 pub mod container_instance;
+pub mod restore;
 pub mod retention;
 pub mod service;
 pub mod task;
@@ -11,6 +12,7 @@ pub mod task_definition;
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use cluster::{Cluster, ClusterKey, ClusterStatus};
 pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceResources, InstanceStatus};
+pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, RolloutState, Service,

@@ -233,6 +233,10 @@ fn samples() -> Vec<Event> {
         Event::FeatureLevelRaised { level: FeatureLevel::new(2) },
         Event::RetentionSet { retention: Retention { events: 5_000, millis: 60_000 } },
         Event::HistoryTrimmed { to: Sequence::new(4_096) },
+        Event::ClusterRestored {
+            incarnation: 2,
+            source: RestoreSource::Survivor { node_id: 3, log_index: 70_000, log_term: 9 },
+        },
     ];
     events.extend(service_events());
     events.extend(task_events());

@@ -149,3 +149,21 @@ fn what_takes_away_or_tells_needs_no_room() {
     assert_eq!(growth(again(Some(placement.instance))), Growth::None, "an agent that comes back");
     assert_eq!(growth(again(None)), Growth::Asked, "a new one");
 }
+
+/// What was hashed in one layout cannot be taken away in another: at a level that brings a layout the sum begins anew.
+#[cfg(feature = "next-level")]
+#[test]
+fn the_hash_begins_anew_with_the_layout() {
+    let mut node = Node::new();
+    let mut hasher = StateHasher::default();
+    node.propose(Command::CreateCluster { cluster: cluster("a"), tags: Default::default() }).unwrap();
+    hasher.advance(&node.state);
+    let below = codec::encode_snapshot(&node.state);
+    node.propose(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST }).unwrap();
+    node.propose(Command::DeleteCluster { cluster: cluster("a") }).unwrap();
+    assert_eq!(hasher.advance(&node.state), hash::state_hash(&node.state));
+    let above = codec::encode_snapshot(&node.state);
+    assert_ne!(below[4..6], above[4..6], "the envelope says which layout it is");
+    assert_eq!(codec::decode_snapshot(&above), Ok(node.state));
+    assert!(codec::decode_snapshot(&below).is_ok(), "older snapshots are read for ever");
+}

@@ -1,6 +1,6 @@
 //! The `trireme` binary: arguments, and the development cluster.
 //!
-//! Reading order: [`server`] and [`agent`] (one process of a cluster) · [`dev`] (a whole cluster on one machine) · [`chaos`]
+//! Reading order: [`server`] and [`agent`] (one process of a cluster) · [`dev`] (a whole cluster on one machine) · [`recover`] · [`verify`] · [`chaos`]
 //! (a fault on a cluster of one's own) · [`process`]
 //! (processes that outlive who started them). The operator's verbs are in `trireme-cli`.
 
@@ -8,7 +8,9 @@ mod agent;
 mod chaos;
 mod dev;
 mod process;
+mod recover;
 mod server;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,12 @@ enum Verb {
     Events(trireme_cli::events::EventsArgs),
     /// Show how much of the history is kept, or set it.
     Retention(trireme_cli::retention::RetentionArgs),
+    /// Make a backup of a running cluster.
+    Backup(trireme_cli::backup::BackupArgs),
+    /// Make an empty data folder the first control node of a cluster that comes back from a backup.
+    Restore(server::RestoreArgs),
+    /// Check everything that is kept: of a running cluster, of a control node that is stopped, or in a backup.
+    Verify(verify::VerifyArgs),
     /// Make a fault on a cluster of your own, with guard rails.
     Chaos(chaos::ChaosArgs),
     /// Wait until a service is whole: all its tasks RUNNING, on machines that live.
@@ -88,6 +96,9 @@ async fn verb(verb: Verb) -> Result<()> {
         Verb::Status(args) => Ok(trireme_cli::status::run(&args).await?),
         Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
         Verb::Retention(args) => Ok(trireme_cli::retention::run(&args).await?),
+        Verb::Backup(args) => Ok(trireme_cli::backup::run(&args, verify::check).await?),
+        Verb::Restore(args) => Box::pin(server::restore(args)).await,
+        Verb::Verify(args) => verify::run(args).await,
         Verb::Wait(args) => Ok(trireme_cli::wait::run(&args).await?),
     }
 }

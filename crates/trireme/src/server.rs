@@ -42,6 +42,25 @@ enum ServerVerb {
         #[arg(long, value_name = "FILE")]
         cluster_key: PathBuf,
     },
+    /// Remove a control node from its cluster by its number, which `trireme status` shows: one that is dead, or that is to go.
+    /// Refused when the rest would have no living quorum.
+    Remove {
+        /// The node's number. It is never used again.
+        #[arg(long, value_name = "N")]
+        node: u64,
+        /// The gRPC address of any control node that stays.
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+    },
+    /// Move leadership to another control node, such as before work on the machine of the one that leads.
+    TransferLeader {
+        /// The number of the node that is to lead. Default: the one whose log is furthest.
+        #[arg(long, value_name = "N")]
+        to: Option<u64>,
+        /// The gRPC address of any control node.
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+    },
     /// Remove this control node from its cluster. Refused when the rest would have no living quorum.
     Leave {
         /// The data folder of the node that leaves.
@@ -51,6 +70,30 @@ enum ServerVerb {
         #[arg(long, value_name = "HOST:PORT")]
         peer: String,
     },
+    /// Show what is in the data folder of a control node that is stopped; with --force-new-cluster, let the cluster live on
+    /// from it. For a quorum that is lost for good.
+    Recover(crate::recover::RecoverArgs),
+}
+
+/// Make an empty data folder the first control node of a cluster that comes back from a backup.
+///
+/// The cluster keeps its identity and gets the next incarnation: control nodes of the one before are refused and stop, agents
+/// come over with their containers. What was acknowledged after the backup was taken is lost. The other control nodes are then
+/// to join with empty data folders.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// A copy of the cluster's key, which the backup does not hold: the file cluster.key of a control node's data folder.
+    #[arg(long, value_name = "FILE")]
+    cluster_key: PathBuf,
+    /// The incarnation that begins, when one was restored from this backup before: agents that knew it follow only a higher one.
+    /// Default: the backup's and one.
+    #[arg(long, value_name = "N")]
+    incarnation: Option<u64>,
 }
 
 /// What a control node needs to know; the configuration file may say it too.
@@ -81,6 +124,13 @@ struct NodeArgs {
     /// 1024.
     #[arg(long, value_name = "MIB")]
     disk_reserve_mib: Option<u64>,
+    /// Make a Raft snapshot after so many log entries. Default: 20000.
+    #[arg(long, value_name = "COUNT")]
+    snapshot_entries: Option<u64>,
+    /// For how many seconds it still answers after SIGTERM: `/healthz` says 503 at once, leadership moves, agents go elsewhere,
+    /// and balancers have so long to notice. A second SIGTERM ends it at once. Default: 5.
+    #[arg(long, value_name = "SECONDS")]
+    drain_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,9 +164,27 @@ impl NodeArgs {
                 TimingArg::Local => Timing::Local,
             }),
             disk_reserve_mib: self.disk_reserve_mib,
+            snapshot_entries: self.snapshot_entries,
+            drain_seconds: self.drain_seconds,
         };
         Ok(flags.or(file).complete()?)
     }
+}
+
+/// Runs `trireme restore`.
+pub async fn restore(args: RestoreArgs) -> Result<()> {
+    let config = args.node.complete()?;
+    let restored =
+        trireme_server::restore(&config, &args.backup, &args.cluster_key, args.incarnation).await?;
+    let (identity, backup) = (restored.identity, restored.backup);
+    println!(
+        "restored as {identity}, at event {}; what was acknowledged after {} is lost",
+        backup.position.sequence, backup.taken_at
+    );
+    println!(
+        "now run `trireme server` on this data folder; the other control nodes join with empty ones (`trireme server join`)"
+    );
+    Ok(())
 }
 
 /// Runs `trireme server` or one of its verbs.
@@ -125,12 +193,25 @@ pub async fn run(args: ServerArgs) -> Result<()> {
         None => {
             let config = args.node.complete()?;
             let _claim = crate::process::claim(&config.data, args.pid_file.as_deref()).await?;
-            Ok(trireme_server::run(config, crate::VERSION).await?)
+            Ok(Box::pin(trireme_server::run(config, crate::VERSION)).await?)
         }
+        Some(ServerVerb::Recover(args)) => crate::recover::run(args).await,
         Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
         Some(ServerVerb::Join { node, peers, cluster_key }) => {
             let id = trireme_server::join(&node.complete()?, &peers, &cluster_key).await?;
             println!("joined as node {id}; now run `trireme server` on this data folder");
+            Ok(())
+        }
+        Some(ServerVerb::Remove { node, peer }) => {
+            trireme_server::remove(node, &peer).await?;
+            println!(
+                "node {node} is no member any more; if it runs it stops by itself, and its data may be removed"
+            );
+            Ok(())
+        }
+        Some(ServerVerb::TransferLeader { to, peer }) => {
+            let leader = trireme_server::transfer_leader(to, &peer).await?;
+            println!("node {leader} leads");
             Ok(())
         }
         Some(ServerVerb::Leave { data, peer }) => {

@@ -47,6 +47,29 @@ async fn signatures_are_checked() {
     assert_eq!(send(signed(&server, &LIST, "{}", &Signing::default())).await.status, 200);
 }
 
+/// SDKs set their clocks by the date of an answer and sign again by it.
+#[tokio::test]
+async fn the_date_of_an_answer_is_that_of_the_clock_that_judges_signatures() {
+    struct Fixed(u64);
+    impl trireme_ecs_api::Clock for Fixed {
+        fn now(&self) -> trireme_types::Timestamp {
+            trireme_types::Timestamp::from_millis(self.0)
+        }
+    }
+    // 22 November 2026, 12:00:00.
+    let at = 1_795_348_800_000;
+    let server = Server::with_clock(std::sync::Arc::new(Fixed(at))).await;
+    let signing =
+        |at| Signing { at: SystemTime::UNIX_EPOCH + Duration::from_millis(at), ..Default::default() };
+    let early = send(signed(&server, &LIST, "{}", &signing(at - 3_600_000))).await;
+    assert_eq!(early.headers["date"], "Sun, 22 Nov 2026 12:00:00 GMT");
+    assert!(early.error().2.starts_with("Signature expired: "));
+    assert_eq!(send(signed(&server, &LIST, "{}", &signing(at))).await.status, 200);
+    // Whatever the clock says, there is an answer.
+    let server = Server::with_clock(std::sync::Arc::new(Fixed(u64::MAX))).await;
+    assert_eq!(send(signed(&server, &LIST, "{}", &signing(at))).await.status, 400);
+}
+
 #[tokio::test]
 async fn the_sdk_reads_the_refusal() {
     let server = Server::start().await;

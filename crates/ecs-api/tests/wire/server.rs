@@ -56,7 +56,8 @@ impl Server {
     }
 
     async fn with(store: LocalStore, auth: AuthMode, clock: Arc<dyn Clock>) -> Self {
-        let api = Api { store: Arc::new(store.clone()), auth, clock };
+        let admission = trireme_ecs_api::Admission::default();
+        let api = Api { store: Arc::new(store.clone()), auth, clock, admission };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, router(api)).await.unwrap() });

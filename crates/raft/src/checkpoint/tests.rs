@@ -112,11 +112,38 @@ fn without_room_none_is_written_but_a_snapshots_file_is_taken_over() {
     let full = checkpoints.write(states[0].clone()).unwrap_err();
     assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     let content = Content { meta: Default::default(), highest_node_id: 0, state: states[1].clone() };
-    let snapshot = file::write(CLUSTER, &content, &snapshots).unwrap();
+    let snapshot = file::write(CLUSTER, &content, None, &snapshots).unwrap();
     snapshot.commit("snapshot").unwrap();
     checkpoints.copy(states[1].position(), &snapshot).unwrap();
     assert_eq!(checkpoints.load(states[1].position()).unwrap(), states[1]);
     // It stays when the snapshot goes.
     snapshots.remove("snapshot").unwrap();
     assert_eq!(checkpoints.load(states[1].position()).unwrap(), states[1]);
+}
+
+#[test]
+fn a_state_that_was_damaged_in_memory_is_neither_written_nor_taken() {
+    let place = tempfile::tempdir().unwrap();
+    let files = DiskFiles::open(place.path()).unwrap();
+    let states = states(2);
+    let content =
+        |state: &State| Content { meta: Default::default(), highest_node_id: 0, state: state.clone() };
+    let hash = trireme_state::hash::state_hash(&states[1]);
+    let error = file::write(CLUSTER, &content(&states[0]), Some(hash), &files).err().unwrap();
+    assert!(error.to_string().contains("and should have"), "{error}");
+    // One that a leader wrote all the same: the checksums are those of what is in it.
+    let sound: Blob = file::write(CLUSTER, &content(&states[1]), Some(hash), &files).unwrap();
+    let (bytes, old) = (sound.read(0, 1 << 20).unwrap(), hash.0);
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    let mut forged = bytes.to_vec();
+    forged[at] ^= 1;
+    let end = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+    let sum = crc32c::crc32c(&forged[12..end]).to_be_bytes();
+    forged[end..end + 4].copy_from_slice(&sum);
+    let mut writer = files.create().unwrap();
+    writer.write(&forged).unwrap();
+    let forged = writer.finish().unwrap();
+    assert!(file::verify(CLUSTER, &forged).is_ok(), "every checksum is right");
+    assert!(file::read(CLUSTER, &forged).err().unwrap().to_string().contains("and should have"));
+    assert_eq!(file::read(CLUSTER, &sound).unwrap().state, states[1]);
 }

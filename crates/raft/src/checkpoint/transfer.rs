@@ -9,7 +9,7 @@ use control::checkpoint_part::Part;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
-use trireme_rpc::{control, convert};
+use trireme_rpc::control;
 use trireme_state::Position;
 use trireme_types::Sequence;
 
@@ -132,7 +132,7 @@ pub(crate) async fn fetch(
     last: Sequence,
 ) -> Result<Position, String> {
     let mut client = peers.control(address).map_err(|error| error.to_string())?;
-    let cluster_id = convert::cluster_to_bytes(peers.cluster());
+    let cluster_id = peers.life();
     let request = control::CheckpointRequest { cluster_id, last: last.get() };
     let answer = within(PART_LIMIT, client.checkpoint(request)).await;
     let answer = answer.ok_or_else(|| format!("{address} did not answer in time"))?;

@@ -88,7 +88,12 @@ impl History {
     }
 
     /// What the history says the position is at `sequence`: by the state, by an edge, or by the record behind.
-    fn known_end(&self, sequence: Sequence, extent: Extent, applied: Position) -> io::Result<Position> {
+    pub(super) fn known_end(
+        &self,
+        sequence: Sequence,
+        extent: Extent,
+        applied: Position,
+    ) -> io::Result<Position> {
         let gap = extent.gap;
         let edges = [Some(applied), Some(extent.start), gap.map(|(from, _)| from), gap.map(|(_, to)| to)];
         if let Some(edge) = edges.into_iter().flatten().find(|edge| edge.sequence == sequence) {
@@ -130,7 +135,7 @@ fn base(checkpoints: &Checkpoints, extent: Extent, sequence: Sequence) -> Result
 }
 
 /// Applies one record, which must follow the state.
-fn apply(state: &mut State, record: &HistoryRecord) -> io::Result<()> {
+pub(crate) fn apply(state: &mut State, record: &HistoryRecord) -> io::Result<()> {
     let next = follow(state.position(), record)?;
     let entry = Entry {
         base: state.position(),

@@ -4,7 +4,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,8 @@ use crate::simulation::Delay;
 use crate::storage::Kv;
 
 const QUEUE: usize = 4096;
+/// A sync that takes longer is slow. A sound disk needs a hundredth of it.
+pub(crate) const SLOW: Duration = Duration::from_millis(500);
 
 /// What waits for a sync.
 enum Job {
@@ -39,28 +42,43 @@ impl Job {
 #[derive(Clone)]
 pub struct Flusher {
     queue: mpsc::Sender<Job>,
+    /// Slow syncs since the last that was not.
+    slow: Arc<AtomicU32>,
 }
 
 impl Flusher {
     /// Starts the flusher as a thread of its own, for a disk whose syncs take time.
     pub fn thread(kv: Arc<dyn Kv>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        std::thread::Builder::new().name("raft-flusher".to_owned()).spawn(move || run(&*kv, jobs))?;
-        Ok(Self { queue })
+        let slow = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&slow);
+        std::thread::Builder::new()
+            .name("raft-flusher".to_owned())
+            .spawn(move || run(&*kv, jobs, &counted))?;
+        Ok(Self { queue, slow })
     }
 
     /// Starts the flusher as a task whose syncs take `delay` of the runtime's time, for simulations.
     pub fn task(kv: Arc<dyn Kv>, delay: Delay) -> Self {
         let (queue, mut jobs) = mpsc::channel(QUEUE);
+        let slow = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&slow);
         tokio::spawn(async move {
             let mut failure = Ok(());
             let mut waiting = Vec::new();
             while jobs.recv_many(&mut waiting, QUEUE).await > 0 {
-                tokio::time::sleep(delay()).await;
+                let time = delay();
+                tokio::time::sleep(time).await;
                 flush(&*kv, &mut waiting, &mut failure);
+                count(&counted, time);
             }
         });
-        Self { queue }
+        Self { queue, slow }
+    }
+
+    /// How many syncs in a row, up to the last one, took longer than [`SLOW`].
+    pub(crate) fn slow_syncs(&self) -> u32 {
+        self.slow.load(Ordering::Relaxed)
     }
 
     /// Completes `callback` once everything written before this call is durable.
@@ -80,7 +98,12 @@ fn stopped() -> io::Error {
     io::Error::other("the flusher has stopped")
 }
 
-fn run(kv: &dyn Kv, mut jobs: mpsc::Receiver<Job>) {
+fn count(slow: &AtomicU32, took: Duration) {
+    let before = slow.load(Ordering::Relaxed);
+    slow.store(if took > SLOW { before.saturating_add(1) } else { 0 }, Ordering::Relaxed);
+}
+
+fn run(kv: &dyn Kv, mut jobs: mpsc::Receiver<Job>, slow: &AtomicU32) {
     let mut failure = Ok(());
     let mut waiting = Vec::new();
     while let Some(first) = jobs.blocking_recv() {
@@ -88,7 +111,9 @@ fn run(kv: &dyn Kv, mut jobs: mpsc::Receiver<Job>) {
         while let Ok(job) = jobs.try_recv() {
             waiting.push(job);
         }
+        let started = Instant::now();
         flush(kv, &mut waiting, &mut failure);
+        count(slow, started.elapsed());
     }
     if failure.is_ok() {
         let _last = kv.sync();

@@ -8,6 +8,8 @@ pub(crate) const COMMITTED: &[u8] = b"committed";
 pub(crate) const PURGED: &[u8] = b"purged";
 /// The event at which this node's state was found to differ from the majority's.
 pub(crate) const DIFFERENCE: &[u8] = b"difference";
+/// The later incarnation of the cluster that this node heard of.
+pub(crate) const FENCED: &[u8] = b"fenced";
 /// The highest feature level that was applied.
 pub(crate) const FEATURE_LEVEL: &[u8] = b"feature_level";
 /// Whose data these are.

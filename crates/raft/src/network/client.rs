@@ -122,6 +122,7 @@ impl Peer {
     }
 
     fn failure(&self, status: &Status) -> RPCError<C> {
+        self.peers.fence().note(status);
         if status.code() == Code::FailedPrecondition {
             tracing::warn!(target_node = self.target, address = %self.address, reason = status.message(), "a peer is not who it should be");
         }

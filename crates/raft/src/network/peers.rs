@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::control::control_client::ControlClient;
+use trireme_rpc::raft;
 use trireme_rpc::raft::raft_client::RaftClient;
-use trireme_rpc::{convert, raft};
 use trireme_types::ClusterUuid;
 
 use crate::config::Settings;
 use crate::error::Error;
+use crate::network::fence::Fence;
 
 /// The largest message that a peer may send.
 pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -25,8 +27,12 @@ pub enum Lane {
     Heartbeat,
     /// Snapshots.
     Snapshot,
-    /// Everything that is not Raft.
+    /// Everything that is not Raft: a relay of heartbeats, a read's index. It is never behind a queue of commands.
     Control,
+    /// Commands of agents, controllers and operators, on their way to the leader.
+    Urgent,
+    /// Commands of API callers, on their way to the leader.
+    Usual,
 }
 
 /// How connections are made; a simulation brings its own.
@@ -72,21 +78,30 @@ impl Connect for TcpConnect {
 /// The connections of one node.
 #[derive(Clone)]
 pub struct Peers {
-    cluster: ClusterUuid,
-    node_id: u64,
+    fence: Fence,
     connect: Arc<dyn Connect>,
     channels: Arc<Mutex<BTreeMap<(String, Lane), Channel>>>,
 }
 
 impl Peers {
     /// No connections yet.
-    pub fn new(cluster: ClusterUuid, node_id: u64, connect: Arc<dyn Connect>) -> Self {
-        Self { cluster, node_id, connect, channels: Arc::default() }
+    pub fn new(fence: Fence, connect: Arc<dyn Connect>) -> Self {
+        Self { fence, connect, channels: Arc::default() }
     }
 
     /// The cluster to which this node belongs.
     pub fn cluster(&self) -> ClusterUuid {
-        self.cluster
+        self.fence.identity().cluster
+    }
+
+    /// The cluster and its incarnation, as every request names them.
+    pub fn life(&self) -> Bytes {
+        self.fence.life()
+    }
+
+    /// What keeps this node's incarnation apart from others.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
@@ -108,12 +123,19 @@ impl Peers {
     }
 
     /// The control service at `address`.
+    ///
+    /// # Errors
+    /// Not an address.
     pub fn control(&self, address: &str) -> Result<ControlClient<Channel>, Error> {
-        let client = ControlClient::new(self.channel(address, Lane::Control)?);
+        self.control_by(address, Lane::Control)
+    }
+
+    pub(crate) fn control_by(&self, address: &str, lane: Lane) -> Result<ControlClient<Channel>, Error> {
+        let client = ControlClient::new(self.channel(address, lane)?);
         Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
     }
 
     pub(crate) fn route(&self, to: u64) -> raft::Route {
-        raft::Route { cluster_id: convert::cluster_to_bytes(self.cluster), from: self.node_id, to }
+        raft::Route { cluster_id: self.life(), from: self.fence.identity().node_id, to }
     }
 }

@@ -10,13 +10,14 @@ use openraft::raft::{
 };
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
-use trireme_rpc::{convert, raft};
-use trireme_types::{ClusterUuid, planted};
+use trireme_rpc::raft;
+use trireme_types::planted;
 
 use crate::config::{LogId, Raft, Snapshot, SnapshotMeta, TypeConfig};
 use crate::fault::Fault;
 use crate::log::store::LogWatch;
 use crate::machine::View;
+use crate::network::fence::Fence;
 use crate::snapshot::file::CHUNK;
 use crate::snapshot::{Snapshots, blocking};
 use crate::wire;
@@ -28,8 +29,7 @@ const PART_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct RaftService {
     pub(crate) raft: Raft,
-    pub(crate) cluster: ClusterUuid,
-    pub(crate) node_id: u64,
+    pub(crate) fence: Fence,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) log: LogWatch,
@@ -42,9 +42,10 @@ impl RaftService {
     fn check(&self, route: Option<raft::Route>) -> Result<u64, Status> {
         let route =
             route.ok_or_else(|| Status::invalid_argument("the request names no cluster and no node"))?;
-        check_cluster(self.cluster, &route.cluster_id)?;
-        if route.to != self.node_id {
-            let text = format!("this is node {}, the request is for node {}", self.node_id, route.to);
+        self.fence.check(&route.cluster_id)?;
+        let own = self.fence.identity().node_id;
+        if route.to != own {
+            let text = format!("this is node {own}, the request is for node {}", route.to);
             return Err(Status::failed_precondition(text));
         }
         Ok(route.from)
@@ -97,17 +98,6 @@ impl RaftService {
         let differs = ours.filter(|ours| *ours != theirs);
         Ok(differs.map(|ours| format!("the leader has {theirs} where {ours} is applied here")))
     }
-}
-
-/// Refuses what another cluster sends.
-pub(crate) fn check_cluster(cluster: ClusterUuid, bytes: &[u8]) -> Result<(), Status> {
-    let theirs =
-        convert::cluster_from_bytes(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    if theirs != cluster {
-        let text = format!("this node belongs to cluster {cluster}, the request is for cluster {theirs}");
-        return Err(Status::failed_precondition(text));
-    }
-    Ok(())
 }
 
 fn bad(error: std::io::Error) -> Status {

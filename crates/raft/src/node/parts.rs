@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use trireme_state::State;
 
+use super::inspection::Inspection;
 use super::{Node, World};
-use crate::agreement;
+use crate::agreement::{self, Sample};
 use crate::checkpoint::Checkpoints;
 use crate::clock::OfficeClock;
 use crate::config::{Raft, Settings};
@@ -26,10 +26,12 @@ use crate::network::peers::Peers;
 use crate::network::server::RaftService;
 use crate::read::{Reader, Rounds};
 use crate::snapshot::Snapshots;
-use crate::storage::Kv;
+use crate::storage::{Files, Kv};
 use crate::store::RaftStore;
 use crate::upkeep::{self, Belonging, HistoryKeeper, Janitor};
+use crate::verify;
 use crate::vitals::{Memory, Vitals, Watcher};
+use crate::voters_clock::VotersClock;
 use crate::watchers;
 
 /// What a node is assembled from.
@@ -44,10 +46,12 @@ pub(super) struct Parts {
     pub snapshots: Arc<Snapshots>,
     pub peers: Peers,
     pub kv: Arc<dyn Kv>,
+    pub files: Arc<dyn Files>,
+    pub checkpoint_files: Arc<dyn Files>,
     pub flusher: Flusher,
     pub log: LogWatch,
     pub vitals: Vitals,
-    pub samples: mpsc::Receiver<State>,
+    pub samples: mpsc::Receiver<Sample>,
 }
 
 impl Parts {
@@ -56,7 +60,7 @@ impl Parts {
         keeper: &Keeper,
         fault: &Fault,
         office: watch::Sender<Option<OfficeClock>>,
-        queue: mpsc::Receiver<decider::Request>,
+        queue: decider::Requests,
         guard: Guard,
         stop: CancellationToken,
     ) {
@@ -91,8 +95,7 @@ impl Parts {
     fn raft_service(&self, store: &RaftStore, fault: &Fault, heard: &Arc<AtomicU64>) -> RaftService {
         RaftService {
             raft: self.raft.clone(),
-            cluster: self.identity.cluster,
-            node_id: self.identity.node_id,
+            fence: self.peers.fence().clone(),
             snapshots: Arc::clone(&self.snapshots),
             view: store.watch_applied(),
             log: self.log.clone(),
@@ -140,15 +143,27 @@ impl Parts {
         let belonging = Belonging { store: store.clone(), raft: raft.clone(), identity, heard };
         let watched = upkeep::watch_belonging(belonging, fault.clone(), stop.clone());
         fault.spawn("the watch over this node's membership", watched);
+        let fence = self.peers.fence().clone();
+        let heeded = upkeep::heed_fence(fence, Arc::clone(&self.kv), fault.clone(), stop.clone());
+        fault.spawn("the watch for a later incarnation", heeded);
         let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
         fault.spawn("the keeper of the mark", marked);
+        upkeep::watch_disk(store.clone(), keeper.clone(), self.flusher.clone(), fault, stop.clone());
         upkeep::start(store.clone(), raft, keeper.clone(), identity, fault, stop.clone());
+    }
+
+    fn inspection(&self) -> Inspection {
+        let stored = verify::Parts {
+            kv: Arc::clone(&self.kv),
+            snapshots: Arc::clone(&self.files),
+            checkpoints: Arc::clone(&self.checkpoint_files),
+        };
+        Inspection::new(stored, Arc::clone(&self.world.clock))
     }
 
     pub(super) fn assemble(self) -> Node {
         let (raft, settings, node_id) = (self.raft.clone(), self.settings.clone(), self.identity.node_id);
-        let stop = CancellationToken::new();
-        let fault = Fault::new();
+        let (stop, fault) = (CancellationToken::new(), Fault::new());
         let (office_sender, office) = watch::channel(None::<OfficeClock>);
         let (requests, queue) = decider::queue();
         let leader = watchers::leader(raft.clone(), node_id, office.clone(), &fault);
@@ -168,12 +183,13 @@ impl Parts {
             checkpoints: Arc::clone(&self.checkpoints),
             peers: self.peers.clone(),
             settings: settings.clone(),
+            time: Arc::new(VotersClock::new(Arc::clone(&self.world.clock))),
         };
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = self.raft_service(&store, &fault, &heard);
         self.start_history(&store, pressed, &fault, &stop);
         self.start_upkeep(&store, &keeper, heard, &fault, &stop);
-        let sink = Arc::new(OnceLock::new());
+        let (inspection, sink) = (self.inspection(), Arc::new(OnceLock::new()));
         let control = ControlService {
             raft: raft.clone(),
             identity: self.identity,
@@ -181,7 +197,7 @@ impl Parts {
             reader,
             keeper: keeper.clone(),
             history: self.history,
-            clock: self.world.clock,
+            clock: Arc::clone(&self.world.clock),
             settings,
             sink: Arc::clone(&sink),
             vitals: self.vitals.clone(),
@@ -196,6 +212,7 @@ impl Parts {
             pressure,
             fault: fault.clone(),
             kv: Arc::clone(&self.kv),
+            clock: self.world.clock,
             memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
@@ -213,6 +230,7 @@ impl Parts {
             kv: self.kv,
             log: self.log,
             flusher: self.flusher,
+            inspection,
         }
     }
 }

@@ -10,7 +10,8 @@ use std::io;
 use bytes::Bytes;
 use prost::Message;
 use trireme_rpc::{convert, log};
-use trireme_state::{Position, State, codec};
+use trireme_state::hash::state_hash;
+use trireme_state::{Position, State, StateHash, codec};
 use trireme_types::{ClusterUuid, Sequence};
 
 use crate::batch::{hash_from_bytes, hash_to_bytes};
@@ -30,6 +31,16 @@ pub(crate) struct Content {
     pub meta: SnapshotMeta,
     pub highest_node_id: u64,
     pub state: State,
+}
+
+/// Compares a state with the hash that it should have.
+pub(crate) fn check_hash(state: &State, expected: StateHash) -> io::Result<StateHash> {
+    let found = state_hash(state);
+    if found != expected {
+        let at = state.position().sequence;
+        return Err(corrupt(format!("the state at event {at} has hash {found}, and should have {expected}")));
+    }
+    Ok(found)
 }
 
 /// What the file says of itself, and where its state begins.
@@ -83,11 +94,25 @@ impl Header {
         self.wire.state_crc32c
     }
 
+    /// The state's hash; `None` in the file of an older build.
+    pub(crate) fn state_hash(&self) -> io::Result<Option<StateHash>> {
+        hash_from_wire(&self.wire.state_hash)
+    }
+
     /// The state's place in the history.
     pub(crate) fn position(&self) -> io::Result<Position> {
         let hash = hash_from_bytes(&self.wire.hash)?;
         Ok(Position { sequence: Sequence::new(self.wire.sequence), hash })
     }
+}
+
+/// A state's hash, if one was written.
+pub(crate) fn hash_from_wire(bytes: &[u8]) -> io::Result<Option<StateHash>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let bytes = bytes.try_into().map_err(|_| corrupt("a state's hash must be 16 bytes long"))?;
+    Ok(Some(StateHash(bytes)))
 }
 
 /// Checks that a file is what it was when it was written.
@@ -119,11 +144,24 @@ pub(crate) fn read(cluster: ClusterUuid, blob: &Blob) -> io::Result<Content> {
     if state.position() != header.position()? {
         return Err(corrupt("its state is not the one its header names"));
     }
+    if let Some(expected) = header.state_hash()? {
+        check_hash(&state, expected)?;
+    }
     Ok(Content { meta: header.meta()?, highest_node_id: header.wire.highest_node_id, state })
 }
 
-/// Writes a temporary file, synced.
-pub(crate) fn write(cluster: ClusterUuid, content: &Content, files: &dyn Files) -> io::Result<Blob> {
+/// Writes a temporary file, synced. A state that does not have the hash which it is known to have is not written: it was
+/// damaged in memory.
+pub(crate) fn write(
+    cluster: ClusterUuid,
+    content: &Content,
+    known: Option<StateHash>,
+    files: &dyn Files,
+) -> io::Result<Blob> {
+    let hash = match known {
+        Some(known) => check_hash(&content.state, known)?,
+        None => state_hash(&content.state),
+    };
     let state = codec::encode_snapshot(&content.state);
     let position = content.state.position();
     let header = log::SnapshotHeader {
@@ -135,6 +173,7 @@ pub(crate) fn write(cluster: ClusterUuid, content: &Content, files: &dyn Files) 
         highest_node_id: content.highest_node_id,
         state_length: state.len() as u64,
         state_crc32c: crc32c::crc32c(&state),
+        state_hash: Bytes::copy_from_slice(&hash.0),
     }
     .encode_to_vec();
     let length = u32::try_from(header.len()).map_err(corrupt)?;

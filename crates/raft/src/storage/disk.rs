@@ -21,6 +21,11 @@ pub struct DiskFiles {
 }
 
 impl DiskFiles {
+    /// The files of a folder that is only looked at: nothing is made, nothing is removed.
+    pub(crate) fn look(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), counter: AtomicU64::new(0) }
+    }
+
     /// Opens or makes the folder, and removes the temporary files of an earlier process.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let wrap = |source| Error::Folder { path: folder.to_owned(), source };
@@ -185,7 +190,11 @@ impl DiskFiles {
 impl Files for DiskFiles {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             let path = entry?.path();
             let temporary = path.extension().is_some_and(|extension| extension == TEMPORARY);
             if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| !temporary) {

@@ -8,8 +8,8 @@ use std::sync::{PoisonError, RwLock};
 use bytes::Bytes;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    DBRecoveryMode, Direction, ErrorKind, FlushOptions, IteratorMode, LogLevel, Options, ReadOptions,
-    WriteBatch, WriteOptions,
+    DBRecoveryMode, Direction, ErrorKind, FlushOptions, InfoLogger, IteratorMode, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::{Family, Kv, Op};
@@ -34,6 +34,21 @@ impl RocksKv {
         let families = Family::ALL
             .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
+            .map_err(|error| open_error(path, &error))?;
+        Ok(Self { db: RwLock::new(Some(db)), closing: AtomicBool::new(false), path: path.to_owned() })
+    }
+
+    /// Opens the database in `path` to read it. What is only in its write-ahead log is read from there; nothing is written.
+    pub fn look(path: &Path) -> Result<Self, Error> {
+        let mut options = database_options();
+        options.create_if_missing(false);
+        options.create_missing_column_families(false);
+        // RocksDB would write its own remarks beside the data.
+        options.set_info_logger(InfoLogger::new_stderr_logger(LogLevel::Fatal, None::<&str>));
+        let cache = Cache::new_lru_cache(64 * MIB);
+        let families = Family::ALL
+            .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
+        let db = DB::open_cf_descriptors_read_only(&options, path, families, false)
             .map_err(|error| open_error(path, &error))?;
         Ok(Self { db: RwLock::new(Some(db)), closing: AtomicBool::new(false), path: path.to_owned() })
     }

@@ -85,4 +85,5 @@ kinds! {
     81 @ 1 from 1 => FeatureLevelRaised { level },
     82 @ 1 from 1 => RetentionSet { retention },
     83 @ 1 from 1 => HistoryTrimmed { to },
+    84 @ 1 from 1 => ClusterRestored { incarnation, source },
 }

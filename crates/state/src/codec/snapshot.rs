@@ -1,4 +1,4 @@
-//! A snapshot's layout, version 1.
+//! A snapshot's layouts.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, Sequence, Timestamp, planted};
 
-use super::{CodecError, decode_payload, encode_payload};
+use super::{CodecError, Layout, decode_payload, encode_payload};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{AccessKey, Cluster, ContainerInstance, Retention, Service, Task, TaskDefinition};
@@ -31,8 +31,28 @@ struct SnapshotV1 {
     request_order: Vec<RequestName>,
 }
 
-pub(super) fn encode(state: &State) -> Vec<u8> {
-    encode_payload(&SnapshotV1 {
+pub(super) fn encode(layout: Layout, state: &State) -> Vec<u8> {
+    match layout {
+        Layout::V1 => encode_payload(&v1(state)),
+        #[cfg(feature = "next-level")]
+        Layout::V2 => encode_payload(&(NEXT, v1(state))),
+    }
+}
+
+pub(super) fn decode(layout: Layout, payload: &[u8]) -> Result<State, CodecError> {
+    match layout {
+        Layout::V1 => decode_payload(payload).map(from_v1),
+        #[cfg(feature = "next-level")]
+        Layout::V2 => decode_payload::<(u64, SnapshotV1)>(payload).map(|(_, snapshot)| from_v1(snapshot)),
+    }
+}
+
+/// Something that only the next layout has.
+#[cfg(feature = "next-level")]
+const NEXT: u64 = 7;
+
+fn v1(state: &State) -> SnapshotV1 {
+    SnapshotV1 {
         position: state.position,
         clock: state.clock,
         level: state.level,
@@ -47,11 +67,10 @@ pub(super) fn encode(state: &State) -> Vec<u8> {
         access_keys: state.access_keys.values().cloned().collect(),
         requests: state.requests.iter().map(|(name, request)| (name.clone(), request.clone())).collect(),
         request_order: state.request_order.iter().cloned().collect(),
-    })
+    }
 }
 
-pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
-    let snapshot: SnapshotV1 = decode_payload(payload)?;
+fn from_v1(snapshot: SnapshotV1) -> State {
     let mut state = State {
         position: snapshot.position,
         clock: snapshot.clock,
@@ -74,5 +93,5 @@ pub(super) fn decode(payload: &[u8]) -> Result<State, CodecError> {
         index: Index::default(),
     };
     state.index = state.rebuilt_index();
-    Ok(state)
+    state
 }

@@ -59,6 +59,9 @@ mod tests {
             applied: Some(1),
             disk_free_bytes: None,
             feature_level: None,
+            incarnation: None,
+            agreed: None,
+            differs: false,
             error: (number < dead).then(|| "no connection".to_owned()),
         };
         Report {

@@ -75,6 +75,8 @@ impl Launcher {
         let mut arguments = vec!["server".to_owned()];
         arguments.extend(self.server_arguments(zone));
         arguments.extend(["--auth".to_owned(), self.cluster.auth.clone()]);
+        // The front door notices at once.
+        arguments.extend(["--drain-seconds", "0"].map(str::to_owned));
         self.start(&zone.name, Role::Server, arguments)
     }
 

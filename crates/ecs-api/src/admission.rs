@@ -1,0 +1,249 @@
+//! Who is let in. Beyond what the node can do at once, requests wait, shortly and not too many; the rest is told at once to come
+//! back later. So a flood costs its callers time, and no heartbeat, report or election anything.
+//!
+//! Reads and writes have doors of their own: a flood of one does not shut out the other. While it sheds, a door keeps its queue
+//! short: a request that waited long has often been given up by its caller.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::Stopwatch;
+use crate::error::{Error, Result};
+use crate::metrics;
+
+/// While a door sheds, and for so long after, its queue is short.
+const SHEDDING: Duration = Duration::from_secs(1);
+/// Bodies are counted in units of so many bytes.
+const UNIT: usize = 1024;
+
+/// How much is let in.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Writes at once.
+    pub writes: usize,
+    /// Reads at once.
+    pub reads: usize,
+    /// Requests that wait at each of the two doors.
+    pub waiting: usize,
+    /// How long they wait.
+    pub wait: Duration,
+    /// How long they wait while others are shed.
+    pub wait_shedding: Duration,
+    /// Bytes of all bodies that are held at once.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            writes: 128,
+            reads: 64,
+            waiting: 512,
+            wait: Duration::from_millis(500),
+            wait_shedding: Duration::from_millis(100),
+            body_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// It only looks.
+    Read,
+    /// It may change something.
+    Write,
+}
+
+impl Class {
+    /// By an operation's name: all of AWS's reads begin so.
+    pub(crate) fn of(operation: &str) -> Self {
+        let reads = ["Describe", "List", "Get", "Discover"];
+        if reads.iter().any(|read| operation.starts_with(read)) { Self::Read } else { Self::Write }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// One class's door.
+#[derive(Debug)]
+struct Door {
+    class: Class,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// When it last shed one, in milliseconds since the node's start and 1; 0: never.
+    shed_at: AtomicU64,
+}
+
+impl Door {
+    fn new(class: Class, permits: usize) -> Self {
+        Self {
+            class,
+            permits: Arc::new(Semaphore::new(permits)),
+            waiting: AtomicUsize::new(0),
+            shed_at: AtomicU64::new(0),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    begun: Stopwatch,
+    read: Door,
+    write: Door,
+    bodies: Arc<Semaphore>,
+}
+
+/// The node's doors. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Shared>);
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+/// Leave to go on; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Entered(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit);
+
+/// Counts one that waits, however its wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Admission {
+    /// Doors with these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            begun: Stopwatch::start(),
+            read: Door::new(Class::Read, limits.reads),
+            write: Door::new(Class::Write, limits.writes),
+            bodies: Arc::new(Semaphore::new(limits.body_bytes / UNIT)),
+            limits,
+        }))
+    }
+
+    /// Room for a body of so many bytes.
+    pub(crate) async fn body(&self, bytes: usize) -> Result<Entered> {
+        let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.bodies).acquire_many_owned(units);
+        match tokio::time::timeout(self.0.limits.wait, room).await {
+            Ok(Ok(permit)) => Ok(Entered(permit)),
+            _ => Err(shed("body", "bytes")),
+        }
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn enter(&self, class: Class) -> Result<Entered> {
+        let door = match class {
+            Class::Read => &self.0.read,
+            Class::Write => &self.0.write,
+        };
+        if let Ok(permit) = Arc::clone(&door.permits).try_acquire_owned() {
+            return Ok(Entered(permit));
+        }
+        if door.waiting.fetch_add(1, Ordering::Relaxed) >= self.0.limits.waiting {
+            door.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(self.turn_away(door, "queue"));
+        }
+        let _counted = Waiting(&door.waiting);
+        let turn = Arc::clone(&door.permits).acquire_owned();
+        match tokio::time::timeout(self.patience(door), turn).await {
+            Ok(Ok(permit)) => Ok(Entered(permit)),
+            _ => Err(self.turn_away(door, "time")),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn patience(&self, door: &Door) -> Duration {
+        let shed_at = door.shed_at.load(Ordering::Relaxed);
+        let ago = Duration::from_millis(self.now().saturating_sub(shed_at));
+        if shed_at != 0 && ago < SHEDDING { self.0.limits.wait_shedding } else { self.0.limits.wait }
+    }
+
+    fn turn_away(&self, door: &Door, reason: &'static str) -> Error {
+        door.shed_at.store(self.now(), Ordering::Relaxed);
+        shed(door.class.name(), reason)
+    }
+}
+
+fn shed(class: &'static str, reason: &'static str) -> Error {
+    metrics::record_shed(class, reason);
+    Error::throttled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { writes: 2, reads: 1, waiting: 1, body_bytes: 4 * UNIT, ..Limits::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_limit_some_wait_and_the_rest_is_shed() {
+        let admission = Admission::new(limits());
+        let first = admission.enter(Class::Write).await.unwrap();
+        let _second = admission.enter(Class::Write).await.unwrap();
+        let third = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.enter(Class::Write).await }
+        });
+        tokio::task::yield_now().await;
+        let fourth = admission.enter(Class::Write).await.unwrap_err();
+        assert_eq!((fourth.code.name(), fourth.code.status()), ("ThrottlingException", 429));
+        admission.enter(Class::Read).await.unwrap();
+        drop(first);
+        let third = third.await.unwrap().unwrap();
+        assert!(admission.enter(Class::Write).await.is_err(), "nobody left within the time");
+        drop(third);
+        admission.enter(Class::Write).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_that_sheds_lets_nobody_wait_long() {
+        let admission = Admission::new(limits());
+        let _first = (admission.enter(Class::Read).await.unwrap(), ());
+        let begun = tokio::time::Instant::now();
+        assert!(admission.enter(Class::Read).await.is_err());
+        assert_eq!(begun.elapsed(), limits().wait);
+        let begun = tokio::time::Instant::now();
+        assert!(admission.enter(Class::Read).await.is_err());
+        assert_eq!(begun.elapsed(), limits().wait_shedding);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bodies_of_all_have_a_limit() {
+        let admission = Admission::new(limits());
+        let large = admission.body(3 * UNIT).await.unwrap();
+        admission.body(10).await.unwrap();
+        assert!(admission.body(2 * UNIT).await.is_err());
+        drop(large);
+        admission.body(2 * UNIT).await.unwrap();
+    }
+
+    #[test]
+    fn reads_are_known_by_their_names() {
+        let reads = ["DescribeTasks", "ListServices", "GetTaskProtection", "DiscoverPollEndpoint"];
+        assert!(reads.iter().all(|name| Class::of(name) == Class::Read));
+        assert!(["RunTask", "CreateCluster", "None"].iter().all(|name| Class::of(name) == Class::Write));
+    }
+}
