@@ -26,6 +26,7 @@ pub use kind::Kind;
 use links::{Links, Way, between};
 
 use crate::control::{Ask, ControlHost};
+use crate::plan::Profile;
 use crate::shared::Shared;
 use crate::trace;
 
@@ -98,6 +99,9 @@ impl Chaos {
         self.undo = rest;
         let over: Vec<(Duration, Undo)> = over;
         for (_, undo) in over {
+            if let Undo::Start(number) = undo {
+                self.arm_again(now, number);
+            }
             self.undo(sim, undo);
         }
         self.spring(sim, now);
@@ -256,6 +260,15 @@ impl Chaos {
         }
     }
 
+    /// A node that comes back may end again as soon as it has the snapshot that it needs.
+    fn arm_again(&mut self, now: Duration, number: u64) {
+        if self.shared.plan.profile == Profile::Snapshots && self.rng.random_bool(0.4) {
+            let kind = if self.rng.random_bool(0.7) { Kind::Kill } else { Kind::PowerLoss };
+            let until = now + Duration::from_secs(4);
+            self.armed.push(Armed { number, kind, moment: Moment::Snapshot, until });
+        }
+    }
+
     /// Lets those faults happen whose moment has come.
     fn spring(&mut self, sim: &mut Sim<'_>, now: Duration) {
         if self.armed.is_empty() {
@@ -267,7 +280,12 @@ impl Chaos {
         for armed in std::mem::take(&mut self.armed) {
             let Some(host) = hosts.iter().find(|host| host.number == armed.number) else { continue };
             let probe = host.node.borrow().as_ref().map(trireme_raft::Node::probe);
-            let Some(probe) = probe.filter(|_| now < armed.until) else { continue };
+            let Some(probe) = probe.filter(|_| now < armed.until) else {
+                if now < armed.until {
+                    waiting.push(armed);
+                }
+                continue;
+            };
             let before = seen.get(&armed.number).unwrap_or(&probe);
             self.seen.insert(armed.number, probe.clone());
             if armed.moment.is_now(host, before, &probe) {
