@@ -26,6 +26,7 @@ pub use kind::Kind;
 use links::{Links, Way, between};
 
 use crate::control::{Ask, ControlHost};
+use crate::plan::Profile;
 use crate::shared::Shared;
 use crate::trace;
 
@@ -56,6 +57,8 @@ struct Armed {
 struct Deposing {
     term: u64,
     ways: Vec<Way>,
+    /// Messages wait on them; otherwise they are dropped.
+    held: bool,
     until: Duration,
 }
 
@@ -96,6 +99,9 @@ impl Chaos {
         self.undo = rest;
         let over: Vec<(Duration, Undo)> = over;
         for (_, undo) in over {
+            if let Undo::Start(number) = undo {
+                self.arm_again(now, number);
+            }
             self.undo(sim, undo);
         }
         self.spring(sim, now);
@@ -246,8 +252,20 @@ impl Chaos {
             Kind::SlowDisk | Kind::FailedSync => self.spoil_disk(now, kind),
             Kind::SlowApply | Kind::Refusals => self.burden(now, kind),
             Kind::ClockJump | Kind::ClockDrift => self.turn_clock(now, kind),
-            Kind::Handover => self.ask(Ask::Handover),
+            Kind::Handover => {
+                self.delay_successors(now);
+                self.ask(Ask::Handover);
+            }
             Kind::Membership => self.change_members(sim),
+        }
+    }
+
+    /// A node that comes back may end again as soon as it has the snapshot that it needs.
+    fn arm_again(&mut self, now: Duration, number: u64) {
+        if self.shared.plan.profile == Profile::Snapshots && self.rng.random_bool(0.4) {
+            let kind = if self.rng.random_bool(0.7) { Kind::Kill } else { Kind::PowerLoss };
+            let until = now + Duration::from_secs(4);
+            self.armed.push(Armed { number, kind, moment: Moment::Snapshot, until });
         }
     }
 
@@ -262,7 +280,12 @@ impl Chaos {
         for armed in std::mem::take(&mut self.armed) {
             let Some(host) = hosts.iter().find(|host| host.number == armed.number) else { continue };
             let probe = host.node.borrow().as_ref().map(trireme_raft::Node::probe);
-            let Some(probe) = probe.filter(|_| now < armed.until) else { continue };
+            let Some(probe) = probe.filter(|_| now < armed.until) else {
+                if now < armed.until {
+                    waiting.push(armed);
+                }
+                continue;
+            };
             let before = seen.get(&armed.number).unwrap_or(&probe);
             self.seen.insert(armed.number, probe.clone());
             if armed.moment.is_now(host, before, &probe) {
@@ -371,6 +394,20 @@ impl Chaos {
             victim.clock.drift(millionths);
         }
         self.later(now, Undo::Clock(victim.number));
+    }
+
+    /// Half of the time: all but the leader apply late, so that the next leader begins with less than it holds.
+    fn delay_successors(&mut self, now: Duration) {
+        if self.rng.random_bool(0.5) {
+            return;
+        }
+        let leads =
+            |host: &Rc<ControlHost>| host.node.borrow().as_ref().is_some_and(|node| node.probe().leads);
+        for host in self.shared.members().into_iter().filter(|host| !leads(host)) {
+            let millis = self.rng.random_range(50..600);
+            host.apply_millis.store(millis, Ordering::Relaxed);
+            self.undo.push((now + Duration::from_secs(3), Undo::Machine(host.number)));
+        }
     }
 
     fn turn_agents_clock(&mut self, now: Duration) {

@@ -85,16 +85,25 @@ impl Chaos {
         let mut others = self.control_names();
         others.retain(|name| *name != leader.name());
         let mut ways = between(&[leader.name()], &others);
-        if self.rng.random_bool(0.5)
+        // What waits is delivered as soon as there is another leader: the first that the old one hears cuts its log.
+        let held = self.rng.random_bool(0.6);
+        if !held
+            && self.rng.random_bool(0.5)
             && let Some(hears) = others.choose(&mut self.rng)
         {
             // One of them hears it, and is not heard.
             ways.retain(|way| way.1 != *hears);
         }
-        trace::line(format_args!("FAULT {} is to be deposed: {}", leader.name(), show(&ways)));
-        self.links.cut(sim, &ways);
+        trace::line(format_args!("FAULT {} is to be deposed, held {held}: {}", leader.name(), show(&ways)));
+        if held {
+            ways = ways.into_iter().step_by(2).collect();
+            self.links.hold(sim, &ways);
+        } else {
+            self.links.cut(sim, &ways);
+        }
+        self.delay_successors(now);
         let until = now + Duration::from_secs(6);
-        self.deposing.push(Deposing { term, ways, until });
+        self.deposing.push(Deposing { term, ways, held, until });
         for host in members {
             if self.rng.random_bool(0.7) {
                 let kind = if self.rng.random_bool(0.5) { Kind::Kill } else { Kind::PowerLoss };
@@ -122,7 +131,11 @@ impl Chaos {
         let over: Vec<Deposing> = over;
         for deposing in over {
             trace::line(format_args!("there is a leader after term {}", deposing.term));
-            self.links.mend(sim, &deposing.ways);
+            if deposing.held {
+                self.links.release(sim, &deposing.ways);
+            } else {
+                self.links.mend(sim, &deposing.ways);
+            }
         }
     }
 

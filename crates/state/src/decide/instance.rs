@@ -69,8 +69,7 @@ fn check_return(
 
 pub(super) fn lose(state: &State, id: ContainerInstanceId, epoch: SessionEpoch, reason: &str) -> Decided {
     let instance = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
-    let older = instance.epoch != epoch && !planted::is("loss-of-an-older-epoch-accepted");
-    if older || !instance.connected {
+    if instance.epoch != epoch || !instance.connected {
         return Err(stale(format!("container instance {id}")));
     }
     let next = if planted::is("lost-instance-keeps-its-epoch") { epoch } else { epoch.next() };
