@@ -95,6 +95,8 @@ pub struct ControlHost {
     pub ask: Notify,
     /// What the last process found on its disk at its start.
     pub woke: RefCell<Option<Woke>>,
+    /// The machine has lost power since the last start was judged: what was not synced may be gone, a cut of the log, too.
+    pub dark: Cell<bool>,
     /// The last process ended by itself.
     pub over: Cell<bool>,
     /// Why the process ended by itself.

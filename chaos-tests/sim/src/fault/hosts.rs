@@ -44,6 +44,7 @@ pub fn add_control(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64) {
         woke: RefCell::new(None),
         asked: RefCell::default(),
         ask: tokio::sync::Notify::new(),
+        dark: Cell::new(false),
         over: Cell::new(false),
         ended: RefCell::new(None),
         starts: Cell::new(0),
@@ -99,6 +100,7 @@ pub fn power_off(sim: &mut Sim<'_>, host: &ControlHost, kept: usize) {
         host.disk.unsynced()
     ));
     host.disk.power_off_keeping(kept);
+    host.dark.set(true);
     host.node.replace(None);
     sim.crash(host.name());
 }
