@@ -28,6 +28,9 @@ pub struct Entries {
     pub sequence: u64,
     /// The highest epoch of an assignment that was accepted in that incarnation.
     pub epoch: u64,
+    /// Where the control plane's nodes listened when one of them last said so (`host:port`).
+    #[serde(default)]
+    pub control_nodes: Vec<String>,
 }
 
 fn first_incarnation() -> u64 {
@@ -146,13 +149,31 @@ impl Ledger {
         Ok(())
     }
 
+    /// The control nodes are these now. That they are not kept does no harm while the agent lives.
+    pub fn remember(&mut self, control_nodes: Vec<String>) {
+        if self.entries.control_nodes == control_nodes {
+            return;
+        }
+        self.entries.control_nodes = control_nodes;
+        if let Err(error) = self.write() {
+            metrics::counter!("trireme_agent_ledger_errors_total").increment(1);
+            tracing::warn!(
+                error = crate::error::describe(&error),
+                "the control nodes are not kept in the ledger"
+            );
+        }
+    }
+
     /// The control plane does not know the agent any more: its next start registers anew.
     ///
     /// # Errors
     /// It cannot be kept: the next start would find out once more.
     pub fn forget(&mut self) -> Result<(), Error> {
-        self.entries =
-            Entries { registration_token: format!("{:032x}", rand::random::<u128>()), ..Entries::default() };
+        self.entries = Entries {
+            registration_token: format!("{:032x}", rand::random::<u128>()),
+            control_nodes: std::mem::take(&mut self.entries.control_nodes),
+            ..Entries::default()
+        };
         self.write()
     }
 

@@ -6,12 +6,13 @@
 //!   anything new starts.
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
-//! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`]) · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
+//! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
 //! [`outbox`].
 
 mod clock;
 mod config;
 pub mod dial;
+mod endpoints;
 mod error;
 pub mod image;
 pub mod ledger;

@@ -17,6 +17,7 @@ use trireme_rpc::agent::control_message::Message as ToAgent;
 
 use crate::clock::{self, Instant};
 use crate::dial::Dial;
+use crate::endpoints;
 use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
@@ -101,7 +102,8 @@ impl Sessions {
         loop {
             let begun = clock::now();
             let mut busy = false;
-            let endpoint = self.config.endpoints[turn % self.config.endpoints.len()].clone();
+            let endpoints = endpoints::in_order(&self.config.endpoints, &self.ledger.entries().control_nodes);
+            let endpoint = endpoints[turn % endpoints.len()].clone();
             let end = self.hold(&endpoint).await?;
             self.outbox.rewind();
             match end {
@@ -126,7 +128,7 @@ impl Sessions {
                 return Ok(());
             }
             // The first round over the control nodes is quick: one of them may just have died.
-            let rounds = failures / u32::try_from(self.config.endpoints.len()).unwrap_or(u32::MAX);
+            let rounds = failures / u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
             let first = if busy { BUSY_PAUSE } else { FIRST_PAUSE };
             let longest = (first * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
             tokio::select! {
@@ -286,6 +288,13 @@ impl Sessions {
                 if stopped.is_empty() { Some(()) } else { self.tell(Input::Acknowledged(stopped)).await }
             }
             Some(ToAgent::Goodbye(goodbye)) => return Err(end_of(goodbye)),
+            Some(ToAgent::ControlNodes(nodes)) => {
+                let usable = endpoints::usable(nodes.addresses);
+                if !usable.is_empty() {
+                    self.ledger.remember(usable);
+                }
+                Some(())
+            }
             Some(ToAgent::Welcome(_)) | None => Some(()),
         };
         told.ok_or(End::Shutdown)

@@ -265,3 +265,36 @@ async fn many_agents_in_one_process_run_thousands_of_tasks() {
     .await;
     agents.abort();
 }
+
+#[tokio::test]
+async fn an_agent_finds_a_control_plane_whose_every_first_node_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = World::start().await;
+    let runtime = Arc::new(FakeRuntime::default());
+    let config = with_data(first.config("a"), folder.path());
+    let agent = Running::with(config.clone(), runtime.clone());
+    let instance = first.instance("a").await;
+    // A second node joins while the session lasts, and the agent is told of it; then the only one that it was started with goes.
+    let second = World::over(first.store.clone(), 0).await;
+    let address = second.address.to_string();
+    first.control_nodes.send_replace(vec![address.clone()]);
+    wait_for("the ledger to name the second node", LIMIT, || async {
+        let known = trireme_agent::ledger::read(folder.path()).unwrap().unwrap().control_nodes;
+        if known == [address.clone()] { Ok(()) } else { Err(format!("{known:?}")) }
+    })
+    .await;
+    let epoch = first.view().instance(instance).unwrap().epoch;
+    first.stop().await;
+    let later = |epoch| {
+        let second = &second;
+        async move {
+            let known = second.view().instance(instance).unwrap().clone();
+            if known.connected && known.epoch > epoch { Ok(known.epoch) } else { Err(format!("{known:?}")) }
+        }
+    };
+    let epoch = wait_for("a session with the second node", LIMIT, || later(epoch)).await;
+    // After its own restart as well.
+    agent.kill().await;
+    let _agent = Running::with(config, runtime);
+    wait_for("a session after a restart", LIMIT, || later(epoch)).await;
+}

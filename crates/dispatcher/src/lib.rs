@@ -24,7 +24,7 @@ mod watcher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -67,6 +67,8 @@ pub struct DispatcherConfig {
     pub opening_waiting: usize,
     /// Bytes of reports, of all sessions, that wait to be proposed.
     pub report_bytes: usize,
+    /// Where the control nodes listen (`host:port`): agents are told, and told again when they are others.
+    pub control_nodes: watch::Receiver<Vec<String>>,
 }
 
 impl DispatcherConfig {
@@ -83,6 +85,7 @@ impl DispatcherConfig {
             opening: 64,
             opening_waiting: 2_048,
             report_bytes: 64 << 20,
+            control_nodes: watch::channel(Vec::new()).1,
         }
     }
 }

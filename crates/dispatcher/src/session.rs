@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tonic::{Status, Streaming};
@@ -212,6 +212,19 @@ impl Opening<'_> {
     }
 }
 
+/// What the agent has not been told yet. Never, when nobody will say so.
+async fn changed(control_nodes: &mut watch::Receiver<Vec<String>>) -> Vec<String> {
+    loop {
+        if control_nodes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let addresses = control_nodes.borrow_and_update().clone();
+        if !addresses.is_empty() {
+            return addresses;
+        }
+    }
+}
+
 struct Session<'a> {
     shared: &'a Arc<Shared>,
     instance: ContainerInstanceId,
@@ -219,6 +232,7 @@ struct Session<'a> {
     out: Outbound,
     assignment: Assignment,
     batches: mpsc::Sender<Held>,
+    control_nodes: watch::Receiver<Vec<String>>,
     /// Ends with the session.
     pump: JoinSet<Option<Goodbye>>,
 }
@@ -236,7 +250,9 @@ impl<'a> Session<'a> {
         pump.spawn(status.run());
         let life = (shared.config.cluster_uuid, shared.config.incarnation);
         let assignment = Assignment::new(life, instance, epoch);
-        Self { shared, instance, epoch, out, assignment, batches, pump }
+        let mut control_nodes = shared.config.control_nodes.clone();
+        control_nodes.mark_changed();
+        Self { shared, instance, epoch, out, assignment, batches, control_nodes, pump }
     }
 
     /// Runs until the session ends. `None` when the agent is gone: nobody is left to be told why.
@@ -261,6 +277,10 @@ impl<'a> Session<'a> {
                     if let Some(goodbye) = self.assign().await? {
                         return Some(goodbye);
                     }
+                }
+                addresses = changed(&mut self.control_nodes) => {
+                    let message = wire::ControlNodes { addresses };
+                    send(&self.out, ToAgent::ControlNodes(message)).await?;
                 }
                 ended = self.pump.join_next() => {
                     return match ended {

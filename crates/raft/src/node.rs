@@ -89,6 +89,7 @@ pub struct Node {
     control: ControlService,
     sink: Arc<OnceLock<Arc<dyn HeartbeatSink>>>,
     fatal: watch::Receiver<Option<String>>,
+    voters: watch::Receiver<Vec<String>>,
     stop: CancellationToken,
     kv: Arc<dyn Kv>,
     log: LogWatch,
@@ -187,6 +188,11 @@ fn random_bits(random: &dyn Random) -> u128 {
 }
 
 impl Node {
+    /// The voters' peer addresses: now, and whenever they are others.
+    pub fn voters(&self) -> watch::Receiver<Vec<String>> {
+        self.voters.clone()
+    }
+
     /// Starts the node of `folder`, which `init` or `join` has made.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Tasks that follow openraft's metrics: who leads, and whether Raft has stopped for good.
+//! Tasks that follow openraft's metrics: who leads, where the voters are, and whether Raft has stopped for good.
 
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
@@ -53,6 +53,32 @@ pub(crate) fn leader(
             };
             if ended {
                 sender.send_replace(Leader::default());
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Follows the voters' peer addresses, in the order of their ids.
+pub(crate) fn voters(raft: Raft, fault: &Fault) -> watch::Receiver<Vec<String>> {
+    let (sender, receiver) = watch::channel(Vec::new());
+    let mut metrics = raft.server_metrics();
+    drop(raft);
+    fault.spawn("the watcher of the voters", async move {
+        loop {
+            let next: Vec<String> = {
+                let metrics = metrics.borrow_watched();
+                let membership = metrics.membership_config.membership();
+                let members = membership.voter_ids().filter_map(|id| membership.get_node(&id));
+                members.map(|member| member.peer_address.clone()).collect()
+            };
+            sender.send_if_modified(|current| {
+                let changed = *current != next;
+                *current = next;
+                changed
+            });
+            if metrics.changed().await.is_err() {
                 return;
             }
         }

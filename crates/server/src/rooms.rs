@@ -27,7 +27,11 @@ pub fn start(
     node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
     let incarnation = node.identity().incarnation;
-    let config = DispatcherConfig { incarnation, ..DispatcherConfig::new(node.identity().cluster) };
+    let config = DispatcherConfig {
+        incarnation,
+        control_nodes: node.voters(),
+        ..DispatcherConfig::new(node.identity().cluster)
+    };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     tokio::spawn(dispatcher.clone().run(leaving.clone()));
     tokio::spawn(trireme_dispatcher::relay(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub struct World {
     pub store: LocalStore,
     pub heartbeats: Arc<HeartbeatTable>,
     pub address: SocketAddr,
+    /// The control nodes that agents are told of.
+    pub control_nodes: watch::Sender<Vec<String>>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -47,7 +50,9 @@ impl World {
     /// A control node over this store, at this port.
     pub async fn over(store: LocalStore, port: u16) -> Self {
         let heartbeats = Arc::new(HeartbeatTable::new());
-        let config = DispatcherConfig::new(ClusterUuid::from_bits(0xc1));
+        let (control_nodes, named) = watch::channel(Vec::new());
+        let config =
+            DispatcherConfig { control_nodes: named, ..DispatcherConfig::new(ClusterUuid::from_bits(0xc1)) };
         let dispatcher = Dispatcher::new(Arc::new(store.clone()), heartbeats.clone(), config);
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,7 +68,7 @@ impl World {
                 .unwrap();
             watcher.await.unwrap();
         });
-        Self { store, heartbeats, address, shutdown, server }
+        Self { store, heartbeats, address, control_nodes, shutdown, server }
     }
 
     /// Stops the node; the store stays.

@@ -216,16 +216,16 @@ impl Parts {
             memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));
-        let fatal = watchers::fatal(raft.clone(), &fault);
         Node {
             identity: self.identity,
+            fatal: watchers::fatal(raft.clone(), &fault),
+            voters: watchers::voters(raft.clone(), &fault),
             raft,
             store,
             keeper,
             raft_service,
             control,
             sink,
-            fatal,
             stop,
             kv: self.kv,
             log: self.log,
