@@ -97,8 +97,10 @@ pub struct ControlHost {
     pub woke: RefCell<Option<Woke>>,
     /// The machine has lost power since the last start was judged: what was not synced may be gone, a cut of the log, too.
     pub dark: Cell<bool>,
-    /// The last process ended by itself.
-    pub over: Cell<bool>,
+    /// When the last process ended by itself.
+    pub over: Cell<Option<Duration>>,
+    /// The simulation has made its disk fail.
+    pub spoiled: Cell<bool>,
     /// Why the process ended by itself.
     pub ended: RefCell<Option<String>>,
     /// Rises with each start.
@@ -154,12 +156,12 @@ impl ControlHost {
     pub async fn run(self: Rc<Self>) -> turmoil::Result {
         self.disk.power_on();
         self.starts.set(self.starts.get() + 1);
-        self.over.set(false);
+        self.over.set(None);
         self.ended.replace(None);
         let ended = self.live().await;
         trace::line(format_args!("{} ends: {ended:?}", self.name()));
         self.node.replace(None);
-        self.over.set(true);
+        self.over.set(Some(turmoil::sim_elapsed().unwrap_or_default()));
         self.ended.replace(ended.err());
         Ok(())
     }

@@ -18,6 +18,7 @@ pub mod stale;
 pub mod truth;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::shared::Shared;
 
@@ -91,7 +92,7 @@ impl Checks {
     ///
     /// # Errors
     /// The first invariant that does not hold.
-    pub fn step(&mut self) -> Check {
+    pub fn step(&mut self, now: Duration) -> Check {
         for host in self.shared.controls.borrow().iter() {
             self.alive.check(host, &self.shared)?;
             self.lives.check(host)?;
@@ -104,7 +105,7 @@ impl Checks {
             self.truth.check(host, node)?;
         }
         self.acked.check(&self.shared.record.borrow(), &self.truth)?;
-        explained::check(&self.shared, &mut self.shared.record.borrow_mut(), &self.truth)?;
+        explained::check(&self.shared, &mut self.shared.record.borrow_mut(), &self.truth, now)?;
         self.stale.check(&self.shared, &self.truth)?;
         self.agents.check(&self.shared, &self.truth)
     }

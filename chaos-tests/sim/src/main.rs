@@ -175,16 +175,7 @@ fn find_planted(names: &[String], first: u64, limit: u64, width: usize) -> anyho
     let wanted =
         planted::ALL.iter().filter(|bug| names.is_empty() || names.iter().any(|name| name == bug.name));
     for bug in wanted {
-        let mut tried = 0_u64;
-        let mut found = None;
-        let jobs = (0..limit).map(|offset| Job { seed: first + offset, plant: Some(bug.name.to_owned()) });
-        many::run(jobs, width, |done| {
-            tried += 1;
-            if !done.ok {
-                found = Some((done.seed, violation_of(&done.text)));
-            }
-            done.ok
-        })?;
+        let (found, tried) = find(bug.name, first, limit, width)?;
         match found {
             Some((seed, by)) => {
                 let by = format!("{by} (seed {seed})");
@@ -199,10 +190,38 @@ fn find_planted(names: &[String], first: u64, limit: u64, width: usize) -> anyho
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The seed that finds a bug and the invariant that tells it, and how many seeds were tried. A run that fails without the bug
+/// too, or whose process ends in any other way, has found nothing.
+fn find(bug: &str, first: u64, limit: u64, width: usize) -> anyhow::Result<(Option<(u64, String)>, u64)> {
+    let mut tried = 0_u64;
+    while tried < limit {
+        let (mut failed, from) = (None, first + tried);
+        let jobs = (from..first + limit).map(|seed| Job { seed, plant: Some(bug.to_owned()) });
+        many::run(jobs, width, |done| {
+            if !done.ok {
+                failed = Some((done.seed, violation_of(&done.text)));
+            }
+            done.ok
+        })?;
+        let Some((seed, by)) = failed else { return Ok((None, limit)) };
+        tried = seed - first + 1;
+        let mut sound = false;
+        many::run([Job { seed, plant: None }], 1, |done| {
+            sound = done.ok;
+            true
+        })?;
+        match by {
+            Some(by) if sound => return Ok((Some((seed, by)), tried)),
+            Some(by) => println!("  seed {seed} breaks {by} without {bug} too"),
+            None => println!("  seed {seed} with {bug} did not run to a verdict"),
+        }
+    }
+    Ok((None, tried))
+}
+
 /// The invariant that a failed run names.
-fn violation_of(text: &str) -> String {
+fn violation_of(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
-    let failed = lines.iter().position(|line| line.contains(": FAILED after"));
-    let line = failed.and_then(|at| lines.get(at + 1)).copied().unwrap_or("it ended otherwise");
-    line.split(':').next().unwrap_or_default().to_owned()
+    let failed = lines.iter().position(|line| line.contains(": FAILED after"))?;
+    Some(lines.get(failed + 1)?.split(':').next()?.to_owned())
 }

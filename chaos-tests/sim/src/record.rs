@@ -33,7 +33,17 @@ impl Record {
         self.fresh.push(operation);
     }
 
-    /// Operations that were answered since this was asked last.
+    /// Answers that no state explains yet are looked at again.
+    pub fn put_back(&mut self, operation: usize) {
+        self.fresh.push(operation);
+    }
+
+    /// Answers that were not explained yet.
+    pub fn fresh(&self) -> &[usize] {
+        &self.fresh
+    }
+
+    /// Operations that were answered, or put back, since this was asked last.
     pub fn take_fresh(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.fresh)
     }

@@ -94,6 +94,7 @@ impl Chaos {
         let failure = Failure { call, after, done: self.rng.random_bool(0.7), kept };
         trace::line(format_args!("FAULT n{} will lose power at {failure:?}", victim.number));
         victim.disk.fail_at(Some(failure));
+        victim.spoiled.set(true);
         self.undo.push((now + ARMED, Undo::Failure(victim.number)));
     }
 
@@ -114,6 +115,7 @@ impl Chaos {
         if kind == Kind::FailedSync {
             trace::line(format_args!("FAULT syncs of n{number} fail"));
             victim.disk.fail_syncs(true);
+            victim.spoiled.set(true);
             // The process ends; it is started again on a disk that works.
             self.undo.push((now + Duration::from_millis(500), Undo::Disk(number)));
             self.later(now + Duration::from_secs(1), Undo::Start(number));

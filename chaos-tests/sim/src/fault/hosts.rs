@@ -45,7 +45,8 @@ pub fn add_control(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64) {
         asked: RefCell::default(),
         ask: tokio::sync::Notify::new(),
         dark: Cell::new(false),
-        over: Cell::new(false),
+        over: Cell::new(None),
+        spoiled: Cell::new(false),
         ended: RefCell::new(None),
         starts: Cell::new(0),
     });

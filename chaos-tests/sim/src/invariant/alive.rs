@@ -26,9 +26,10 @@ impl Alive {
         let id = host.identity.get().map_or(0, |identity| identity.node_id);
         let removed = shared.leaving.borrow().contains(&id);
         // The step in which the power goes ends the process before the host.
-        let disk = reason.contains("the power is off")
+        let fails = reason.contains("the power is off")
             || reason.contains("the disk fails its syncs")
             || reason.contains("fsync failed");
+        let disk = fails && (host.spoiled.get() || host.dark.get());
         hold("nodes_end_for_a_reason", removed || disk, || format!("{}: {reason}", host.name()))
     }
 }

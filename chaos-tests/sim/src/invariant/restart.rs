@@ -46,7 +46,7 @@ impl Lives {
             self.seen.insert(host.number, Life::new(woke));
         }
         let Some(life) = self.seen.get_mut(&host.number) else { return Ok(()) };
-        life.sure &= !host.over.get();
+        life.sure &= host.over.get().is_none();
         match host.node.borrow().as_ref() {
             Some(node) if life.start == host.starts.get() => life.look(host, node, &node.probe()),
             _ => Ok(()),

@@ -28,8 +28,10 @@ pub fn check(shared: &Shared, state: &State) -> Check {
     let tasks = service.map_or_else(Vec::new, |service| tasks(state, &service.key));
     hold("the_last_service_runs", tasks.len() == SPREAD_TASKS, || format!("{} tasks", tasks.len()))?;
     let mut zones: BTreeMap<&Zone, usize> = BTreeMap::new();
-    // A zone counts when one of its machines could have held them all.
-    for instance in state.instances().filter(|instance| instance.connected) {
+    // A zone counts when one of its machines could have held them all, and was there from the service's first moment on.
+    let since = service.map(|service| service.created_at);
+    let there = state.instances().filter(|one| one.connected && Some(one.session_opened_at) <= since);
+    for instance in there {
         let load = state.index().instance_load(instance.id);
         let own = tasks.iter().filter(|task| **task == instance.id).count();
         let resources = &instance.registration.resources;
