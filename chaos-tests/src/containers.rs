@@ -15,14 +15,16 @@ pub struct Container {
     pub zone: u8,
     /// Its task, by its label.
     pub task: String,
+    /// Its name in the task's definition, by its label.
+    pub name: String,
     /// `running`, `exited` and so on.
     pub state: String,
     /// When it was started last.
     pub started_at: String,
 }
 
-const FORMAT: &str =
-    "{{.Id}} {{index .Config.Labels \"com.amazonaws.ecs.task-arn\"}} {{.State.Status}} {{.State.StartedAt}}";
+const FORMAT: &str = "{{.Id}} {{index .Config.Labels \"com.amazonaws.ecs.task-arn\"}} \
+    {{index .Config.Labels \"com.amazonaws.ecs.container-name\"}} {{.State.Status}} {{.State.StartedAt}}";
 const LABEL: &str = "label=com.amazonaws.ecs.task-arn";
 
 /// All containers with a task's label, running or not.
@@ -62,6 +64,7 @@ pub fn running(engines: &[(u8, PathBuf)]) -> Result<Vec<Container>> {
 
 fn parse(zone: u8, line: &str) -> Option<Container> {
     let mut parts = line.split(' ').map(str::to_owned);
-    let (id, task, state, started_at) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    Some(Container { id, zone, task, state, started_at })
+    let (id, task, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let (state, started_at) = (parts.next()?, parts.next()?);
+    Some(Container { id, zone, task, name, state, started_at })
 }

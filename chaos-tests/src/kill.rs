@@ -5,7 +5,8 @@
 //! after a minute; two zones, which take the quorum with them, after 10 s.
 //!
 //! Reading order: [`plan`] (what dies, in which order) · [`side`] (what both sides can do) · [`trireme`] · [`swarm`] ·
-//! [`http`] (Swarm's API on a socket) · [`measure`] (one death) · [`compare`] (the ratios).
+//! [`http`] (Swarm's API on a socket) · [`measure`] (one death) · [`compare`] (the ratios, and what they
+//! do not say).
 
 pub mod compare;
 pub mod http;

@@ -17,9 +17,10 @@
 //! the engine says) · [`processes`] (what the kernel says) · [`metrics`] (what Prometheus reads): for `cluster_*`, a file for
 //! each story in `tests/`. [`lab`] (the laboratory) · [`load`] (writes through any node) · [`history`] (the event stream) ·
 //! [`watch`] (who leads, what runs) · [`containers`] · [`slow`] (latency) · [`invariant`] (what must hold) · [`scenario`] (the
-//! faults) · [`run`] (one scenario from beginning to end) · [`verdict`] · [`report`] ·
+//! faults) · [`run`] (one scenario from beginning to end) · [`busy`] (the machine without us) · [`verdict`] · [`report`] ·
 //! [`program`]: for the laboratory.
 
+pub mod busy;
 pub mod containers;
 pub mod docker;
 pub mod ecs;

@@ -46,13 +46,22 @@ impl Run {
             count(Outcome::Failed),
             count(Outcome::Indeterminate),
             count(Outcome::Skipped)
-        )
+        ) + &self.left_open()
     }
 
-    /// Whether it shows anything, and nothing bad.
+    /// What must be judged and was not, by scenario.
+    fn left_open(&self) -> String {
+        let open = self.verdicts.iter().filter(|verdict| !verdict.unjudged().is_empty());
+        let open: Vec<String> =
+            open.map(|verdict| format!("{}: {}", verdict.name, verdict.unjudged().join(", "))).collect();
+        if open.is_empty() { String::new() } else { format!("; not judged: {}", open.join("; ")) }
+    }
+
+    /// Whether it shows that something held, and nothing bad, and left nothing open that must be judged.
     pub fn passed(&self) -> bool {
         self.count(Outcome::Failed) == 0
-            && self.count(Outcome::Installed) + self.count(Outcome::Indeterminate) > 0
+            && self.count(Outcome::Installed) > 0
+            && self.verdicts.iter().all(|verdict| verdict.unjudged().is_empty())
     }
 
     /// Writes `report.json` and `report.html` into a folder.
@@ -95,7 +104,7 @@ pub fn text(verdict: &Verdict) -> String {
             format!("      {mark} {:<6} {}", finding.invariant, finding.text)
         }));
         lines.extend(verdict.notes.iter().map(|note| format!("      -- {note}")));
-        lines.push(format!("      machine load per processor {:.1}", verdict.busy));
+        lines.push(format!("      others wanted {:.1} of each processor before", verdict.busy));
     }
     lines.join("\n")
 }
@@ -113,4 +122,41 @@ pub fn machine() -> String {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{processors} processors, Linux {}, everything on one machine", kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::Finding;
+    use crate::scenario::table::SCENARIOS;
+
+    fn run(outcomes: &[(Outcome, Option<bool>)]) -> Run {
+        let verdict = |(outcome, held): &(Outcome, Option<bool>)| {
+            let finding = |name: &str| Finding { held: *held, ..Finding::open(name, "") };
+            let findings = ["I1", "I3", "I11", "I15"].map(finding).to_vec();
+            Verdict { outcome: *outcome, findings, ..Verdict::of(&SCENARIOS[0], 0) }
+        };
+        Run {
+            title: String::new(),
+            command: String::new(),
+            started: 0,
+            machine: String::new(),
+            verdicts: outcomes.iter().map(verdict).collect(),
+            samples: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_passes_when_something_was_there_and_all_that_matters_was_judged() {
+        let held = Some(true);
+        assert!(run(&[(Outcome::Installed, held), (Outcome::Skipped, None)]).passed());
+        assert!(!run(&[]).passed());
+        assert!(!run(&[(Outcome::Skipped, None)]).passed());
+        assert!(!run(&[(Outcome::Indeterminate, held)]).passed());
+        assert!(!run(&[(Outcome::Installed, held), (Outcome::Failed, held)]).passed());
+        let open = run(&[(Outcome::Installed, held), (Outcome::Indeterminate, None)]);
+        assert!(!open.passed());
+        assert!(open.summary().contains("not judged"));
+    }
 }

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use trireme_testkit::try_wait;
 
+use crate::busy;
 use crate::containers::Container;
 use crate::ecs;
 use crate::history::History;
@@ -92,8 +93,7 @@ struct Times {
 
 /// Plays one scenario and judges it. The cluster must be whole before, and is whole after, unless the verdict says otherwise.
 pub async fn play(stage: &mut Stage, scenario: &Scenario, zero: Instant) -> Verdict {
-    let began = Instant::now();
-    let mut verdict = Verdict::of(scenario, millis(zero, began));
+    let mut verdict = Verdict::of(scenario, millis(zero, Instant::now()));
     let Means::Run(run) = scenario.means else {
         if let Means::Skip(why) = scenario.means {
             verdict.skip(why);
@@ -104,16 +104,20 @@ pub async fn play(stage: &mut Stage, scenario: &Scenario, zero: Instant) -> Verd
     stage.figures.clear();
     stage.windows.clear();
     stage.notes.clear();
-    let from = stage.history.count();
+    verdict.busy = busy::others().await;
+    let (from, began) = (stage.history.count(), Instant::now());
+    verdict.began = millis(zero, began);
     let played = perform(stage, scenario, run, began).await;
     stage.over();
     verdict.windows(&stage.windows, zero);
     match played {
-        Ok((Installed::No(why), ..)) => verdict.skip(&why),
-        Ok((Installed::Yes, times, records)) => {
+        Ok((installed, times, records)) => {
             judge_load(stage, scenario, &times, &records, from).await;
             verdict.gap(&records, &times_pair(&times), zero);
             verdict.judge(&stage.findings, &stage.figures);
+            if let Installed::No(why) = installed {
+                verdict.not_installed(&why);
+            }
         }
         Err(error) => {
             verdict.judge(&stage.findings, &stage.figures);
@@ -145,8 +149,10 @@ async fn perform(
     stage.hold(CALM).await;
     let installed = run(stage).await;
     stage.over();
-    let healed = Instant::now();
-    let result = heal(stage, scenario, &before, healed).await;
+    let ended = Instant::now();
+    // Some scenarios wait for the recovery themselves: what is left of the fault ended with its last window.
+    let healed = stage.windows.iter().filter_map(|window| window.to).max().unwrap_or(ended);
+    let result = heal(stage, scenario, &before, ended).await;
     stage.hold(CALM).await;
     let records = match stage.load.take() {
         Some(load) => load.finish().await?,
@@ -159,11 +165,13 @@ async fn perform(
 }
 
 /// Ends the fault and waits until everything is as it should be.
-async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], healed: Instant) -> Result<()> {
+async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], ended: Instant) -> Result<()> {
+    // Also when the scenario left early.
+    stage.lab.usual_arguments();
     let whole = stage.lab.heal_whole(LIMIT).await.map_err(|text| anyhow!(text)).context("it did not heal")?;
     stage.figure("whole again", whole.as_secs_f64(), "s", Some(30.0));
     let limit = Duration::from_secs(scenario.heal);
-    let (took, restored) = desired_restored::check(&stage.client, SERVICE, healed, limit).await;
+    let (took, restored) = desired_restored::check(&stage.client, SERVICE, ended, limit).await;
     stage.findings.push(restored);
     if let Some(took) = took {
         stage.figure("desired count again", took, "s", Some(scenario.heal as f64));
@@ -173,7 +181,7 @@ async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], heal
         let (_, matched) = containers_match::check(&stage.client, &engines).await;
         stage.findings.push(matched);
     }
-    if scenario.keeps {
+    if scenario.keeps && !engines.is_empty() {
         let after = crate::scenario::engine::snapshot(stage)?;
         stage.findings.push(no_restarts::check(before, &after));
     }
@@ -187,16 +195,18 @@ async fn heal(stage: &mut Stage, scenario: &Scenario, before: &[Container], heal
 async fn judge_load(stage: &mut Stage, scenario: &Scenario, times: &Times, records: &[Record], from: usize) {
     let (measured, finding) = api_gap::check(records, scenario.gap, times.began, times.healed, times.ended);
     stage.findings.push(finding);
-    let budget = match scenario.gap {
-        api_gap::Gap::Within(budget) | api_gap::Gap::AfterFault(budget) => budget,
-    };
-    stage.figure("time without writes", measured.gap, "s", Some(budget));
+    stage.figure("time without writes", measured.gap, "s", Some(scenario.gap.budget()));
     stage.findings.push(acked_kept::check(records, &stage.lab.key).await);
-    let applied = stage.lab.report().await.applied;
-    let caught_up = stage.history.wait_for(applied, Duration::from_secs(30)).await;
-    let gave_up = stage.history.ended() || caught_up.is_err();
+    let report = stage.lab.report().await;
+    let end = report.nodes.iter().filter_map(|node| node.applied).max();
+    let complete = match end {
+        Some(end) => {
+            stage.history.wait_for(end, Duration::from_secs(30)).await.is_ok() && !stage.history.ended()
+        }
+        None => false,
+    };
     let events = stage.history.since(0);
-    stage.findings.push(event_stream::check(&events, gave_up));
+    stage.findings.push(event_stream::check(&events, end, complete));
     stage.findings.push(service_bounds::check(&events));
     stage.findings.push(token_once::check(records, events.get(from..).unwrap_or_default()));
 }

@@ -74,12 +74,14 @@ pub struct Verdict {
     pub began: u64,
     /// Milliseconds since the run began.
     pub ended: u64,
-    /// The machine's load (processes that want to run) for each processor, at the end: times are to be read with it.
+    /// Threads of other processes that wanted to run, for each processor, before the scenario: times are to be read with it.
     pub busy: f64,
 }
 
-/// From this load a processor on, a time over its budget says more about the machine than about Trireme.
-const TOO_BUSY: f64 = 2.0;
+/// When others alone want all processors, a time over its budget says more about the machine than about Trireme.
+const TOO_BUSY: f64 = 1.0;
+/// What every scenario must have judged, for anything to be said: nothing lost, no stale read, the history whole, nothing twice.
+const REQUIRED: [&str; 4] = ["I1", "I3", "I11", "I15"];
 /// What the report draws as a gap.
 const GAP_MS: u64 = 500;
 
@@ -99,7 +101,7 @@ impl Verdict {
             gaps: Vec::new(),
             began,
             ended: began,
-            busy: busy(),
+            busy: 0.0,
         }
     }
 
@@ -117,7 +119,6 @@ impl Verdict {
 
     /// Takes over what was seen, and says what it comes to.
     pub fn judge(&mut self, findings: &[Finding], figures: &[Figure]) {
-        self.busy = busy();
         self.findings = findings.to_vec();
         self.figures = figures.to_vec();
         let broken = findings.iter().filter(|finding| finding.held == Some(false));
@@ -127,13 +128,14 @@ impl Verdict {
             .filter(|it| it.held.is_none())
             .map(|it| format!("{}: {}", it.invariant, it.text))
             .collect();
-        let over = figures.iter().filter(|figure| figure.budget.is_some_and(|budget| figure.value > budget));
+        let over: Vec<&Figure> = figures.iter().filter(|figure| figure.is_over()).collect();
+        let late_only = broken.is_empty() && !over.is_empty() && over.iter().all(|figure| figure.is_time());
         let over: Vec<String> = over
+            .into_iter()
             .map(|it| {
                 format!("{} {:.1} {}, budget {}", it.name, it.value, it.unit, it.budget.unwrap_or_default())
             })
             .collect();
-        let late_only = broken.is_empty() && !over.is_empty();
         self.outcome = if late_only && self.busy > TOO_BUSY {
             Outcome::Indeterminate
         } else if !broken.is_empty() || !over.is_empty() {
@@ -148,11 +150,32 @@ impl Verdict {
         self.reasons = broken;
     }
 
-    /// Whether nothing is wrong but times over their budgets: what counts where a machine's noise must not.
+    /// The fault was not there after all: what was seen is told, and what did not hold without it is a failure all the same.
+    pub fn not_installed(&mut self, why: &str) {
+        let broken = |held: &Finding| held.held == Some(false);
+        let reasons = self.findings.iter().filter(|it| broken(it));
+        let reasons: Vec<String> = reasons.map(|it| format!("{}: {}", it.invariant, it.text)).collect();
+        self.outcome = if reasons.is_empty() { Outcome::Skipped } else { Outcome::Failed };
+        self.reasons = std::iter::once(why.to_owned()).chain(reasons).collect();
+    }
+
+    /// Whether nothing is wrong but wall-clock times over their budgets: what counts where a machine's noise must not.
     pub fn only_late(&self) -> bool {
         let broken = self.findings.iter().any(|finding| finding.held == Some(false));
-        let over = self.figures.iter().filter(|it| it.budget.is_some_and(|budget| it.value > budget)).count();
-        !broken && self.reasons.len() <= over
+        let over: Vec<&Figure> = self.figures.iter().filter(|figure| figure.is_over()).collect();
+        !broken && over.iter().all(|figure| figure.is_time()) && self.reasons.len() <= over.len()
+    }
+
+    /// What must be judged and was not, though the fault was there.
+    pub fn unjudged(&self) -> Vec<&'static str> {
+        if self.outcome == Outcome::Skipped {
+            return Vec::new();
+        }
+        let judged = |name: &str| {
+            let mut of_it = self.findings.iter().filter(|finding| finding.invariant == name).peekable();
+            of_it.peek().is_some() && of_it.all(|finding| finding.held.is_some())
+        };
+        REQUIRED.into_iter().filter(|name| !judged(name)).collect()
     }
 
     /// When the faults were there.
@@ -184,9 +207,64 @@ impl Verdict {
     }
 }
 
-/// The load of the last minute for each processor.
-pub fn busy() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-    load / std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::table::SCENARIOS;
+
+    fn figure(value: f64, unit: &str, budget: f64) -> Figure {
+        Figure { name: "it".to_owned(), value, unit: unit.to_owned(), budget: Some(budget) }
+    }
+
+    fn sound() -> Vec<Finding> {
+        REQUIRED.map(|name| Finding::new(name, true, "")).to_vec()
+    }
+
+    fn judged(busy: f64, findings: &[Finding], figures: &[Figure]) -> Verdict {
+        let mut verdict = Verdict { busy, ..Verdict::of(&SCENARIOS[0], 0) };
+        verdict.judge(findings, figures);
+        verdict
+    }
+
+    #[test]
+    fn only_a_time_is_excused_and_only_by_what_others_do() {
+        let (late, large) = (figure(6.0, "s", 5.0), figure(600.0, "MiB", 512.0));
+        let calm = judged(0.2, &sound(), std::slice::from_ref(&late));
+        assert_eq!((calm.outcome, calm.only_late()), (Outcome::Failed, true));
+        let busy = judged(3.0, &sound(), std::slice::from_ref(&late));
+        assert_eq!(busy.outcome, Outcome::Indeterminate);
+        for figures in [vec![large.clone()], vec![late.clone(), large], vec![figure(9.0, "", 8.0)]] {
+            let verdict = judged(3.0, &sound(), &figures);
+            assert_eq!((verdict.outcome, verdict.only_late()), (Outcome::Failed, false));
+        }
+        let mut broken = sound();
+        broken.push(Finding::new("I7", false, ""));
+        let verdict = judged(3.0, &broken, &[late]);
+        assert_eq!((verdict.outcome, verdict.only_late()), (Outcome::Failed, false));
+    }
+
+    #[test]
+    fn what_must_be_judged_and_was_not_is_named() {
+        assert_eq!(judged(0.0, &sound(), &[]).unjudged(), Vec::<&str>::new());
+        let mut open = sound();
+        open[1] = Finding::open("I3", "nobody answered");
+        let verdict = judged(0.0, &open, &[]);
+        assert_eq!((verdict.outcome, verdict.unjudged()), (Outcome::Indeterminate, vec!["I3"]));
+        // Judged once and open once is not judged.
+        open.push(Finding::new("I3", true, ""));
+        assert_eq!(judged(0.0, &open, &[]).unjudged(), ["I3"]);
+        assert_eq!(judged(0.0, &sound()[..2], &[]).unjudged(), ["I11", "I15"]);
+    }
+
+    #[test]
+    fn a_fault_that_was_not_there_hides_nothing() {
+        let mut verdict = judged(0.0, &sound(), &[]);
+        verdict.not_installed("no tmpfs");
+        assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Skipped, 1));
+        let mut lost = sound();
+        lost[0] = Finding::new("I1", false, "one write lost");
+        let mut verdict = judged(0.0, &lost, &[]);
+        verdict.not_installed("no tmpfs");
+        assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Failed, 2));
+    }
 }

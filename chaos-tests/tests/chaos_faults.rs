@@ -40,9 +40,11 @@ fn the_leader_is_cut_off_in_three_ways() {
         }
         verdicts
     });
-    // A time over its budget is told above, and is no failure here: figures are for `make chaos`.
+    // A wall-clock time over its budget is told above, and is no failure here: those are for `make chaos`.
     let failed = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Failed);
     let bad: Vec<_> = failed.filter(|verdict| !verdict.only_late()).collect();
     assert!(bad.is_empty(), "{:?}", bad.iter().map(|it| (&it.name, &it.reasons)).collect::<Vec<_>>());
     assert!(verdicts.iter().all(|verdict| verdict.outcome != Outcome::Skipped), "each fault was there");
+    let open: Vec<_> = verdicts.iter().map(|verdict| (&verdict.name, verdict.unjudged())).collect();
+    assert!(open.iter().all(|(_, names)| names.is_empty()), "judged, not only looked at: {open:?}");
 }

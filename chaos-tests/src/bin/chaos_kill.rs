@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use chaos_tests::kill::compare::{Outcome, audits, lines, table};
+use chaos_tests::busy;
+use chaos_tests::kill::compare::{Outcome, audits, differences, findings, lines, table, wrong};
 use chaos_tests::kill::measure::death;
 use chaos_tests::kill::side::Side;
 use chaos_tests::kill::swarm::Swarm;
@@ -15,7 +16,6 @@ use chaos_tests::kill::{Death, plan};
 use chaos_tests::lab::{Lab, Runtime};
 use chaos_tests::program::{exit, on_ground};
 use chaos_tests::report::{self, Run};
-use chaos_tests::verdict::busy;
 use chaos_tests::watch::{Sample, Watch};
 use clap::Parser;
 use rand::SeedableRng;
@@ -70,12 +70,15 @@ fn start(arguments: &Arguments) -> Result<bool> {
     };
     let deaths = table(&ours, theirs.as_ref());
     let sides: Vec<&Outcome> = std::iter::once(&ours).chain(&theirs).collect();
-    let writes = audits(&sides);
-    println!(
-        "\nmedian (worst); ratio: how many times longer Swarm took\n{}\n\n{}",
-        lines(&deaths),
-        lines(&writes)
-    );
+    let tables = [
+        ("Median (worst); ratio: how many times longer Swarm took", deaths),
+        ("Where the two differ", differences(&sides)),
+        ("What became of the writes", audits(&sides)),
+        ("What must hold besides", findings(&sides)),
+    ];
+    tables.iter().for_each(|(title, rows)| println!("\n{title}\n{}", lines(rows)));
+    let wrong = wrong(&ours);
+    wrong.iter().for_each(|text| println!("WRONG {text}"));
     let run = Run {
         title: "Trireme: node kill under load, beside Docker Swarm".to_owned(),
         command,
@@ -83,15 +86,12 @@ fn start(arguments: &Arguments) -> Result<bool> {
         machine: report::machine(),
         verdicts: Vec::new(),
         samples,
-        tables: vec![
-            ("Median (worst); ratio: how many times longer Swarm took".to_owned(), deaths),
-            ("What became of the writes".to_owned(), writes),
-        ],
+        tables: tables.map(|(title, rows)| (title.to_owned(), rows)).to_vec(),
     };
     let folder = report::folder("chaos-kill", started);
     println!("{}", run.write(&folder)?.display());
     std::fs::write(folder.join("deaths.json"), serde_json::to_string_pretty(&sides)?)?;
-    Ok(ours.audit.lost == 0 && ours.audit.twice == 0)
+    Ok(wrong.is_empty())
 }
 
 async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) -> bool) -> Result<Outcome> {
@@ -106,7 +106,7 @@ async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) 
             side.name(),
             victim.to_string(),
             death.writes_away,
-            busy()
+            busy::load()
         );
         deaths.push(death);
     }

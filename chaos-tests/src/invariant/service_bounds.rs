@@ -34,6 +34,9 @@ struct Model {
 
 /// Looks at the events from the first of the cluster on.
 pub fn check(events: &[Event]) -> Finding {
+    if events.is_empty() {
+        return Finding::open("I6", "no event was read");
+    }
     let mut model = Model::default();
     for event in events {
         model.take(event);

@@ -9,5 +9,8 @@ pub fn check(running: &BTreeMap<String, usize>, zones: &[String]) -> Finding {
     let counts: Vec<usize> = zones.iter().map(|zone| running.get(zone).copied().unwrap_or(0)).collect();
     let (most, least) =
         (counts.iter().max().copied().unwrap_or(0), counts.iter().min().copied().unwrap_or(0));
+    if most == 0 {
+        return Finding::open("I12", "no task is RUNNING in these zones");
+    }
     Finding::new("I12", most - least <= 1, format!("RUNNING by zone {running:?}, skew {}", most - least))
 }

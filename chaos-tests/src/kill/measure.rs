@@ -28,7 +28,8 @@ pub struct Death {
     pub victim: Victim,
     /// Seconds without an acknowledged write; when two zones died, since they came back.
     pub writes_away: f64,
-    /// Seconds until all tasks were RUNNING on living machines for good; when two zones died, since they came back.
+    /// Seconds until all tasks were RUNNING on living machines for good, when two zones died, since they came back; `None` when
+    /// they never were while it was looked at.
     pub desired_after: Option<f64>,
 }
 
@@ -59,8 +60,9 @@ pub async fn death<S: Side>(side: &mut S, victim: Victim, zones: &[u8]) -> Resul
             _ => now > SUPERVISED,
         };
         if time && revived.is_none() {
-            side.revive().await?;
+            // Before it, not after: how long a side takes to start again is its own time.
             revived = Some(killed.elapsed().as_secs_f64());
+            side.revive().await?;
         }
         let enough = match victim {
             Victim::TwoZones => whole_at.is_some_and(|at| now > at + 4.0),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 
 use super::plan::Victim;
+use crate::invariant::Finding;
 use crate::load::Record;
 
 /// Tasks of the service: three in each zone.
@@ -38,10 +39,12 @@ pub struct Audit {
     pub unknown: usize,
     /// Refused with an error that says not to try again.
     pub refused: usize,
-    /// Acknowledged and gone.
-    pub lost: usize,
+    /// Acknowledged and gone; `None` when somebody who must be asked did not answer.
+    pub lost: Option<usize>,
     /// Done twice.
     pub twice: usize,
+    /// What must hold besides, and whether it did.
+    pub findings: Vec<Finding>,
     /// What else there is to say.
     pub notes: Vec<String>,
 }

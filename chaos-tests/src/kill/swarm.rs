@@ -157,6 +157,20 @@ impl Swarm {
         if running == TASKS { Ok(()) } else { Err(format!("{running} of {TASKS} tasks running")) }
     }
 
+    /// What it says of its own timing.
+    async fn timing(&self) -> String {
+        let spec = match self.any("GET", "/swarm", None).await {
+            Ok((_, swarm)) => swarm["Spec"].clone(),
+            Err(text) => return format!("its timing is not known: {text}"),
+        };
+        let (raft, dispatcher) = (&spec["Raft"], &spec["Dispatcher"]);
+        let heartbeat = dispatcher["HeartbeatPeriod"].as_f64().unwrap_or(f64::NAN) / 1e9;
+        format!(
+            "it says: a heartbeat of agents each {heartbeat} s; Raft's heartbeat each {} tick, an election after {} ticks",
+            raft["HeartbeatTick"], raft["ElectionTick"]
+        )
+    }
+
     /// The running tasks by node.
     async fn tasks(&self) -> Result<Vec<String>, String> {
         let which = filter(&json!({ "service": ["web"], "desired-state": ["running"] }));
@@ -257,10 +271,12 @@ impl Side for Swarm {
             acked: acked.clone().count(),
             unknown: records.iter().filter(|it| matches!(it.outcome, Outcome::Unknown(_))).count(),
             refused: records.iter().filter(|it| matches!(it.outcome, Outcome::Refused(_))).count(),
-            lost: acked.filter(|record| !there.contains_key(&record.name)).count(),
+            lost: Some(acked.filter(|record| !there.contains_key(&record.name)).count()),
             twice: there.values().filter(|count| **count > 1).count(),
+            findings: Vec::new(),
             notes: vec![
                 "a write is POST /services/create with 0 replicas, tried on each manager for 30 s".to_owned(),
+                self.timing().await,
             ],
         })
     }

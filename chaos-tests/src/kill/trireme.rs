@@ -11,7 +11,7 @@ use super::plan::Victim;
 use super::side::{Audit, Side, TASKS};
 use crate::ecs;
 use crate::history::History;
-use crate::invariant::{Finding, acked_kept, event_stream, service_bounds, token_once, zone_skew};
+use crate::invariant::{acked_kept, event_stream, service_bounds, token_once, zone_skew};
 use crate::lab::Lab;
 use crate::lab::host::{ZONES, zone_name};
 use crate::load::{Load, Outcome, Record, writers};
@@ -126,24 +126,29 @@ impl Side for Trireme {
         if let Some(load) = self.load.take() {
             self.done = load.finish().await?;
         }
-        let applied = self.lab.report().await.applied;
-        let caught_up = self.history.wait_for(applied, Duration::from_secs(30)).await;
+        let end = self.lab.report().await.nodes.iter().filter_map(|node| node.applied).max();
+        let complete = match end {
+            Some(end) => self.history.wait_for(end, Duration::from_secs(30)).await.is_ok(),
+            None => false,
+        };
         let events = self.history.since(0);
-        let findings = [
-            acked_kept::check(&self.done, &self.lab.key).await,
-            token_once::check(&self.done, &events),
-            event_stream::check(&events, caught_up.is_err()),
+        let lost = acked_kept::lost(&self.done, &self.lab.key).await;
+        let effects = token_once::effects(&self.done, &events);
+        let findings = vec![
+            acked_kept::judge(&self.done, &lost),
+            token_once::judge(&self.done, &effects),
+            event_stream::check(&events, end, complete && !self.history.ended()),
             service_bounds::check(&events),
         ];
         let count = |is: fn(&Outcome) -> bool| self.done.iter().filter(|record| is(&record.outcome)).count();
-        let broken = |finding: &Finding| usize::from(finding.held != Some(true));
         Ok(Audit {
             acked: count(|outcome| *outcome == Outcome::Acked),
             unknown: count(|outcome| matches!(outcome, Outcome::Unknown(_))),
             refused: count(|outcome| matches!(outcome, Outcome::Refused(_))),
-            lost: broken(&findings[0]),
-            twice: broken(&findings[1]),
-            notes: findings.iter().map(|it| format!("{}: {}", it.invariant, it.text)).collect(),
+            lost: lost.ok().map(|lost| lost.len()),
+            twice: effects.twice.len(),
+            findings,
+            notes: vec![format!("its timing is `--timing {}`", self.lab.timing)],
         })
     }
 }

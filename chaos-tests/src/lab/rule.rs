@@ -102,6 +102,28 @@ pub fn divert(from: Host, to: Host, port: u16, own_port: u16, mark: u32) -> Resu
     iptables(from, &[which.as_slice(), &how].concat()).map(drop)
 }
 
+/// The packets that rules of machines have dropped or refused since they were made.
+///
+/// # Errors
+/// A machine is gone.
+pub fn dropped() -> Result<u64> {
+    let mut all = 0;
+    for host in Host::all() {
+        all += counted(&iptables(host, &["-L", "INPUT", "-n", "-v", "-x"])?);
+    }
+    Ok(all)
+}
+
+/// The first column of the rules that let nothing through.
+fn counted(listed: &str) -> u64 {
+    let rules = listed.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let packets = words.next()?.parse::<u64>().ok()?;
+        words.nth(1).filter(|target| matches!(*target, "DROP" | "REJECT")).map(|_| packets)
+    });
+    rules.sum()
+}
+
 /// Removes every rule of every machine.
 ///
 /// # Errors
@@ -115,4 +137,21 @@ pub fn clear() -> Result<()> {
         let _none = run("nsenter", &[&place, "tc", "qdisc", "del", "dev", "eth0", "root"]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn only_what_was_stopped_is_counted() {
+        let listed = "Chain INPUT (policy ACCEPT 9 packets, 900 bytes)
+    pkts      bytes target     prot opt in     out     source               destination
+      12      720 DROP       all  --  *      *       127.1.1.1            0.0.0.0/0
+       3      180 REJECT     tcp  --  *      *       127.1.2.1            0.0.0.0/0    tcp dpt:8001 reject-with tcp-reset
+       7      420 ACCEPT     all  --  *      *       127.1.3.1            0.0.0.0/0
+";
+        assert_eq!(counted(listed), 15);
+        assert_eq!(counted("Chain INPUT (policy ACCEPT)\n"), 0);
+    }
 }

@@ -39,7 +39,7 @@ pub fn kill_9(pid: u32) {
 }
 
 /// Every process of ours but this one.
-fn processes() -> Vec<u32> {
+pub fn processes() -> Vec<u32> {
     let mut found: BTreeSet<u32> = BTreeSet::new();
     for name in existing() {
         found.extend(pids_in(&name));

@@ -113,6 +113,11 @@ impl Lab {
         self.server_extra.insert(zone, arguments);
     }
 
+    /// The control nodes have their usual arguments from their next start on.
+    pub fn usual_arguments(&mut self) {
+        self.server_extra.clear();
+    }
+
     /// Ends every fault: links are whole, nothing is frozen or slow, and what was killed runs again.
     ///
     /// # Errors

@@ -1,10 +1,14 @@
 //! Faults of an agent.
 
+use std::collections::BTreeSet;
+
+use super::stage::met;
 use super::{Installed, Stage, Step};
-use crate::containers;
+use crate::containers::{self, Container};
 use crate::history::Event;
 use crate::lab::Host;
 use crate::lab::host::ZONES;
+use crate::lab::rule;
 
 /// 23: `kill -9` of an agent and its restart: it adopts its containers.
 pub fn killed(stage: &mut Stage) -> Step<'_> {
@@ -23,20 +27,27 @@ pub fn cut(stage: &mut Stage) -> Step<'_> {
         let zone = stage.shuffled(ZONES.to_vec())[0];
         let before = stage.history.count();
         let here = containers::running(&stage.lab.engine_folders())?;
-        let here = here.iter().filter(|container| container.zone == zone).count();
+        let here: Vec<Container> = here.into_iter().filter(|container| container.zone == zone).collect();
+        if here.is_empty() {
+            return Ok(Installed::No(format!("no container runs in zone {zone}")));
+        }
         stage.fault(format!("zone {zone}'s agent cut off for 20 s"));
         stage.lab.cut_off(&[Host::Agent(zone)])?;
         stage.hold(20.0).await;
-        let lost = stage.history.since(before).iter().filter(|event| event.kind == "TaskLost").count();
-        stage.expect(
-            "I7",
-            lost >= here.min(1),
-            format!("{lost} tasks lost with it, {here} containers there"),
+        let lost = lost_tasks(&stage.history.since(before));
+        let its: BTreeSet<String> = here.iter().map(|it| id_of(&it.task)).collect();
+        let text = format!(
+            "{} of its {} tasks lost, {} in all",
+            its.intersection(&lost).count(),
+            its.len(),
+            lost.len()
         );
+        stage.expect("I7", its == lost, text);
         let there = containers::running(&stage.lab.engine_folders())?;
-        let there = there.iter().filter(|container| container.zone == zone).count();
-        stage.expect("I8", there == here, format!("{there} of its {here} containers run on without anybody"));
-        Ok(Installed::Yes)
+        let left = here.iter().filter(|container| there.contains(container)).count();
+        let text = format!("{left} of its {} containers run on without anybody", here.len());
+        stage.expect("I8", left == here.len(), text);
+        stage.met()
     })
 }
 
@@ -46,17 +57,31 @@ pub fn flapping(stage: &mut Stage) -> Step<'_> {
         let zone = stage.shuffled(ZONES.to_vec())[0];
         let before = stage.history.count();
         stage.fault(format!("zone {zone}'s agent 5 s away and 5 s back, three times"));
+        let mut dropped = 0;
         for _ in 0..3 {
             stage.lab.cut_off(&[Host::Agent(zone)])?;
             stage.hold(5.0).await;
-            crate::lab::rule::clear()?;
+            dropped += rule::dropped()?;
+            rule::clear()?;
             stage.hold(5.0).await;
         }
         let made = count(&stage.history.since(before), "TaskCreated");
         // Each time its tasks, two or three of six, may be replaced once.
         stage.figure("tasks made anew", made as f64, "", Some(9.0));
-        Ok(Installed::Yes)
+        stage.note(format!("{dropped} packets were dropped"));
+        Ok(met(dropped))
     })
+}
+
+/// The tasks that were given up with their machine, by their ids.
+fn lost_tasks(events: &[Event]) -> BTreeSet<String> {
+    let lost = events.iter().filter(|event| event.kind == "TaskLost");
+    lost.filter_map(|event| event.body["task"].as_str().map(str::to_owned)).collect()
+}
+
+/// The id at the end of a task's ARN.
+fn id_of(arn: &str) -> String {
+    arn.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// How many events are of that kind.

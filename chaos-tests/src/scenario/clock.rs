@@ -25,7 +25,10 @@ pub fn jumped(stage: &mut Stage) -> Step<'_> {
             "{} events meanwhile, at most {farthest:.0} s from true time; {back} go back",
             events.len()
         );
-        stage.expect("time", farthest < 60.0 && back == 0, text);
+        match events.is_empty() {
+            true => stage.open("time", text),
+            false => stage.expect("time", farthest < 60.0 && back == 0, text),
+        }
         Ok(Installed::Yes)
     })
 }

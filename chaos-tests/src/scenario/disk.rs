@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use aws_sdk_ecs::error::DisplayErrorContext;
 use trireme_testkit::try_wait;
 
 use super::member::replace;
@@ -46,52 +47,92 @@ fn newest_log(data: &Path) -> Result<PathBuf> {
     logs.max().context("there is no write-ahead log")
 }
 
-/// 18: a disk is full, really: a small tmpfs under a follower's data. Nothing that was acknowledged is lost, and once there is
-/// room everything goes on.
+/// The reserve of a node whose disk is a small tmpfs: the guard must see the difference between room and none.
+const RESERVE: [&str; 2] = ["--disk-reserve-mib", "8"];
+
+/// 18: a disk is full, really: a small tmpfs under a follower's data. Nothing that was acknowledged is lost. By design nothing
+/// that makes the state larger is taken while any voter has no room; what reads, stops and deletes goes on, and once there is
+/// room everything does.
 pub fn full(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
+        // All of them: whoever leads applies its own reserve to every voter's room.
+        stage.restart_with(&RESERVE).await?;
         let zone = stage.follower().await?;
-        // The guard that refuses writes while there is room to refuse them in must see the difference.
-        for each in ZONES {
-            stage.lab.server_arguments(each, &["--disk-reserve-mib", "8"]);
-        }
         let data = stage.lab.server_data(zone);
         stage.lab.kill_server(zone);
         if let Err(error) = onto_tmpfs(&data, "96m") {
+            stage.lab.start_server(zone)?;
+            stage.restart_with(&[]).await?;
             return Ok(Installed::No(format!("no tmpfs: {error:#}")));
         }
         stage.lab.start_server(zone)?;
         stage.lab.wait_whole(Duration::from_secs(30)).await.map_err(|text| anyhow::anyhow!(text))?;
+        let task = spare(stage).await?;
         stage.fault(format!("zone {zone}'s disk full (tmpfs), for 10 s"));
         let ballast = data.join("ballast");
         let filled = run("dd", &["if=/dev/zero", &format!("of={}", ballast.display()), "bs=64k"]);
-        stage.note(format!(
-            "filling it ended with: {}",
-            filled.err().map_or("room left".to_owned(), |e| last_line(&e))
-        ));
-        stage.hold(10.0).await;
+        let filled = filled.err().map_or("room left".to_owned(), |error| last_line(&error));
+        stage.note(format!("filling it ended with: {filled}"));
+        stage.hold(5.0).await;
+        goes_on(stage, &task).await;
+        stage.hold(5.0).await;
         let ended = stage.lab.server_ended(zone);
         stage.note(format!("the node with the full disk has {}", if ended { "stopped" } else { "gone on" }));
         std::fs::remove_file(&ballast)?;
         stage.over();
+        let before = stage.acked();
         let room = std::time::Instant::now();
         stage.lab.heal_whole(Duration::from_secs(60)).await.map_err(|text| anyhow::anyhow!(text))?;
-        let before = stage.acked();
         let writes = try_wait("a write once there is room", Duration::from_secs(30), || async {
             if stage.acked() > before { Ok(()) } else { Err("none".to_owned()) }
         });
         let writes = writes.await;
-        stage.expect(
-            "I10",
-            writes.is_ok(),
-            writes.err().unwrap_or("writes go on once there is room".to_owned()),
+        stage.figure(
+            "whole, and a write, once there was room",
+            room.elapsed().as_secs_f64(),
+            "s",
+            Some(10.0),
         );
-        stage.figure("first write once there was room", room.elapsed().as_secs_f64(), "s", Some(10.0));
+        let text = writes.as_ref().err().cloned().unwrap_or("writes go on once there is room".to_owned());
+        stage.expect("I10", writes.is_ok(), text);
         stage.lab.kill_server(zone);
         off_tmpfs(&data)?;
-        ZONES.into_iter().for_each(|each| stage.lab.server_arguments(each, &[]));
+        stage.restart_with(&[]).await?;
         Ok(Installed::Yes)
     })
+}
+
+/// The cluster that is deleted while a disk is full.
+const SPARE: &str = "spare";
+
+/// What can be stopped and deleted later: a task of its own, and a cluster.
+async fn spare(stage: &Stage) -> Result<String> {
+    let client = &stage.client;
+    let _made = client.create_cluster().cluster_name(SPARE).send().await?;
+    let run = client.run_task().task_definition("web").send().await?;
+    run.tasks().first().and_then(|task| task.task_arn()).map(str::to_owned).context("no task was made")
+}
+
+fn said(error: impl std::error::Error) -> String {
+    format!("{}", DisplayErrorContext(error)).chars().take(160).collect()
+}
+
+/// What frees goes on, and what only looks; what grows is refused.
+async fn goes_on(stage: &mut Stage, task: &str) {
+    let client = stage.client.clone();
+    let read = client.list_services().send().await.map(drop).map_err(said);
+    let stopped = client.stop_task().task(task).send().await.map(drop).map_err(said);
+    let deleted = client.delete_cluster().cluster(SPARE).send().await.map(drop).map_err(said);
+    for (what, result) in [("ListServices", read), ("StopTask", stopped), ("DeleteCluster", deleted)] {
+        let text = result.as_ref().err().map_or("done", String::as_str);
+        stage.expect("goes on", result.is_ok(), format!("{what} with a full disk: {text}"));
+    }
+    // The load's writers try all the while.
+    let before = stage.acked();
+    stage.hold(2.0).await;
+    let grown = stage.acked() - before;
+    let why = "growth is refused by design while any voter's disk is nearly full";
+    stage.expect("refusal", grown == 0, format!("{grown} writes acknowledged in 2 s; {why}"));
 }
 
 fn last_line(error: &anyhow::Error) -> String {

@@ -14,19 +14,15 @@ use crate::metrics;
 /// Log entries between two snapshots, here: the load makes some fifty a second.
 const OFTEN: &str = "150";
 /// Deaths at a call.
-const ROUNDS: u32 = 9;
+const ROUNDS: usize = 9;
+/// The calls, and how many of each one may be let pass first.
+const CALLS: [(Call, &str, i32); 3] =
+    [(Call::Sync, "sync", 150), (Call::Rename, "rename", 3), (Call::Unlink, "removal", 4)];
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Starts each control node again, one after the other, with snapshots that come often, or as usual.
+/// Starts each control node again, with snapshots that come often, or as usual.
 async fn snapshots(stage: &mut Stage, often: bool) -> Result<()> {
-    let arguments: &[&str] = if often { &["--snapshot-entries", OFTEN] } else { &[] };
-    for zone in ZONES {
-        stage.lab.server_arguments(zone, arguments);
-        stage.lab.kill_server(zone);
-        stage.lab.start_server(zone)?;
-        stage.lab.wait_whole(LIMIT).await.map_err(|text| anyhow!(text))?;
-    }
-    Ok(())
+    stage.restart_with(if often { &["--snapshot-entries", OFTEN] } else { &[] }).await
 }
 
 /// Snapshots that this process has installed, when it answers.
@@ -71,14 +67,11 @@ pub fn died(stage: &mut Stage) -> Step<'_> {
             return Ok(Installed::No(format!("{error:#}")));
         }
         snapshots(stage, true).await?;
-        let mut died = 0;
+        let mut died = [0_u32; CALLS.len()];
         for round in 0..ROUNDS {
             let zone = stage.shuffled(ZONES.to_vec())[0];
-            let (call, most) = match round % 3 {
-                0 => (Call::Sync, 150),
-                1 => (Call::Rename, 3),
-                _ => (Call::Unlink, 4),
-            };
+            let which = round % CALLS.len();
+            let (call, _, most) = CALLS[which];
             let death = Death { call, at: stage.rng.random_range(1..=most), after: stage.rng.random() };
             stage.lab.disturb(zone, Disturbance { dies: Some(death), ..Disturbance::default() })?;
             stage.fault(format!("zone {zone}'s control node dies at {death:?}"));
@@ -91,7 +84,7 @@ pub fn died(stage: &mut Stage) -> Step<'_> {
                 }
                 trireme_testkit::hold(Duration::from_millis(100)).await;
             }
-            died += u32::from(ended);
+            died[which] += u32::from(ended);
             stage.lab.disturb(zone, Disturbance::default())?;
             if ended {
                 stage.lab.kill_server(zone);
@@ -102,10 +95,15 @@ pub fn died(stage: &mut Stage) -> Step<'_> {
             let whole = try_wait("all nodes to be back", LIMIT, || lab.wait_whole(Duration::ZERO)).await;
             whole.map_err(|text| anyhow!("after {death:?} in zone {zone}: {text}"))?;
         }
-        stage.figure("deaths at a call", f64::from(died), "", None);
+        for ((_, name, _), count) in CALLS.iter().zip(died) {
+            stage.figure(&format!("deaths at a {name}"), f64::from(count), "", None);
+            if count == 0 {
+                stage.open("failpoint", format!("no node came to the {name} at which it was to die"));
+            }
+        }
         snapshots(stage, false).await?;
-        match died {
-            0 => Ok(Installed::No("no node came to the call at which it was to die".to_owned())),
+        match died.iter().sum() {
+            0_u32 => Ok(Installed::No("no node came to the call at which it was to die".to_owned())),
             _ => Ok(Installed::Yes),
         }
     })

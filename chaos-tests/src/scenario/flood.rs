@@ -47,8 +47,10 @@ pub fn api_flood(stage: &mut Stage) -> Step<'_> {
         let gap = counts.longest_gap.load(Ordering::Relaxed) as f64 / 1000.0;
         stage.figure("longest time without a write done", gap, "s", Some(5.0));
         if offered < MULTIPLE * capacity {
-            stage
-                .note(format!("this machine could not send {MULTIPLE} times as many calls as it can answer"));
+            stage.note(format!(
+                "offered were {:.1} times the capacity, not {MULTIPLE}: the clients share the processors with the control nodes",
+                offered / capacity.max(1.0)
+            ));
         }
         let unhinted = counts.unhinted.load(Ordering::Relaxed);
         stage.expect(

@@ -121,12 +121,12 @@ pub fn reconnect(stage: &mut Stage) -> Step<'_> {
         for zone in ZONES {
             stage.lab.start_server(zone)?;
         }
+        stage.over();
         for zone in ZONES {
             stage.lab.wait_answers(zone).await?;
         }
         let took = await_sessions(all, Duration::from_secs(60)).await?;
         stage.figure("all have sessions again within", took, "s", Some(30.0));
-        stage.over();
         let meter = Meter::start(stage).await;
         stage.hold(6.0).await;
         meter.finish(stage, 0).await?;

@@ -28,7 +28,7 @@ pub fn lossy(stage: &mut Stage) -> Step<'_> {
         stage.hold(20.0).await;
         let rate = (stage.acked() - before) as f64 / 20.0;
         stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
-        Ok(Installed::Yes)
+        stage.met()
     })
 }
 
@@ -71,7 +71,7 @@ async fn made_slow(stage: &mut Stage) -> Result<Installed> {
     stage.hold(20.0).await;
     let rate = (stage.acked() - before) as f64 / 20.0;
     stage.figure("acknowledged writes a second meanwhile", rate, "/s", None);
-    stage.figure("terms used up", highest_term().await.saturating_sub(term) as f64, "", None);
+    stage.terms(term, highest_term().await, None);
     let passed: u64 = slow.iter().map(Slow::connections).sum();
     if passed == 0 {
         return Ok(Installed::No("no connection went through the slow proxies".to_owned()));
@@ -93,11 +93,13 @@ pub fn swizzled(stage: &mut Stage) -> Step<'_> {
             rule::cut(a, b)?;
             stage.hold(0.4).await;
         }
+        // A rule's count goes with it.
+        let installed = stage.met()?;
         for (a, b) in stage.shuffled(links) {
             rule::join(a, b)?;
             stage.hold(0.4).await;
         }
-        Ok(Installed::Yes)
+        Ok(installed)
     })
 }
 

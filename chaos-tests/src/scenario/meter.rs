@@ -20,7 +20,7 @@ const GROWTH: f64 = 512.0;
 
 /// The state of things before.
 pub struct Meter {
-    term: u64,
+    term: Option<u64>,
     events: usize,
     memory: Vec<(u8, f64)>,
     shed: f64,
@@ -98,12 +98,20 @@ impl Meter {
     /// A node does not tell its metrics.
     pub async fn finish(self, stage: &mut Stage, lost: usize) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
-        let terms = highest_term().await.saturating_sub(self.term);
-        stage.expect("elections", terms == 0, format!("{terms} elections meanwhile"));
+        match (self.term, highest_term().await) {
+            (Some(before), Some(after)) => {
+                let terms = after.saturating_sub(before);
+                stage.expect("elections", terms == 0, format!("{terms} elections meanwhile"));
+            }
+            _ => stage.open("elections", "no control node told its term"),
+        }
         let gone = count(&stage.history.since(self.events), "InstanceLost");
         stage.expect("heartbeats", gone == lost, format!("{gone} agents lost, {lost} were to be"));
         for (what, times) in [("reads", self.reads.await?), ("status calls", self.looks.await?)] {
             let all = times.took.len();
+            if all == 0 {
+                stage.open("calls", format!("no {what} were made meanwhile"));
+            }
             stage.figure(&format!("{what} meanwhile"), all as f64, "", None);
             stage.figure(&format!("{what}: failed"), times.failed as f64, "", Some(all as f64 / 20.0));
             stage.figure(&format!("{what}: p99"), times.percentile(99), "s", None);
@@ -116,8 +124,14 @@ impl Meter {
 
 /// Memory before and at its peak.
 fn tell_memory(stage: &mut Stage, before: &[(u8, f64)]) {
-    for ((zone, before), (_, peak)) in before.iter().zip(memory(stage, "VmHWM:")) {
-        stage.figure(&format!("zone {zone}'s control node, memory before"), *before, "MiB", None);
+    let peaks = memory(stage, "VmHWM:");
+    for zone in ZONES {
+        let of = |all: &[(u8, f64)]| all.iter().find(|(each, _)| *each == zone).map(|(_, mib)| *mib);
+        let (Some(before), Some(peak)) = (of(before), of(&peaks)) else {
+            stage.open("memory", format!("zone {zone}'s control node could not be measured"));
+            continue;
+        };
+        stage.figure(&format!("zone {zone}'s control node, memory before"), before, "MiB", None);
         stage.figure(&format!("zone {zone}'s control node, peak"), peak, "MiB", Some(before + GROWTH));
     }
 }

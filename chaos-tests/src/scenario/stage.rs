@@ -2,17 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use aws_sdk_ecs::Client;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde::Serialize;
 use trireme_testkit::hold;
 
+use super::Installed;
 use crate::history::History;
 use crate::invariant::Finding;
 use crate::lab::Lab;
 use crate::lab::host::{ZONES, api};
+use crate::lab::rule;
 use crate::load::Load;
 use crate::load::api::{ONCE, client};
 
@@ -20,6 +22,9 @@ use crate::load::api::{ONCE, client};
 pub const SERVICE: &str = "web";
 /// How many tasks it has.
 pub const TASKS: i32 = 6;
+
+/// For a control node to be back.
+const RESTART: Duration = Duration::from_secs(60);
 
 /// A figure that was measured, in seconds or pieces.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +37,21 @@ pub struct Figure {
     pub unit: String,
     /// How much it may be.
     pub budget: Option<f64>,
+}
+
+/// The unit of wall-clock time.
+const SECONDS: &str = "s";
+
+impl Figure {
+    /// Whether it is more than it may be.
+    pub fn is_over(&self) -> bool {
+        self.budget.is_some_and(|budget| self.value > budget)
+    }
+
+    /// Whether it is a wall-clock time: only such a figure may be worse for what others do to the machine.
+    pub fn is_time(&self) -> bool {
+        self.unit == SECONDS
+    }
 }
 
 /// A time during which a fault was there.
@@ -98,6 +118,45 @@ impl Stage {
         self.notes.push(text.into());
     }
 
+    /// Something that nobody could look at.
+    pub fn open(&mut self, invariant: &str, text: impl Into<String>) {
+        self.findings.push(Finding::open(invariant, text));
+    }
+
+    /// Terms that were used up between two looks at all control nodes, if there was an answer at both.
+    pub fn terms(&mut self, before: Option<u64>, after: Option<u64>, budget: Option<f64>) {
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                self.figure("terms used up", after.saturating_sub(before) as f64, "", budget);
+            }
+            _ => self.open("terms", "no control node told its term"),
+        }
+    }
+
+    /// Whether the rules that stand now have dropped anything: a cut that nobody ran into was no fault.
+    ///
+    /// # Errors
+    /// A machine is gone.
+    pub fn met(&mut self) -> Result<Installed> {
+        let packets = rule::dropped()?;
+        self.note(format!("{packets} packets were dropped"));
+        Ok(met(packets))
+    }
+
+    /// Starts each control node again, one after the other, with these further arguments.
+    ///
+    /// # Errors
+    /// The cluster does not become whole in between.
+    pub async fn restart_with(&mut self, arguments: &[&str]) -> Result<()> {
+        for zone in ZONES {
+            self.lab.server_arguments(zone, arguments);
+            self.lab.kill_server(zone);
+            self.lab.start_server(zone)?;
+            self.lab.wait_whole(RESTART).await.map_err(|text| anyhow!(text))?;
+        }
+        Ok(())
+    }
+
     /// Holds things as they are for so many seconds, times the pace.
     pub async fn hold(&self, seconds: f64) {
         hold(Duration::from_secs_f64(seconds * self.pace)).await;
@@ -135,5 +194,13 @@ impl Stage {
     /// Acknowledged writes so far.
     pub fn acked(&self) -> usize {
         self.load.as_ref().map_or(0, |load| load.records().iter().filter(|record| record.acked()).count())
+    }
+}
+
+/// What so many dropped packets say of a cut.
+pub fn met(packets: u64) -> Installed {
+    match packets {
+        0 => Installed::No("nothing was sent where it was cut".to_owned()),
+        _ => Installed::Yes,
     }
 }

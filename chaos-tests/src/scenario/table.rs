@@ -8,6 +8,7 @@ use crate::invariant::api_gap::Gap;
 
 const USUAL: Gap = Gap::Within(5.0);
 const AFTER: Gap = Gap::AfterFault(5.0);
+const OVERLOAD: Gap = Gap::Overload(5.0);
 
 const fn row(number: u32, name: &'static str, title: &'static str, means: Means) -> Scenario {
     Scenario { number, name, title, gap: USUAL, heal: 30, keeps: false, means }
@@ -23,14 +24,14 @@ const fn zonal(scenario: Scenario) -> Scenario {
     Scenario { heal: 60, ..scenario }
 }
 
-/// There is no quorum while the fault lasts.
-const fn quorumless(scenario: Scenario) -> Scenario {
+/// There is no quorum while the fault lasts, or no room: nothing that grows is taken while any voter's disk is nearly full.
+const fn writeless(scenario: Scenario) -> Scenario {
     Scenario { gap: AFTER, ..scenario }
 }
 
-/// Callers are turned away as long as it lasts; afterwards all is as ever.
+/// Callers are turned away as long as it lasts, but not all of them for long.
 const fn overload(scenario: Scenario) -> Scenario {
-    Scenario { gap: AFTER, keeps: true, ..scenario }
+    Scenario { gap: OVERLOAD, keeps: true, ..scenario }
 }
 
 const fn skip(number: u32, name: &'static str, title: &'static str, why: &'static str) -> Scenario {
@@ -46,7 +47,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "kill -9 of a follower, and its restart",
         Means::Run(quorum::follower_killed),
     )),
-    quorumless(quiet(row(
+    writeless(quiet(row(
         3,
         "all-killed",
         "kill -9 of all control nodes, cold start",
@@ -61,7 +62,7 @@ pub const SCENARIOS: &[Scenario] = &[
     quiet(row(5, "leader-isolated", "the leader cut from all but the clients", Means::Run(leader::isolated))),
     quiet(row(6, "leader-unheard", "one-way drop of what the leader sends", Means::Run(leader::unheard))),
     quiet(row(7, "bridge", "leader and a follower cut, the third sees both", Means::Run(leader::bridged))),
-    quorumless(quiet(row(
+    writeless(quiet(row(
         8,
         "majority-lost",
         "two of three control nodes killed",
@@ -87,7 +88,12 @@ pub const SCENARIOS: &[Scenario] = &[
     quiet(row(15, "failpoints", "kill at syncs, renames and removals of files", Means::Run(failpoint::died))),
     quiet(row(16, "torn-log", "the tail of a write-ahead log torn off", Means::Run(disk::torn))),
     quiet(row(17, "bit-flip", "bit flips in log and snapshot", Means::Run(data::bit_flips))),
-    quorumless(quiet(row(18, "disk-full", "ENOSPC on a follower (tmpfs)", Means::Run(disk::full)))),
+    writeless(quiet(row(
+        18,
+        "disk-full",
+        "ENOSPC on a follower (tmpfs): nothing grows, all else goes on",
+        Means::Run(disk::full),
+    ))),
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
     quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
@@ -97,7 +103,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "mixed versions: control nodes and agents replaced one by one",
         Means::Run(upgrade::rolling),
     )),
-    quorumless(quiet(row(
+    writeless(quiet(row(
         22,
         "restore",
         "the quorum lost for good: force-new-cluster, and a backup",
@@ -108,7 +114,7 @@ pub const SCENARIOS: &[Scenario] = &[
     row(25, "agent-flaps", "an agent 5 s away, 5 s back", Means::Run(agent::flapping)),
     zonal(row(26, "zone-cut", "the leader's zone cut off", Means::Run(zone::cut))),
     zonal(row(27, "zone-returns", "a zone dies and returns", Means::Run(zone::returns))),
-    quorumless(quiet(row(28, "two-zones-cut", "two zones cut off", Means::Run(zone::two_cut)))),
+    writeless(quiet(row(28, "two-zones-cut", "two zones cut off", Means::Run(zone::two_cut)))),
     zonal(row(
         29,
         "deployment",
@@ -133,7 +139,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "definitions as large as they may be, and larger",
         Means::Run(herd::huge_definitions),
     )),
-    overload(row(39, "reconnect", "5,000 agents reconnect at once", Means::Run(herd::reconnect))),
+    writeless(quiet(row(39, "reconnect", "5,000 agents reconnect at once", Means::Run(herd::reconnect)))),
     quiet(row(40, "history-edited", "one logged event edited offline", Means::Run(data::history_edited))),
 ];
 
