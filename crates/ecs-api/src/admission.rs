@@ -3,6 +3,10 @@
 //!
 //! Reads and writes have doors of their own: a flood of one does not shut out the other. While it sheds, a door keeps its queue
 //! short: a request that waited long has often been given up by its caller.
+//!
+//! Bodies have a door too, for nobody is known before all of the body is there. It counts the bytes that came, not those that were
+//! announced: a connection that promises much and sends nothing holds nothing. Who waits for more gives back what it has when its
+//! wait ends, so that bodies that wait for one another cannot do so for ever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,6 +22,8 @@ use crate::metrics;
 const SHEDDING: Duration = Duration::from_secs(1);
 /// Bodies are counted in units of so many bytes.
 const UNIT: usize = 1024;
+/// A body takes at most so many units at a time: one that needs much waits no longer before the others than one that needs little.
+const STEP: usize = 16;
 
 /// How much is let in.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +32,7 @@ pub struct Limits {
     pub writes: usize,
     /// Reads at once.
     pub reads: usize,
-    /// Requests that wait at each of the two doors.
+    /// Requests that wait at each door.
     pub waiting: usize,
     /// How long they wait.
     pub wait: Duration,
@@ -64,19 +70,12 @@ impl Class {
         let reads = ["Describe", "List", "Get", "Discover"];
         if reads.iter().any(|read| operation.starts_with(read)) { Self::Read } else { Self::Write }
     }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
 }
 
-/// One class's door.
+/// One door: of a class, or of the bodies.
 #[derive(Debug)]
 struct Door {
-    class: Class,
+    name: &'static str,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// When it last shed one, in milliseconds since the node's start and 1; 0: never.
@@ -84,9 +83,9 @@ struct Door {
 }
 
 impl Door {
-    fn new(class: Class, permits: usize) -> Self {
+    fn new(name: &'static str, permits: usize) -> Self {
         Self {
-            class,
+            name,
             permits: Arc::new(Semaphore::new(permits)),
             waiting: AtomicUsize::new(0),
             shed_at: AtomicU64::new(0),
@@ -100,7 +99,7 @@ struct Shared {
     begun: Stopwatch,
     read: Door,
     write: Door,
-    bodies: Arc<Semaphore>,
+    bodies: Door,
 }
 
 /// The node's doors. Clones are handles to the same.
@@ -117,6 +116,13 @@ impl Default for Admission {
 #[derive(Debug)]
 pub(crate) struct Entered(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit);
 
+/// Room for one body; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    admission: Admission,
+    held: Option<OwnedSemaphorePermit>,
+}
+
 /// Counts one that waits, however its wait ends.
 struct Waiting<'a>(&'a AtomicUsize);
 
@@ -131,21 +137,16 @@ impl Admission {
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Shared {
             begun: Stopwatch::start(),
-            read: Door::new(Class::Read, limits.reads),
-            write: Door::new(Class::Write, limits.writes),
-            bodies: Arc::new(Semaphore::new(limits.body_bytes / UNIT)),
+            read: Door::new("read", limits.reads),
+            write: Door::new("write", limits.writes),
+            bodies: Door::new("body", limits.body_bytes / UNIT),
             limits,
         }))
     }
 
-    /// Room for a body of so many bytes.
-    pub(crate) async fn body(&self, bytes: usize) -> Result<Entered> {
-        let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.0.bodies).acquire_many_owned(units);
-        match tokio::time::timeout(self.0.limits.wait, room).await {
-            Ok(Ok(permit)) => Ok(Entered(permit)),
-            _ => Err(shed("body", "bytes")),
-        }
+    /// Room for a body of which nothing came yet: none.
+    pub(crate) fn room(&self) -> Room {
+        Room { admission: self.clone(), held: None }
     }
 
     /// Waits for a turn.
@@ -154,17 +155,21 @@ impl Admission {
             Class::Read => &self.0.read,
             Class::Write => &self.0.write,
         };
-        if let Ok(permit) = Arc::clone(&door.permits).try_acquire_owned() {
-            return Ok(Entered(permit));
+        self.pass(door, 1).await.map(Entered)
+    }
+
+    async fn pass(&self, door: &Door, permits: u32) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&door.permits).try_acquire_many_owned(permits) {
+            return Ok(permit);
         }
         if door.waiting.fetch_add(1, Ordering::Relaxed) >= self.0.limits.waiting {
             door.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(self.turn_away(door, "queue"));
         }
         let _counted = Waiting(&door.waiting);
-        let turn = Arc::clone(&door.permits).acquire_owned();
+        let turn = Arc::clone(&door.permits).acquire_many_owned(permits);
         match tokio::time::timeout(self.patience(door), turn).await {
-            Ok(Ok(permit)) => Ok(Entered(permit)),
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(self.turn_away(door, "time")),
         }
     }
@@ -181,13 +186,28 @@ impl Admission {
 
     fn turn_away(&self, door: &Door, reason: &'static str) -> Error {
         door.shed_at.store(self.now(), Ordering::Relaxed);
-        shed(door.class.name(), reason)
+        metrics::record_shed(door.name, reason);
+        Error::throttled()
     }
 }
 
-fn shed(class: &'static str, reason: &'static str) -> Error {
-    metrics::record_shed(class, reason);
-    Error::throttled()
+impl Room {
+    /// Makes it large enough for so many bytes.
+    pub(crate) async fn hold(&mut self, bytes: usize) -> Result<()> {
+        let wanted = bytes.div_ceil(UNIT);
+        loop {
+            let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            if held >= wanted {
+                return Ok(());
+            }
+            let step = u32::try_from((wanted - held).min(STEP)).unwrap_or(u32::MAX);
+            let more = self.admission.pass(&self.admission.0.bodies, step).await?;
+            match &mut self.held {
+                Some(held) => held.merge(more),
+                None => self.held = Some(more),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -230,14 +250,80 @@ mod tests {
         assert_eq!(begun.elapsed(), limits().wait_shedding);
     }
 
+    async fn room(admission: &Admission, units: usize) -> Result<Room> {
+        let mut room = admission.room();
+        room.hold(units * UNIT).await.map(|()| room)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_bodies_of_all_have_a_limit() {
         let admission = Admission::new(limits());
-        let large = admission.body(3 * UNIT).await.unwrap();
-        admission.body(10).await.unwrap();
-        assert!(admission.body(2 * UNIT).await.is_err());
+        let large = room(&admission, 3).await.unwrap();
+        admission.room().hold(10).await.unwrap();
+        let refused = room(&admission, 2).await.unwrap_err();
+        assert_eq!((refused.code.name(), refused.code.status()), ("ThrottlingException", 429));
         drop(large);
-        admission.body(2 * UNIT).await.unwrap();
+        room(&admission, 4).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_room_already_takes_no_more() {
+        let admission = Admission::new(limits());
+        let mut body = room(&admission, 2).await.unwrap();
+        body.hold(UNIT + 1).await.unwrap();
+        body.hold(2 * UNIT).await.unwrap();
+        room(&admission, 2).await.unwrap();
+        body.hold(2 * UNIT + 1).await.unwrap();
+        assert!(room(&admission, 2).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_wait_for_one_another_do_so_for_a_while_only() {
+        let admission = Admission::new(Limits { waiting: 2, ..limits() });
+        let (one, other) = (room(&admission, 2).await.unwrap(), room(&admission, 2).await.unwrap());
+        let growing = |mut room: Room| async move { room.hold(4 * UNIT).await.map(|()| room) };
+        let one = tokio::spawn(growing(one));
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let other = tokio::spawn(growing(other));
+        assert!(one.await.unwrap().is_err(), "it waited first, and gives up first");
+        other.await.unwrap().unwrap();
+        room(&admission, 4).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_wait_for_room_and_the_rest_is_told_at_once() {
+        let admission = Admission::new(limits());
+        let all = room(&admission, 4).await.unwrap();
+        let waiting = tokio::spawn({
+            let admission = admission.clone();
+            async move { room(&admission, 1).await }
+        });
+        tokio::task::yield_now().await;
+        let begun = tokio::time::Instant::now();
+        assert!(room(&admission, 1).await.is_err());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        drop(all);
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_lets_small_ones_by() {
+        let admission = Admission::new(Limits { waiting: 2, body_bytes: 2 * STEP * UNIT, ..limits() });
+        let held = room(&admission, STEP).await.unwrap();
+        let large = tokio::spawn({
+            let admission = admission.clone();
+            async move { room(&admission, 2 * STEP).await }
+        });
+        tokio::task::yield_now().await;
+        let small = tokio::spawn({
+            let admission = admission.clone();
+            async move { room(&admission, 1).await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        large.await.unwrap().unwrap();
+        small.await.unwrap().unwrap();
     }
 
     #[test]

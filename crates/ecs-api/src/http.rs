@@ -19,19 +19,21 @@ use trireme_ecs_model::{Operation, TARGET_PREFIX};
 use trireme_state::{Actor, Command, Proposal};
 use trireme_types::{RequestId, Timestamp};
 
-use crate::admission::{Class, Entered};
+use crate::admission::{Class, Room};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
 use crate::{Api, AuthMode, auth, local, metrics, operation, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
-/// How much of a larger body is read and thrown away, so that its sender gets to read the answer.
+/// How much of a refused body is read and thrown away.
 const DISCARD_LIMIT: usize = 8 * BODY_LIMIT;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_millis(300);
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long nothing of it may come.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long an operation may take. Forwarding to a new leader is retried within it.
 const OPERATION_TIME: Duration = Duration::from_secs(30);
 
@@ -65,11 +67,11 @@ enum Protocol {
 async fn handle(State(api): State<Api>, request: Request) -> Response<Body> {
     let request_id = RequestId::from_bits(rand::rng().random());
     let (parts, body) = request.into_parts();
-    let (body, _room) = admit_body(&api, &parts.headers, body).await;
+    let received = receive(&api, &parts, body).await;
     let started = Stopwatch::start();
-    let (answer, date) = match body {
-        Ok(body) => caught(dated(api, &parts, &body, request_id), &parts).await,
-        Err(error) => (Answer { operation: "None", protocol: Protocol::Json, result: Err(error) }, None),
+    let (answer, date) = match received {
+        Ok((body, _room)) => caught(dated(api, &parts, &body, request_id), &parts).await,
+        Err(error) => (refused(&parts, error), None),
     };
     let code = answer.result.as_ref().map_or_else(|error| error.code.name(), |_| "OK");
     metrics::record(answer.operation, code, started.elapsed());
@@ -94,40 +96,44 @@ async fn caught(
     parts: &Parts,
 ) -> (Answer, Option<Timestamp>) {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        let answer = Answer {
-            operation: target(&parts.headers).ok().map_or("None", Operation::name),
-            protocol: if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json },
-            result: Err(Error::server("Internal error. It is not known whether the request took effect.")),
-        };
-        (answer, None)
+        let error = "Internal error. It is not known whether the request took effect.";
+        (refused(parts, Error::server(error)), None)
     })
 }
 
-/// Reads the body, once there is room for it.
-async fn admit_body(api: &Api, headers: &HeaderMap, body: Body) -> (Result<Bytes>, Option<Entered>) {
-    // Without an announced length it may be as long as it can be.
-    let announced = match body.size_hint().exact() {
-        Some(exact) => usize::try_from(exact).unwrap_or(usize::MAX),
-        None => BODY_LIMIT,
-    };
-    match api.admission.body(announced.min(BODY_LIMIT)).await {
-        Ok(room) => (read_body(headers, body).await, Some(room)),
-        Err(error) => (Err(error), None),
+/// An error that comes before, or instead of, the operation's answer.
+fn refused(parts: &Parts, error: Error) -> Answer {
+    let protocol = if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json };
+    Answer { operation: named(&parts.headers), protocol, result: Err(error) }
+}
+
+/// The body, and the room that it takes. Calls alone have one: whoever looks whether the node lives needs no room.
+async fn receive(api: &Api, parts: &Parts, mut body: Body) -> Result<(Bytes, Room)> {
+    let mut room = api.admission.room();
+    if !is_call(parts) {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            discard(body).await;
+        }
+        return Ok((Bytes::new(), room));
+    }
+    let reading = tokio::time::timeout(BODY_TIME, read_body(&mut room, &mut body)).await;
+    match reading.unwrap_or_else(|_| Err(too_slow())) {
+        Ok(read) => Ok((read, room)),
+        Err(error) => {
+            drop(room);
+            discard(body).await;
+            Err(error)
+        }
     }
 }
 
 /// Answers once it is the request's turn. Whoever looks whether the node lives needs none.
 async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
-    let _turn = if parts.uri.path() == "/" && parts.method == Method::POST {
-        let operation = target(&parts.headers).ok().map_or("None", Operation::name);
-        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(operation) };
+    let _turn = if is_call(parts) {
+        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(named(&parts.headers)) };
         match api.admission.enter(class).await {
             Ok(turn) => Some(turn),
-            Err(error) => {
-                let query = is_query(&parts.headers);
-                let protocol = if query { Protocol::Query } else { Protocol::Json };
-                return Answer { operation, protocol, result: Err(error) };
-            }
+            Err(error) => return refused(parts, error),
         }
     } else {
         None
@@ -148,7 +154,7 @@ async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> 
             Answer { operation: "sts", protocol: Protocol::Query, result }
         }
         (&Method::POST, "/") => {
-            let operation = target(&parts.headers).ok().map_or("None", Operation::name);
+            let operation = named(&parts.headers);
             json(operation, Box::pin(call(api, parts, body, request_id)).await)
         }
         (_, "/") => {
@@ -182,6 +188,16 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
     })
 }
 
+/// Whether it asks for an operation, of ECS or sts.
+fn is_call(parts: &Parts) -> bool {
+    parts.method == Method::POST && parts.uri.path() == "/"
+}
+
+/// The operation's name, for metrics and doors.
+fn named(headers: &HeaderMap) -> &'static str {
+    target(headers).ok().map_or("None", Operation::name)
+}
+
 fn target(headers: &HeaderMap) -> Result<Operation> {
     let unknown = |message: String| Error::new(Code::unknown_operation(400), message);
     let target = headers
@@ -212,35 +228,30 @@ fn is_query(headers: &HeaderMap) -> bool {
     media_type(headers) == FORM && !headers.contains_key("x-amz-target")
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes> {
-    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
-    let reading = collect(body, announced);
-    tokio::time::timeout(BODY_TIME, reading).await.unwrap_or_else(|_| {
-        let code = Code::Common("RequestTimeoutException", 408);
-        Err(Error::new(code, "The request's body did not arrive in time."))
-    })
-}
-
-async fn collect(mut body: Body, announced: usize) -> Result<Bytes> {
-    let mut read = BytesMut::with_capacity(announced.min(BODY_LIMIT));
-    while announced <= BODY_LIMIT
-        && let Some(frame) = body.frame().await
-    {
+/// Reads all of it. What came finds room before more is asked for.
+async fn read_body(room: &mut Room, body: &mut Body) -> Result<Bytes> {
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(too_large());
+    }
+    let mut read = BytesMut::new();
+    while let Some(frame) = tokio::time::timeout(SILENCE, body.frame()).await.map_err(|_| too_slow())? {
         let frame = frame.map_err(|error| {
             Error::new(Code::serialization(), format!("The request's body broke off: {error}."))
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if read.len() + data.len() > BODY_LIMIT {
-            return Err(too_large(body).await);
+        let length = read.len() + data.len();
+        if length > BODY_LIMIT {
+            return Err(too_large());
         }
+        room.hold(length).await?;
         read.extend_from_slice(&data);
     }
-    if announced > BODY_LIMIT { Err(too_large(body).await) } else { Ok(read.freeze()) }
+    Ok(read.freeze())
 }
 
-async fn too_large(mut body: Body) -> Error {
-    let discard = async {
+/// Reads and throws away, for a while: whoever still sends when the connection ends may not get to read the answer.
+async fn discard(mut body: Body) {
+    let reading = async {
         let mut seen = 0;
         while seen < DISCARD_LIMIT
             && let Some(Ok(frame)) = body.frame().await
@@ -249,9 +260,17 @@ async fn too_large(mut body: Body) -> Error {
         }
     };
     // Whether all of it came or not, the answer is the same.
-    let _ = tokio::time::timeout(DISCARD_TIME, discard).await;
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+fn too_large() -> Error {
     let code = Code::Common("RequestEntityTooLargeException", 413);
     Error::new(code, format!("The request's body is larger than {BODY_LIMIT} bytes."))
+}
+
+fn too_slow() -> Error {
+    let code = Code::Common("RequestTimeoutException", 408);
+    Error::new(code, "The request's body did not arrive in time.")
 }
 
 fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Response<Body> {
@@ -307,4 +326,52 @@ fn error_body(error: &Error) -> Bytes {
         body["resourceIds"] = error.resource_ids.clone().into();
     }
     Bytes::from(body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::{Admission, Limits};
+
+    /// A body of so many pieces with a pause before each.
+    fn pieces(count: usize, pause: Duration) -> Body {
+        let pieces = stream::iter(0..count).then(move |_| async move {
+            let _over = tokio::time::timeout(pause, std::future::pending::<()>()).await;
+            Ok::<_, std::io::Error>(vec![b'a'; 1024])
+        });
+        Body::from_stream(pieces)
+    }
+
+    async fn read(admission: &Admission, body: Body) -> std::result::Result<usize, u16> {
+        let store = trireme_state::store::LocalStore::new([1; 32], Timestamp::from_millis(0));
+        let api = Api {
+            store: Arc::new(store),
+            auth: AuthMode::Off,
+            clock: Arc::new(crate::SystemClock),
+            admission: admission.clone(),
+        };
+        let (parts, body) = http::Request::post("/").body(body).unwrap().into_parts();
+        receive(&api, &parts, body).await.map(|(read, _room)| read.len()).map_err(|error| error.code.status())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_ended_and_gives_its_room_back() {
+        let admission = Admission::new(Limits { body_bytes: 16 * 1024, ..Limits::default() });
+        let began = tokio::time::Instant::now();
+        assert_eq!(read(&admission, pieces(1, SILENCE * 2)).await, Err(408), "nothing came");
+        assert!(began.elapsed() <= SILENCE + DISCARD_TIME);
+        let began = tokio::time::Instant::now();
+        assert_eq!(read(&admission, pieces(16, SILENCE / 4)).await, Err(408), "drop by drop");
+        assert!(began.elapsed() <= BODY_TIME + DISCARD_TIME);
+        assert_eq!(read(&admission, pieces(16, BODY_TIME / 20)).await, Ok(16 * 1024));
+        assert_eq!(
+            read(&admission, pieces(17, Duration::ZERO)).await,
+            Err(429),
+            "more than there is room for"
+        );
+        assert_eq!(read(&admission, pieces(16, Duration::ZERO)).await, Ok(16 * 1024));
+    }
 }

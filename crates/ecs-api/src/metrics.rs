@@ -15,7 +15,7 @@ pub fn describe() {
         SHED,
         Unit::Count,
         "API requests that were turned away because the node is busy, by class (read, write, body) and reason: too many waited \
-         (queue), one waited too long (time), bodies took too much memory (bytes)."
+         (queue), one waited too long (time). A body waits for memory."
     );
     describe_histogram!(SECONDS, Unit::Seconds, "Time from an API request's last byte to its answer.");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_ecs::config::retry::RetryConfig;
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
-use trireme_ecs_api::{Api, AuthMode, Clock, SystemClock, router};
+use trireme_ecs_api::{Admission, Api, AuthMode, Clock, Limits, SystemClock, router};
 use trireme_iam::SealingKey;
 use trireme_state::command::TaskReport;
 use trireme_state::object::{
@@ -43,20 +43,27 @@ impl Server {
 
     pub async fn without_auth() -> Self {
         let store = LocalStore::new([1; 32], Timestamp::from_millis(1_700_000_000_123));
-        Self::with(store, AuthMode::Off, Arc::new(SystemClock)).await
+        Self::with(store, AuthMode::Off, Arc::new(SystemClock), Limits::default()).await
+    }
+
+    /// A server without authentication that lets in as much as these say.
+    pub async fn with_limits(limits: Limits) -> Self {
+        let store = LocalStore::new([1; 32], Timestamp::from_millis(1_700_000_000_123));
+        Self::with(store, AuthMode::Off, Arc::new(SystemClock), limits).await
     }
 
     /// A server with authentication whose clock may be another one.
     pub async fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let cluster_key = SealingKey::from_bytes([7; 32]);
         let store = LocalStore::new([1; 32], Timestamp::from_millis(1_700_000_000_123));
-        let server = Self::with(store, AuthMode::Sigv4(Arc::new(cluster_key.clone())), clock).await;
+        let auth = AuthMode::Sigv4(Arc::new(cluster_key.clone()));
+        let server = Self::with(store, auth, clock, Limits::default()).await;
         server.add_key(&cluster_key, KEY, SECRET, &AccountId::development());
         server
     }
 
-    async fn with(store: LocalStore, auth: AuthMode, clock: Arc<dyn Clock>) -> Self {
-        let admission = trireme_ecs_api::Admission::default();
+    async fn with(store: LocalStore, auth: AuthMode, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        let admission = Admission::new(limits);
         let api = Api { store: Arc::new(store.clone()), auth, clock, admission };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
