@@ -348,17 +348,20 @@ impl Client {
         }
     }
 
-    /// A write through each of these nodes, of which each must be acknowledged, and a last service.
+    /// A write through each of these nodes, of which each must be acknowledged unless the node has left meanwhile, and a last service.
     ///
     /// # Errors
     /// Names the node that does not serve.
     pub async fn serve_check(&mut self, nodes: &[String]) -> Result<(), String> {
         for node in nodes {
+            let shared = Rc::clone(&self.shared);
+            let left = || !shared.api_nodes().contains(node);
             let (name, invocation) = (self.unique(), self.unique());
             let body = json!({ "clusterName": name });
             let asked = request(node, "CreateCluster", &body, &invocation);
             match tokio::time::timeout(Duration::from_secs(10), asked).await {
                 Ok(Reply::Ok(_)) => self.record().clusters.push(name),
+                _ if left() => {}
                 Ok(Reply::Refused(name)) => return Err(format!("{node} refuses a write: {name}")),
                 Ok(Reply::Unknown | Reply::NotSent) => return Err(format!("{node} fails a write")),
                 Err(_) => return Err(format!("{node} does not answer a write within 10 s")),

@@ -262,7 +262,7 @@ impl Chaos {
 
     /// A node that comes back may end again as soon as it has the snapshot that it needs.
     fn arm_again(&mut self, now: Duration, number: u64) {
-        if self.shared.plan.profile == Profile::Snapshots && self.rng.random_bool(0.4) {
+        if self.shared.plan.profile == Profile::Snapshots && self.rng.random_bool(0.7) {
             let kind = if self.rng.random_bool(0.7) { Kind::Kill } else { Kind::PowerLoss };
             let until = now + Duration::from_secs(4);
             self.armed.push(Armed { number, kind, moment: Moment::Snapshot, until });
@@ -308,7 +308,10 @@ impl Chaos {
             Kind::Blackout => return self.blackout(sim, now),
             _ => self.power_off(sim, now, victim),
         }
-        self.later(now, Undo::Start(victim.number));
+        // Long enough for the others to purge what it lacks.
+        let away = if self.shared.plan.profile == Profile::Snapshots { 1_000..4_000 } else { 0..1 };
+        let away = Duration::from_millis(self.rng.random_range(away));
+        self.later(now + away, Undo::Start(victim.number));
     }
 
     fn stop_one(&mut self, sim: &mut Sim<'_>, now: Duration, kind: Kind) {

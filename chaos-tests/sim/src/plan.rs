@@ -102,6 +102,10 @@ impl Profile {
         if self != Self::Mixed {
             own.extend(Kind::ALL.choose(rng));
         }
+        // Only who was away needs a snapshot.
+        if self == Self::Snapshots {
+            own.push(Kind::Kill);
+        }
         let chosen: BTreeMap<Kind, u32> =
             own.into_iter().map(|kind| (kind, rng.random_range(1..=4))).collect();
         chosen.into_iter().collect()
@@ -168,7 +172,11 @@ impl Plan {
         let controls = if rng.random_bool(0.85) { 3 } else { 5 };
         let spares = if kinds.iter().any(|(kind, _)| *kind == Kind::Membership) { 2 } else { 0 };
         // Now and then so many at once that much is in flight together, and about the same things.
-        let crowd = rng.random_bool(if profile == Profile::Leaders { 0.8 } else { 0.2 });
+        let crowd = rng.random_bool(match profile {
+            Profile::Leaders => 0.8,
+            Profile::Snapshots => 0.6,
+            _ => 0.2,
+        });
         let slow = profile == Profile::Disks && rng.random_bool(0.5);
         let busy = rng.random_bool(if profile == Profile::Leaders { 0.5 } else { 0.1 });
         Self {
