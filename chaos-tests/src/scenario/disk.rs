@@ -97,6 +97,7 @@ pub fn full(stage: &mut Stage) -> Step<'_> {
         stage.expect("I10", writes.is_ok(), text);
         stage.lab.kill_server(zone);
         off_tmpfs(&data)?;
+        stage.lab.start_server(zone)?;
         stage.restart_with(&[]).await?;
         Ok(Installed::Yes)
     })

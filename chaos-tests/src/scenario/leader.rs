@@ -1,13 +1,17 @@
 //! Faults of the control node that leads.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use futures_util::future::join_all;
 use trireme_cli::client::cluster_status;
 
 use super::agent::count;
 use super::{Installed, Stage, Step};
 use crate::lab::Host;
-use crate::lab::host::{ZONES, grpc};
+use crate::lab::host::{ZONES, api, grpc};
 use crate::lab::rule;
+use crate::load::api::{Patience, client};
 
 /// 1: `kill -9` under writes.
 pub fn killed(stage: &mut Stage) -> Step<'_> {
@@ -36,20 +40,24 @@ pub fn paused(stage: &mut Stage) -> Step<'_> {
     })
 }
 
-/// Each may take as long as a client waits.
+/// At once: each may take as long as a client waits.
 const READS: usize = 3;
+/// Longer than a node takes to find out that it cannot answer.
+const PATIENT: Patience =
+    Patience { attempts: 1, attempt: Duration::from_secs(12), call: Duration::from_secs(12) };
 
-/// Asks a node, again and again, for what was acknowledged while it was away. To refuse is no lie; an answer without it is. From
+/// Asks a node, a few times at once, for what was acknowledged while it was away. To refuse is no lie; an answer without it is. From
 /// a node that does not answer at all nobody learns anything.
 async fn stale_reads(stage: &mut Stage, zone: u8, newest: Option<String>) {
     let Some(newest) = newest else {
         stage.open("stale", "no write was acknowledged meanwhile that could be asked for");
         return;
     };
-    let node = stage.node(zone);
+    let node = client(&format!("http://{}", api(zone)), &stage.lab.key, PATIENT);
+    let reads = (0..READS).map(|_| node.describe_clusters().clusters(&newest).send());
     let (mut answered, mut refused, mut stale) = (0, 0, 0);
-    for _ in 0..READS {
-        match node.describe_clusters().clusters(&newest).send().await {
+    for read in join_all(reads).await {
+        match read {
             Ok(answer) => {
                 answered += 1;
                 stale += usize::from(answer.clusters().is_empty());
