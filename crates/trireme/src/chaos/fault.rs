@@ -32,7 +32,8 @@ impl Fault {
         if args.fault == FaultArg::Command {
             let (inject, undo) = (args.inject.clone(), args.undo.clone());
             let (inject, undo) = (inject.context("--inject is missing")?, undo.context("--undo is missing")?);
-            return Ok(Self::Command { inject, undo, takes: args.takes });
+            let takes = if args.takes_none { 0 } else { args.takes.get() };
+            return Ok(Self::Command { inject, undo, takes });
         }
         if target.cluster.is_none() {
             bail!(
@@ -85,7 +86,7 @@ impl Fault {
             Self::FreezeServer { data, zone } => victims::signal_server(data, zone, Signal::SIGSTOP),
             Self::KillAgents { data, zone } => victims::signal_agents(data, zone, Signal::SIGKILL),
             Self::KillZone { data, zone } => victims::kill_zone(data, zone).await,
-            Self::Command { inject, .. } => shell(inject).await,
+            Self::Command { inject, .. } => shell(inject, inject, true).await,
         }
     }
 
@@ -96,7 +97,10 @@ impl Fault {
             Self::KillServer { data, zone }
             | Self::KillAgents { data, zone }
             | Self::KillZone { data, zone } => victims::start_zone(data, zone).await,
-            Self::Command { undo, .. } => shell(undo).await,
+            Self::Command { undo, .. } => {
+                // A terminal's Ctrl-C comes to it too, and must not end it.
+                shell(undo, &format!("trap '' INT TERM HUP\n{undo}"), false).await
+            }
         }
     }
 }
@@ -113,7 +117,10 @@ impl std::fmt::Display for Fault {
     }
 }
 
-async fn shell(command: &str) -> Result<()> {
-    let status = Command::new("sh").args(["-c", command]).status().await.context("cannot start sh")?;
-    if status.success() { Ok(()) } else { bail!("`{command}` failed: {status}") }
+/// Runs a command. One that is `mortal` ends when nobody waits for it any more.
+async fn shell(named: &str, command: &str, mortal: bool) -> Result<()> {
+    let mut child =
+        Command::new("sh").args(["-c", command]).kill_on_drop(mortal).spawn().context("cannot start sh")?;
+    let status = child.wait().await.context("cannot wait for sh")?;
+    if status.success() { Ok(()) } else { bail!("`{named}` failed: {status}") }
 }
