@@ -1,4 +1,8 @@
 //! Whether a fault may be made: only on a cluster that is whole, and only when what is left of it has a quorum.
+//!
+//! Known limit: a follower that is cut off from the others and not from here goes on saying whom it followed, for it asks before it
+//! begins an election. It is told by what it has not applied, so not while nothing is written. The leader knows when it heard
+//! each of them; the operator's answers do not hold that yet.
 
 use std::time::Duration;
 
