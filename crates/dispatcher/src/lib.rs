@@ -69,6 +69,8 @@ pub struct DispatcherConfig {
     pub report_bytes: usize,
     /// Where the control nodes listen (`host:port`): agents are told, and told again when they are others.
     pub control_nodes: watch::Receiver<Vec<String>>,
+    /// Told of incarnations above `incarnation` that this cluster's agents have seen: the control node is to stop.
+    pub later_incarnation: watch::Sender<u64>,
 }
 
 impl DispatcherConfig {
@@ -86,6 +88,7 @@ impl DispatcherConfig {
             opening_waiting: 2_048,
             report_bytes: 64 << 20,
             control_nodes: watch::channel(Vec::new()).1,
+            later_incarnation: watch::channel(0).0,
         }
     }
 }

@@ -121,6 +121,13 @@ async fn open(
     }
     let (own, seen) = (shared.config.incarnation, hello.incarnation);
     if seen > own {
+        if cluster.is_some() {
+            shared.config.later_incarnation.send_if_modified(|later| {
+                let higher = seen > *later;
+                *later = seen.max(*later);
+                higher
+            });
+        }
         let message = format!(
             "this control node is of incarnation {own} of its cluster, and the agent belongs to incarnation {seen}: the cluster \
              was restored, and this node is to be removed"

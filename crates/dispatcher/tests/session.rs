@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
@@ -28,6 +28,8 @@ struct World {
     store: LocalStore,
     heartbeats: Arc<HeartbeatTable>,
     client: AgentsClient<tonic::transport::Channel>,
+    /// What the node is told of later incarnations.
+    later: watch::Receiver<u64>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -91,6 +93,7 @@ impl World {
         let store = LocalStore::new([3; 32], Timestamp::from_millis(1_800_000_000_000));
         let heartbeats = Arc::new(HeartbeatTable::new());
         let config = DispatcherConfig::new(ClusterUuid::from_bits(0xc1));
+        let later = config.later_incarnation.subscribe();
         let dispatcher = Dispatcher::new(Arc::new(store.clone()), heartbeats.clone(), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -99,7 +102,7 @@ impl World {
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         tokio::spawn(dispatcher.run(stop.clone()));
         let client = AgentsClient::connect(format!("http://{address}")).await.unwrap();
-        Self { store, heartbeats, client, _stop: stop.drop_guard() }
+        Self { store, heartbeats, client, later, _stop: stop.drop_guard() }
     }
 
     async fn open(&self, first: FromAgent) -> Agent {
@@ -215,6 +218,14 @@ async fn nonsense_is_refused_and_changes_nothing() {
         assert_eq!(refused.code(), code, "{first:?}: {}", refused.message());
     }
     assert_eq!(world.store.view().position().sequence.get(), 0);
+    assert_eq!(*world.later.borrow(), 0, "whoever names no cluster is not believed");
+    let of_this_cluster = wire::Hello { incarnation: 2, cluster_uuid: format!("{:032x}", 0xc1), ..hello() };
+    world.open(FromAgent::Hello(of_this_cluster)).await.hear().await.unwrap_err();
+    assert_eq!(
+        *world.later.borrow(),
+        2,
+        "an agent has seen the cluster's next life: this node is of the one before"
+    );
 }
 
 #[tokio::test]

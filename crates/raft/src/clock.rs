@@ -83,8 +83,11 @@ pub struct OfficeClock {
 }
 
 impl OfficeClock {
-    pub(crate) fn new(clock: Arc<dyn Clock>, last: Timestamp) -> Self {
-        Self { base: clock.wall().max(last), started: clock.monotonic(), clock }
+    /// `ahead` is how far the time of day is taken to be too late; `last` is the time of the log's last entry.
+    pub(crate) fn new(clock: Arc<dyn Clock>, ahead: Duration, last: Timestamp) -> Self {
+        let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
+        let wall = Timestamp::from_millis(clock.wall().millis().saturating_sub(ahead));
+        Self { base: wall.max(last), started: clock.monotonic(), clock }
     }
 
     /// The decider's time.

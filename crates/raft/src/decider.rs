@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -35,8 +36,10 @@ use crate::simulation::Refuse;
 use flight::{Flights, Passenger};
 use head::{ENTRY_BYTES, Head, Verdict};
 
-/// Asked before a decider takes office. False: this node must not decide, and hands leadership on.
-pub(crate) type Fitness = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+/// Asked before a decider takes office: how far its clock may be too late. `None`: this node must not decide, and hands
+/// leadership on.
+pub(crate) type Fitness =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Duration>> + Send>> + Send + Sync>;
 
 /// What the decider needs.
 pub(crate) struct Decider {
@@ -91,7 +94,7 @@ impl Decider {
     ) -> Option<Office> {
         let prepared = prepare(self.raft.clone(), leader, self.view.clone(), Arc::clone(&self.fitness));
         tokio::pin!(prepared);
-        let view = loop {
+        let (view, ahead) = loop {
             tokio::select! {
                 prepared = &mut prepared => break prepared?,
                 changed = metrics.changed() => {
@@ -102,7 +105,7 @@ impl Decider {
                 Some(request) = requests.recv() => refuse(request),
             }
         };
-        let clock = OfficeClock::new(Arc::clone(&self.clock), view.state.clock());
+        let clock = OfficeClock::new(Arc::clone(&self.clock), ahead, view.state.clock());
         let head = Head::new(
             State::clone(&view.state),
             self.random.seed(),
@@ -144,7 +147,7 @@ async fn prepare(
     leader: LeaderId,
     mut view: watch::Receiver<Arc<View>>,
     fitness: Fitness,
-) -> Option<Arc<View>> {
+) -> Option<(Arc<View>, Duration)> {
     let index = loop {
         // The index of a read is that of the leader's blank entry at least, and all that it held lies before that.
         match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
@@ -152,16 +155,14 @@ async fn prepare(
             Ok(_) => return None,
             Err(error) => {
                 tracing::debug!(%error, "the new leader is not confirmed yet");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     };
-    if !fitness().await {
-        return None;
-    }
+    let ahead = fitness().await?;
     let index = if planted::is("office-before-all-is-applied") { 0 } else { index };
     let reached = view.wait_for(|view| view.index() >= index).await.ok()?;
-    Some(Arc::clone(&reached))
+    Some((Arc::clone(&reached), ahead))
 }
 
 /// One leadership's decider.

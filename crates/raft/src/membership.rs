@@ -248,6 +248,7 @@ impl Keeper {
                 remaining.len()
             )));
         }
+        self.wait_for_log(&remaining, quorum, id).await?;
         if id == self.node_id {
             // A leader that removes itself would lead on without a vote of its own.
             self.handover(None).await?;
@@ -256,6 +257,29 @@ impl Keeper {
         let change = ChangeMembers::RemoveVoters(BTreeSet::from([id]));
         self.raft.change_membership(change, false).await.map_err(refused)?;
         tracing::info!(id, "a control node has left");
+        Ok(())
+    }
+
+    /// Waits until a quorum of these has the whole log as it is now: without it nothing would be committed until one of them has
+    /// caught up.
+    async fn wait_for_log(&self, voters: &BTreeSet<u64>, quorum: usize, without: u64) -> Result<(), Refused> {
+        let target = self.leading()?.last_log_index.unwrap_or(0);
+        let having = |metrics: &Metrics| {
+            let Some(all) = metrics.replication.as_ref() else { return usize::MAX };
+            let matched = |id: &&u64| all.get(id).copied().flatten().is_some_and(|log| log.index >= target);
+            voters.iter().filter(|id| **id == self.node_id || matched(id)).count()
+        };
+        let wait = self.raft.wait(Some(self.settings.call_limit / 2));
+        let waited = wait.metrics(|metrics| having(metrics) >= quorum, "the voters have the log").await;
+        let metrics = self.leading()?;
+        if waited.is_err() {
+            return Err(because(format!(
+                "without node {without} only {} of {} voters would have the whole log, {quorum} are needed: wait until the \
+                 others have caught up",
+                having(&metrics),
+                voters.len()
+            )));
+        }
         Ok(())
     }
 
@@ -291,8 +315,19 @@ impl Keeper {
         }
         let to = match wanted {
             Some(to) => self.check_candidate(&metrics, to)?,
-            None => self.furthest(&metrics)?,
+            None => self.furthest(&metrics, |_| true)?,
         };
+        self.hand_to(to).await
+    }
+
+    /// Gives leadership to the voter among these that is furthest; returns who leads then.
+    pub(crate) async fn handover_to_one_of(&self, ids: &[u64]) -> Result<u64, Refused> {
+        let metrics = self.leading()?;
+        let to = self.furthest(&metrics, |id| ids.contains(&id))?;
+        self.hand_to(to).await
+    }
+
+    async fn hand_to(&self, to: u64) -> Result<u64, Refused> {
         tracing::info!(to, "handing leadership over");
         self.raft.trigger().transfer_leader(to).await.map_err(because)?;
         let elsewhere =
@@ -304,8 +339,8 @@ impl Keeper {
         }
     }
 
-    fn furthest(&self, metrics: &Metrics) -> Result<u64, Refused> {
-        let voters = metrics.membership_config.membership().voter_ids();
+    fn furthest(&self, metrics: &Metrics, may: impl Fn(u64) -> bool) -> Result<u64, Refused> {
+        let voters = metrics.membership_config.membership().voter_ids().filter(|id| may(*id));
         let candidates = voters.filter(|voter| *voter != self.node_id && self.is_alive(metrics, *voter));
         let matched = |id: &u64| metrics.replication.as_ref().and_then(|all| all.get(id).copied().flatten());
         candidates.max_by_key(matched).ok_or_else(|| because("no other voter is alive"))

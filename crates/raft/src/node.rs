@@ -188,6 +188,12 @@ fn random_bits(random: &dyn Random) -> u128 {
 }
 
 impl Node {
+    /// An agent of this cluster has seen this incarnation. A later one than this node's ends it: the cluster was restored or
+    /// recovered elsewhere, and nobody but agents may know both.
+    pub fn heard_of_incarnation(&self, incarnation: u64) {
+        self.store.peers.fence().heard(incarnation);
+    }
+
     /// The voters' peer addresses: now, and whenever they are others.
     pub fn voters(&self) -> watch::Receiver<Vec<String>> {
         self.voters.clone()
@@ -243,7 +249,7 @@ impl Node {
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
         let machine =
             machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
-        let peers = Peers::new(Fence::new(identity), Arc::clone(&world.connect));
+        let peers = Peers::new(Fence::new(identity, Arc::clone(&world.clock)), Arc::clone(&world.connect));
         let network = Network::new(peers.clone());
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
         let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;

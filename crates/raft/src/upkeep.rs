@@ -2,6 +2,7 @@
 //! it decides, and the upkeep of the [`history`].
 
 mod backoff;
+mod fitness;
 mod history;
 mod janitor;
 mod slow_disk;
@@ -19,9 +20,8 @@ use trireme_state::FeatureLevel;
 
 use trireme_types::planted;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::Deadline;
 use crate::config::{Raft, Settings};
-use crate::decider::Fitness;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::identity::Identity;
@@ -29,13 +29,12 @@ use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::fence::{self, Fence};
-use crate::network::peers::{Connect, Peers};
+use crate::network::peers::Connect;
 use crate::snapshot::blocking;
 use crate::storage::Kv;
 use crate::store::{RaftStore, within};
-use crate::vitals::is_of;
-use crate::voters_clock::{self, Judgement, Offsets};
 
+pub(crate) use fitness::fitness;
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
 pub(crate) use slow_disk::watch as watch_disk;
@@ -44,8 +43,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What the operator has to know when two clocks are apart.
 pub(crate) const DISAGREED: &str =
     "the clocks of the control nodes disagree, and too few answer to tell which one is wrong";
-/// The limit for looking at a peer's clock.
-const CLOCK_LIMIT: Duration = Duration::from_millis(250);
 /// The limit for ending a change of the membership.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two marks of what is durable.
@@ -351,62 +348,4 @@ impl Belonging {
             _ => Word::Nothing,
         }
     }
-}
-
-/// Looks at the voters' clocks before this node decides. One that is too far off hands leadership on.
-pub(crate) fn fitness(
-    raft: Raft,
-    node_id: u64,
-    peers: Peers,
-    keeper: Keeper,
-    clock: Arc<dyn Clock>,
-    settings: Settings,
-) -> Fitness {
-    Arc::new(move || {
-        let (raft, peers, keeper) = (raft.clone(), peers.clone(), keeper.clone());
-        let (clock, tolerance) = (Arc::clone(&clock), settings.clock_tolerance);
-        Box::pin(async move {
-            let offset = match clock_offsets(&raft, node_id, &peers, &*clock).await.judge(tolerance) {
-                Judgement::Ahead(offset) => offset,
-                Judgement::Disagreed(spread_millis) => {
-                    tracing::error!(spread_millis, "{DISAGREED}");
-                    return true;
-                }
-                Judgement::Agreed | Judgement::TooFew => return true,
-            };
-            if Duration::from_millis(offset.unsigned_abs()) <= tolerance {
-                return true;
-            }
-            tracing::error!(offset_millis = offset, "this node's clock is wrong; it hands leadership on");
-            match keeper.handover(None).await {
-                Ok(_) | Err(Refused::NotLeader) => {}
-                Err(Refused::Because(reason)) => tracing::error!(%reason, "and nobody takes it"),
-            }
-            tokio::time::sleep(PAUSE).await;
-            false
-        })
-    })
-}
-
-async fn clock_offsets(raft: &Raft, node_id: u64, peers: &Peers, clock: &dyn Clock) -> Offsets {
-    let voters: Vec<(u64, String)> = {
-        let metrics = raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let voters = membership
-            .voter_ids()
-            .filter_map(|id| membership.get_node(&id).map(|member| (id, member.peer_address.clone())));
-        voters.collect()
-    };
-    let others = voters.iter().filter(|(id, _)| *id != node_id).map(|(_, address)| async move {
-        let mut client = peers.control(address).ok()?;
-        let before = clock.wall();
-        let answer = within(CLOCK_LIMIT, client.status(control::StatusRequest {})).await?.ok()?;
-        let answer = answer.into_inner();
-        let ours = is_of(&answer, peers.fence().identity());
-        ours.then(|| voters_clock::ahead(answer.now_millis, before, clock.wall()))
-    });
-    let mut millis: Vec<i64> = futures_util::future::join_all(others).await.into_iter().flatten().collect();
-    millis.push(0);
-    Offsets { voters: voters.len(), millis }
 }

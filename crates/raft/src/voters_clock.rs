@@ -4,9 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use trireme_types::Timestamp;
 
 use crate::clock::Clock;
+use crate::machine::View;
 
 /// The clocks that answered.
 pub(crate) struct Offsets {
@@ -63,18 +65,22 @@ pub struct VotersClock {
     clock: Arc<dyn Clock>,
     /// A time of day, and the monotonic time then.
     anchor: Mutex<(Timestamp, Duration)>,
+    /// What this node has applied.
+    view: watch::Receiver<Arc<View>>,
 }
 
 impl VotersClock {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, view: watch::Receiver<Arc<View>>) -> Self {
         let anchor = Mutex::new((clock.wall(), clock.monotonic()));
-        Self { clock, anchor }
+        Self { clock, anchor, view }
     }
 
-    /// Now.
+    /// Now. Never before what the log says: a machine that starts with a clock that is late, and finds too few others to correct
+    /// it, must not take old signatures for new ones.
     pub fn now(&self) -> Timestamp {
         let (at, since) = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        at.plus(self.clock.monotonic().saturating_sub(since))
+        let now = at.plus(self.clock.monotonic().saturating_sub(since));
+        now.max(self.view.borrow().state.clock())
     }
 
     /// Takes over what a look at the others found. While nobody knows whose clock is wrong, it goes on as before.
@@ -141,7 +147,8 @@ mod tests {
         const HOUR: u64 = 3_600_000;
         let machine = Arc::new(Machine::default());
         machine.wall.store(10 * HOUR, Ordering::Relaxed);
-        let clock = VotersClock::new(Arc::clone(&machine) as Arc<dyn Clock>);
+        let (_applied, view) = watch::channel(Arc::default());
+        let clock = VotersClock::new(Arc::clone(&machine) as Arc<dyn Clock>, view);
         let pass = |millis| {
             machine.wall.fetch_add(millis, Ordering::Relaxed);
             machine.monotonic.fetch_add(millis, Ordering::Relaxed);

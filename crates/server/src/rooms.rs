@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trireme_controllers::{Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
 use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
@@ -27,8 +28,11 @@ pub fn start(
     node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
     let incarnation = node.identity().incarnation;
+    let (later_incarnation, later) = watch::channel(0);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(hear_of_later(node.clone(), later)));
     let config = DispatcherConfig {
         incarnation,
+        later_incarnation,
         control_nodes: node.voters(),
         ..DispatcherConfig::new(node.identity().cluster)
     };
@@ -54,6 +58,14 @@ pub fn start(
     run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
     run(Box::pin(keep_gauges(store, heartbeats.clone())));
     dispatcher
+}
+
+/// Passes on what agents say of the cluster's incarnation.
+async fn hear_of_later(node: Node, mut later: watch::Receiver<u64>) {
+    while later.changed().await.is_ok() {
+        let incarnation = *later.borrow_and_update();
+        node.heard_of_incarnation(incarnation);
+    }
 }
 
 async fn keep_gauges(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>) {

@@ -76,8 +76,7 @@ fn answer(reply: Reply, answer: Answer) {
 
 impl Flights {
     pub(crate) fn has_room(&self) -> bool {
-        self.flights.len() < std::env::var("TRI_ENTRIES").ok().and_then(|v| v.parse().ok()).unwrap_or(ENTRIES)
-            && self.bytes < BYTES
+        self.flights.len() < ENTRIES && self.bytes < BYTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -34,7 +34,7 @@ fn create(name: &str) -> Proposal {
 }
 
 fn head(rules: Rules) -> Head {
-    let clock = OfficeClock::new(Arc::new(Fixed), Timestamp::from_millis(7_000));
+    let clock = OfficeClock::new(Arc::new(Fixed), Duration::ZERO, Timestamp::from_millis(7_000));
     Head::new(State::new(), [1; 32], clock, rules, Guard::new(tokio::sync::watch::channel(None).1))
 }
 

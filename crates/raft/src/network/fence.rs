@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 use trireme_rpc::convert;
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::log::keys;
@@ -17,18 +18,30 @@ use crate::storage::{Family, Kv, Op};
 /// Where a refusal says under which incarnation the cluster lives.
 const INCARNATION: &str = "trireme-incarnation";
 
+/// Incarnations above a node's own that are believed in any case.
+const STEPS: u64 = 1_000;
+/// Seconds by which another machine's clock may be ahead.
+const DAY: u64 = 24 * 60 * 60;
+
 /// The fence of one node. Clones share what was heard.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Fence {
     identity: Identity,
+    clock: Arc<dyn Clock>,
     /// The highest incarnation above this node's own that was heard of.
     later: Arc<watch::Sender<Option<u64>>>,
 }
 
+impl std::fmt::Debug for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fence({})", self.identity)
+    }
+}
+
 impl Fence {
     /// Nothing was heard yet.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, later: Arc::new(watch::channel(None).0) }
+    pub fn new(identity: Identity, clock: Arc<dyn Clock>) -> Self {
+        Self { identity, clock, later: Arc::new(watch::channel(None).0) }
     }
 
     /// Who this node is.
@@ -86,8 +99,13 @@ impl Fence {
         }
     }
 
-    fn heard(&self, incarnation: u64) {
+    /// Somebody says that the cluster lives on as this incarnation.
+    pub fn heard(&self, incarnation: u64) {
         if incarnation <= self.identity.incarnation {
+            return;
+        }
+        if incarnation > self.highest_plausible() {
+            tracing::error!(incarnation, "nobody can have given this incarnation yet; it is not believed");
             return;
         }
         self.later.send_if_modified(|later| {
@@ -97,6 +115,13 @@ impl Fence {
             }
             higher
         });
+    }
+
+    /// A recovery or a restore begins an incarnation that is one higher, or the seconds since 1970 then. One number that makes no
+    /// sense must not end a node for ever.
+    fn highest_plausible(&self) -> u64 {
+        let seconds = self.clock.wall().millis() / 1000;
+        self.identity.incarnation.saturating_add(STEPS).max(seconds.saturating_add(DAY))
     }
 
     /// Resolves with the later incarnation once one was heard of.
@@ -130,9 +155,11 @@ mod tests {
     use trireme_types::ClusterUuid;
 
     use super::*;
+    use crate::clock::SystemClock;
 
     fn fence(cluster: u128, incarnation: u64) -> Fence {
-        Fence::new(Identity { cluster: ClusterUuid::from_bits(cluster), incarnation, node_id: 1 })
+        let identity = Identity { cluster: ClusterUuid::from_bits(cluster), incarnation, node_id: 1 };
+        Fence::new(identity, Arc::new(SystemClock::default()))
     }
 
     fn heard(fence: &Fence) -> Option<u64> {
@@ -157,6 +184,18 @@ mod tests {
         assert_eq!(heard(&old), Some(2));
         new.note(&refused);
         assert_eq!(heard(&new), None);
+    }
+
+    #[test]
+    fn a_number_that_makes_no_sense_fences_nobody() {
+        let one = fence(7, 1);
+        for absurd in [u64::MAX, 1 << 40] {
+            one.check(&fence(7, absurd).life()).unwrap_err();
+            assert_eq!(heard(&one), None);
+        }
+        let seconds = SystemClock::default().wall().millis() / 1000;
+        one.check(&fence(7, seconds).life()).unwrap_err();
+        assert_eq!(heard(&one), Some(seconds), "as a recovery of now gives it");
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Parts {
             checkpoints: Arc::clone(&self.checkpoints),
             peers: self.peers.clone(),
             settings: settings.clone(),
-            time: Arc::new(VotersClock::new(Arc::clone(&self.world.clock))),
+            time: Arc::new(VotersClock::new(Arc::clone(&self.world.clock), self.view.clone())),
         };
         let heard = Arc::new(AtomicU64::new(0));
         let raft_service = self.raft_service(&store, &fault, &heard);

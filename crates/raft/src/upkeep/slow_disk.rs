@@ -12,8 +12,6 @@ use crate::store::RaftStore;
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// So many syncs one after the other.
-const SYNCS: u32 = 3;
 /// After leadership was handed on, or nobody took it: where all disks are slow it must not go round and round.
 const REST: Duration = Duration::from_secs(30);
 
@@ -28,7 +26,7 @@ pub(crate) fn watch(
     let watching = async move {
         loop {
             tokio::time::sleep(LOOK).await;
-            if !store.leadership_is_here() || flusher.slow_syncs() < SYNCS {
+            if !store.leadership_is_here() || !flusher.is_slow() {
                 continue;
             }
             tracing::error!("this leader's disk is slow: it hands leadership on");
