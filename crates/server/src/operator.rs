@@ -72,6 +72,7 @@ impl OperatorService {
                 grpc_address: member.peer_address,
                 api_address: member.api_address,
                 voter: status.voter,
+                heard_millis_ago: status.heard_millis_ago,
             })
         });
         (node, members.collect())

@@ -43,9 +43,6 @@ enum ChaosVerb {
     /// Refused unless the cluster is whole, keeps a quorum, and has no other run from this machine; do not run it from two
     /// machines at once. Ctrl-C, SIGTERM, SIGHUP, or a file named chaos-stop in the data folder, undoes it at once. The exit code
     /// says whether the cluster healed in time.
-    ///
-    /// A control node that is cut off from the others and still answers here is noticed only when it is more than 1,000 events
-    /// behind or no longer follows the leader: look at the network first.
     Run(RunArgs),
 }
 

@@ -1,8 +1,7 @@
 //! Whether a fault may be made: only on a cluster that is whole, and only when what is left of it has a quorum.
 //!
-//! Known limit: a follower that is cut off from the others and not from here goes on saying whom it followed, for it asks before it
-//! begins an election. It is told by what it has not applied, so not while nothing is written. The leader knows when it heard
-//! each of them; the operator's answers do not hold that yet.
+//! A follower that is cut off from the others and not from here goes on saying whom it followed, for it asks before it begins an
+//! election. So the leader is asked when it heard each of them.
 
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use super::fault::Fault;
 
 /// A voter that is further behind than so many events would take long to be of use.
 const NEAR: u64 = 1_000;
+/// A voter that its leader has not heard for so many milliseconds is cut off: heartbeats come several times a second.
+const SILENT: u64 = 2_000;
 
 /// The cluster at one moment.
 #[derive(Debug)]
@@ -61,14 +62,28 @@ impl View {
         let leading = client::leader(answers).map(|(_, view)| view);
         let leader = leading.and_then(|view| view.node.as_ref()).map_or(0, |node| node.id);
         let members = leading.iter().flat_map(|view| &view.members).filter(|member| member.voter);
-        let members: Vec<(u64, &str)> = members.map(|member| (member.id, member.zone.as_str())).collect();
+        let members: Vec<Named<'_>> = members
+            .map(|member| Named { id: member.id, zone: &member.zone, heard: member.heard_millis_ago })
+            .collect();
         Self { report: Report::of(answers, cluster), voters: voters(leader, &members, &said) }
     }
 }
 
-fn voters(leader: u64, members: &[(u64, &str)], said: &[Said]) -> Vec<Voter> {
+/// A voter as the leader names it.
+struct Named<'a> {
+    id: u64,
+    zone: &'a str,
+    /// Milliseconds since the leader heard it.
+    heard: Option<u64>,
+}
+
+fn voters(leader: u64, members: &[Named<'_>], said: &[Said]) -> Vec<Voter> {
     let of = |id: u64| said.iter().find(|said| said.id == id);
-    let voter = |&(id, zone): &(u64, &str)| Voter { zone: zone.to_owned(), lacks: lacks(of(id), of(leader)) };
+    let voter = |named: &Named<'_>| {
+        let unheard = named.id != leader && named.heard.is_none_or(|ago| ago > SILENT);
+        let unheard = unheard.then(|| "is not heard by the leader".to_owned());
+        Voter { zone: named.zone.to_owned(), lacks: lacks(of(named.id), of(leader)).or(unheard) }
+    };
     members.iter().map(voter).collect()
 }
 
@@ -173,8 +188,14 @@ mod tests {
 
     /// A cluster of so many voters, of which these say something.
     fn view(count: u64, said: &[Said]) -> View {
+        heard(count, said, |_| Some(100))
+    }
+
+    /// The same, when the leader heard each so long ago.
+    fn heard(count: u64, said: &[Said], ago: impl Fn(u64) -> Option<u64>) -> View {
         let zones: Vec<String> = (1..=count).map(|id| format!("zone-{id}")).collect();
-        let members: Vec<(u64, &str)> = (1..).zip(zones.iter().map(String::as_str)).collect();
+        let members = (1..).zip(&zones).map(|(id, zone)| Named { id, zone, heard: ago(id) });
+        let members: Vec<Named<'_>> = members.collect();
         let report = Report {
             quorum: true,
             leader: Some(LeaderReport { node: 1, zone: "zone-1".to_owned() }),
@@ -228,6 +249,11 @@ mod tests {
         refused(&with_third(|node| (node.role, node.leader) = ("candidate".to_owned(), 0)), cut);
         refused(&with_third(|node| node.term = 6), cut);
         refused(&with_third(|node| node.leader = 2), cut);
+        // Nothing is written, and it still says whom it followed.
+        let unheard = "zone-3's control node is not heard by the leader";
+        for ago in [None, Some(SILENT + 1)] {
+            refused(&heard(3, &said(3), |id| if id == 3 { ago } else { Some(50) }), unheard);
+        }
     }
 
     #[test]
