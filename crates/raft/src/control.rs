@@ -20,8 +20,10 @@ use crate::config::{Raft, Settings};
 use crate::decider::Refusal;
 use crate::history::History;
 use crate::identity::Identity;
+use crate::log::store::LogWatch;
 use crate::machine::View;
 use crate::membership::{Keeper, Member, Refused, heard};
+use crate::outflow::STALLED;
 use crate::read::Reader;
 use crate::store::{RaftStore, within};
 use crate::vitals::Vitals;
@@ -58,6 +60,7 @@ pub struct ControlService {
     pub(crate) settings: Settings,
     pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn HeartbeatSink>>>,
     pub(crate) vitals: Vitals,
+    pub(crate) log: LogWatch,
 }
 
 impl ControlService {
@@ -93,6 +96,7 @@ impl ControlService {
         let zone = membership.get_node(&self.identity.node_id).map(|member| member.zone.clone());
         let lease = self.settings.election_max;
         let is_leader = metrics.state.is_leader();
+        let last = self.log.written().last;
         let acked = metrics.last_quorum_acked.as_ref().is_some_and(|acked| acked.elapsed() < lease);
         control::StatusResponse {
             node_id: self.identity.node_id,
@@ -102,7 +106,8 @@ impl ControlService {
             role: format!("{:?}", metrics.state).to_lowercase(),
             leader_id: metrics.current_leader.unwrap_or(0),
             term: metrics.current_term,
-            last_log_index: metrics.last_log_index.unwrap_or(0),
+            last_log_index: last.map_or(0, |id| id.index),
+            last_log_term: last.map_or(0, |id| id.leader_id.term),
             applied_index: view.index(),
             applied_sequence: view.state.position().sequence.get(),
             members: members.collect(),
@@ -202,7 +207,7 @@ impl control::control_server::Control for ControlService {
         let request = request.into_inner();
         self.check(&request.cluster_id)?;
         let (start, last) = (self.history.extent().start.sequence, Sequence::new(request.last));
-        let parts = transfer::send(Arc::clone(&self.store.checkpoints), start, last).await?;
+        let parts = transfer::send(Arc::clone(&self.store.checkpoints), start, last, STALLED).await?;
         Ok(Response::new(Box::pin(parts)))
     }
 

@@ -10,7 +10,7 @@
 //! - Time, randomness, connections and storage come in through [`node::World`] and [`storage::Storage`].
 //!
 //! Reading order: [`config`] · [`identity`] · [`storage`] · [`log`] · [`batch`] · [`decider`] · [`machine`] · [`history`] ·
-//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · [`control`] · [`store`] · [`node`] ·
+//! [`checkpoint`] · [`snapshot`] · [`network`] · [`membership`] · [`simulation`] · `vitals` · `voters_clock` · `guard` · `level` · `agreement` · `outflow` · [`control`] · [`store`] · [`node`] ·
 //! [`verify`] · [`backup`] · [`recover`].
 
 pub mod agreement;
@@ -32,6 +32,7 @@ pub mod machine;
 pub mod membership;
 pub mod network;
 pub mod node;
+mod outflow;
 pub mod probe;
 mod read;
 pub mod recover;

@@ -1,46 +1,38 @@
 //! Recovery from a lost quorum: the log of one node that is left becomes the cluster's, under the next incarnation. What only
 //! the others had is lost, and the history says so. The others are fenced: they answer nothing and are answered nothing.
 
+//!
+//! Reading order: [`look`] · [`force`] · `census` (who else answers) · `stored` (what is looked at, and what is written).
+
+mod census;
+mod stored;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::join_all;
-use openraft::EntryPayload;
-use prost::Message;
-use trireme_rpc::control;
-use trireme_rpc::control::control_client::ControlClient;
 use trireme_state::object::RestoreSource;
 use trireme_state::store::Store;
 use trireme_state::{Actor, Command, Position, Proposal};
-use trireme_types::{RequestId, Sequence};
+use trireme_types::{RequestId, Sequence, Timestamp};
 
-use crate::backup::restore::alone;
-use crate::checkpoint::Checkpoints;
-use crate::config::{LeaderId, LogEntry, LogId, Settings, StoredMembership, Vote};
-use crate::error::{Error, corrupt};
-use crate::history::{Extent, History, put_extent};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{LogId, Settings, StoredMembership};
+use crate::error::Error;
+use crate::history::History;
 use crate::identity::{Folder, Identity, owner};
-use crate::log::keys;
 use crate::membership::Member;
-use crate::network::peers::{Connect, TcpConnect};
+use crate::network::peers::TcpConnect;
 use crate::node::{Node, World};
-use crate::snapshot::file;
-use crate::storage::{Family, Op, Storage};
-use crate::store::within;
+use crate::storage::rocks::RocksKv;
+use crate::storage::{Kv, Storage};
 use crate::verify::{self, Report};
-use crate::vitals::is_of;
-use crate::wire;
-
-/// For another member to say that it lives.
-const ANSWER: Duration = Duration::from_secs(1);
 
 /// What is in the folder of a node that does not run.
 #[derive(Debug, Clone)]
 pub struct Outlook {
     /// Which node of which cluster.
     pub identity: Identity,
-    /// The last entry of its log.
+    /// The last entry of its log, or of its snapshot if that goes further.
     pub last: Option<LogId>,
     /// The last entry that it knows to be committed.
     pub committed: Option<LogId>,
@@ -66,9 +58,18 @@ impl Outlook {
         self.last.map_or(0, |id| id.index)
     }
 
-    fn quorum(&self) -> usize {
-        self.members.iter().filter(|(.., votes)| *votes).count() / 2 + 1
+    fn voters(&self) -> BTreeSet<u64> {
+        self.members.iter().filter(|(.., votes)| *votes).map(|(id, ..)| *id).collect()
     }
+}
+
+/// What other members that answer mean for a recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Living {
+    /// It is refused while they have or could have a quorum, have a leader, or have what this node has not.
+    Heeded,
+    /// They are given up, with all that they have and this node has not.
+    GivenUp,
 }
 
 /// What came of a recovery.
@@ -80,6 +81,15 @@ pub struct Recovered {
     pub from: Outlook,
     /// Members of the earlier incarnation that still answer. They are fenced once they hear of the new one.
     pub alive: Vec<u64>,
+    /// What spoke against it, and was overridden.
+    pub against: Vec<String>,
+}
+
+/// The incarnation that a recovery or a restore begins when none is asked for: the seconds since 1970, unless a higher one is
+/// due. Two of them that know nothing of each other, such as two restores of one backup, must not begin the same one: neither
+/// would fence the other. So they are told apart by when they were made, and the later one is the higher.
+pub(crate) fn next_incarnation(before: u64, now: Timestamp) -> u64 {
+    before.saturating_add(1).max(now.millis() / 1_000)
 }
 
 /// Looks at the folder of a node that does not run. Nothing is changed.
@@ -88,86 +98,73 @@ pub struct Recovered {
 /// It holds no node, or cannot be read.
 pub fn look(folder: &Folder) -> Result<Outlook, Error> {
     let identity = folder.require_identity()?;
-    let begun = begun(folder, identity)?;
-    let inside = begun.map_or(identity, |incarnation| Identity { incarnation, ..identity });
-    let report = match begun {
-        None => verify::folder(folder)?,
-        Some(_) => Report::new(identity),
-    };
-    let mut outlook = Outlook {
-        identity,
-        last: None,
-        committed: None,
-        position: report.position,
-        members: Vec::new(),
-        report,
-        begun,
-    };
+    if let Some(incarnation) = begun(folder, identity)? {
+        return cut_short(folder, identity, incarnation);
+    }
+    let report = verify::folder(folder)?;
+    let (position, members) = (report.position, Vec::new());
+    let mut outlook =
+        Outlook { identity, last: None, committed: None, position, members, report, begun: None };
     if outlook.report.is_sound() {
-        let storage = folder.look(inside)?;
-        let found = inspect(&storage, identity);
+        let storage = folder.look(identity)?;
+        let found = stored::inspect(&storage, identity.cluster);
         storage.kv.close();
-        let (last, committed, membership) = found.map_err(Error::Storage)?;
-        (outlook.last, outlook.committed) = (last, committed);
-        outlook.members = members(&membership);
+        let found = found.map_err(Error::Storage)?;
+        (outlook.last, outlook.committed) = (found.last(), found.committed);
+        outlook.members = members_of(&found.membership);
     }
     Ok(outlook)
 }
 
 /// The incarnation of a recovery that was cut short: the database is of it, the identity file is not yet.
 fn begun(folder: &Folder, identity: Identity) -> Result<Option<u64>, Error> {
-    let next = Identity { incarnation: identity.incarnation.saturating_add(1), ..identity };
-    match folder.look(next) {
+    match folder.look(identity) {
         Ok(storage) => {
-            let found = owner(&*storage.kv)?;
             storage.kv.close();
-            Ok(found.map(|found| found.incarnation))
+            Ok(None)
         }
-        // It is as it should be, or verifying tells what is wrong.
-        Err(Error::WrongData { .. } | Error::Damaged { .. }) => Ok(None),
+        Err(Error::WrongData { .. }) => {
+            let kv = RocksKv::look(&folder.path().join("db"))?;
+            let found = owner(&kv);
+            kv.close();
+            let own = |found: &Identity| Identity { incarnation: identity.incarnation, ..*found } == identity;
+            let later = found?.filter(|found| own(found) && found.incarnation > identity.incarnation);
+            Ok(later.map(|found| found.incarnation))
+        }
+        // Verifying tells what is wrong.
+        Err(Error::Damaged { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn members(membership: &StoredMembership) -> Vec<(u64, Member, bool)> {
+/// What was there before the recovery to `incarnation` was begun: by now the node is alone in its own eyes.
+fn cut_short(folder: &Folder, identity: Identity, incarnation: u64) -> Result<Outlook, Error> {
+    let storage = folder.look(Identity { incarnation, ..identity })?;
+    let before = stored::Before::read(&*storage.kv);
+    storage.kv.close();
+    let before = before.map_err(Error::Storage)?;
+    Ok(Outlook {
+        identity,
+        last: before.last,
+        committed: before.committed,
+        position: before.position,
+        members: members_of(&before.membership),
+        report: Report::new(identity),
+        begun: Some(incarnation),
+    })
+}
+
+fn members_of(membership: &StoredMembership) -> Vec<(u64, Member, bool)> {
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
     membership.nodes().map(|(id, member)| (*id, member.clone(), voters.contains(id))).collect()
 }
 
-type Found = (Option<LogId>, Option<LogId>, StoredMembership);
-
-/// The last entry, the last that is known to be committed, and the newest membership.
-fn inspect(storage: &Storage, identity: Identity) -> std::io::Result<Found> {
-    let id = |key: &[u8]| -> std::io::Result<Option<LogId>> {
-        let Some(bytes) = storage.kv.get(Family::Meta, key)? else { return Ok(None) };
-        wire::log_id_from_wire(trireme_rpc::log::LogId::decode(bytes).map_err(corrupt)?).map(Some)
-    };
-    let (purged, committed) = (id(keys::PURGED)?, id(keys::COMMITTED)?);
-    let mut membership = StoredMembership::default();
-    if let Some(name) = storage.files.list()?.pop() {
-        membership =
-            file::Header::read(identity.cluster, &storage.files.open(&name)?)?.meta()?.last_membership;
-    }
-    let mut last = purged;
-    let from = purged.map_or(0, |id| id.index.saturating_add(1));
-    storage.kv.scan(Family::Log, &keys::number(from), &keys::end(), &mut |_, value| {
-        let entry = trireme_rpc::log::LogEntry::decode(value).map_err(corrupt)?;
-        let entry = wire::entry_from_wire(entry)?;
-        if let EntryPayload::Membership(found) = &entry.payload {
-            membership = StoredMembership::new(Some(entry.log_id), found.clone());
-        }
-        last = Some(entry.log_id);
-        Ok(true)
-    })?;
-    Ok((last, committed.max(purged), membership))
-}
-
-/// Makes the node of `folder` the only voter of its cluster's next incarnation. It must not run, and nobody else may be left
-/// to make a quorum.
+/// Makes the node of `folder` the only voter of its cluster's next incarnation. It must not run. Others who answer may refuse it,
+/// as `living` says.
 ///
 /// # Errors
-/// A quorum of the members answers; the folder is damaged, or in use; storage that fails.
-pub async fn force(folder: &Folder, settings: &Settings) -> Result<Recovered, Error> {
+/// Others answer, and they are heeded; the folder is damaged, or in use; storage that fails.
+pub async fn force(folder: &Folder, settings: &Settings, living: Living) -> Result<Recovered, Error> {
     let from = look(folder)?;
     if let Some(problem) = from.report.problems.first() {
         let reason = format!(
@@ -180,18 +177,23 @@ pub async fn force(folder: &Folder, settings: &Settings) -> Result<Recovered, Er
     let member = member.ok_or_else(|| Error::Refused {
         reason: format!("node {own} is not a member of its cluster any more: recover from another node"),
     })?;
-    let alive = alive(&from, &TcpConnect::new(settings)).await;
-    if alive.len() >= from.quorum() {
-        let reason = format!(
-            "nodes {alive:?} of the cluster answer, and they are a quorum: nothing is lost; start this node, or let it \
-             leave and join anew"
-        );
+    let census = census::take(&from, &TcpConnect::new(settings)).await;
+    if living == Living::Heeded && !census.against.is_empty() {
+        let instead = match from.begun {
+            None => "start this node, or let it leave and join anew",
+            // It cannot be started any more.
+            Some(_) => "let this node leave, remove its data folder and join anew",
+        };
+        let against = census.against.join("; ");
+        let reason = format!("{against}. {instead}; or stop those who answer, if they are to be given up");
         return Err(Error::Refused { reason });
     }
-    let next = Identity { incarnation: identity.incarnation.saturating_add(1), ..identity };
+    let now = SystemClock::default().wall();
+    let incarnation = from.begun.unwrap_or_else(|| next_incarnation(identity.incarnation, now));
+    let next = Identity { incarnation, ..identity };
     let storage = folder.open(if from.begun.is_some() { next } else { identity })?;
     if from.begun.is_none()
-        && let Err(error) = rewrite(&storage, next, &from, &member)
+        && let Err(error) = stored::rewrite(&storage, next, &from, &member)
     {
         storage.kv.close();
         return Err(Error::Storage(error));
@@ -201,68 +203,12 @@ pub async fn force(folder: &Folder, settings: &Settings) -> Result<Recovered, Er
         log_index: from.last_index(),
         log_term: from.last.map_or(0, |id| id.leader_id.term),
     };
-    let record = Command::RecordRestore { incarnation: next.incarnation, source };
+    let record = Command::RecordRestore { incarnation, source };
     let start = History::open(Arc::clone(&storage.kv)).map_err(Error::Storage)?.extent().start.sequence;
     begin(next, storage, settings, record, start).await?;
     // Last: until then the folder is no node's, and the recovery may be repeated.
     folder.replace_identity(next)?;
-    Ok(Recovered { identity: next, from, alive })
-}
-
-/// Which of the other voters answer, as members of the same incarnation.
-async fn alive(outlook: &Outlook, connect: &dyn Connect) -> Vec<u64> {
-    let others = outlook.members.iter().filter(|(id, _, votes)| *votes && *id != outlook.identity.node_id);
-    let asked = others.map(|(id, member, _)| async move {
-        let channel = connect.connect(&member.peer_address).ok()?;
-        let answer =
-            within(ANSWER, ControlClient::new(channel).status(control::StatusRequest {})).await?.ok()?;
-        let answer = answer.into_inner();
-        (answer.node_id == *id && is_of(&answer, outlook.identity)).then_some(*id)
-    });
-    join_all(asked).await.into_iter().flatten().collect()
-}
-
-/// One write: whose data they are, a membership behind the log in which this node is alone, and a vote for itself.
-fn rewrite(storage: &Storage, next: Identity, from: &Outlook, member: &Member) -> std::io::Result<()> {
-    let vote = match storage.kv.get(Family::Meta, keys::VOTE)? {
-        None => None,
-        Some(bytes) => {
-            let vote = trireme_rpc::log::Vote::decode(bytes).map_err(corrupt)?;
-            Some(wire::vote_from_wire(Some(vote))?)
-        }
-    };
-    let terms = [vote.map(|vote| vote.leader_id.term), from.last.map(|id| id.leader_id.term)];
-    let term = terms.into_iter().flatten().max().unwrap_or(0).saturating_add(1);
-    let leader_id = LeaderId { term, node_id: next.node_id };
-    let index = from.last.map_or(0, |id| id.index.saturating_add(1));
-    let payload = EntryPayload::Membership(alone(next.node_id, member)?);
-    let entry = LogEntry { log_id: LogId { leader_id, index }, payload };
-    let vote = Vote { leader_id, committed: true };
-    let put = |family, key: Vec<u8>, value: Vec<u8>| Op::Put(family, key, value.into());
-    let mut ops = vec![
-        put(Family::Meta, keys::IDENTITY.to_vec(), next.to_text().into_bytes()),
-        put(Family::Meta, keys::VOTE.to_vec(), wire::vote_to_wire(&vote).encode_to_vec()),
-        put(Family::Log, keys::number(index), wire::entry_to_wire(&entry).encode_to_vec()),
-    ];
-    ops.extend(without_gap(storage, next)?);
-    storage.kv.write(ops)?;
-    storage.kv.sync()
-}
-
-/// What a snapshot jumped over was on the other nodes only: the history begins behind it from now on.
-fn without_gap(storage: &Storage, identity: Identity) -> std::io::Result<Vec<Op>> {
-    let Some((_, to)) = History::open(Arc::clone(&storage.kv))?.extent().gap else { return Ok(Vec::new()) };
-    let checkpoints = Checkpoints::open(Arc::clone(&storage.checkpoints), identity.cluster)?;
-    let mut start = to;
-    if checkpoints.newest_sound(to.sequence, to.sequence)?.is_none() {
-        let name =
-            storage.files.list()?.pop().ok_or_else(|| corrupt("there is no snapshot behind the gap"))?;
-        let snapshot = storage.files.open(&name)?;
-        start = file::Header::read(identity.cluster, &snapshot)?.position()?;
-        checkpoints.copy(start, &snapshot)?;
-    }
-    let end = keys::number(start.sequence.get().saturating_add(1));
-    Ok(vec![Op::DeleteRange(Family::History, keys::number(0), end), put_extent(Extent { start, gap: None })])
+    Ok(Recovered { identity: next, from, alive: census.alive, against: census.against })
 }
 
 /// Runs a node that is alone until the history says how it came about; what lies at or before `start` is not kept.
@@ -299,4 +245,18 @@ async fn tell(node: &Node, record: Command, start: Sequence) -> Result<(), Error
         proposed.map_err(|error| Error::Stopped { reason: error.to_string() })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_is_later_than_the_one_before_and_than_those_of_an_earlier_hour() {
+        let now = Timestamp::from_millis(1_700_000_000_900);
+        assert_eq!(next_incarnation(1, now), 1_700_000_000);
+        assert_eq!(next_incarnation(1_700_000_000, now), 1_700_000_001, "twice in one second");
+        assert_eq!(next_incarnation(5, Timestamp::from_millis(0)), 6, "without a clock");
+        assert_eq!(next_incarnation(u64::MAX, now), u64::MAX);
+    }
 }

@@ -138,7 +138,11 @@ pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
     config.data.join(CLUSTER_KEY_FILE)
 }
 
-pub(crate) fn make_folder(data: &Path) -> Result<(), Error> {
+/// Makes a data folder that only its owner may enter, unless it is there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(data: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| Error::Io { path: data.to_owned(), source })
 }
@@ -149,23 +153,29 @@ pub(crate) fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
         move |source| Error::Io { path, source }
     };
     let text = std::fs::read(from).map_err(failed(from))?;
+    // Whole or not at all: half a key would be taken for another cluster's.
+    let draft = to.with_extension("key.new");
     let write = || {
         let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&text)?;
-        file.sync_all()
+        file.sync_all()?;
+        std::fs::rename(&draft, to)
     };
-    write().map_err(failed(to))
+    write().map_err(|error| {
+        let _left = std::fs::remove_file(&draft);
+        failed(to)(error)
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::{Auth, config::Timing};
 
-    fn config(data: PathBuf) -> ServerConfig {
+    pub(crate) fn config(data: PathBuf) -> ServerConfig {
         ServerConfig {
             data,
             zone: "us-east-1a".to_owned(),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use trireme_raft::recover::{self, Outlook, Recovered};
+use trireme_raft::recover::{self, Living, Outlook, Recovered};
 use trireme_raft::verify::{self, Report};
 use trireme_raft::{Folder, Settings};
 use trireme_rpc::operator::{VerifyProblem, VerifyResponse};
@@ -26,12 +26,13 @@ pub fn look(data: &Path) -> Result<Outlook, Error> {
     Ok(recover::look(&Folder::new(data))?)
 }
 
-/// Makes the control node of this data folder the only voter of the next incarnation of its cluster.
+/// Makes the control node of this data folder the only voter of the next incarnation of its cluster. Others who answer may refuse
+/// it, as `living` says.
 ///
 /// # Errors
-/// The quorum is not lost, the folder is damaged or in use, a disk that fails.
-pub async fn force_new_cluster(data: &Path) -> Result<Recovered, Error> {
-    Ok(recover::force(&Folder::new(data), &Settings::local()).await?)
+/// Others answer, and they are heeded; the folder is damaged or in use, a disk that fails.
+pub async fn force_new_cluster(data: &Path, living: Living) -> Result<Recovered, Error> {
+    Ok(recover::force(&Folder::new(data), &Settings::local(), living).await?)
 }
 
 /// A report as an operator is sent it.

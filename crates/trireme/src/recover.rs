@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use trireme_server::{Outlook, Recovered};
+use trireme_server::{Living, Outlook, Recovered};
 
 /// The arguments of `trireme server recover`.
 #[derive(Debug, Args)]
@@ -14,10 +14,14 @@ pub struct RecoverArgs {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Make this node the only voter of the cluster's next incarnation. Everything that only the other control nodes had is
-    /// lost, acknowledged or not. They are fenced: stop them, remove their data folders, and let them join anew. Refused while a
-    /// quorum of them answers.
+    /// lost, acknowledged or not. They are fenced: stop them, remove their data folders, and let them join anew. Refused while
+    /// others answer that have a leader, know the cluster without this node, have more of the log, or make a quorum with this node.
     #[arg(long)]
     force_new_cluster: bool,
+    /// Do it although others answer that speak against it, a healthy cluster even. They stop for good, and everything is lost that
+    /// they have and this node has not, and all that they acknowledge until they stop.
+    #[arg(long, requires = "force_new_cluster")]
+    despite_living_members: bool,
     /// Do not ask.
     #[arg(long, requires = "force_new_cluster")]
     yes: bool,
@@ -33,6 +37,13 @@ pub async fn run(args: RecoverArgs) -> Result<()> {
         bail!("this node's data are damaged: recover from another node, or restore a backup");
     }
     println!("{}", plan(&outlook));
+    let living = if args.despite_living_members { Living::GivenUp } else { Living::Heeded };
+    if living == Living::GivenUp {
+        println!(
+            "--despite-living-members: those who answer are given up too. Everything is lost that they have and this node has \
+             not, and all that they acknowledge until they stop."
+        );
+    }
     if !args.force_new_cluster {
         println!("Nothing was changed. To do it, add --force-new-cluster.");
         return Ok(());
@@ -40,7 +51,7 @@ pub async fn run(args: RecoverArgs) -> Result<()> {
     if !args.yes && !agreed()? {
         bail!("nothing was changed; add --yes to do it without being asked");
     }
-    let recovered = trireme_server::force_new_cluster(&args.data).await?;
+    let recovered = trireme_server::force_new_cluster(&args.data, living).await?;
     println!("{}", done(&recovered));
     Ok(())
 }
@@ -73,10 +84,10 @@ fn plan(outlook: &Outlook) -> String {
     let id = outlook.identity.node_id;
     let others = outlook.members.iter().filter(|(other, ..)| *other != id).count();
     format!(
-        "--force-new-cluster makes node {id} the only voter of incarnation {}, and fences {others} other nodes.\n\
+        "--force-new-cluster makes node {id} the only voter of the incarnation after {}, and fences {others} other nodes.\n\
          All entries of its log are kept, for any of them may have been acknowledged.\n\
          Acknowledged writes after log index {} may be lost.",
-        outlook.identity.incarnation.saturating_add(1),
+        outlook.identity.incarnation,
         outlook.last_index()
     )
 }
@@ -97,6 +108,7 @@ fn done(recovered: &Recovered) -> String {
         format!("recovered: {}", recovered.identity),
         format!("acknowledged writes after log index {} may be lost", recovered.from.last_index()),
     ];
+    lines.extend(recovered.against.iter().map(|reason| format!("overridden: {reason}")));
     for id in &recovered.alive {
         lines.push(format!(
             "node {id} of the earlier incarnation still runs: stop it and remove its data folder"

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 use trireme_rpc::{convert, log};
 use trireme_state::hash::state_hash;
 use trireme_state::{Position, codec};
@@ -18,6 +17,7 @@ use crate::error::{Error, corrupt};
 use crate::history::{follow, position_to_wire};
 use crate::machine::View;
 use crate::node::Node;
+use crate::outflow::{Ended, Outflow};
 use crate::snapshot::blocking;
 use crate::snapshot::file::CHUNK;
 use crate::wire;
@@ -43,8 +43,8 @@ pub enum Part {
     },
 }
 
-/// Takes the parts. A receiver that is gone ends the backup.
-pub type Sender = mpsc::Sender<Result<Part, Error>>;
+/// Takes the parts. A receiver that is gone, or takes nothing for too long, ends the backup.
+pub(crate) type Sender = Outflow<Part, Error>;
 
 /// Where the bytes go.
 struct Out<'a> {
@@ -60,8 +60,8 @@ fn storage(error: io::Error) -> Error {
     }
 }
 
-fn gone() -> Error {
-    Error::Stopped { reason: "whoever asked for the backup is gone".to_owned() }
+fn ended(ended: Ended) -> Error {
+    Error::Stopped { reason: format!("the backup is given up: {ended}") }
 }
 
 impl Out<'_> {
@@ -71,7 +71,7 @@ impl Out<'_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let part = rest.split_to(rest.len().min(CHUNK));
-            self.to.send(Ok(Part::Chunk(part))).await.map_err(|_| gone())?;
+            self.to.send(Part::Chunk(part)).await.map_err(ended)?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ pub(crate) async fn make(node: &Node, version: &str, with_history: bool, to: &Se
     out.frame(What::End, &log::BackupEnd { sha256 }.encode_to_vec()).await?;
     let summary = Box::new(Summary::from_wire(content.header).map_err(storage)?);
     let done = Part::Done { length: out.length, sha256: out.hash.finalize().into(), summary };
-    to.send(Ok(done)).await.map_err(|_| gone())
+    to.send(done).await.map_err(ended)
 }
 
 async fn content(node: &Node, view: &Arc<View>, version: &str, with_history: bool) -> Result<Content, Error> {

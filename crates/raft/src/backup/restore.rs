@@ -12,6 +12,7 @@ use trireme_state::{Command, State};
 
 use super::{Summary, read};
 use crate::checkpoint::Checkpoints;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{LeaderId, LogId, Membership, Settings, SnapshotMeta, StoredMembership, Vote};
 use crate::error::{Error, corrupt};
 use crate::history::{Extent, put_extent};
@@ -34,9 +35,9 @@ pub struct Restored {
     pub backup: Summary,
 }
 
-/// Makes `folder`, which holds no node, the first node of the next incarnation of a backup's cluster. `incarnation` is for a
-/// cluster that was restored from this backup before: one that was used must not be used again. `vet` looks at the state before anything
-/// is made, and may refuse it.
+/// Makes `folder`, which holds no node, the first node of a later incarnation of a backup's cluster: `incarnation`, which must be
+/// higher than any that was used, else the seconds since 1970 or the backup's and one, whichever is higher. `vet` looks at the
+/// state before anything is made, and may refuse it.
 ///
 /// # Errors
 /// A backup that is damaged or too new, a folder in use, an incarnation that is not higher, storage that fails.
@@ -52,7 +53,8 @@ pub async fn restore(
     let path = backup.to_owned();
     let checked = blocking(move || Ok(read::read(&path, &mut Vetting(vet)))).await;
     let summary = checked.unwrap_or_else(|error| Err(Error::Storage(error)))?;
-    let incarnation = incarnation.unwrap_or(summary.incarnation.saturating_add(1));
+    let now = SystemClock::default().wall();
+    let incarnation = incarnation.unwrap_or_else(|| recover::next_incarnation(summary.incarnation, now));
     if incarnation <= summary.incarnation {
         let reason = format!("the backup is of incarnation {}: the next must be higher", summary.incarnation);
         return Err(Error::Refused { reason });

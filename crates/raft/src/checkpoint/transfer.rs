@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::checkpoint_part::Part;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::Stream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use trireme_rpc::control;
 use trireme_state::Position;
@@ -16,6 +17,7 @@ use trireme_types::Sequence;
 use super::Checkpoints;
 use crate::history;
 use crate::network::peers::Peers;
+use crate::outflow::Outflow;
 use crate::snapshot::blocking;
 use crate::snapshot::file::{CHUNK, Header, read_part};
 use crate::storage::Blob;
@@ -23,11 +25,13 @@ use crate::store::within;
 
 /// The longest silence within a checkpoint.
 const PART_LIMIT: Duration = Duration::from_secs(10);
+/// Parts that wait for whoever asked.
+const AHEAD: usize = 2;
 
 type Sent = Result<control::CheckpointPart, Status>;
 
 /// The oldest checkpoint from which kept records are replayed, in parts, unless it lies behind `last`. Whether there is one is
-/// known without reading it; whether it is sound is found out while it is sent.
+/// known without reading it; whether it is sound is found out while it is sent. Whoever takes no part within `limit` is given up.
 ///
 /// # Errors
 /// There is none, or none before `last`; another one is being sent; storage that fails.
@@ -35,6 +39,7 @@ pub(crate) async fn send(
     checkpoints: Arc<Checkpoints>,
     start: Sequence,
     last: Sequence,
+    limit: Duration,
 ) -> Result<impl Stream<Item = Sent> + Send, Status> {
     let Some(position) = checkpoints.oldest(start) else {
         return Err(Status::not_found("there is no checkpoint here"));
@@ -59,7 +64,19 @@ pub(crate) async fn send(
     };
     let failed = |error: io::Error| Status::internal(format!("cannot read the checkpoint: {error}"));
     let (blob, header) = opened.map_err(failed)?;
-    Ok(Sending { checkpoints, position, blob, header, offset: 0, whole: 0, state: 0, _turn: turn }.stream())
+    let (outflow, parts) = Outflow::new(AHEAD, limit);
+    let sending = Sending { checkpoints, position, blob, header, offset: 0, whole: 0, state: 0, _turn: turn };
+    tokio::spawn(async move {
+        let sent = tokio::select! {
+            sent = sending.run(&outflow) => sent,
+            () = outflow.closed() => Ok(()),
+        };
+        // It is the next one's turn by now.
+        if let Err(status) = sent {
+            outflow.fail(status);
+        }
+    });
+    Ok(ReceiverStream::new(parts))
 }
 
 /// A checkpoint on its way out.
@@ -78,20 +95,21 @@ struct Sending {
 }
 
 impl Sending {
-    fn stream(self) -> impl Stream<Item = Sent> + Send {
+    async fn run(mut self, to: &Outflow<control::CheckpointPart, Status>) -> Result<(), Status> {
         let start = control::CheckpointStart {
             position: Some(history::position_to_wire(self.position)),
             length: self.blob.length(),
         };
-        let rest = stream::unfold(Some(self), |sending| async {
-            let mut sending = sending?;
-            match sending.part().await {
-                Ok(Part::End(end)) => Some((Ok(part(Part::End(end))), None)),
-                Ok(chunk) => Some((Ok(part(chunk)), Some(sending))),
-                Err(status) => Some((Err(status), None)),
+        let mut next = Part::Start(start);
+        loop {
+            let end = matches!(next, Part::End(_));
+            let sent = to.send(control::CheckpointPart { part: Some(next) }).await;
+            sent.map_err(|ended| Status::deadline_exceeded(ended.to_string()))?;
+            if end {
+                return Ok(());
             }
-        });
-        stream::iter([Ok(part(Part::Start(start)))]).chain(rest)
+            next = self.part().await?;
+        }
     }
 
     async fn part(&mut self) -> Result<Part, Status> {
@@ -114,10 +132,6 @@ impl Sending {
         }
         Ok(Part::End(control::CheckpointEnd { crc32c: self.whole }))
     }
-}
-
-fn part(part: Part) -> control::CheckpointPart {
-    control::CheckpointPart { part: Some(part) }
 }
 
 /// Takes over the oldest checkpoint of a peer, unless it is here already or lies after `last`. It may take as long as parts

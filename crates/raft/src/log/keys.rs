@@ -12,6 +12,8 @@ pub(crate) const DIFFERENCE: &[u8] = b"difference";
 pub(crate) const FENCED: &[u8] = b"fenced";
 /// The highest feature level that was applied.
 pub(crate) const FEATURE_LEVEL: &[u8] = b"feature_level";
+/// What this node was before a recovery was begun on it.
+pub(crate) const RECOVERY_BEGUN: &[u8] = b"recovery_begun";
 /// Whose data these are.
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// What of the history is on this node.

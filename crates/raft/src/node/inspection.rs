@@ -11,6 +11,7 @@ use super::Node;
 use crate::backup::make::{self, Part};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::outflow::{Outflow, STALLED};
 use crate::snapshot::blocking;
 use crate::verify::{self, Report};
 
@@ -47,7 +48,7 @@ impl Node {
     }
 
     /// Makes a backup of what is known here, once that is all that was acknowledged before. Its parts come as fast as
-    /// they are taken; an error is the last.
+    /// they are taken, and not at all once none is taken for a minute; an error is the last.
     ///
     /// # Errors
     /// Another one is being made here.
@@ -57,19 +58,19 @@ impl Node {
         with_history: bool,
     ) -> Result<mpsc::Receiver<Result<Part, Error>>, Error> {
         let turn = turn(&self.inspection.backups, "backup")?;
-        let (sender, parts) = mpsc::channel(AHEAD);
+        let (outflow, parts) = Outflow::new(AHEAD, STALLED);
         let node = self.clone();
         tokio::spawn(async move {
-            let making = make::make(&node, version, with_history, &sender);
+            let making = make::make(&node, version, with_history, &outflow);
             let made = tokio::select! {
                 made = node.stop.run_until_cancelled(making) => made,
-                () = sender.closed() => None,
+                () = outflow.closed() => None,
             };
+            drop(turn);
             if let Some(Err(error)) = made {
                 tracing::warn!(%error, "a backup failed");
-                let _gone = sender.send(Err(error)).await;
+                outflow.fail(error);
             }
-            drop(turn);
         });
         Ok(parts)
     }

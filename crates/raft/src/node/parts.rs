@@ -92,6 +92,11 @@ impl Parts {
         });
     }
 
+    fn start_reader(&self, fault: &Fault) -> Reader {
+        let (raft, node_id, peers) = (self.raft.clone(), self.identity.node_id, self.peers.clone());
+        Reader::start(Rounds { raft, node_id, peers, limit: self.settings.call_limit / 4 }, fault)
+    }
+
     fn raft_service(&self, store: &RaftStore, fault: &Fault, heard: &Arc<AtomicU64>) -> RaftService {
         RaftService {
             raft: self.raft.clone(),
@@ -170,9 +175,7 @@ impl Parts {
         let keeper = Keeper::new(raft.clone(), node_id, self.view.clone(), settings.clone());
         let (pressure, pressed) = watch::channel(None);
         self.start_decider(&keeper, &fault, office_sender, queue, Guard::new(pressed.clone()), stop.clone());
-        let rounds =
-            Rounds { raft: raft.clone(), node_id, peers: self.peers.clone(), limit: settings.call_limit / 4 };
-        let reader = Reader::start(rounds, &fault);
+        let reader = self.start_reader(&fault);
         let store = RaftStore {
             view: self.view.clone(),
             requests,
@@ -201,6 +204,7 @@ impl Parts {
             settings,
             sink: Arc::clone(&sink),
             vitals: self.vitals.clone(),
+            log: self.log.clone(),
         };
         let hashing = agreement::keep_hashes(self.samples, self.vitals.hashes.clone());
         fault.spawn("the hashing of states", hashing);

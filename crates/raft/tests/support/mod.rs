@@ -186,6 +186,15 @@ impl TestCluster {
         wait_closed(&Folder::new(&self.folders[&id])).await;
     }
 
+    /// Removes a node from the cluster, whether it runs or not.
+    pub async fn leave(&self, id: u64) {
+        wait_for("it is removed", || async {
+            let leader = self.leader().await;
+            self.nodes[&leader].leave(id).await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
     /// Starts a stopped node on its data.
     pub async fn restart(&mut self, id: u64) {
         let address = self.addresses[&id].clone();

@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 
+use futures_util::StreamExt;
 use tonic::Code;
 use trireme_state::{Actor, Entry, Event, SealedEvent, State, apply_entry};
 use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Timestamp};
 
 use super::*;
+use crate::outflow::STALLED;
 use crate::storage::disk::DiskFiles;
 
 const CLUSTER: ClusterUuid = ClusterUuid::from_bits(3);
@@ -38,8 +40,41 @@ fn checkpoints(place: &std::path::Path) -> Arc<Checkpoints> {
 type Parts = Pin<Box<dyn Stream<Item = Sent> + Send>>;
 
 async fn sent(checkpoints: &Arc<Checkpoints>, start: u64, last: u64) -> Result<Parts, Code> {
-    let sending = send(Arc::clone(checkpoints), Sequence::new(start), Sequence::new(last)).await;
+    sent_within(checkpoints, start, last, STALLED).await
+}
+
+async fn sent_within(
+    checkpoints: &Arc<Checkpoints>,
+    start: u64,
+    last: u64,
+    limit: Duration,
+) -> Result<Parts, Code> {
+    let sending = send(Arc::clone(checkpoints), Sequence::new(start), Sequence::new(last), limit).await;
     sending.map(|parts| Box::pin(parts) as Parts).map_err(|status| status.code())
+}
+
+/// Once whoever had the turn is seen to be gone.
+async fn next_turn(checkpoints: &Arc<Checkpoints>) -> Parts {
+    trireme_testkit::wait_for("the turn", Duration::from_secs(10), || async {
+        sent(checkpoints, 0, 40).await.map_err(|code| code.to_string())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_takes_no_part_of_it_loses_the_turn_and_is_told_so() {
+    let place = tempfile::tempdir().unwrap();
+    let checkpoints = checkpoints(place.path());
+    checkpoints.write(state(80)).unwrap();
+    let stalled = sent_within(&checkpoints, 0, 80, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(sent(&checkpoints, 0, 80).await.err(), Some(Code::ResourceExhausted));
+    trireme_testkit::wait_for("the turn", Duration::from_secs(10), || async {
+        sent(&checkpoints, 0, 80).await.map(drop).map_err(|code| code.to_string())
+    })
+    .await;
+    let parts: Vec<Sent> = stalled.collect().await;
+    let Some(Err(status)) = parts.last() else { panic!("it ends with an error") };
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
 }
 
 #[tokio::test]
@@ -52,8 +87,8 @@ async fn what_is_of_no_use_is_refused_unread_and_one_is_sent_at_a_time() {
     let first = sent(&checkpoints, 0, 40).await.unwrap();
     assert_eq!(sent(&checkpoints, 0, 40).await.err(), Some(Code::ResourceExhausted));
     drop(first);
-    let parts: Vec<Part> =
-        sent(&checkpoints, 0, 40).await.unwrap().map(|part| part.unwrap().part.unwrap()).collect().await;
+    let parts = next_turn(&checkpoints).await;
+    let parts: Vec<Part> = parts.map(|part| part.unwrap().part.unwrap()).collect().await;
     assert!(matches!(&parts[0], Part::Start(start) if start.length > CHUNK as u64));
     let sum = parts.iter().fold(0, |sum, part| match part {
         Part::Chunk(bytes) => crc32c::crc32c_append(sum, bytes),
