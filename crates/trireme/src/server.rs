@@ -77,7 +77,7 @@ enum ServerVerb {
 
 /// Make an empty data folder the first control node of a cluster that comes back from a backup.
 ///
-/// The cluster keeps its identity and gets the next incarnation: control nodes of the one before are refused and stop, agents
+/// The cluster keeps its identity and gets a later incarnation: control nodes of the one before are refused and stop, agents
 /// come over with their containers. What was acknowledged after the backup was taken is lost. The other control nodes are then
 /// to join with empty data folders.
 #[derive(Debug, Args)]
@@ -90,8 +90,8 @@ pub struct RestoreArgs {
     /// A copy of the cluster's key, which the backup does not hold: the file cluster.key of a control node's data folder.
     #[arg(long, value_name = "FILE")]
     cluster_key: PathBuf,
-    /// The incarnation that begins, when one was restored from this backup before: agents that knew it follow only a higher one.
-    /// Default: the backup's and one.
+    /// The incarnation that begins. It must be higher than any that the cluster had, in every restore and recovery: agents follow
+    /// only a higher one. Default: the seconds since 1970, or the backup's and one if that is higher.
     #[arg(long, value_name = "N")]
     incarnation: Option<u64>,
 }
@@ -174,8 +174,16 @@ impl NodeArgs {
 /// Runs `trireme restore`.
 pub async fn restore(args: RestoreArgs) -> Result<()> {
     let config = args.node.complete()?;
-    let restored =
-        trireme_server::restore(&config, &args.backup, &args.cluster_key, args.incarnation).await?;
+    let existed = config.data.exists();
+    // Only what is there can be claimed.
+    trireme_server::make_folder(&config.data)?;
+    let _claim = crate::process::claim(&config.data, None).await?;
+    let restored = trireme_server::restore(&config, &args.backup, &args.cluster_key, args.incarnation).await;
+    if restored.is_err() && !existed {
+        // It is empty, or something in it is not from here.
+        let _kept = std::fs::remove_dir(&config.data);
+    }
+    let restored = restored?;
     let (identity, backup) = (restored.identity, restored.backup);
     println!(
         "restored as {identity}, at event {}; what was acknowledged after {} is lost",
@@ -235,4 +243,42 @@ async fn init(node: NodeArgs, access_key_file: Option<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(data: &std::path::Path) -> RestoreArgs {
+        let place = data.parent().unwrap();
+        let node = NodeArgs {
+            config: None,
+            data: Some(data.to_owned()),
+            zone: Some("us-east-1a".to_owned()),
+            listen_api: Some(([127, 0, 0, 1], 9).into()),
+            listen_grpc: Some(([127, 0, 0, 1], 10).into()),
+            auth: None,
+            timing: Some(TimingArg::Local),
+            disk_reserve_mib: None,
+            snapshot_entries: None,
+            drain_seconds: None,
+        };
+        RestoreArgs { backup: place.join("backup"), node, cluster_key: place.join("key"), incarnation: None }
+    }
+
+    #[tokio::test]
+    async fn a_restore_needs_the_folder_for_itself_and_leaves_none_when_it_fails() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        restore(args(&data)).await.unwrap_err();
+        assert!(!data.exists(), "it was not there before");
+        std::fs::create_dir(&data).unwrap();
+        let held = crate::process::claim(&data, None).await.unwrap();
+        let error = restore(args(&data)).await.unwrap_err();
+        assert!(error.to_string().contains("another process uses the data folder"), "{error:#}");
+        assert!(data.exists(), "it is the other's");
+        drop(held);
+        restore(args(&data)).await.unwrap_err();
+        assert!(data.exists(), "it was there before");
+    }
 }
