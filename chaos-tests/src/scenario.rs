@@ -69,6 +69,8 @@ pub struct Scenario {
     pub heal: u64,
     /// Containers must be untouched (I8).
     pub keeps: bool,
+    /// What follows needs a cluster of its own.
+    pub spends: bool,
     /// How.
     pub means: Means,
 }

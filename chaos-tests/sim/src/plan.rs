@@ -211,6 +211,7 @@ fn settings(profile: Profile, rng: &mut StdRng) -> Settings {
     let snapshot_after = after.choose(rng).copied().unwrap_or(60);
     Settings {
         heartbeat: Duration::from_millis(60),
+        heartbeat_limit: Duration::from_millis(160),
         election_min: Duration::from_millis(200),
         election_max: Duration::from_millis(350),
         snapshot_after,

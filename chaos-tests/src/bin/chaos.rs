@@ -110,8 +110,10 @@ async fn play(ground: Ground, scenarios: &[Scenario], seed: u64, zero: Instant, 
         let broken = verdict.outcome == Outcome::Failed;
         run.verdicts.push(verdict);
         if broken {
-            println!("    what follows has a cluster of its own");
             keep_logs(&stage, scenario);
+        }
+        if broken || scenario.spends {
+            println!("    what follows has a cluster of its own");
             break;
         }
     }

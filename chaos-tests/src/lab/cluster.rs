@@ -58,7 +58,7 @@ pub struct Lab {
     pub(super) sockets: BTreeMap<u8, Socket>,
     /// The control nodes' further arguments, by zone.
     pub(super) server_extra: BTreeMap<u8, Vec<String>>,
-    /// The control nodes' timing from their next start on: `local` or `region`.
+    /// The control nodes' timing from their next start on: `local`, `region` or `wide`.
     pub timing: &'static str,
     /// The first access key: id and secret.
     pub key: (String, String),

@@ -32,11 +32,11 @@ pub fn lossy(stage: &mut Stage) -> Step<'_> {
     })
 }
 
-/// 10: 200 ms more, each way, and a narrow pipe. With the timing for regions: the one for a single machine, which all else
-/// here runs with, elects nobody over such links, as is to be expected of limits of 150 ms.
+/// 10: 200 ms more, each way, and a narrow pipe. With the timing for regions that are far apart: the one for a single machine, which
+/// all else here runs with, elects nobody over such links, as is to be expected of limits of 150 ms.
 pub fn slow(stage: &mut Stage) -> Step<'_> {
     Box::pin(async move {
-        timing(stage, "region").await?;
+        timing(stage, "wide").await?;
         let installed = made_slow(stage).await;
         stage.over();
         rule::clear()?;

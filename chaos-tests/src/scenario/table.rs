@@ -11,12 +11,17 @@ const AFTER: Gap = Gap::AfterFault(5.0);
 const OVERLOAD: Gap = Gap::Overload(5.0);
 
 const fn row(number: u32, name: &'static str, title: &'static str, means: Means) -> Scenario {
-    Scenario { number, name, title, gap: USUAL, heal: 30, keeps: false, means }
+    Scenario { number, name, title, gap: USUAL, heal: 30, keeps: false, spends: false, means }
 }
 
 /// The control plane's own business: no container may notice.
 const fn quiet(scenario: Scenario) -> Scenario {
     Scenario { keeps: true, ..scenario }
+}
+
+/// It changes the cluster for good.
+const fn spending(scenario: Scenario) -> Scenario {
+    Scenario { spends: true, ..scenario }
 }
 
 /// A zone's loss takes longer to make good.
@@ -97,12 +102,12 @@ pub const SCENARIOS: &[Scenario] = &[
     quiet(row(18, "disk-failing", "EIO of the leader's fsync", Means::Run(disk::failing))),
     quiet(row(19, "disk-slow", "the leader's fsync 1 s slower", Means::Run(disk::slow))),
     quiet(row(20, "clock", "wall clocks 1 h ahead and 1 h back", Means::Run(clock::jumped))),
-    quiet(row(
+    spending(quiet(row(
         21,
         "upgrade",
         "mixed versions: control nodes and agents replaced one by one",
         Means::Run(upgrade::rolling),
-    )),
+    ))),
     writeless(quiet(row(
         22,
         "restore",

@@ -1,6 +1,7 @@
 //! How control nodes are reached: over TCP, or as a simulation does it.
 
 use tonic::transport::{Channel, Endpoint, Error};
+use trireme_rpc::tcp;
 
 use crate::runtime::BoxFuture;
 
@@ -16,6 +17,6 @@ pub struct TcpDial;
 
 impl Dial for TcpDial {
     fn dial(&self, endpoint: Endpoint) -> BoxFuture<'_, Result<Channel, Error>> {
-        Box::pin(async move { endpoint.connect().await })
+        Box::pin(async move { tcp::connect(&endpoint).await })
     }
 }

@@ -192,7 +192,6 @@ impl Sessions {
         let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| lost(error.to_string()))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_LIMIT)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_LIMIT)
             .keep_alive_while_idle(true);

@@ -81,6 +81,9 @@ impl<T: OptionalSend + 'static> Responder<TypeConfig, T> for Answer<T> {
 pub struct Settings {
     /// How often a leader makes itself heard.
     pub heartbeat: Duration,
+    /// How long the answer to a heartbeat may take. A leader whose heartbeats are answered later has no lease as soon as it
+    /// has nothing to replicate, and refuses proposals. Less than `election_min`.
+    pub heartbeat_limit: Duration,
     /// The shortest silence after which a node stands for election. openraft waits for the longest as well,
     /// then a sample between the two.
     pub election_min: Duration,
@@ -110,6 +113,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(100),
+            heartbeat_limit: Duration::from_millis(400),
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(1000),
             snapshot_after: 20_000,
@@ -130,9 +134,23 @@ impl Settings {
     pub fn local() -> Self {
         Self {
             heartbeat: Duration::from_millis(50),
+            heartbeat_limit: Duration::from_millis(120),
             election_min: Duration::from_millis(150),
             election_max: Duration::from_millis(250),
             connect_limit: Duration::from_millis(250),
+            ..Self::default()
+        }
+    }
+
+    /// For control nodes in regions that are far apart, whose messages take up to a third of a second each way: fail-over within
+    /// some seconds.
+    pub fn wide() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(250),
+            heartbeat_limit: Duration::from_millis(800),
+            election_min: Duration::from_millis(1000),
+            election_max: Duration::from_millis(2500),
+            connect_limit: Duration::from_secs(2),
             ..Self::default()
         }
     }
@@ -141,7 +159,8 @@ impl Settings {
     pub(crate) fn to_openraft(&self) -> Result<Arc<openraft::Config>, Error> {
         let config = openraft::Config {
             cluster_name: "trireme".to_owned(),
-            heartbeat_interval: millis(self.heartbeat),
+            // openraft gives up on the answer after its interval; the upkeep asks for heartbeats more often.
+            heartbeat_interval: millis(self.heartbeat_limit),
             election_timeout_min: millis(self.election_min),
             election_timeout_max: millis(self.election_max),
             install_snapshot_timeout: millis(self.snapshot_limit),

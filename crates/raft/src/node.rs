@@ -16,6 +16,7 @@ use tonic::transport::Server;
 use trireme_rpc::control;
 use trireme_rpc::control::control_server::ControlServer;
 use trireme_rpc::raft::raft_server::RaftServer;
+use trireme_rpc::tcp;
 use trireme_state::FeatureLevel;
 use trireme_types::ClusterUuid;
 
@@ -402,8 +403,7 @@ impl Node {
 
 async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<(), Error> {
     let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
-        // Small messages must not wait for more.
-        stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+        stream.and_then(|stream| tcp::prepare(&stream).map(|()| stream))
     });
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(5)))

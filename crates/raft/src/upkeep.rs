@@ -3,6 +3,7 @@
 
 mod backoff;
 mod fitness;
+mod heartbeats;
 mod history;
 mod janitor;
 mod slow_disk;
@@ -35,6 +36,7 @@ use crate::storage::Kv;
 use crate::store::{RaftStore, within};
 
 pub(crate) use fitness::fitness;
+pub(crate) use heartbeats::keep_heartbeats;
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
 pub(crate) use slow_disk::watch as watch_disk;

@@ -29,6 +29,8 @@ pub enum Timing {
     Region,
     /// One machine.
     Local,
+    /// Regions that are far apart.
+    Wide,
 }
 
 impl Timing {
@@ -36,6 +38,7 @@ impl Timing {
         match self {
             Self::Region => Settings::default(),
             Self::Local => Settings::local(),
+            Self::Wide => Settings::wide(),
         }
     }
 }

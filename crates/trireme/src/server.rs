@@ -145,6 +145,8 @@ enum TimingArg {
     Region,
     /// All on one machine.
     Local,
+    /// Control nodes in regions that are far apart: messages may take up to a third of a second each way.
+    Wide,
 }
 
 impl NodeArgs {
@@ -162,6 +164,7 @@ impl NodeArgs {
             timing: self.timing.map(|timing| match timing {
                 TimingArg::Region => Timing::Region,
                 TimingArg::Local => Timing::Local,
+                TimingArg::Wide => Timing::Wide,
             }),
             disk_reserve_mib: self.disk_reserve_mib,
             snapshot_entries: self.snapshot_entries,

@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::raft;
 use trireme_rpc::raft::raft_client::RaftClient;
+use trireme_rpc::tcp;
 use trireme_types::ClusterUuid;
 
 use crate::config::Settings;
@@ -61,7 +62,6 @@ impl TcpConnect {
 pub fn endpoint(address: &str, limit: Duration) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(limit)
-        .tcp_nodelay(true)
         // A peer whose machine is gone answers nothing, not even an error.
         .http2_keep_alive_interval(Duration::from_secs(1))
         .keep_alive_timeout(Duration::from_secs(1))
@@ -71,7 +71,7 @@ pub fn endpoint(address: &str, limit: Duration) -> Result<Endpoint, tonic::trans
 
 impl Connect for TcpConnect {
     fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
-        Ok(endpoint(address, self.limit)?.connect_lazy())
+        Ok(tcp::connect_lazy(&endpoint(address, self.limit)?))
     }
 }
 

@@ -153,6 +153,8 @@ impl Parts {
         fault.spawn("the watch for a later incarnation", heeded);
         let marked = upkeep::keep_mark(self.log.clone(), self.flusher.clone(), fault.clone(), stop.clone());
         fault.spawn("the keeper of the mark", marked);
+        let heartbeats = upkeep::keep_heartbeats(raft.clone(), self.settings.clone(), stop.clone());
+        fault.spawn("the heartbeats", heartbeats);
         upkeep::watch_disk(store.clone(), keeper.clone(), self.flusher.clone(), fault, stop.clone());
         upkeep::start(store.clone(), raft, keeper.clone(), identity, fault, stop.clone());
     }
