@@ -8,6 +8,7 @@ use trireme_testkit::hold;
 
 use super::plan::Victim;
 use super::side::{Side, TASKS};
+use crate::lab::sweep::living_containers;
 use crate::load::record::{first_ack, longest_gap};
 
 /// A supervisor starts a process again after this.
@@ -28,8 +29,8 @@ pub struct Death {
     pub victim: Victim,
     /// Seconds without an acknowledged write; when two zones died, since they came back.
     pub writes_away: f64,
-    /// Seconds until all tasks were RUNNING on living machines for good, when two zones died, since they came back; `None` when
-    /// they never were while it was looked at.
+    /// Seconds until all tasks were RUNNING on living machines for good, by its own word and by the processes of their containers;
+    /// when two zones died, since they came back; `None` when they never were while it was looked at.
     pub desired_after: Option<f64>,
 }
 
@@ -46,7 +47,10 @@ pub async fn death<S: Side>(side: &mut S, victim: Victim, zones: &[u8]) -> Resul
         let now = killed.elapsed().as_secs_f64();
         let counted = if revived.is_some() && victim.is_zonal() { Vec::new() } else { dead.clone() };
         match side.running(&counted).await {
-            Ok(running) if running >= TASKS => whole_at = whole_at.or(Some(killed.elapsed().as_secs_f64())),
+            // What a side says of a machine that it has not missed yet is not what runs there.
+            Ok(running) if running.min(living_containers()) >= TASKS => {
+                whole_at = whole_at.or(Some(killed.elapsed().as_secs_f64()))
+            }
             _ => {
                 // Once they run elsewhere they may: what happens at the return is another matter.
                 if revived.is_none() || victim == Victim::TwoZones || !victim.is_zonal() {

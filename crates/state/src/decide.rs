@@ -132,12 +132,11 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
     }
 }
 
-/// A write without a change leaves no key: its repeat changes nothing either, or meets a state that moved on.
+/// A write without a change is recorded too: an earlier try of it may still be on its way, and must not take effect after the
+/// caller was told that it is done, in a state that moved on.
 fn remember(decision: &mut Decision, key: &IdempotencyKey) {
-    if !decision.events.is_empty() {
-        let outcome = decision.outcome.clone();
-        decision.events.push(Event::RequestRecorded { key: key.clone(), outcome });
-    }
+    let outcome = decision.outcome.clone();
+    decision.events.push(Event::RequestRecorded { key: key.clone(), outcome });
 }
 
 fn made(outcome: &Outcome) -> Vec<String> {

@@ -64,6 +64,23 @@ fn a_repeat_has_one_effect_and_other_parameters_are_a_conflict() {
     assert_eq!(node.propose_with(run, Some(key("token", 2))), Err(conflict));
 }
 
+/// The first try of a call waits on a link that is cut; the second is answered: nothing to do. Then the link comes back.
+#[test]
+fn an_earlier_try_of_an_answered_call_has_no_effect_even_when_nothing_was_to_be_done() {
+    let mut node = Node::new();
+    let create = || Command::CreateCluster { cluster: cluster("one"), tags: Tags::new() };
+    node.propose_with(create(), Some(key("first", 1))).unwrap();
+    let before = node.state.position().sequence;
+    node.propose_with(create(), Some(key("second", 1))).unwrap();
+    let recorded = node.state.position().sequence;
+    assert_eq!(recorded.get(), before.get() + 1, "that it was answered, and nothing else");
+    node.propose(Command::DeleteCluster { cluster: cluster("one") }).unwrap();
+    node.propose_with(create(), Some(key("second", 1))).unwrap();
+    assert!(node.state.active_cluster(&cluster("one")).is_none(), "it stays deleted");
+    node.propose_with(create(), Some(key("third", 1))).unwrap();
+    assert!(node.state.active_cluster(&cluster("one")).is_some());
+}
+
 #[test]
 fn a_client_token_lives_as_long_as_its_tasks() {
     let (mut node, at) = started();
