@@ -93,6 +93,17 @@ fn a_client_token_lives_as_long_as_its_tasks() {
 }
 
 #[test]
+fn a_client_token_that_no_task_would_take_with_it_is_not_recorded() {
+    let (mut node, at) = started();
+    let before = node.state.position();
+    let none = node.propose_with(run_tasks(definition("web", 1), Vec::new()), Some(key("token", 1)));
+    assert!(matches!(none, Err(Rejection::Invalid { .. })), "{none:?}");
+    assert_eq!(node.state.position(), before);
+    let one = node.propose_with(run_tasks(definition("web", 1), vec![at]), Some(key("token", 1)));
+    assert_eq!(tasks(one.unwrap()).len(), 1, "the token is free");
+}
+
+#[test]
 fn placements_are_checked_against_what_is_true_now() {
     let (mut node, at) = started();
     let five = vec![at.clone(); 5];

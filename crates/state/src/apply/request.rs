@@ -24,7 +24,7 @@ pub(super) fn recorded(state: &mut State, at: Timestamp, key: &IdempotencyKey, o
 }
 
 /// Whether what a token made can end, and take the token with it.
-pub(crate) fn lives_with_object(outcome: &Outcome) -> bool {
+fn lives_with_object(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Tasks(_) | Outcome::Service(_))
 }
 

@@ -20,6 +20,12 @@ pub(super) fn run(state: &State, run: &RunTasks, stamp: &mut Stamp) -> Decided {
     state.active_cluster(&run.cluster).ok_or(Rejection::ClusterNotFound)?;
     let definition = task_definition::usable(state, &run.definition)?;
     super::tag::check_limit(&run.tags)?;
+    if run.placements.is_empty() {
+        // A client token is forgotten with the last of its tasks: without one it would stay for ever.
+        return Err(Rejection::Invalid {
+            message: "there is no placement: name an instance for each task".into(),
+        });
+    }
     let tasks = NewTasks {
         cluster: &run.cluster,
         definition,
