@@ -25,6 +25,7 @@ use trireme_raft::probe::Probe;
 use trireme_raft::simulation::Simulation;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::{Identity, Member, Node, Settings, World, ask_to_join};
+use trireme_rpc::gather::Gather;
 use trireme_types::ClusterUuid;
 
 use crate::clock::{SimClock, SimRandom, keep_pace};
@@ -255,6 +256,7 @@ async fn carry_out(node: Node, ask: Ask) {
 
 async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), String> {
     let incoming = incoming(GRPC).await.map_err(|error| error.to_string())?;
+    let incoming = incoming.map(|stream| stream.map(Gather::new));
     // As the node itself serves, but over the simulated network.
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(5)))

@@ -15,6 +15,8 @@ use tower::service_fn;
 use trireme_agent::dial::Dial;
 use trireme_agent::runtime::BoxFuture;
 use trireme_raft::network::peers::{Connect, endpoint};
+use trireme_rpc::gather::Gather;
+use trireme_rpc::tcp;
 use turmoil::net::{TcpListener, TcpStream};
 
 use crate::trace;
@@ -93,9 +95,12 @@ pub async fn incoming(
     }))
 }
 
-async fn to_uri(uri: Uri) -> io::Result<TokioIo<Stream>> {
+/// As over TCP: what is ready goes together, and a failure says that nothing was sent.
+async fn to_uri(uri: Uri) -> io::Result<TokioIo<Gather<Stream>>> {
     let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80));
-    Stream::connect(&format!("{host}:{port}")).await.map(TokioIo::new)
+    let stream = Stream::connect(&format!("{host}:{port}")).await;
+    let stream = stream.map_err(|error| tcp::not_connected(&uri, &error))?;
+    Ok(TokioIo::new(Gather::new(stream)))
 }
 
 /// Between control nodes.

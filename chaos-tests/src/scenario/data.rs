@@ -220,7 +220,7 @@ fn edit(database: &Path, rng: &mut impl Rng) -> Result<Option<(u64, String)>> {
     let (mut found, all) = (Vec::new(), vec![0xff; 9]);
     kv.scan(Family::History, &[], &all, &mut |_, value| {
         if let Ok(record) = HistoryRecord::decode(value)
-            && let Ok(event) = SealedEvent::open(&record.event)
+            && let Ok(event) = SealedEvent::open(record.event.clone())
             && let Event::ClusterCreated { cluster, tags } = event.event()
         {
             found.push((record, cluster.clone(), tags.clone()));

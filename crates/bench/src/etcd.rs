@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tonic::transport::{Channel, Endpoint};
+use trireme_rpc::tcp;
 
 use crate::processes::{Process, free_port};
 use crate::target::{Connection, Killable, Target};
@@ -101,7 +102,7 @@ pub(crate) struct Wire(KvClient<Channel>);
 
 fn channel(port: u16) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(url(port)).context("an address")?;
-    Ok(endpoint.tcp_nodelay(true).connect_lazy())
+    Ok(tcp::connect_lazy(&endpoint))
 }
 
 fn wire(port: u16) -> Result<Wire> {

@@ -59,6 +59,10 @@ struct Args {
     json: Option<PathBuf>,
 }
 
+/// The client has its share of the machine: the less it takes, the more is left for both.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();

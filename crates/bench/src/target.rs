@@ -59,6 +59,7 @@ impl Numbers {
     /// A value that differs from the one before it: an equal one might be no write at all.
     pub(crate) fn value(&mut self) -> String {
         let number = self.object() ^ self.0;
-        format!("{number:0>width$}", width = VALUE_BYTES)
+        let digits = format!("{number:020}");
+        "0".repeat(VALUE_BYTES.saturating_sub(digits.len())) + &digits
     }
 }

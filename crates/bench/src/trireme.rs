@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::control::{ProposeRequest, ReadIndexRequest, StatusRequest, StatusResponse};
 use trireme_rpc::control::{propose_response, read_index_response};
+use trireme_rpc::tcp;
 use trireme_state::command::TaggedResource;
 use trireme_state::object::{ClusterKey, Tags};
 use trireme_state::{Actor, Command as Change, Proposal, codec};
@@ -174,7 +175,7 @@ fn whole(all: &[Option<StatusResponse>]) -> bool {
 
 fn channel(port: u16) -> Result<ControlClient<Channel>> {
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).context("an address")?;
-    Ok(ControlClient::new(endpoint.tcp_nodelay(true).connect_lazy()))
+    Ok(ControlClient::new(tcp::connect_lazy(&endpoint)))
 }
 
 /// An object's name, as a cluster.

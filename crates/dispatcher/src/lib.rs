@@ -9,13 +9,14 @@
 //!
 //! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
 //!
-//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
+//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
 
 mod assignment;
 mod clock;
 mod convert;
 mod error;
 pub mod heartbeat;
+mod later;
 mod opening;
 mod session;
 mod status;
@@ -69,7 +70,7 @@ pub struct DispatcherConfig {
     pub report_bytes: usize,
     /// Where the control nodes listen (`host:port`): agents are told, and told again when they are others.
     pub control_nodes: watch::Receiver<Vec<String>>,
-    /// Told of incarnations above `incarnation` that this cluster's agents have seen: the control node is to stop.
+    /// Told of incarnations above `incarnation` that most of this cluster's agents have seen: the control node is to stop.
     pub later_incarnation: watch::Sender<u64>,
 }
 
@@ -104,6 +105,7 @@ struct Shared {
     openings: opening::Turns,
     report_bytes: Arc<Semaphore>,
     closing: CancellationToken,
+    later: later::Later,
 }
 
 /// Serves agents on one control node. Cheap to clone.
@@ -125,6 +127,7 @@ impl Dispatcher {
             openings: opening::Turns::new(config.opening, config.opening_waiting),
             report_bytes: Arc::new(Semaphore::new(config.report_bytes.min(Semaphore::MAX_PERMITS))),
             closing: CancellationToken::new(),
+            later: later::Later::default(),
             config,
         };
         Self { shared: Arc::new(shared) }

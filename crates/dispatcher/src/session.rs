@@ -121,10 +121,13 @@ async fn open(
     }
     let (own, seen) = (shared.config.incarnation, hello.incarnation);
     if seen > own {
-        if cluster.is_some() {
+        tracing::error!(own, seen, instance = ?known, "an agent has seen a later incarnation of this cluster");
+        if let (Some(_), Some(instance)) = (cluster, known)
+            && let Some(believed) = shared.later.note(&shared.store.view(), instance, seen)
+        {
             shared.config.later_incarnation.send_if_modified(|later| {
-                let higher = seen > *later;
-                *later = seen.max(*later);
+                let higher = believed > *later;
+                *later = believed.max(*later);
                 higher
             });
         }

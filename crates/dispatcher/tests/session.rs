@@ -219,13 +219,34 @@ async fn nonsense_is_refused_and_changes_nothing() {
     }
     assert_eq!(world.store.view().position().sequence.get(), 0);
     assert_eq!(*world.later.borrow(), 0, "whoever names no cluster is not believed");
-    let of_this_cluster = wire::Hello { incarnation: 2, cluster_uuid: format!("{:032x}", 0xc1), ..hello() };
-    world.open(FromAgent::Hello(of_this_cluster)).await.hear().await.unwrap_err();
-    assert_eq!(
-        *world.later.borrow(),
-        2,
-        "an agent has seen the cluster's next life: this node is of the one before"
-    );
+}
+
+#[tokio::test]
+async fn a_later_incarnation_is_believed_when_most_agents_have_seen_it() {
+    let world = World::start().await;
+    let mut instances = Vec::new();
+    for number in 0..4u8 {
+        let token = format!("{:032x}", 0x100 + u32::from(number));
+        let hello = wire::Hello { name: format!("agent{number}"), registration_token: token, ..hello() };
+        instances.push(world.open(FromAgent::Hello(hello)).await.welcome().await.0);
+    }
+    let say = async |instance: String, incarnation| {
+        let cluster_uuid = format!("{:032x}", 0xc1);
+        let hello = wire::Hello { container_instance_id: instance, incarnation, cluster_uuid, ..hello() };
+        let refused = world.open(FromAgent::Hello(hello)).await.hear().await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        *world.later.borrow()
+    };
+    for _ in 0..3 {
+        assert_eq!(say(format!("{:032x}", 5), 2).await, 0, "a stranger has no voice");
+    }
+    assert_eq!(say(instances[0].to_string(), 9).await, 0);
+    assert_eq!(say(instances[0].to_string(), 9).await, 0, "however often it says so");
+    assert_eq!(say(instances[1].to_string(), 2).await, 0, "half of them");
+    let epoch = world.store.view().instance(instances[3]).unwrap().epoch;
+    world.propose(Command::LoseInstance { instance: instances[3], epoch, reason: "silent".into() });
+    let said = say(instances[1].to_string(), 2).await;
+    assert_eq!(said, 2, "two of the three that are not lost: this node is of the life before");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@
 //!
 //! Bodies have a door too, for nobody is known before all of the body is there. It counts the bytes that came, not those that were
 //! announced: a connection that promises much and sends nothing holds nothing. Who waits for more gives back what it has when its
-//! wait ends, so that bodies that wait for one another cannot do so for ever.
+//! wait ends, so that bodies that wait for one another cannot do so for ever. A part of the room is for beginnings alone: large bodies
+//! that trickle in cannot shut out the small ones, which nearly all calls have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -38,8 +39,10 @@ pub struct Limits {
     pub wait: Duration,
     /// How long they wait while others are shed.
     pub wait_shedding: Duration,
-    /// Bytes of all bodies that are held at once.
+    /// Bytes of all bodies that are held at once, beyond their beginnings.
     pub body_bytes: usize,
+    /// Bytes of the beginnings of bodies.
+    pub beginning_bytes: usize,
 }
 
 impl Default for Limits {
@@ -50,7 +53,8 @@ impl Default for Limits {
             waiting: 512,
             wait: Duration::from_millis(500),
             wait_shedding: Duration::from_millis(100),
-            body_bytes: 32 * 1024 * 1024,
+            body_bytes: 24 * 1024 * 1024,
+            beginning_bytes: 8 * 1024 * 1024,
         }
     }
 }
@@ -100,6 +104,7 @@ struct Shared {
     read: Door,
     write: Door,
     bodies: Door,
+    beginnings: Arc<Semaphore>,
 }
 
 /// The node's doors. Clones are handles to the same.
@@ -120,6 +125,7 @@ pub(crate) struct Entered(#[expect(dead_code, reason = "held, never read")] Owne
 #[derive(Debug)]
 pub(crate) struct Room {
     admission: Admission,
+    beginning: Option<OwnedSemaphorePermit>,
     held: Option<OwnedSemaphorePermit>,
 }
 
@@ -140,13 +146,14 @@ impl Admission {
             read: Door::new("read", limits.reads),
             write: Door::new("write", limits.writes),
             bodies: Door::new("body", limits.body_bytes / UNIT),
+            beginnings: Arc::new(Semaphore::new(limits.beginning_bytes / UNIT)),
             limits,
         }))
     }
 
     /// Room for a body of which nothing came yet: none.
     pub(crate) fn room(&self) -> Room {
-        Room { admission: self.clone(), held: None }
+        Room { admission: self.clone(), beginning: None, held: None }
     }
 
     /// Waits for a turn.
@@ -195,18 +202,38 @@ impl Room {
     /// Makes it large enough for so many bytes.
     pub(crate) async fn hold(&mut self, bytes: usize) -> Result<()> {
         let wanted = bytes.div_ceil(UNIT);
+        self.begin(wanted.min(STEP));
         loop {
-            let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let held = units(&self.beginning) + units(&self.held);
             if held >= wanted {
                 return Ok(());
             }
             let step = u32::try_from((wanted - held).min(STEP)).unwrap_or(u32::MAX);
             let more = self.admission.pass(&self.admission.0.bodies, step).await?;
-            match &mut self.held {
-                Some(held) => held.merge(more),
-                None => self.held = Some(more),
-            }
+            add(&mut self.held, more);
         }
+    }
+
+    /// Takes what the beginning needs from the room that is for beginnings, if it is there; it may come from the rest too.
+    fn begin(&mut self, wanted: usize) {
+        let missing = u32::try_from(wanted.saturating_sub(units(&self.beginning))).unwrap_or(u32::MAX);
+        if missing == 0 || self.held.is_some() {
+            return;
+        }
+        if let Ok(more) = Arc::clone(&self.admission.0.beginnings).try_acquire_many_owned(missing) {
+            add(&mut self.beginning, more);
+        }
+    }
+}
+
+fn units(held: &Option<OwnedSemaphorePermit>) -> usize {
+    held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+}
+
+fn add(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
     }
 }
 
@@ -215,7 +242,14 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { writes: 2, reads: 1, waiting: 1, body_bytes: 4 * UNIT, ..Limits::default() }
+        Limits {
+            writes: 2,
+            reads: 1,
+            waiting: 1,
+            body_bytes: 4 * UNIT,
+            beginning_bytes: 0,
+            ..Limits::default()
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -324,6 +358,21 @@ mod tests {
         drop(held);
         large.await.unwrap().unwrap();
         small.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_that_trickle_in_leave_room_for_beginnings() {
+        let limits = Limits { body_bytes: 4 * STEP * UNIT, beginning_bytes: 4 * STEP * UNIT, ..limits() };
+        let admission = Admission::new(limits);
+        let large = [room(&admission, 3 * STEP).await.unwrap(), room(&admission, 3 * STEP).await.unwrap()];
+        assert!(room(&admission, 2 * STEP).await.is_err(), "there is none for a third");
+        let mut small = Vec::new();
+        for _ in 0..2 * STEP {
+            small.push(room(&admission, 1).await.unwrap());
+        }
+        assert!(room(&admission, 1).await.is_err(), "that has an end too");
+        drop(large);
+        room(&admission, 5 * STEP).await.unwrap();
     }
 
     #[test]

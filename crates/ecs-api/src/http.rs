@@ -359,7 +359,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_too_slowly_is_ended_and_gives_its_room_back() {
-        let admission = Admission::new(Limits { body_bytes: 16 * 1024, ..Limits::default() });
+        let admission =
+            Admission::new(Limits { body_bytes: 16 * 1024, beginning_bytes: 0, ..Limits::default() });
         let began = tokio::time::Instant::now();
         assert_eq!(read(&admission, pieces(1, SILENCE * 2)).await, Err(408), "nothing came");
         assert!(began.elapsed() <= SILENCE + DISCARD_TIME);

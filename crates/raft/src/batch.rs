@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -17,19 +16,19 @@ use crate::error::corrupt;
 #[derive(Clone)]
 pub struct Batch {
     encoded: Bytes,
-    entries: Option<Arc<[Entry]>>,
+    decided_as: Option<u64>,
 }
 
 impl Batch {
     /// The entries of some commands, in the order in which they were decided.
-    pub fn new(entries: Vec<Entry>) -> Self {
+    pub fn new(entries: &[Entry]) -> Self {
         let frame = log::EntryBatch { entries: entries.iter().map(entry_to_wire).collect() };
-        Self { encoded: frame.encode_to_vec().into(), entries: Some(entries.into()) }
+        Self { encoded: frame.encode_to_vec().into(), decided_as: None }
     }
 
     /// A batch as it came from the disk or the wire. It is decoded when it is applied.
     pub fn from_encoded(encoded: Bytes) -> Self {
-        Self { encoded, entries: None }
+        Self { encoded, decided_as: None }
     }
 
     /// The bytes.
@@ -37,14 +36,21 @@ impl Batch {
         &self.encoded
     }
 
+    /// The same, by which this process knows what it decided: see [`Heads`](crate::decider::Heads).
+    pub(crate) fn decided_as(self, number: u64) -> Self {
+        Self { decided_as: Some(number), ..self }
+    }
+
+    /// Under which number this process decided it, if it did.
+    pub(crate) fn decided_here(&self) -> Option<u64> {
+        self.decided_as
+    }
+
     /// The entries.
     ///
     /// # Errors
     /// Damage, and events that this binary does not know. Neither may be skipped.
-    pub fn entries(&self) -> io::Result<Arc<[Entry]>> {
-        if let Some(entries) = &self.entries {
-            return Ok(Arc::clone(entries));
-        }
+    pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let frame = log::EntryBatch::decode(self.encoded.clone()).map_err(corrupt)?;
         frame.entries.into_iter().map(entry_from_wire).collect()
     }
@@ -88,12 +94,12 @@ fn entry_to_wire(entry: &Entry) -> log::Entry {
         at_millis: entry.at.millis(),
         actor: Some(actor_to_wire(&entry.actor)),
         request_id: convert::request_to_bytes(entry.request_id),
-        events: entry.events.iter().map(|event| Bytes::copy_from_slice(event.bytes())).collect(),
+        events: entry.events.iter().map(|event| event.bytes().clone()).collect(),
     }
 }
 
 fn entry_from_wire(entry: log::Entry) -> io::Result<Entry> {
-    let events = entry.events.iter().map(|bytes| SealedEvent::open(bytes).map_err(corrupt));
+    let events = entry.events.into_iter().map(|bytes| SealedEvent::open(bytes).map_err(corrupt));
     Ok(Entry {
         base: Position {
             sequence: Sequence::new(entry.base_sequence),

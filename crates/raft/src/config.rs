@@ -155,6 +155,11 @@ impl Settings {
         }
     }
 
+    /// How long another node may take to say how it is: its clock, its disk, its state's hash.
+    pub(crate) fn answer_limit(&self) -> Duration {
+        (self.heartbeat_limit * 2).max(Duration::from_millis(500))
+    }
+
     /// openraft's form of these settings.
     pub(crate) fn to_openraft(&self) -> Result<Arc<openraft::Config>, Error> {
         let config = openraft::Config {

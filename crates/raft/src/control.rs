@@ -136,6 +136,7 @@ impl control::control_server::Control for ControlService {
         let request = request.into_inner();
         self.check(&request.cluster_id)?;
         let proposal = codec::decode_proposal(&request.proposal)
+            .map(Box::new)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if matches!(proposal.command, Command::RaiseFeatureLevel { .. } | Command::RecordRestore { .. }) {
             // Only the leader's own look at every node, or the operator at a node that is not running, may lead to it.

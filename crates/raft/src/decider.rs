@@ -1,9 +1,10 @@
 //! The decider: the one task that turns commands into entries, on the leader. It decides against its [`head`],
 //! hands batches of entries to Raft without waiting for them, and answers when they are applied ([`flight`]). Commands wait for it
-//! in a [`queue`].
+//! in a [`queue`]; the state machine of this node finds what was decided in [`heads`].
 
 pub(crate) mod flight;
 pub(crate) mod head;
+pub(crate) mod heads;
 mod queue;
 
 use std::collections::VecDeque;
@@ -25,10 +26,11 @@ use trireme_types::planted;
 
 pub use flight::{Answer, Refusal};
 pub use head::Rules;
+pub use heads::{Decided, Heads};
 pub(crate) use queue::{Queue, Request, Requests, is_urgent, queue};
 
 use crate::batch::Batch;
-use crate::clock::{Clock, OfficeClock, Random};
+use crate::clock::{Clock, Deadline, OfficeClock, Random};
 use crate::config::{Answer as RaftAnswer, LeaderId, Raft, TypeConfig};
 use crate::guard::Guard;
 use crate::machine::View;
@@ -50,12 +52,17 @@ pub(crate) struct Decider {
     pub random: Arc<dyn Random>,
     pub rules: Rules,
     pub guard: Guard,
+    /// Where the state machine finds what was decided here.
+    pub heads: Heads,
     pub fitness: Fitness,
     /// For a simulation alone.
     pub refuse: Option<Refuse>,
     /// Set while this node decides.
     pub office: watch::Sender<Option<OfficeClock>>,
 }
+
+/// What waits while entries are in flight goes after so long all the same: to nodes that are far away many are under way.
+const LINGER: Duration = Duration::from_millis(5);
 
 type Metrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 type Landing = Pin<Box<dyn Future<Output = (u64, Option<ClientWriteResult<TypeConfig>>)> + Send>>;
@@ -71,6 +78,7 @@ impl Decider {
                 && let Some(office) = self.take_office(leader, &mut metrics, &mut requests).await
             {
                 office.serve(&mut metrics, &mut requests).await;
+                self.heads.clear();
                 self.office.send_replace(None);
                 tracing::info!(%leader, "the decider has left office");
                 continue;
@@ -123,10 +131,12 @@ impl Decider {
             view: self.view.clone(),
             clock: Arc::clone(&self.clock),
             refuse: self.refuse.clone(),
+            heads: self.heads.clone(),
             flights: Flights::default(),
             landings: FuturesUnordered::new(),
             round: None,
             backlog: VecDeque::new(),
+            linger: None,
         })
     }
 }
@@ -174,10 +184,13 @@ struct Office {
     view: watch::Receiver<Arc<View>>,
     clock: Arc<dyn Clock>,
     refuse: Option<Refuse>,
+    heads: Heads,
     flights: Flights,
     landings: FuturesUnordered<Landing>,
     round: Option<Round>,
     backlog: VecDeque<Request>,
+    /// Until when what comes is gathered.
+    linger: Option<Deadline>,
 }
 
 impl Office {
@@ -186,12 +199,11 @@ impl Office {
             if self.flights.is_poisoned() && self.flights.is_empty() {
                 self.rebuild();
             }
-            let open = !self.flights.is_poisoned() && self.flights.has_room();
-            if open && !self.backlog.is_empty() && self.decide().await.is_err() {
+            if self.is_open() && !self.backlog.is_empty() && self.decide().await.is_err() {
                 break "raft has stopped";
             }
             self.confirm();
-            let open = open && self.flights.has_room() && self.backlog.is_empty();
+            let open = self.is_open() && self.backlog.is_empty();
             tokio::select! {
                 biased;
                 changed = metrics.changed() => {
@@ -204,6 +216,7 @@ impl Office {
                     self.round = None;
                     self.flights.end_round(number, result);
                 }
+                () = gathered(self.linger) => {}
                 more = requests.fill(&mut self.backlog), if open => {
                     if !more {
                         break "the node stops";
@@ -213,6 +226,17 @@ impl Office {
         };
         self.flights.abandon(reason);
         self.backlog.drain(..).for_each(refuse);
+    }
+
+    /// Whether commands are decided now, or gathered.
+    fn is_open(&mut self) -> bool {
+        if self.flights.is_busy() {
+            self.linger.get_or_insert_with(|| Deadline::after(LINGER));
+        } else {
+            self.linger = None;
+        }
+        let gathered = self.linger.is_none_or(|linger| linger.left().is_zero());
+        gathered && self.flights.has_room() && !self.flights.is_poisoned()
     }
 
     /// Decides what waits and sends it off, as long as there is room.
@@ -261,9 +285,11 @@ impl Office {
         if entries.is_empty() {
             return Ok(());
         }
-        let batch = Batch::new(std::mem::take(entries));
+        let entries = std::mem::take(entries);
+        let batch = Batch::new(&entries);
         let bytes = batch.encoded().len();
         *size = 0;
+        self.linger = None;
         let number = self.flights.depart(std::mem::take(passengers), bytes, self.clock.monotonic());
         if let Some(late) = self.refuse.as_ref().and_then(|refuse| refuse()) {
             self.landings.push(Box::pin(async move {
@@ -272,6 +298,8 @@ impl Office {
             }));
             return Ok(());
         }
+        let number_here = self.heads.note(Decided::new(entries, self.head.state()));
+        let batch = batch.decided_as(number_here);
         let (responder, receiver) = RaftAnswer::pair();
         self.landings.push(Box::pin(async move { (number, receiver.await.ok()) }));
         if planted::is("answered-before-it-is-committed") {
@@ -304,6 +332,7 @@ impl Office {
         let view = Arc::clone(&self.view.borrow());
         tracing::warn!(position = ?view.state.position().sequence, "the head is built anew");
         metrics::counter!("trireme_raft_head_rebuilds_total").increment(1);
+        self.heads.clear();
         self.head.rebuild(State::clone(&view.state));
         self.flights.rebuilt();
     }
@@ -323,6 +352,14 @@ impl Office {
             };
             (number, result)
         }));
+    }
+}
+
+/// Returns when what was gathered is to go. Once that is so there is nothing to wait for.
+async fn gathered(linger: Option<Deadline>) {
+    match linger {
+        Some(linger) if !linger.left().is_zero() => tokio::time::sleep_until(linger.at()).await,
+        _ => std::future::pending().await,
     }
 }
 

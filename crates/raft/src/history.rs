@@ -97,9 +97,11 @@ impl History {
     pub(crate) fn record(&self, entry: &Entry, ops: &mut Vec<Op>) {
         let floor = self.floor.load(Ordering::Relaxed);
         let mut position = entry.base;
-        for sealed in &entry.events {
+        for (number, sealed) in entry.events.iter().enumerate() {
+            if number > 0 {
+                position = entry.after(position, entry.events[number - 1].bytes());
+            }
             if position.sequence.get() < floor {
-                position = entry.after(position, sealed.bytes());
                 continue;
             }
             let record = log::HistoryRecord {
@@ -108,10 +110,9 @@ impl History {
                 at_millis: entry.at.millis(),
                 actor: Some(actor_to_wire(&entry.actor)),
                 request_id: convert::request_to_bytes(entry.request_id),
-                event: bytes::Bytes::copy_from_slice(sealed.bytes()),
+                event: sealed.bytes().clone(),
             };
             ops.push(Op::Put(Family::History, keys::number(record.sequence), record.encode_to_vec().into()));
-            position = entry.after(position, sealed.bytes());
         }
     }
 
@@ -269,7 +270,7 @@ pub fn decode(record: log::HistoryRecord) -> io::Result<Record> {
         hash: hash_of(&record)?,
         at: Timestamp::from_millis(record.at_millis),
         request_id: convert::request_from_bytes(&record.request_id).map_err(corrupt)?,
-        event: SealedEvent::open(&record.event).map_err(corrupt)?.event().clone(),
+        event: SealedEvent::open(record.event).map_err(corrupt)?.event().clone(),
         actor: actor_from_wire(record.actor)?,
     })
 }

@@ -8,12 +8,14 @@ use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::watch;
-use trireme_state::{Applied as Outcome, FeatureLevel, State, apply_entry, hash};
+use trireme_state::{Applied as Outcome, Entry, FeatureLevel, State, apply_entry, hash};
 use trireme_types::planted;
 
 use crate::agreement::Sampler;
 use crate::batch::{Batch, Reply};
 use crate::config::{LogId, Membership, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::decider::Heads;
+use crate::decider::heads::end;
 use crate::history::History;
 use crate::level;
 use crate::simulation::Delay;
@@ -55,6 +57,7 @@ pub struct Machine {
     before: Arc<State>,
     published: watch::Sender<Arc<View>>,
     sampler: Sampler,
+    heads: Heads,
     supports: FeatureLevel,
     /// For a simulation alone.
     delay: Option<Delay>,
@@ -71,7 +74,16 @@ impl Machine {
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
         let (view, before) = (View::default(), Arc::default());
-        (Self { kv, history, snapshots, view, before, published, sampler, supports, delay: None }, receiver)
+        let heads = Heads::default();
+        let delay = None;
+        let machine =
+            Self { kv, history, snapshots, view, before, published, sampler, heads, supports, delay };
+        (machine, receiver)
+    }
+
+    /// The same, beside a decider that notes its heads there.
+    pub(crate) fn with_heads(self, heads: Heads) -> Self {
+        Self { heads, ..self }
     }
 
     /// The same, but applying takes as long as `delay` says.
@@ -89,9 +101,17 @@ impl Machine {
         if planted::is("snapshot-one-entry-off") {
             self.before = Arc::clone(&self.view.state);
         }
+        let decided = batch.decided_here().and_then(|number| self.heads.take(number));
+        let (entries, head) = match decided {
+            Some(decided) => (decided.entries, decided.head),
+            None => (batch.entries()?, None),
+        };
+        if let Some(reply) = head.and_then(|head| self.take_head(&entries, head, ops)) {
+            return Ok(reply);
+        }
         let state = Arc::make_mut(&mut self.view.state);
         let mut reply = Reply::default();
-        for entry in batch.entries()?.iter() {
+        for entry in &entries {
             let (before, level) = (state.position().sequence, state.level());
             let applied = apply_entry(state, entry) == Outcome::Applied;
             if applied {
@@ -107,6 +127,23 @@ impl Machine {
             reply.applied.push(applied);
         }
         Ok(reply)
+    }
+
+    /// What was decided here is in the head already: the state becomes that, and only the history is written. Not where a
+    /// state between two entries is to be hashed or the feature level changes.
+    fn take_head(&mut self, entries: &[Entry], head: State, ops: &mut Vec<Op>) -> Option<Reply> {
+        let state = &self.view.state;
+        let follows = entries.first().is_some_and(|first| first.base == state.position())
+            && end(entries) == Some(head.position().sequence);
+        let between = hash::is_hashed(state.position().sequence, head.position().sequence);
+        if !follows || between || head.level() != state.level() {
+            return None;
+        }
+        for entry in entries {
+            self.history.record(entry, ops);
+        }
+        self.view.state = Arc::new(head);
+        Some(Reply { applied: vec![true; entries.len()] })
     }
 
     fn set_membership(&mut self, log_id: Option<LogId>, membership: &Membership) {

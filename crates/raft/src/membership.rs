@@ -120,7 +120,7 @@ impl Keeper {
             command: Command::RaiseFeatureLevel { level },
         };
         // Under the lock until it is applied: who joins after this is measured by the new level.
-        match within(self.settings.call_limit, store.decide_here(proposal)).await {
+        match within(self.settings.call_limit, store.decide_here(Box::new(proposal))).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(Refusal::NotDeciding)) => Err(Refused::NotLeader),
             Some(Err(Refusal::Rejected(rejection))) => Err(because(rejection)),

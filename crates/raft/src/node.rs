@@ -15,6 +15,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use trireme_rpc::control;
 use trireme_rpc::control::control_server::ControlServer;
+use trireme_rpc::gather::Gather;
 use trireme_rpc::raft::raft_server::RaftServer;
 use trireme_rpc::tcp;
 use trireme_state::FeatureLevel;
@@ -25,7 +26,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
 use crate::control::{ControlService, HeartbeatSink};
-use crate::decider::Rules;
+use crate::decider::{Heads, Rules};
 use crate::error::Error;
 use crate::history::History;
 use crate::identity::{Folder, Identity};
@@ -248,6 +249,8 @@ impl Node {
         let (sampler, samples) = Sampler::pair();
         let (machine, view) =
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
+        let heads = Heads::default();
+        let machine = machine.with_heads(heads.clone());
         let machine =
             machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
         let peers = Peers::new(Fence::new(identity, Arc::clone(&world.clock)), Arc::clone(&world.connect));
@@ -271,6 +274,7 @@ impl Node {
             log: watch,
             vitals,
             samples,
+            heads,
         };
         Ok(parts.assemble())
     }
@@ -403,7 +407,7 @@ impl Node {
 
 async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<(), Error> {
     let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
-        stream.and_then(|stream| tcp::prepare(&stream).map(|()| stream))
+        stream.and_then(|stream| tcp::prepare(&stream).map(|()| Gather::new(stream)))
     });
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(5)))

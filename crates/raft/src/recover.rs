@@ -177,7 +177,8 @@ pub async fn force(folder: &Folder, settings: &Settings, living: Living) -> Resu
     let member = member.ok_or_else(|| Error::Refused {
         reason: format!("node {own} is not a member of its cluster any more: recover from another node"),
     })?;
-    let census = census::take(&from, &TcpConnect::new(settings)).await;
+    let patient = Settings { connect_limit: census::CONNECT, ..settings.clone() };
+    let census = census::take(&from, &TcpConnect::new(&patient)).await;
     if living == Living::Heeded && !census.against.is_empty() {
         let instead = match from.begun {
             None => "start this node, or let it leave and join anew",

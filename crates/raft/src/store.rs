@@ -12,6 +12,7 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::Code;
 use trireme_rpc::control;
 use trireme_rpc::log::HistoryRecord;
+use trireme_rpc::tcp;
 use trireme_state::store::{
     BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store,
 };
@@ -86,7 +87,7 @@ impl RaftStore {
     }
 
     /// Has this node's decider decide. Fails at once when this node does not decide.
-    pub(crate) async fn decide_here(&self, proposal: Proposal) -> Result<Committed, Refusal> {
+    pub(crate) async fn decide_here(&self, proposal: Box<Proposal>) -> Result<Committed, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request { proposal, reply };
         self.requests.send(request).await?;
@@ -101,7 +102,7 @@ impl RaftStore {
     async fn attempt(&self, proposal: &Proposal, limit: Duration) -> Attempt {
         let leader = self.leader.borrow().clone();
         if leader.leadership.deciding {
-            return match tokio::time::timeout(limit, self.decide_here(proposal.clone())).await {
+            return match tokio::time::timeout(limit, self.decide_here(Box::new(proposal.clone()))).await {
                 Ok(Ok(committed)) => Attempt::Done(committed),
                 Ok(Err(Refusal::Rejected(rejection))) => Attempt::Rejected(rejection),
                 Ok(Err(Refusal::Unknown(reason))) => Attempt::Unknown(reason),
@@ -373,7 +374,7 @@ pub(crate) async fn fetch_history(
 
 /// True when a request cannot have reached the leader's decider.
 fn never_arrived(status: &tonic::Status) -> bool {
-    let refused = status.code() == Code::Unavailable && status.message().contains("connect error");
+    let refused = status.code() == Code::Unavailable && status.message().starts_with(tcp::NOT_CONNECTED);
     refused || status.code() == Code::FailedPrecondition
 }
 

@@ -28,8 +28,6 @@ use crate::voters_clock::{self, Judgement, Offsets};
 
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// The limit for one node's answer.
-const ANSWER: Duration = Duration::from_millis(500);
 
 /// How long a voter's room counts after it was last told.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -114,6 +112,8 @@ pub(crate) struct Watcher {
     pub fault: Fault,
     pub kv: Arc<dyn Kv>,
     pub clock: Arc<dyn Clock>,
+    /// For one node's answer.
+    pub answer_limit: Duration,
     pub memory: Memory,
 }
 
@@ -150,7 +150,7 @@ impl Watcher {
 
     async fn look(&mut self) {
         // A disk that hangs must not keep the node from looking at the others.
-        let own = within(ANSWER, self.vitals.measure()).await.flatten();
+        let own = within(self.answer_limit, self.vitals.measure()).await.flatten();
         let seen = self.ask().await;
         self.judge_clock(&seen);
         self.judge_room(own, &seen);
@@ -164,7 +164,8 @@ impl Watcher {
         let asked = others.map(|(id, member)| async move {
             let mut client = self.store.peers.control(&member.peer_address).ok()?;
             let before = self.clock.wall();
-            let answer = within(ANSWER, client.status(control::StatusRequest {})).await?.ok()?.into_inner();
+            let asked = client.status(control::StatusRequest {});
+            let answer = within(self.answer_limit, asked).await?.ok()?.into_inner();
             let ahead = voters_clock::ahead(answer.now_millis, before, self.clock.wall());
             // Whoever else answers at that address is not this member.
             (answer.node_id == *id && is_of(&answer, self.identity)).then_some(((*id, answer), (*id, ahead)))

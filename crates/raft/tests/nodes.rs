@@ -3,13 +3,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use support::{TestCluster, cluster_key, create, create_once, delete, settings, wait_for};
 use trireme_raft::Settings;
-use trireme_state::Rejection;
 use trireme_state::store::{ProposeError, Store};
+use trireme_state::{Command, Rejection};
 use trireme_types::Sequence;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,6 +22,28 @@ async fn what_is_proposed_is_committed_applied_and_answered() {
     let view = cluster.nodes[&leader].store().view();
     assert!(view.cluster(&cluster_key("one")).is_some());
     cluster.wait_equal().await;
+}
+
+/// Many commands wait together, and one Raft entry has no room for all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_into_one_entry_goes_into_the_next() {
+    let cluster = TestCluster::start(3, settings()).await;
+    let store = cluster.nodes[&cluster.leader().await].store();
+    let proposed = (0..80).map(|number| {
+        let mut proposal = create(&format!("large{number}"));
+        let Command::CreateCluster { tags, .. } = &mut proposal.command else { panic!("not a cluster") };
+        *tags = (0..50).map(|tag| (format!("key{tag}"), "v".repeat(900 + number))).collect();
+        store.propose(proposal)
+    });
+    let sequences: BTreeSet<Sequence> = futures_util::future::join_all(proposed)
+        .await
+        .into_iter()
+        .map(|done| done.unwrap().sequence)
+        .collect();
+    assert_eq!(sequences.len(), 80);
+    cluster.wait_equal().await;
+    let view = store.view();
+    assert!((0..80).all(|number| view.cluster(&cluster_key(&format!("large{number}"))).is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,10 @@
 //! conversions of the values that several rooms send.
 //!
 //! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
-//! ([`control`]) · `proto/agent.proto` ([`agent`]) · [`convert`] · [`tcp`].
+//! ([`control`]) · `proto/agent.proto` ([`agent`]) · [`convert`] · [`tcp`] · [`gather`].
 
 pub mod convert;
+pub mod gather;
 pub mod tcp;
 
 #[allow(missing_docs, clippy::all, clippy::unwrap_used, clippy::too_many_lines)]

@@ -12,7 +12,7 @@ use trireme_raft::{Folder, Node};
 use trireme_rpc::operator::{BackupDone, BackupPart, BackupRequest, backup_part};
 use trireme_state::State;
 
-use crate::founding::{copy_key, key_path, make_folder, member};
+use crate::founding::{copy_key, holds_key, key_path, make_folder, member};
 use crate::{Error, ServerConfig};
 
 /// A backup on its way to an operator.
@@ -95,23 +95,6 @@ pub async fn restore(
         clear(config, existed, kept);
     }
     restored
-}
-
-/// Whether the cluster's key is in the data folder already. Another one there may be the only copy of what opens another cluster's
-/// secrets: it is not overwritten.
-fn holds_key(own_key: &Path, cluster_key: &Path) -> Result<bool, Error> {
-    let read =
-        |path: &Path| std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
-    if std::fs::symlink_metadata(own_key).is_err() {
-        return Ok(false);
-    }
-    if read(own_key)? == read(cluster_key)? {
-        return Ok(true);
-    }
-    Err(Error::Setting {
-        setting: "--data",
-        reason: format!("{} is another cluster's key: move it away, or restore elsewhere", own_key.display()),
-    })
 }
 
 /// Removes what a restore that failed has made, and what is nobody else's.

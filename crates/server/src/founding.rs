@@ -80,10 +80,11 @@ pub async fn init(config: &ServerConfig) -> Result<AccessKeyFile, Error> {
 /// The cluster key in a folder that holds no node yet: a new one, or that of an attempt that was cut short.
 fn own_key(path: &Path) -> Result<SealingKey, Error> {
     if path.exists() {
-        if let Ok(key) = SealingKey::read(path) {
-            return Ok(key);
+        match SealingKey::read(path) {
+            // Cut short while it was written: nothing is sealed with it yet.
+            Err(trireme_iam::Error::KeyFileContent { .. }) => {}
+            found => return Ok(found?),
         }
-        // Cut short while it was written: nothing is sealed with it yet.
         std::fs::remove_file(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     }
     Ok(SealingKey::create(path)?)
@@ -119,7 +120,9 @@ pub async fn join(config: &ServerConfig, peers: &[String], cluster_key: &Path) -
     folder.require_empty()?;
     SealingKey::read(cluster_key)?;
     make_folder(&config.data)?;
-    copy_key(cluster_key, &key_path(config))?;
+    if !holds_key(&key_path(config), cluster_key)? {
+        copy_key(cluster_key, &key_path(config))?;
+    }
     let identity = trireme_raft::join(&folder, member(config), peers, &config.raft_settings()).await?;
     Ok(identity.node_id)
 }
@@ -145,6 +148,26 @@ pub(crate) fn key_path(config: &ServerConfig) -> PathBuf {
 pub fn make_folder(data: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(|source| Error::Io { path: data.to_owned(), source })
+}
+
+/// Whether the cluster's key is in the data folder already. Another one there may be the only copy of what opens another cluster's
+/// secrets: it is not overwritten.
+pub(crate) fn holds_key(own_key: &Path, cluster_key: &Path) -> Result<bool, Error> {
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source });
+    if std::fs::symlink_metadata(own_key).is_err() {
+        return Ok(false);
+    }
+    if read(own_key)? == read(cluster_key)? {
+        return Ok(true);
+    }
+    Err(Error::Setting {
+        setting: "--data",
+        reason: format!(
+            "{} is another cluster's key: move it away, or take another folder",
+            own_key.display()
+        ),
+    })
 }
 
 pub(crate) fn copy_key(from: &Path, to: &Path) -> Result<(), Error> {
@@ -189,13 +212,34 @@ pub(crate) mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn neither_init_nor_join_destroys_a_key() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let config = config(place.path().join("n"));
+        make_folder(&config.data).unwrap();
+        SealingKey::create(&key_path(&config)).unwrap();
+        let kept = std::fs::read(key_path(&config)).unwrap();
+        let readable = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(key_path(&config), readable).unwrap();
+        assert!(init(&config).await.is_err(), "others may read it: that is to be mended first");
+        assert_eq!(std::fs::read(key_path(&config)).unwrap(), kept);
+        let other = place.path().join("other.key");
+        SealingKey::create(&other).unwrap();
+        let refused = join(&config, &["127.0.0.1:1".to_owned()], &other).await.unwrap_err();
+        assert!(refused.to_string().contains("another cluster's key"), "{refused}");
+        assert_eq!(std::fs::read(key_path(&config)).unwrap(), kept);
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn an_init_that_was_cut_short_may_be_repeated() {
         let place = tempfile::tempdir().unwrap();
         let config = config(place.path().join("n"));
         // As the process left it that died before the first access key was stored.
         make_folder(&config.data).unwrap();
-        std::fs::write(key_path(&config), "half a k").unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let mut key = options.write(true).create_new(true).mode(0o600).open(key_path(&config)).unwrap();
+        key.write_all(b"half a k").unwrap();
         let settings = config.raft_settings();
         let folder = Folder::new(&config.data);
         let died: Result<(), Error> =

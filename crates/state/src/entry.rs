@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use trireme_types::{RequestId, Sequence, Timestamp};
@@ -56,13 +57,13 @@ pub struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedEvent {
     event: Arc<Event>,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
 }
 
 impl SealedEvent {
     /// Encodes an event, once.
     pub fn seal(event: Event) -> Self {
-        let bytes = Arc::from(codec::encode_event(&event));
+        let bytes = codec::encode_event(&event).into();
         Self { event: Arc::new(event), bytes }
     }
 
@@ -70,8 +71,8 @@ impl SealedEvent {
     ///
     /// # Errors
     /// Damage, and kinds that this binary does not know. Neither may be skipped.
-    pub fn open(bytes: &[u8]) -> Result<Self, CodecError> {
-        Ok(Self { event: Arc::new(codec::decode_event(bytes)?), bytes: Arc::from(bytes) })
+    pub fn open(bytes: Bytes) -> Result<Self, CodecError> {
+        Ok(Self { event: Arc::new(codec::decode_event(&bytes)?), bytes })
     }
 
     /// The event.
@@ -80,7 +81,7 @@ impl SealedEvent {
     }
 
     /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 }

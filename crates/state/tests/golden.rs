@@ -312,7 +312,7 @@ fn an_old_log_replays_to_the_recorded_snapshot() {
     let mut state = State::new();
     for (number, line) in log.lines().enumerate() {
         let (at, events) = line.split_once(' ').unwrap();
-        let open = |event| SealedEvent::open(&hex::decode(event).unwrap()).unwrap();
+        let open = |event| SealedEvent::open(hex::decode(event).unwrap().into()).unwrap();
         let entry = Entry {
             base: state.position(),
             at: Timestamp::from_millis(at.parse().unwrap()),

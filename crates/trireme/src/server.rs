@@ -174,13 +174,17 @@ impl NodeArgs {
     }
 }
 
+/// Makes the data folder of a control node to be, unless it is there, and claims it: only what is there can be claimed.
+async fn found(data: &std::path::Path) -> Result<crate::process::Claim> {
+    trireme_server::make_folder(data)?;
+    crate::process::claim(data, None).await
+}
+
 /// Runs `trireme restore`.
 pub async fn restore(args: RestoreArgs) -> Result<()> {
     let config = args.node.complete()?;
     let existed = config.data.exists();
-    // Only what is there can be claimed.
-    trireme_server::make_folder(&config.data)?;
-    let _claim = crate::process::claim(&config.data, None).await?;
+    let _claim = found(&config.data).await?;
     let restored = trireme_server::restore(&config, &args.backup, &args.cluster_key, args.incarnation).await;
     if restored.is_err() && !existed {
         // It is empty, or something in it is not from here.
@@ -209,7 +213,9 @@ pub async fn run(args: ServerArgs) -> Result<()> {
         Some(ServerVerb::Recover(args)) => crate::recover::run(args).await,
         Some(ServerVerb::Init { node, access_key_file }) => init(node, access_key_file).await,
         Some(ServerVerb::Join { node, peers, cluster_key }) => {
-            let id = trireme_server::join(&node.complete()?, &peers, &cluster_key).await?;
+            let config = node.complete()?;
+            let _claim = found(&config.data).await?;
+            let id = trireme_server::join(&config, &peers, &cluster_key).await?;
             println!("joined as node {id}; now run `trireme server` on this data folder");
             Ok(())
         }
@@ -237,7 +243,9 @@ async fn init(node: NodeArgs, access_key_file: Option<PathBuf>) -> Result<()> {
     if let Some(path) = access_key_file.as_ref().filter(|path| path.exists()) {
         bail!("{} exists already", path.display());
     }
-    let key = trireme_server::init(&node.complete()?).await?;
+    let config = node.complete()?;
+    let _claim = found(&config.data).await?;
+    let key = trireme_server::init(&config).await?;
     match access_key_file {
         Some(path) => key.write(&path)?,
         None => {

@@ -1,8 +1,8 @@
-//! Names that people choose. Each is checked where it enters and cheap to clone.
-
-use std::sync::Arc;
+//! Names that people choose. Each is checked where it enters and cheap to clone: short ones, which most are, lie within the
+//! keys of the state's trees, so that neither comparing them nor copying a node goes through memory elsewhere.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $type(Arc<str>);
+        pub struct $type(SmolStr);
 
         impl $type {
             /// The longest allowed name, in characters.
@@ -54,7 +54,7 @@ macro_rules! name {
             /// Checks length and characters.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check($kind, text, $max, $extra)?;
-                Ok(Self(Arc::from(text)))
+                Ok(Self(SmolStr::from(text)))
             }
 
             /// The name as text.
@@ -102,7 +102,7 @@ name!(
 impl ClusterName {
     /// The cluster that ECS uses when none is named.
     pub fn default_cluster() -> Self {
-        Self(Arc::from("default"))
+        Self(SmolStr::new_static("default"))
     }
 }
 

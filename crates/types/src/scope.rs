@@ -1,26 +1,25 @@
 //! Account and region: whose objects these are.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::name::NameError;
 
 /// An AWS account id: twelve digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct AccountId(Arc<str>);
+pub struct AccountId(SmolStr);
 
 impl AccountId {
     /// The account of `--auth off` and of a development cluster.
     pub fn development() -> Self {
-        Self(Arc::from("123456789012"))
+        Self(SmolStr::new_static("123456789012"))
     }
 
     /// Twelve digits, else an error.
     pub fn new(text: &str) -> Result<Self, NameError> {
         if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
-            Ok(Self(Arc::from(text)))
+            Ok(Self(SmolStr::from(text)))
         } else {
             Err(NameError::BadCharacter { kind: "account id (twelve digits)" })
         }
@@ -35,12 +34,12 @@ impl AccountId {
 /// A region, such as `us-east-1`. API calls name it in their credential scope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Region(Arc<str>);
+pub struct Region(SmolStr);
 
 impl Region {
     /// The region of a development cluster.
     pub fn development() -> Self {
-        Self(Arc::from("us-east-1"))
+        Self(SmolStr::new_static("us-east-1"))
     }
 
     /// Lower-case letters, digits and hyphens, at most 32.
@@ -53,7 +52,7 @@ impl Region {
             return Err(NameError::TooLong { kind, max: 32 });
         }
         if text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            Ok(Self(Arc::from(text)))
+            Ok(Self(SmolStr::from(text)))
         } else {
             Err(NameError::BadCharacter { kind })
         }

@@ -78,7 +78,8 @@ async fn what_is_announced_beyond_the_limit_is_refused_before_it_comes() {
 #[tokio::test]
 async fn when_the_room_is_taken_calls_are_told_when_to_come_again() {
     let room = 64 * 1024;
-    let server = Server::with_limits(Limits { body_bytes: room, ..Limits::default() }).await;
+    let server =
+        Server::with_limits(Limits { body_bytes: room, beginning_bytes: 0, ..Limits::default() }).await;
     let greedy = holding_back(&server, BODY_LIMIT, room).await;
     let call = || {
         let target = "AmazonEC2ContainerServiceV20141113.ListClusters";

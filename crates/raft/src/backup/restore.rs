@@ -20,6 +20,7 @@ use crate::identity::{Folder, Identity};
 use crate::level;
 use crate::log::keys;
 use crate::membership::Member;
+use crate::network::fence;
 use crate::recover;
 use crate::snapshot::file::{self, Content};
 use crate::snapshot::{blocking, file_name};
@@ -57,6 +58,14 @@ pub async fn restore(
     let incarnation = incarnation.unwrap_or_else(|| recover::next_incarnation(summary.incarnation, now));
     if incarnation <= summary.incarnation {
         let reason = format!("the backup is of incarnation {}: the next must be higher", summary.incarnation);
+        return Err(Error::Refused { reason });
+    }
+    let highest = fence::highest_plausible(summary.incarnation, now);
+    if incarnation > highest {
+        let reason = format!(
+            "incarnation {incarnation} would not be believed by the old control nodes, which then go on beside the new \
+             ones: take one up to {highest}, or none, which is the usual"
+        );
         return Err(Error::Refused { reason });
     }
     let node_id = summary.highest_node_id.checked_add(1);

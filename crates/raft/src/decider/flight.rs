@@ -10,6 +10,8 @@ use trireme_types::{Sequence, planted};
 
 /// Entries in flight at most.
 pub(crate) const ENTRIES: usize = 64;
+/// With so many in flight the log has enough to do: what comes meanwhile goes together in the next.
+pub(crate) const BUSY: usize = 2;
 /// Bytes in flight at most.
 pub(crate) const BYTES: usize = 8 * 1024 * 1024;
 
@@ -77,6 +79,11 @@ fn answer(reply: Reply, answer: Answer) {
 impl Flights {
     pub(crate) fn has_room(&self) -> bool {
         self.flights.len() < ENTRIES && self.bytes < BYTES
+    }
+
+    /// Whether another entry would only wait behind those in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.flights.len() >= BUSY
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use trireme_state::codec::CodecError;
 use trireme_state::invariant::{self, Violation};
 use trireme_state::{
@@ -23,7 +24,7 @@ pub struct Rules {
     /// Command to events.
     pub decide: fn(&State, &Proposal, &mut Stamp) -> Result<Decision, Rejection>,
     /// Bytes to event, as every node will read them.
-    pub open: fn(&[u8]) -> Result<SealedEvent, CodecError>,
+    pub open: fn(Bytes) -> Result<SealedEvent, CodecError>,
     /// What must hold after them.
     pub check: fn(&State, &State, &[Event]) -> Result<(), Violation>,
 }
@@ -128,7 +129,7 @@ impl Head {
     /// part them from this one, or stop them all.
     fn check_sealed(&self, events: &[Event], sealed: &[SealedEvent]) -> Result<(), Rejection> {
         for (event, sealed) in events.iter().zip(sealed) {
-            let read = (self.rules.open)(sealed.bytes());
+            let read = (self.rules.open)(sealed.bytes().clone());
             if !read.as_ref().is_ok_and(|read| read.event() == event) {
                 let message = match read {
                     Ok(_) => format!("an event reads as another one once it is sealed: {event:?}"),

@@ -18,7 +18,8 @@ const USUAL_SHARE: usize = 32;
 /// A command and where its answer goes.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub proposal: Proposal,
+    /// Boxed, for it is handed from queue to queue.
+    pub proposal: Box<Proposal>,
     pub reply: Reply,
 }
 
@@ -101,7 +102,7 @@ mod tests {
     fn request(number: usize, actor: Actor) -> Request {
         let request_id = RequestId::from_bits(number as u128);
         let proposal = Proposal { actor, request_id, key: None, command: Command::Reset };
-        Request { proposal, reply: oneshot::channel().0 }
+        Request { proposal: Box::new(proposal), reply: oneshot::channel().0 }
     }
 
     #[tokio::test]

@@ -103,7 +103,7 @@ fn a_command_has_limits() {
     assert_eq!(head.state(), &State::new());
 }
 
-fn another(_bytes: &[u8]) -> Result<trireme_state::SealedEvent, trireme_state::codec::CodecError> {
+fn another(_bytes: bytes::Bytes) -> Result<trireme_state::SealedEvent, trireme_state::codec::CodecError> {
     let mut head = head(Rules::default());
     let Verdict::Entry { entry, .. } = head.decide(&create("another")) else { panic!("no entry") };
     Ok(entry.events[0].clone())

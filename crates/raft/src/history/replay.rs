@@ -142,7 +142,7 @@ pub(crate) fn apply(state: &mut State, record: &HistoryRecord) -> io::Result<()>
         at: Timestamp::from_millis(record.at_millis),
         actor: actor_from_wire(record.actor.clone())?,
         request_id: convert::request_from_bytes(&record.request_id).map_err(corrupt)?,
-        events: vec![SealedEvent::open(&record.event).map_err(corrupt)?],
+        events: vec![SealedEvent::open(record.event.clone()).map_err(corrupt)?],
     };
     apply_entry(state, &entry);
     if state.position() == next { Ok(()) } else { Err(broken(next.sequence.get())) }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 use trireme_rpc::convert;
+use trireme_types::Timestamp;
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -104,7 +105,7 @@ impl Fence {
         if incarnation <= self.identity.incarnation {
             return;
         }
-        if incarnation > self.highest_plausible() {
+        if incarnation > highest_plausible(self.identity.incarnation, self.clock.wall()) {
             tracing::error!(incarnation, "nobody can have given this incarnation yet; it is not believed");
             return;
         }
@@ -115,13 +116,6 @@ impl Fence {
             }
             higher
         });
-    }
-
-    /// A recovery or a restore begins an incarnation that is one higher, or the seconds since 1970 then. One number that makes no
-    /// sense must not end a node for ever.
-    fn highest_plausible(&self) -> u64 {
-        let seconds = self.clock.wall().millis() / 1000;
-        self.identity.incarnation.saturating_add(STEPS).max(seconds.saturating_add(DAY))
     }
 
     /// Resolves with the later incarnation once one was heard of.
@@ -136,6 +130,12 @@ impl Fence {
     pub fn verdict(&self, later: u64) -> Error {
         Error::Fenced { own: self.identity.incarnation, later }
     }
+}
+
+/// The highest incarnation that a node of `own` believes. A recovery or a restore begins one that is one higher, or the seconds
+/// since 1970 then. One number that makes no sense must not end a node for ever.
+pub(crate) fn highest_plausible(own: u64, now: Timestamp) -> u64 {
+    own.saturating_add(STEPS).max((now.millis() / 1000).saturating_add(DAY))
 }
 
 /// The write that remembers it: a node that was fenced is not to serve again after a restart either.

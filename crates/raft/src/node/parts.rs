@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::OfficeClock;
 use crate::config::{Raft, Settings};
 use crate::control::ControlService;
-use crate::decider::{self, Decider};
+use crate::decider::{self, Decider, Heads};
 use crate::fault::Fault;
 use crate::guard::{Guard, Pressure};
 use crate::history::History;
@@ -52,6 +52,7 @@ pub(super) struct Parts {
     pub log: LogWatch,
     pub vitals: Vitals,
     pub samples: mpsc::Receiver<Sample>,
+    pub heads: Heads,
 }
 
 impl Parts {
@@ -71,6 +72,7 @@ impl Parts {
             keeper.clone(),
             Arc::clone(&self.world.clock),
             self.settings.clone(),
+            self.view.clone(),
         );
         let decider = Decider {
             raft: self.raft.clone(),
@@ -80,6 +82,7 @@ impl Parts {
             random: Arc::clone(&self.world.random),
             rules: self.world.rules,
             guard,
+            heads: self.heads.clone(),
             fitness,
             refuse: self.world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.refuse)),
             office,
@@ -203,7 +206,7 @@ impl Parts {
             keeper: keeper.clone(),
             history: self.history,
             clock: Arc::clone(&self.world.clock),
-            settings,
+            settings: settings.clone(),
             sink: Arc::clone(&sink),
             vitals: self.vitals.clone(),
             log: self.log.clone(),
@@ -219,6 +222,7 @@ impl Parts {
             fault: fault.clone(),
             kv: Arc::clone(&self.kv),
             clock: self.world.clock,
+            answer_limit: settings.answer_limit(),
             memory: Memory::default(),
         };
         fault.spawn("the look at the other nodes", watcher.run(stop.clone()));

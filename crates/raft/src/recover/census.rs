@@ -13,8 +13,14 @@ use super::Outlook;
 use crate::network::peers::Connect;
 use crate::store::within;
 
-/// For another member to say that it lives.
-const ANSWER: Duration = Duration::from_secs(1);
+/// For another member to say that it lives, each time it is asked: whoever is far away or busy is not dead.
+const ANSWER: Duration = Duration::from_secs(5);
+/// For a connection to it: less, so that the next try begins with a new one.
+pub(super) const CONNECT: Duration = Duration::from_secs(4);
+/// How often one that says nothing is asked.
+const TRIES: usize = 3;
+/// Before it is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Addresses that are asked at most.
 const MOST: usize = 64;
 
@@ -54,8 +60,16 @@ async fn ask_all(outlook: &Outlook, connect: &dyn Connect) -> BTreeMap<u64, Stat
 
 async fn ask(connect: &dyn Connect, address: &str) -> Option<StatusResponse> {
     let channel = connect.connect(address).ok()?;
-    let answer = within(ANSWER, ControlClient::new(channel).status(StatusRequest {})).await?;
-    Some(answer.ok()?.into_inner())
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut client = ControlClient::new(channel.clone());
+        if let Some(Ok(answer)) = within(ANSWER, client.status(StatusRequest {})).await {
+            return Some(answer.into_inner());
+        }
+    }
+    None
 }
 
 fn judge(outlook: &Outlook, answers: &BTreeMap<u64, StatusResponse>) -> Census {

@@ -8,8 +8,11 @@ use crate::{Event, Rejection, State};
 
 /// ECS API: at most 50 tags on a resource. Those that ECS sets itself do not count.
 pub(super) fn check_limit(tags: &Tags) -> Result<(), Rejection> {
-    let own = tags.keys().filter(|key| !key.starts_with("aws:"));
-    if own.count() <= TAGS_PER_RESOURCE {
+    check_count(tags.keys())
+}
+
+fn check_count<'a>(keys: impl Iterator<Item = &'a String>) -> Result<(), Rejection> {
+    if keys.filter(|key| !key.starts_with("aws:")).count() <= TAGS_PER_RESOURCE {
         return Ok(());
     }
     Err(Rejection::LimitExceeded { what: "tags on a resource".to_owned(), limit: TAGS_PER_RESOURCE as u64 })
@@ -17,10 +20,8 @@ pub(super) fn check_limit(tags: &Tags) -> Result<(), Rejection> {
 
 pub(super) fn add(state: &State, resource: &TaggedResource, tags: &Tags) -> Decided {
     let known = state.tags(resource).ok_or(Rejection::ResourceNotFound)?;
-    let mut all = known.clone();
-    all.extend(tags.clone());
-    check_limit(&all)?;
-    if all == *known {
+    check_count(known.keys().chain(tags.keys().filter(|key| !known.contains_key(*key))))?;
+    if tags.iter().all(|(key, value)| known.get(key) == Some(value)) {
         return Ok(Decision::nothing());
     }
     Ok(Decision::one(Event::ResourceTagged { resource: resource.clone(), tags: tags.clone() }))

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::process::Command;
 use trireme_cli::report::Report;
 use trireme_cli::target::Target;
@@ -117,10 +118,27 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// Runs a command. One that is `mortal` ends when nobody waits for it any more.
+/// A command and all that it started, ended when nobody waits for it any more: what is left of it might come after the undo.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _gone = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Runs a command. One that is `mortal` ends, with all that it started, when nobody waits for it any more.
 async fn shell(named: &str, command: &str, mortal: bool) -> Result<()> {
-    let mut child =
-        Command::new("sh").args(["-c", command]).kill_on_drop(mortal).spawn().context("cannot start sh")?;
+    // In a session of its own, without a terminal: one that asks for a password there fails at once.
+    let program: &[&str] = if mortal { &["setsid", "sh"] } else { &["sh"] };
+    let mut sh = Command::new(program[0]);
+    sh.args(&program[1..]).args(["-c", command]).kill_on_drop(mortal);
+    let mut child = sh.spawn().with_context(|| format!("cannot start {}", program.join(" ")))?;
+    let leader = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let mut group = Group(leader.filter(|_| mortal));
     let status = child.wait().await.context("cannot wait for sh")?;
+    group.0 = None;
     if status.success() { Ok(()) } else { bail!("`{named}` failed: {status}") }
 }

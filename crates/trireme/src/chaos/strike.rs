@@ -89,8 +89,9 @@ impl Strike<'_> {
         tokio::select! {
             biased;
             early = &mut early => {
-                // What becomes of it does not matter any more.
-                let _made = timeout(MAKING_LIMIT, making).await;
+                if timeout(MAKING_LIMIT, making).await.is_err() {
+                    tell("the fault is still being made; it is ended before it is undone");
+                }
                 return early;
             }
             made = &mut making => {
@@ -229,6 +230,23 @@ mod tests {
         let error = play.run(PATIENT, play.switch()).await;
         assert!(error.starts_with("the cluster is not whole"), "{error}");
         assert!(play.has("made") && play.has("undone"));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_it_comes_after_the_undo() {
+        let play = Play::of("touch STOP; (tail -F MADE; :); touch MADE");
+        play.run(PATIENT, play.switch()).await;
+        let folder = play.folder.path().display().to_string();
+        let left = || {
+            let listed = std::process::Command::new("pgrep").args(["-f", &folder]).output().unwrap();
+            String::from_utf8_lossy(&listed.stdout).into_owned()
+        };
+        trireme_testkit::wait_for("all of it has ended", PATIENT, || async {
+            let left = left();
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        })
+        .await;
+        assert!(!play.has("made") && play.has("undone"));
     }
 
     #[tokio::test]

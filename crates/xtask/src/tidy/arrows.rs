@@ -63,7 +63,11 @@ const ROOMS: &[Room] = &[
         "chaos-tests",
         &["types", "state", "rpc", "raft", "server", "agent", "cli", "testkit", "trireme"],
     ),
-    room(DEV, "sim", &["types", "state", "raft", "dispatcher", "agent", "ecs-api", "server", "testkit"]),
+    room(
+        DEV,
+        "sim",
+        &["types", "state", "rpc", "raft", "dispatcher", "agent", "ecs-api", "server", "testkit"],
+    ),
 ];
 
 /// Rooms that may name `raft`, in dev-dependencies too.

@@ -40,6 +40,7 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/raft/src/clock.rs", "the decider's clock, from which all other time comes"),
     ("crates/raft/src/log/flusher.rs", "measures how long an fsync takes"),
     ("crates/raft/src/node/inspection.rs", "reads no faster than it should"),
+    ("crates/rpc/src/tcp.rs", "gives up on an address after its share of the limit"),
     ("crates/ecs-api/src/clock.rs", "the age of signatures, and how long an answer takes"),
     ("crates/agent/src/clock.rs", "limits and the times in reports"),
     ("crates/dispatcher/src/clock.rs", "when an agent was last heard"),
