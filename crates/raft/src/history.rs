@@ -86,6 +86,10 @@ impl History {
     /// Shows a change that is written.
     fn show(&self, held: &mut Extent, next: Extent) {
         *held = next;
+        self.show_readers(next);
+    }
+
+    fn show_readers(&self, next: Extent) {
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -120,21 +124,17 @@ impl History {
     /// before it, the first too, and the one at `applied` against the state's own hash.
     pub fn read(&self, from: Sequence, limit: usize, applied: Position) -> io::Result<Part> {
         let from = from.max(Sequence::new(1));
-        if let Some(absent) = self.absent(from) {
-            return Ok(absent);
+        loop {
+            let extent = self.extent();
+            if let Some(absent) = absent(from, extent) {
+                return Ok(absent);
+            }
+            match self.read_here(from, limit, applied, extent) {
+                // It was trimmed while it was read: the new start is shown before anything goes.
+                Err(_) if self.extent() != extent => {}
+                read => return read.map(Part::Records),
+            }
         }
-        let read = self.read_here(from, limit, applied).map(Part::Records);
-        // It may have been trimmed while it was read.
-        read.or_else(|error| self.absent(from).ok_or(error))
-    }
-
-    /// Why records are not here from `from` on, if they are not.
-    fn absent(&self, from: Sequence) -> Option<Part> {
-        let extent = self.extent();
-        if from <= extent.start.sequence {
-            return Some(Part::Trimmed { first: extent.start.sequence.next() });
-        }
-        extent.gap.is_some_and(|(_, to)| from <= to.sequence).then_some(Part::Elsewhere)
     }
 
     fn read_here(
@@ -142,8 +142,8 @@ impl History {
         from: Sequence,
         limit: usize,
         applied: Position,
+        extent: Extent,
     ) -> io::Result<Vec<log::HistoryRecord>> {
-        let extent = self.extent();
         let mut records: Vec<log::HistoryRecord> = Vec::new();
         if limit == 0 || from > applied.sequence {
             return Ok(records);
@@ -238,6 +238,14 @@ impl History {
         self.show(&mut extent, next);
         Ok(gap.is_none())
     }
+}
+
+/// Why records are not here from `from` on, if they are not.
+fn absent(from: Sequence, extent: Extent) -> Option<Part> {
+    if from <= extent.start.sequence {
+        return Some(Part::Trimmed { first: extent.start.sequence.next() });
+    }
+    extent.gap.is_some_and(|(_, to)| from <= to.sequence).then_some(Part::Elsewhere)
 }
 
 fn broken(sequence: u64) -> io::Error {

@@ -84,7 +84,7 @@ impl History {
         limit: usize,
         applied: Position,
     ) -> Result<Vec<HistoryRecord>, Error> {
-        self.read_here(position.sequence.next(), limit, applied).map_err(damaged)
+        self.read_here(position.sequence.next(), limit, applied, self.extent()).map_err(damaged)
     }
 
     /// What the history says the position is at `sequence`: by the state, by an edge, or by the record behind.
