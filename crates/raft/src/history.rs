@@ -83,13 +83,14 @@ impl History {
         *self.shown.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, once a change that is under way is written: who missed a record learns whether it was being trimmed.
+    fn settled(&self) -> Extent {
+        *self.lock()
+    }
+
     /// Shows a change that is written.
     fn show(&self, held: &mut Extent, next: Extent) {
         *held = next;
-        self.show_readers(next);
-    }
-
-    fn show_readers(&self, next: Extent) {
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
@@ -130,8 +131,8 @@ impl History {
                 return Ok(absent);
             }
             match self.read_here(from, limit, applied, extent) {
-                // It was trimmed while it was read: the new start is shown before anything goes.
-                Err(_) if self.extent() != extent => {}
+                // It was trimmed while it was read.
+                Err(_) if self.settled() != extent => {}
                 read => return read.map(Part::Records),
             }
         }

@@ -41,7 +41,7 @@ impl History {
             let start = self.extent().start;
             let done = self.replay_to(checkpoints, sequence, applied);
             // It may have been trimmed under the reader.
-            if done.is_ok() || self.extent().start == start {
+            if done.is_ok() || self.settled().start == start {
                 return done;
             }
         }

@@ -412,6 +412,32 @@ fn readers_of_the_extent_do_not_wait_for_a_write() {
     assert_eq!(history.extent().start, checkpoint);
 }
 
+/// A reader that meets the deletion before it is shown waits for it, and learns why the record is gone.
+#[test]
+fn who_reads_what_is_being_trimmed_is_told_so() {
+    let disk = MemoryDisk::new();
+    let mut story = Story::in_memory(&disk);
+    story.write(100, small);
+    let (checkpoint, applied) = (story.checkpoint(60), story.states.last().unwrap().position());
+    let kv = slow(&disk);
+    let history = History::open(kv.clone()).unwrap();
+    let closed = kv.gate.lock().unwrap();
+    std::thread::scope(|scope| {
+        let trimming = scope.spawn(|| history.trim(checkpoint).unwrap());
+        while !kv.writing.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        // As the write does, but the lock is still held and the old start shown.
+        let gone = Op::DeleteRange(Family::History, keys::number(1), keys::number(61));
+        kv.inner.write(vec![gone]).unwrap();
+        let reading = scope.spawn(|| history.read(Sequence::new(10), 5, applied).unwrap());
+        drop(closed);
+        trimming.join().unwrap();
+        let Part::Trimmed { first } = reading.join().unwrap() else { panic!("it was read") };
+        assert_eq!(first, Sequence::new(61));
+    });
+}
+
 #[test]
 fn room_is_given_back_once_and_not_at_each_start() {
     let disk = MemoryDisk::new();

@@ -40,13 +40,7 @@ impl History {
         let first = keys::number(extent.start.sequence.get().saturating_add(1));
         let end = keys::number(next.sequence.get().saturating_add(1));
         let after = Extent { start: next, gap };
-        // Readers know it first: who misses a record then knows why.
-        self.show_readers(after);
-        let written = self.kv.write(vec![Op::DeleteRange(Family::History, first, end), put_extent(after)]);
-        if written.is_err() {
-            self.show_readers(*extent);
-        }
-        written?;
+        self.kv.write(vec![Op::DeleteRange(Family::History, first, end), put_extent(after)])?;
         let deleted = next.sequence.get().saturating_sub(extent.start.sequence.get());
         metrics::counter!("trireme_history_trimmed_records_total").increment(deleted);
         self.show(&mut extent, after);
