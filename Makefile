@@ -113,7 +113,7 @@ endif
 
 sim-planted: setup-build
 	@cargo build --locked --package trireme-sim --features planted
-	"$$CARGO_TARGET_DIR/debug/sim" planted --limit $(or $(SEEDS),400) $(if $(SEED),--first $(SEED)) $(BUGS)
+	"$$CARGO_TARGET_DIR/debug/sim" planted --limit $(or $(SEEDS),1000) $(if $(SEED),--first $(SEED)) $(BUGS)
 
 bench: setup-build
 	cargo bench --locked --package trireme-raft --bench rate

@@ -60,7 +60,7 @@ enum Verb {
         #[arg(long, default_value_t = 1)]
         first: u64,
         /// Seeds that are tried at most for each.
-        #[arg(long, default_value_t = 400)]
+        #[arg(long, default_value_t = 1000)]
         limit: u64,
         /// Processes at once.
         #[arg(long)]
