@@ -68,6 +68,8 @@ enum Attempt {
     Unknown(String),
     /// Nobody looked at it.
     NotTaken(String),
+    /// Nobody looked at it, for there is no way from here to the leader.
+    OutOfReach(String),
 }
 
 impl RaftStore {
@@ -132,7 +134,7 @@ impl RaftStore {
         let answer = match tokio::time::timeout(limit, client.propose(request)).await {
             Err(_) => return Attempt::Unknown("the leader did not answer in time".to_owned()),
             Ok(Err(status)) if never_arrived(&status) => {
-                return Attempt::NotTaken(status.message().to_owned());
+                return Attempt::OutOfReach(status.message().to_owned());
             }
             Ok(Err(status)) => return Attempt::Unknown(status.message().to_owned()),
             Ok(Ok(answer)) => answer.into_inner(),
@@ -182,7 +184,11 @@ impl RaftStore {
                     unknown = Some(reason.clone());
                     reason
                 }
-                Attempt::NotTaken(reason) => reason,
+                // Its sender may reach the leader by way of another node, and sooner: an agent that opens a session does.
+                Attempt::OutOfReach(reason) if !repeatable => {
+                    return Err(ProposeError::Unavailable { reason });
+                }
+                Attempt::NotTaken(reason) | Attempt::OutOfReach(reason) => reason,
             };
             if deadline.left() <= pause || !rest(&mut leader, pause).await {
                 return Err(match unknown {
