@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use trireme_state::State;
@@ -51,13 +52,14 @@ struct Beat {
 #[derive(Default)]
 struct Table {
     beats: BTreeMap<ContainerInstanceId, Beat>,
-    failing_since: Option<Instant>,
 }
 
 /// Who was heard when. Shared by the sessions, the relay, and on the leader node health.
 #[derive(Default)]
 pub struct HeartbeatTable {
     table: Mutex<Table>,
+    /// When the first relay began that failed since the last that did not.
+    failing: watch::Sender<Option<Instant>>,
 }
 
 impl HeartbeatTable {
@@ -103,7 +105,6 @@ impl HeartbeatTable {
     /// Gives back what could not be relayed.
     fn restore(&self, heartbeats: &[RelayedHeartbeat]) {
         let mut table = self.lock();
-        table.failing_since.get_or_insert_with(clock::now);
         for heartbeat in heartbeats {
             if let Some(beat) = table.beats.get_mut(&heartbeat.instance) {
                 beat.fresh = true;
@@ -111,9 +112,30 @@ impl HeartbeatTable {
         }
     }
 
-    /// How long relays have been failing; zero when the last one did not.
-    pub fn relay_failing_for(&self) -> Duration {
-        self.lock().failing_since.map_or(Duration::ZERO, |since| since.elapsed())
+    /// Notes how a relay ended that began then.
+    fn note_relay(&self, began: Instant, done: bool) {
+        self.failing.send_if_modified(|failing| {
+            let before = *failing;
+            *failing = if done { None } else { Some(before.unwrap_or(began)) };
+            *failing != before
+        });
+    }
+
+    /// Returns once relays have failed for so long. It counts from when the first of them began, for until then the leader was told
+    /// of who was heard, and from then on it was not.
+    pub async fn relay_fails_for(&self, patience: Duration) {
+        let mut failing = self.failing.subscribe();
+        loop {
+            let since = *failing.borrow_and_update();
+            let changed = failing.changed();
+            let over = match since {
+                None => changed.await.is_err(),
+                Some(since) => tokio::time::timeout_at(since + patience, changed).await.is_err(),
+            };
+            if over {
+                return;
+            }
+        }
     }
 
     /// Every instance that was heard here or by relay within the last minutes, and how long ago.
@@ -172,14 +194,14 @@ pub async fn relay(
         if planted::is("heartbeats-not-relayed") {
             batch.clear();
         }
+        let began = clock::now();
         let sent = tokio::time::timeout(RELAY_LIMIT, transport.send(batch.clone())).await;
         let result = sent.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         if let Err(reason) = &result {
             tracing::debug!(%reason, heartbeats = batch.len(), "heartbeats were not relayed");
             table.restore(&batch);
-        } else {
-            table.lock().failing_since = None;
         }
+        table.note_relay(began, result.is_ok());
         let result = if result.is_ok() { "ok" } else { "error" };
         metrics::counter!("trireme_heartbeat_relays_total", "result" => result).increment(1);
     }

@@ -1,5 +1,6 @@
 //! One agent's session: its stream under one epoch, from Hello to Goodbye.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -273,6 +274,8 @@ impl<'a> Session<'a> {
             return Some(goodbye);
         }
         let mut heard = clock::now();
+        let shared = self.shared;
+        let mut out_of_reach = pin!(shared.heartbeats.relay_fails_for(shared.config.relay_patience));
         loop {
             let idle = heard + self.shared.config.idle_limit;
             tokio::select! {
@@ -282,6 +285,10 @@ impl<'a> Session<'a> {
                     if let Some(goodbye) = self.hear(message.ok()??) {
                         return Some(goodbye);
                     }
+                }
+                // Not at the agent's next word: it must be with another control node before the leader takes it for lost.
+                () = &mut out_of_reach => {
+                    return Some(Goodbye::because("this control node cannot reach the leader"));
                 }
                 () = wake.notified() => {
                     if let Some(goodbye) = self.assign().await? {
@@ -334,11 +341,7 @@ impl<'a> Session<'a> {
 
     fn hear(&mut self, message: wire::AgentMessage) -> Option<Goodbye> {
         match message.message {
-            Some(FromAgent::Heartbeat(heartbeat)) if heartbeat.epoch == self.epoch.get() => {
-                if self.shared.heartbeats.relay_failing_for() > self.shared.config.relay_patience {
-                    return Some(Goodbye::because("this control node cannot reach the leader"));
-                }
-            }
+            Some(FromAgent::Heartbeat(heartbeat)) if heartbeat.epoch == self.epoch.get() => {}
             Some(FromAgent::Status(batch)) if batch.epoch == self.epoch.get() => {
                 let bytes = u32::try_from(wire_bytes(&batch)).unwrap_or(u32::MAX);
                 let room = Arc::clone(&self.shared.report_bytes).try_acquire_many_owned(bytes);

@@ -133,8 +133,12 @@ impl RaftStore {
         };
         let answer = match tokio::time::timeout(limit, client.propose(request)).await {
             Err(_) => return Attempt::Unknown("the leader did not answer in time".to_owned()),
-            Ok(Err(status)) if never_arrived(&status) => {
+            Ok(Err(status)) if is_unconnected(&status) => {
                 return Attempt::OutOfReach(status.message().to_owned());
+            }
+            // It is not the node that was meant, and said so.
+            Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                return Attempt::NotTaken(status.message().to_owned());
             }
             Ok(Err(status)) => return Attempt::Unknown(status.message().to_owned()),
             Ok(Ok(answer)) => answer.into_inner(),
@@ -378,10 +382,9 @@ pub(crate) async fn fetch_history(
     Ok(records)
 }
 
-/// True when a request cannot have reached the leader's decider.
-fn never_arrived(status: &tonic::Status) -> bool {
-    let refused = status.code() == Code::Unavailable && status.message().starts_with(tcp::NOT_CONNECTED);
-    refused || status.code() == Code::FailedPrecondition
+/// True when there was no connection over which a request could be sent.
+fn is_unconnected(status: &tonic::Status) -> bool {
+    status.code() == Code::Unavailable && status.message().starts_with(tcp::NOT_CONNECTED)
 }
 
 impl Store for RaftStore {

@@ -70,7 +70,49 @@ async fn a_failed_relay_is_sent_again() {
     assert_eq!(sent.recv().await, Some(1));
     assert_eq!(sent.recv().await, Some(1), "the same heartbeat again");
     assert_eq!(sent.recv().await, Some(0), "and not once more");
-    assert_eq!(table.relay_failing_for(), Duration::ZERO);
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+/// Relays that are never answered while `cut` is set.
+struct Cut(Arc<std::sync::atomic::AtomicBool>);
+
+impl HeartbeatTransport for Cut {
+    fn send(&self, _heartbeats: Vec<RelayedHeartbeat>) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            if self.0.load(std::sync::atomic::Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_out_of_reach_is_given_up_in_time_and_one_that_answers_again_is_not() {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let (table, shutdown) = (Arc::new(HeartbeatTable::new()), CancellationToken::new());
+    let cut = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let task = tokio::spawn(relay(table.clone(), Cut(cut.clone()), shutdown.clone()));
+    let given_up = tokio::spawn({
+        let table = table.clone();
+        async move {
+            table.relay_fails_for(PATIENCE).await;
+            tokio::time::Instant::now()
+        }
+    });
+    let set = |is: bool| cut.store(is, std::sync::atomic::Ordering::Relaxed);
+    set(true);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    set(false);
+    // Long enough for one that did not begin anew.
+    let quiet = tokio::time::timeout(PATIENCE * 2, std::future::pending::<()>()).await;
+    assert!(quiet.is_err() && !given_up.is_finished(), "it answers again");
+    set(true);
+    let since = tokio::time::Instant::now();
+    let took = given_up.await.unwrap() - since;
+    // A relay that began up to an interval later is the first that fails.
+    assert!(took >= PATIENCE && took <= PATIENCE + RELAY_INTERVAL, "{took:?}");
     shutdown.cancel();
     task.await.unwrap();
 }
