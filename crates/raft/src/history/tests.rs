@@ -349,6 +349,8 @@ struct Slow {
     inner: Arc<dyn Kv>,
     gate: std::sync::Mutex<()>,
     writing: std::sync::atomic::AtomicBool,
+    /// Somebody has looked for a record.
+    looked: std::sync::atomic::AtomicBool,
     reclaims: AtomicU64,
 }
 
@@ -362,7 +364,9 @@ impl Kv for Slow {
         self.inner.sync()
     }
     fn get(&self, family: Family, key: &[u8]) -> io::Result<Option<bytes::Bytes>> {
-        self.inner.get(family, key)
+        let found = self.inner.get(family, key);
+        self.looked.store(true, Ordering::SeqCst);
+        found
     }
     fn scan(
         &self,
@@ -387,8 +391,27 @@ fn slow(disk: &MemoryDisk) -> Arc<Slow> {
         inner: disk.storage().kv,
         gate: Default::default(),
         writing: Default::default(),
+        looked: Default::default(),
         reclaims: AtomicU64::new(0),
     })
+}
+
+/// Trims, and does something while that waits for its write, the lock held and nothing shown yet.
+fn while_trimming(kv: &Slow, history: &History, checkpoint: Position, meanwhile: impl FnOnce()) {
+    let closed = kv.gate.lock().unwrap();
+    std::thread::scope(|scope| {
+        let trimming = scope.spawn(|| history.trim(checkpoint).unwrap());
+        until(&kv.writing);
+        meanwhile();
+        drop(closed);
+        trimming.join().unwrap();
+    });
+}
+
+fn until(flag: &std::sync::atomic::AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -399,15 +422,8 @@ fn readers_of_the_extent_do_not_wait_for_a_write() {
     let checkpoint = story.checkpoint(60);
     let kv = slow(&disk);
     let history = History::open(kv.clone()).unwrap();
-    let closed = kv.gate.lock().unwrap();
-    std::thread::scope(|scope| {
-        let trimming = scope.spawn(|| history.trim(checkpoint).unwrap());
-        while !kv.writing.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
+    while_trimming(&kv, &history, checkpoint, || {
         assert_eq!(history.extent(), Extent::default(), "what is not written is not shown");
-        drop(closed);
-        trimming.join().unwrap();
     });
     assert_eq!(history.extent().start, checkpoint);
 }
@@ -421,19 +437,19 @@ fn who_reads_what_is_being_trimmed_is_told_so() {
     let (checkpoint, applied) = (story.checkpoint(60), story.states.last().unwrap().position());
     let kv = slow(&disk);
     let history = History::open(kv.clone()).unwrap();
-    let closed = kv.gate.lock().unwrap();
     std::thread::scope(|scope| {
-        let trimming = scope.spawn(|| history.trim(checkpoint).unwrap());
-        while !kv.writing.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        // As the write does, but the lock is still held and the old start shown.
-        let gone = Op::DeleteRange(Family::History, keys::number(1), keys::number(61));
-        kv.inner.write(vec![gone]).unwrap();
-        let reading = scope.spawn(|| history.read(Sequence::new(10), 5, applied).unwrap());
-        drop(closed);
-        trimming.join().unwrap();
-        let Part::Trimmed { first } = reading.join().unwrap() else { panic!("it was read") };
+        let mut reading = None;
+        while_trimming(&kv, &history, checkpoint, || {
+            // As the write does it.
+            let gone = Op::DeleteRange(Family::History, keys::number(1), keys::number(61));
+            kv.inner.write(vec![gone]).unwrap();
+            kv.looked.store(false, Ordering::SeqCst);
+            reading = Some(scope.spawn(|| history.read(Sequence::new(10), 5, applied)));
+            // It has found nothing before the trimming goes on.
+            until(&kv.looked);
+        });
+        let read = reading.unwrap().join().unwrap().unwrap();
+        let Part::Trimmed { first } = read else { panic!("{read:?}") };
         assert_eq!(first, Sequence::new(61));
     });
 }
