@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use chaos_tests::busy;
 use chaos_tests::kill::compare::{Outcome, audits, differences, findings, lines, table, wrong};
 use chaos_tests::kill::measure::death;
-use chaos_tests::kill::side::Side;
+use chaos_tests::kill::side::{Audit, Side};
 use chaos_tests::kill::swarm::Swarm;
 use chaos_tests::kill::trireme::Trireme;
 use chaos_tests::kill::{Death, plan};
@@ -54,7 +54,8 @@ fn start(arguments: &Arguments) -> Result<bool> {
         let mut side = Trireme::start(lab).await?;
         let outcome = many(&mut side, seed, |_, began| began.elapsed() > time).await;
         samples.extend::<Vec<Sample>>(watch.samples());
-        outcome
+        let (outcome, ended) = outcome?;
+        ended.map_or(Ok(outcome), Err)
     })?
     .context(INTERRUPTED)?;
     let count = ours.deaths.len();
@@ -63,7 +64,13 @@ fn start(arguments: &Arguments) -> Result<bool> {
         false => Some(
             on_ground(async |ground| {
                 let mut side = Swarm::start(ground).await?;
-                many(&mut side, seed, |number, _| number >= count).await
+                let (mut outcome, ended) = many(&mut side, seed, |number, _| number >= count).await?;
+                // What the other side cannot do ends its part, not the comparison.
+                let left = count - outcome.deaths.len();
+                outcome.audit.notes.extend(ended.map(|error| {
+                    format!("it was given up with {left} of {count} deaths to come: {error:#}")
+                }));
+                Ok(outcome)
             })?
             .context(INTERRUPTED)?,
         ),
@@ -94,12 +101,25 @@ fn start(arguments: &Arguments) -> Result<bool> {
     Ok(wrong.is_empty())
 }
 
-async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) -> bool) -> Result<Outcome> {
+/// What came of a side, and what ended it early.
+async fn many<S: Side>(
+    side: &mut S,
+    seed: u64,
+    enough: impl Fn(usize, Instant) -> bool,
+) -> Result<(Outcome, Option<anyhow::Error>)> {
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut deaths, began): (Vec<Death>, _) = (Vec::new(), Instant::now());
+    let mut ended = None;
     while !enough(deaths.len(), began) {
         let (victim, zones) = plan::next(deaths.len(), &mut rng);
-        let death = death(side, victim, &zones).await?;
+        let death = match death(side, victim, &zones).await {
+            Ok(death) => death,
+            Err(error) => {
+                println!("{:>7}: {victim}: {error:#}", side.name());
+                ended = Some(error);
+                break;
+            }
+        };
         let desired = death.desired_after.map_or("never".to_owned(), |it| format!("{it:.2} s"));
         println!(
             "{:>7}: {:<14} writes away {:.2} s, desired count after {desired} (machine load per processor {:.1})",
@@ -110,7 +130,12 @@ async fn many<S: Side>(side: &mut S, seed: u64, enough: impl Fn(usize, Instant) 
         );
         deaths.push(death);
     }
-    let audit = side.audit().await?;
+    let audit = match (side.audit().await, &ended) {
+        (Ok(audit), _) => audit,
+        // Who was given up need not answer.
+        (Err(error), Some(_)) => Audit { notes: vec![format!("its writes: {error:#}")], ..Audit::default() },
+        (Err(error), None) => return Err(error),
+    };
     audit.notes.iter().for_each(|note| println!("         {note}"));
-    Ok(Outcome { name: side.name().to_owned(), deaths, audit })
+    Ok((Outcome { name: side.name().to_owned(), deaths, audit }, ended))
 }

@@ -38,6 +38,8 @@ pub struct Swarm {
     records: Shared,
     stop: watch::Sender<bool>,
     writers: Vec<JoinHandle<()>>,
+    /// Nodes that had to be started again by hand.
+    helped: usize,
 }
 
 impl Swarm {
@@ -76,7 +78,7 @@ impl Swarm {
         let image = docker(&first, &["image", "inspect", "--format", "{{.Id}}", IMAGE])?.trim().to_owned();
         let (stop, stopped) = watch::channel(false);
         let records = Arc::new(Mutex::new(Vec::new()));
-        let mut side = Self { ground, engines, nodes, image, records, stop, writers: Vec::new() };
+        let mut side = Self { ground, engines, nodes, image, records, stop, writers: Vec::new(), helped: 0 };
         let web = side.body("web", TASKS);
         let (status, answer) =
             side.any("POST", "/services/create", Some(&web)).await.map_err(|text| anyhow!(text))?;
@@ -144,12 +146,29 @@ impl Swarm {
         self.engines.get_mut(&zone).map(Engine::kill_daemon);
     }
 
-    async fn whole(&self) -> Result<(), String> {
+    async fn wait_whole(&self) -> Result<()> {
+        let waited = try_wait("the swarm to be whole", LIMIT, || self.whole()).await;
+        waited.map_err(|text| anyhow!(text))
+    }
+
+    /// The nodes that are ready, by id.
+    async fn ready(&self) -> Result<Vec<String>, String> {
         let (_, nodes) = self.any("GET", "/nodes", None).await?;
         let ready = |node: &&Value| {
             node["Status"]["State"] == "ready" && node["ManagerStatus"]["Reachability"] == "reachable"
         };
-        let count = nodes.as_array().map_or(0, |nodes| nodes.iter().filter(ready).count());
+        let nodes = nodes.as_array().into_iter().flatten().filter(ready);
+        Ok(nodes.filter_map(|node| node["ID"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The zones whose node is not; all of them when nobody answers.
+    async fn missing(&self) -> Result<Vec<u8>> {
+        let ready = self.ready().await.unwrap_or_default();
+        Ok(self.nodes.iter().filter(|(_, id)| !ready.contains(id)).map(|(zone, _)| *zone).collect())
+    }
+
+    async fn whole(&self) -> Result<(), String> {
+        let count = self.ready().await?.len();
         if count < ZONES.len() {
             return Err(format!("{count} nodes ready"));
         }
@@ -236,7 +255,15 @@ impl Side for Swarm {
 
     async fn settle(&mut self) -> Result<()> {
         self.revive().await?;
-        try_wait("the swarm to be whole", LIMIT, || self.whole()).await.map_err(|text| anyhow!(text))?;
+        if try_wait("the swarm to be whole", LIMIT, || self.whole()).await.is_err() {
+            // As its operator would: what does not come back by itself is started anew.
+            for zone in self.missing().await? {
+                self.helped += 1;
+                self.engines.get_mut(&zone).map(Engine::kill_daemon);
+            }
+            self.revive().await?;
+            self.wait_whole().await?;
+        }
         let per_node = self.tasks().await.map_err(|text| anyhow!(text))?;
         let count = |id: &String| per_node.iter().filter(|node| *node == id).count();
         let counts: Vec<usize> = self.nodes.values().map(count).collect();
@@ -246,7 +273,7 @@ impl Side for Swarm {
             let forced = docker(&alive, &["service", "update", "--force", "--detach", "web"]);
             forced.map(drop)?;
             hold(Duration::from_secs(2)).await;
-            try_wait("the swarm to be whole", LIMIT, || self.whole()).await.map_err(|text| anyhow!(text))?;
+            self.wait_whole().await?;
         }
         Ok(())
     }
@@ -277,6 +304,11 @@ impl Side for Swarm {
             notes: vec![
                 "a write is POST /services/create with 0 replicas, tried on each manager for 30 s".to_owned(),
                 self.timing().await,
+                format!(
+                    "{} of its nodes did not come back in {} s and were started again by hand",
+                    self.helped,
+                    LIMIT.as_secs()
+                ),
             ],
         })
     }
