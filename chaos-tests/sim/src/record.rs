@@ -1,6 +1,7 @@
 //! What clients asked for and what they were told, in the order in which it happened. The checkers read it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use trireme_testkit::linear::{Change, History, Operation, Seen};
 
@@ -15,6 +16,8 @@ pub struct Record {
     pub tasks: BTreeMap<String, String>,
     /// Events that were applied anywhere at the last look.
     pub applied: u64,
+    /// When a node ended by itself, the last time, and how many events were applied anywhere while it was down.
+    pub over: Option<(Duration, u64)>,
     /// For each operation, how many events were applied when it began.
     since: Vec<u64>,
     fresh: Vec<usize>,

@@ -19,16 +19,22 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// What was answered since the last look.
 ///
 /// What a node has applied in the last millisecond before it ended by itself was not seen. So while one is down that ended so, an
-/// answer that nothing explains waits: all that was committed is applied elsewhere in the end.
+/// answer that nothing explains waits: all that was committed is applied elsewhere in the end. It goes on waiting when that node is
+/// up again, until somebody has applied more, and for a while longer: the next leader is perhaps not elected yet. At the end nothing
+/// may wait ([`check_last`]).
 ///
 /// # Errors
 /// An answer that no state explains.
 pub fn check(shared: &Shared, record: &mut Record, truth: &Truth, now: Duration) -> Check {
     record.applied = truth.length();
+    let last = shared.controls.borrow().iter().filter_map(|host| host.over.get()).max();
+    if let Some(last) = last.filter(|last| record.over.is_none_or(|(over, _)| over <= *last)) {
+        record.over = Some((last, truth.length()));
+    }
     if record.fresh().is_empty() {
         return Ok(());
     }
-    let may_wait = unseen(shared, now);
+    let may_wait = unseen(shared, now) || record.over.is_some_and(|over| is_recent(over, truth, now));
     for number in record.take_fresh() {
         if !is_explained(record, truth, number) {
             hold("answers_are_explained", may_wait, || describe(record, truth, number))?;
@@ -57,6 +63,10 @@ fn is_explained(record: &Record, truth: &Truth, number: usize) -> bool {
 fn describe(record: &Record, truth: &Truth, number: usize) -> String {
     let (operation, since) = record.operation(number);
     format!("{operation:?}: by no state from event {since} to {}", truth.length())
+}
+
+fn is_recent((over, length): (Duration, u64), truth: &Truth, now: Duration) -> bool {
+    truth.length() == length || now.saturating_sub(over) < LAST_WORDS
 }
 
 fn unseen(shared: &Shared, now: Duration) -> bool {
