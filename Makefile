@@ -8,7 +8,7 @@
 #   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
 #   make sim     seeds of the simulation: SEEDS=1000, SEED=the first one; SEEDS=1 TRACE=file writes down all of one run
 #   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
-#   make bench   figures: commits a second, placements a second, passes of the controllers
+#   make bench   figures: commits a second, placements a second, passes of the controllers, reads of the API
 #   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
@@ -118,6 +118,7 @@ sim-planted: setup-build
 bench: setup-build
 	cargo bench --locked --package trireme-raft --bench rate
 	cargo bench --locked --package trireme-scheduler --package trireme-controllers --benches
+	cargo bench --locked --package trireme-ecs-api --bench front
 
 bench-core: setup-build
 	@$(SETUP)/packages.sh bench

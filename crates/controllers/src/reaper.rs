@@ -1,7 +1,8 @@
-//! The reaper: a stopped task stays visible for an hour, then it is forgotten.
+//! The reaper: a stopped task stays visible for an hour, then it is forgotten. So is a deleted task definition, once nothing uses it.
 
 use std::time::Duration;
 
+use trireme_state::object::TaskDefinitionKey;
 use trireme_state::{Command, State};
 use trireme_types::{TaskId, Timestamp};
 
@@ -13,10 +14,15 @@ const BATCH: usize = 500;
 /// Batches in one pass; the next pass goes on.
 const BATCHES: usize = 8;
 
-/// Forgets stopped tasks.
+/// Deleted task definitions forgotten in one pass.
+const DEFINITIONS: usize = 100;
+/// A deleted task definition that something uses is looked at again after this.
+const USED: Duration = Duration::from_secs(60);
+
+/// Forgets stopped tasks and deleted task definitions.
 #[derive(Debug, Clone, Copy)]
 pub struct Reaper {
-    /// How long a stopped task stays visible. ECS promises an hour.
+    /// How long a stopped task or a deleted task definition stays visible. ECS promises an hour for tasks.
     pub kept: Duration,
 }
 
@@ -44,6 +50,29 @@ impl Controller for Reaper {
             plan.report.say(format!("forgets {} stopped tasks", due.len()));
         }
         plan.commands = due.chunks(BATCH).map(|tasks| Command::ReapTasks { tasks: tasks.to_vec() }).collect();
+        self.forget_definitions(view, now, &mut plan);
         plan
+    }
+}
+
+impl Reaper {
+    fn forget_definitions(&self, view: &State, now: Timestamp, plan: &mut Plan) {
+        let mut due: Vec<TaskDefinitionKey> = Vec::new();
+        for (key, deleted_at) in view.deleted_definitions() {
+            let at = deleted_at.plus(self.kept);
+            if at > now {
+                plan.wake(at);
+            } else if due.len() >= DEFINITIONS {
+                plan.wake(now);
+            } else if view.index().is_definition_used(key) {
+                plan.wake(now.plus(USED));
+            } else {
+                due.push(key.clone());
+            }
+        }
+        if !due.is_empty() {
+            plan.report.say(format!("forgets {} deleted task definitions", due.len()));
+            plan.commands.push(Command::ForgetTaskDefinitions { keys: due });
+        }
     }
 }

@@ -142,3 +142,24 @@ fn stopped_tasks_are_forgotten_after_an_hour_in_batches() {
     assert_eq!(world.view().tasks().count(), 0);
     assert_eq!(reap(&world), Plan::default());
 }
+
+#[test]
+fn a_deleted_definition_is_forgotten_after_an_hour_if_nothing_uses_it() {
+    let mut world = world(&["us-east-1a"]);
+    let unused = world.register("web", 1, 1, None);
+    let used = world.register("used", 1, 1, None);
+    world.create("used", &used, 1, (200, 100));
+    world.settle();
+    for key in [&unused, &used] {
+        world.user(Command::DeregisterTaskDefinition { key: key.clone() });
+        world.user(Command::DeleteTaskDefinition { key: key.clone() });
+    }
+    let reap = |world: &World| Reaper::default().plan(&world.view(), &Observed::default(), world.now);
+    let early = reap(&world);
+    assert!(early.commands.is_empty());
+    assert_eq!(early.wake_at, Some(world.now.plus(HOUR)));
+    world.advance(HOUR);
+    let due = reap(&world);
+    assert_eq!(due.commands, [Command::ForgetTaskDefinitions { keys: vec![unused] }]);
+    assert_eq!(due.wake_at, Some(world.now.plus(Duration::from_secs(60))), "the other one is still used");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trireme_ecs_model::Operation;
 use trireme_state::object::ClusterKey;
 use trireme_state::store::ProposeError;
-use trireme_state::{Actor, Command, IdempotencyKey, Outcome, Proposal, State};
+use trireme_state::{Actor, Command, IdempotencyKey, Outcome, Proposal, Rejection, State};
 use trireme_types::{RequestId, Scope};
 
 use crate::Api;
@@ -56,6 +56,10 @@ impl Context {
         part: &str,
         command: Command,
     ) -> std::result::Result<(Outcome, Arc<State>), ProposeError> {
+        let (needed, level) = (command.level(), self.api.store.view().level());
+        if needed > level {
+            return Err(ProposeError::Rejected(Rejection::FeatureLevel { needed, level }));
+        }
         let proposal = Proposal {
             actor: Actor::Principal(self.caller.principal.arn.clone()),
             request_id: self.request_id,

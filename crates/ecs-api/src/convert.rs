@@ -1,12 +1,17 @@
 //! The state as ECS's shapes. What ECS leaves out stays out; what it answers as an empty list is an empty list.
 
+pub(crate) mod capacity_provider;
 pub(crate) mod cluster;
+pub(crate) mod cluster_input;
 pub(crate) mod container_instance;
 pub(crate) mod definition_input;
 pub(crate) mod described;
+pub(crate) mod instance_input;
 pub(crate) mod overrides;
 pub(crate) mod role;
 pub(crate) mod service;
+pub(crate) mod service_deployment;
+pub(crate) mod service_input;
 pub(crate) mod tags;
 pub(crate) mod task;
 pub(crate) mod task_definition;

@@ -1,10 +1,13 @@
 //! Every error that a client can see. The one place that turns rejections of the state, refused signatures and broken requests
 //! into ECS's error types and words.
 
+mod rejection;
+
 use trireme_ecs_model::{ErrorCode, Operation, Violation, ViolationKind};
 use trireme_iam::sigv4::{Refusal, RefusalKind};
-use trireme_state::Rejection;
 use trireme_state::store::{ProposeError, ReadError};
+
+pub(crate) use rejection::of_rejection;
 
 /// An error's type: one of ECS's own, or one that all AWS services share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,17 @@ impl Error {
         Self::ecs(ErrorCode::ResourceNotFound, "The specified resource was not found.")
     }
 
+    /// ECS API: PutAttributes, DeleteAttributes.
+    pub(crate) fn target_not_found(target: &str) -> Self {
+        let message = format!("The specified target {target} was not found in the cluster.");
+        Self::ecs(ErrorCode::TargetNotFound, message)
+    }
+
+    /// ECS API: UpdateContainerAgent.
+    pub(crate) fn no_update_available() -> Self {
+        Self::ecs(ErrorCode::NoUpdateAvailable, "There is no update available for your container agent.")
+    }
+
     pub(crate) fn access_denied(message: impl Into<String>) -> Self {
         Self::new(Code::Common("AccessDeniedException", 403), message)
     }
@@ -144,6 +158,19 @@ impl Error {
         match operation {
             Operation::RegisterTaskDefinition => Self::client(message),
             _ => Self::invalid(message),
+        }
+    }
+}
+
+impl Error {
+    /// The same, with a type that the operation declares: clients have a type of their own for no other. ECS's general type stands
+    /// for one that it does not.
+    pub(crate) fn declared_by(self, operation: Operation) -> Self {
+        match self.code {
+            Code::Ecs(code) if !operation.errors().contains(&code) => {
+                Self { code: Code::Ecs(ErrorCode::InvalidParameter), ..self }
+            }
+            _ => self,
         }
     }
 }
@@ -221,68 +248,10 @@ pub(crate) fn of_propose(operation: Operation, error: ProposeError) -> Error {
     }
 }
 
-pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error {
-    let ecs = Error::ecs;
-    match rejection {
-        Rejection::ClusterNotFound => Error::cluster_not_found(),
-        Rejection::ClusterContainsServices => ecs(
-            ErrorCode::ClusterContainsServices,
-            "The Cluster cannot be deleted while Services are active.",
-        ),
-        Rejection::ClusterContainsTasks => {
-            ecs(ErrorCode::ClusterContainsTasks, "The Cluster cannot be deleted while Tasks are active.")
-        }
-        Rejection::ClusterContainsContainerInstances => ecs(
-            ErrorCode::ClusterContainsContainerInstances,
-            "The Cluster cannot be deleted while Container Instances are active or draining.",
-        ),
-        Rejection::TaskDefinitionNotFound => Error::client("TaskDefinition not found."),
-        Rejection::TaskDefinitionInactive => Error::client("TaskDefinition is inactive"),
-        // ECS says nothing here but the type.
-        Rejection::ServiceNotFound if operation == Operation::DeleteService => {
-            ecs(ErrorCode::ServiceNotFound, "")
-        }
-        Rejection::ServiceNotFound => Error::service_not_found(),
-        Rejection::ServiceNotActive => ecs(ErrorCode::ServiceNotActive, "Service was not ACTIVE."),
-        Rejection::ServiceExists => Error::invalid("Creation of service was not idempotent."),
-        Rejection::ServiceDraining => Error::invalid("Unable to Start a service that is still Draining."),
-        Rejection::ServiceScaledAboveZero => {
-            Error::invalid("The service cannot be stopped while it is scaled above 0.")
-        }
-        Rejection::TaskNotFound => Error::invalid("The referenced task was not found."),
-        Rejection::ContainerInstanceNotFound => {
-            Error::invalid("The referenced container instance was not found.")
-        }
-        Rejection::ContainerInstanceBusy => Error::invalid("Found running tasks on the instance."),
-        Rejection::ResourceNotFound => Error::resource_not_found(),
-        Rejection::IdempotencyConflict { resources } => conflict(operation, resources),
-        Rejection::Stale { what } => Error::server(format!("{what} changed at the same time. Retry.")),
-        Rejection::StaleEpoch => Error::server("The agent's session is over."),
-        Rejection::LimitExceeded { what, limit } => {
-            let code = match operation {
-                Operation::RegisterTaskDefinition => ErrorCode::Client,
-                _ => declared(operation, ErrorCode::LimitExceeded, ErrorCode::InvalidParameter),
-            };
-            Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
-        }
-        Rejection::Invalid { message } => Error::invalid(message),
-        // Clients try again, as they should: an operator may make room or end the upgrade.
-        Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
-        Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
-    }
-}
-
-fn conflict(operation: Operation, resource_ids: Vec<String>) -> Error {
-    if operation == Operation::CreateService {
-        return Error::invalid("Creation of service was not idempotent.");
-    }
-    let code = declared(operation, ErrorCode::Conflict, ErrorCode::InvalidParameter);
-    let message = "The client token was used before with other parameters.";
-    Error { code: Code::Ecs(code), message: message.to_owned(), resource_ids }
-}
-
 #[cfg(test)]
 mod tests {
+    use trireme_state::Rejection;
+
     use super::*;
 
     #[test]
@@ -298,6 +267,15 @@ mod tests {
         assert_eq!(conflict(Operation::RunTask).code.name(), "ConflictException");
         assert_eq!(conflict(Operation::RunTask).resource_ids, ["a"]);
         assert_eq!(conflict(Operation::StopTask).code.name(), "InvalidParameterException");
+    }
+
+    #[test]
+    fn an_error_that_its_operation_does_not_declare_becomes_a_general_one() {
+        let error = Error::service_not_found();
+        assert_eq!(error.clone().declared_by(Operation::UpdateService), error);
+        assert!(!Operation::ListTasks.errors().is_empty());
+        let general = error.declared_by(Operation::ListClusters);
+        assert_eq!(general.to_string(), "InvalidParameterException: Service not found.");
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Pages of a list: an opaque token says where the next one starts.
+//! Pages of a list: an opaque token says where the next one starts. It names a position among the keys, so that it holds while
+//! objects come and go, and carries a checksum, so that one that was altered is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use trireme_ecs_model::Operation;
 
 use crate::error::{Error, Result};
@@ -35,6 +37,11 @@ impl Page {
         Ok(Self { operation, after, size })
     }
 
+    /// The key of the last item of the page before, if it is one of these.
+    pub(crate) fn after<K: std::str::FromStr>(&self) -> Option<K> {
+        self.after.as_deref()?.parse().ok()
+    }
+
     /// This page of `items`, which come in the order of their keys, and the token of the next. Keys are unique. `descending`
     /// tells which way they go.
     pub(crate) fn take<T>(
@@ -48,7 +55,15 @@ impl Page {
             Some(after) if descending => key(item) < *after,
             Some(after) => key(item) > *after,
         };
-        let mut rest = items.filter(beyond);
+        self.take_first(items.filter(beyond), &key)
+    }
+
+    /// The same of items that begin after the last of the page before ([`Page::after`]), in whatever order.
+    pub(crate) fn take_first<T>(
+        &self,
+        mut rest: impl Iterator<Item = T>,
+        key: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Option<String>) {
         let page: Vec<T> = rest.by_ref().take(self.size).collect();
         let more = rest.next().is_some();
         let token = page.last().filter(|_| more).map(|last| write(self.operation, &key(last)));
@@ -56,16 +71,33 @@ impl Page {
     }
 }
 
-/// The operation is part of the token: one list's token means nothing to another.
+const CHECKSUM: usize = 8;
+
+/// The operation is part of it: one list's token means nothing to another.
+fn checksum(operation: Operation, key: &[u8]) -> [u8; CHECKSUM] {
+    let mut hash = Sha256::new();
+    hash.update(b"trireme page 1/");
+    hash.update(operation.name());
+    hash.update(b"/");
+    hash.update(key);
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut first = [0; CHECKSUM];
+    first.copy_from_slice(&digest[..CHECKSUM]);
+    first
+}
+
 fn write(operation: Operation, key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("1/{operation}/{key}"))
+    URL_SAFE_NO_PAD.encode([&checksum(operation, key.as_bytes())[..], key.as_bytes()].concat())
 }
 
 fn read(operation: Operation, token: &str) -> Result<String> {
     let invalid = || Error::invalid("Invalid token.");
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
-    let text = String::from_utf8(bytes).map_err(|_| invalid())?;
-    text.strip_prefix(&format!("1/{operation}/")).map(str::to_owned).ok_or_else(invalid)
+    let (sum, key) = bytes.split_first_chunk::<CHECKSUM>().ok_or_else(invalid)?;
+    if *sum != checksum(operation, key) {
+        return Err(invalid());
+    }
+    String::from_utf8(key.to_vec()).map_err(|_| invalid())
 }
 
 #[cfg(test)]
@@ -91,6 +123,19 @@ mod tests {
         assert_eq!(all_pages(&["c", "b", "a"], 1, true), [vec!["c"], vec!["b"], vec!["a"]]);
         assert_eq!(all_pages(&["a", "b"], 2, false), [vec!["a", "b"]], "no empty page at the end");
         assert_eq!(all_pages(&[], 2, false), [Vec::<&str>::new()]);
+    }
+
+    #[test]
+    fn a_token_that_was_altered_anywhere_is_refused() {
+        let token = write(Operation::ListClusters, "clusters/web-1");
+        assert_eq!(read(Operation::ListClusters, &token).unwrap(), "clusters/web-1");
+        for at in 0..token.len() {
+            let mut altered: Vec<u8> = token.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).unwrap();
+            assert!(read(Operation::ListClusters, &altered).is_err(), "{altered}");
+        }
+        assert!(read(Operation::ListClusters, "").is_err());
     }
 
     #[test]

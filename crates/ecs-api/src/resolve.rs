@@ -3,10 +3,13 @@
 
 use trireme_state::State;
 use trireme_state::object::{
-    ClusterKey, ContainerInstance, Service, ServiceKey, Task, TaskDefinition, TaskDefinitionKey,
+    CapacityProviderKey, ClusterKey, ContainerInstance, Service, ServiceKey, Task, TaskDefinition,
+    TaskDefinitionKey,
 };
 use trireme_types::arn::Resource;
-use trireme_types::{Arn, ClusterName, ContainerInstanceId, Family, Scope, ServiceName, TaskId};
+use trireme_types::{
+    Arn, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Scope, ServiceName, TaskId,
+};
 
 use crate::error::{Error, Result};
 
@@ -99,6 +102,19 @@ pub(crate) fn instance<'a>(
 ) -> Result<Option<&'a ContainerInstance>> {
     let instance = instance_id(cluster, text)?.and_then(|id| state.instance(id));
     Ok(instance.filter(|instance| instance.registration.cluster == *cluster).map(AsRef::as_ref))
+}
+
+/// A capacity provider by name or ARN. It need not exist.
+pub(crate) fn capacity_provider(scope: &Scope, text: &str) -> Option<CapacityProviderKey> {
+    let name = if Arn::looks_like(text) {
+        match own(scope, text)? {
+            Resource::CapacityProvider(name) => name,
+            _ => return None,
+        }
+    } else {
+        CapacityProviderName::new(text).ok()?
+    };
+    Some(CapacityProviderKey { scope: scope.clone(), name })
 }
 
 /// What a request says of a task definition: a family, or a family with a revision.

@@ -9,7 +9,7 @@ mod task;
 
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
-    CreateClusterRequest, LaunchType, PlacementStrategy, PlacementStrategyType, RegisterTaskDefinitionRequest,
+    LaunchType, PlacementStrategy, PlacementStrategyType, RegisterTaskDefinitionRequest,
 };
 
 pub(crate) use container::container_definition;
@@ -73,18 +73,6 @@ impl Refuse {
             !accepted,
         )
     }
-}
-
-pub(crate) fn create_cluster(request: &CreateClusterRequest) -> Result<()> {
-    let refuse = Refuse(Operation::CreateCluster);
-    for setting in request.settings.iter().flatten() {
-        let value = setting.value.as_deref().unwrap_or_default();
-        refuse.when(&format!("settings containerInsights {value}"), value != "disabled")?;
-    }
-    refuse.given("configuration", &request.configuration)?;
-    refuse.filled("capacityProviders", &request.capacity_providers)?;
-    refuse.filled("defaultCapacityProviderStrategy", &request.default_capacity_provider_strategy)?;
-    refuse.given("serviceConnectDefaults", &request.service_connect_defaults)
 }
 
 pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) -> Result<()> {

@@ -30,13 +30,17 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 6] = [
+const MAKERS: [&str; 10] = [
     "ClusterCreated",
+    "ClusterConfigured",
+    "CapacityProviderCreated",
     "TaskDefinitionRegistered",
     "ServiceCreated",
     "SessionOpened",
+    "InstanceAttributesChanged",
     "TaskCreated",
     "ResourceTagged",
+    "AccountSettingChanged",
 ];
 const AGE: u64 = 100 * 365 * 24 * 3600 * 1000;
 
@@ -67,8 +71,8 @@ fn decide(_: &State, proposal: &Proposal, _: &mut Stamp) -> Result<Decision, Rej
 
 fn order() -> Vec<&'static str> {
     let all = KINDS.iter().map(|(_, name)| *name);
-    // First, lest it takes everything away again; an instance before its tasks.
-    let first = ["RetentionSet", "Reset", "SessionOpened"];
+    // First, lest it takes everything away again; the level before what needs it; an instance before its tasks.
+    let first = ["FeatureLevelRaised", "RetentionSet", "Reset", "SessionOpened"];
     first.into_iter().chain(all.filter(move |name| !first.contains(name))).chain(MAKERS).collect()
 }
 

@@ -3,21 +3,21 @@
 //! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
 //! its hashes before it gets here.
 
+mod configuration;
+mod deployment_history;
 mod instance;
 mod request;
 mod service;
 mod tag;
 mod task;
+mod task_definition;
 
 use std::sync::Arc;
 
-use trireme_types::{Timestamp, planted};
+use trireme_types::{SessionEpoch, Timestamp, planted};
 
 use crate::index::Index;
-use crate::object::{
-    Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags, TaskDefinition, TaskDefinitionKey,
-    TaskDefinitionStatus,
-};
+use crate::object::{Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags};
 use crate::{Entry, Event, State};
 
 pub(crate) use task::progress;
@@ -47,36 +47,26 @@ pub fn apply_entry(state: &mut State, entry: &Entry) -> Applied {
 /// Applies one event that happened `at`, without moving the position.
 pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
     match event {
-        Event::ClusterCreated { cluster, tags } => {
-            let created = Cluster {
-                key: cluster.clone(),
-                status: ClusterStatus::Active,
-                tags: tags.clone(),
-                created_at: at,
-            };
-            state.clusters.insert(cluster.clone(), Arc::new(created));
-        }
-        Event::ClusterDeleted { cluster } => {
-            if let Some(found) = state.clusters.get_mut(cluster) {
-                Arc::make_mut(found).status = ClusterStatus::Inactive;
-            }
-        }
-        Event::TaskDefinitionRegistered { key, spec, tags, registered_by } => {
-            let definition = TaskDefinition {
-                key: key.clone(),
-                status: TaskDefinitionStatus::Active,
-                spec: spec.clone(),
-                tags: tags.clone(),
-                registered_at: at,
-                registered_by: registered_by.clone(),
-                deregistered_at: None,
-            };
-            state.families.insert((key.scope.clone(), key.family.clone()), key.revision);
-            state.task_definitions.insert(key.clone(), Arc::new(definition));
-        }
-        Event::TaskDefinitionDeregistered { key } => deregistered(state, at, key),
+        Event::TaskDefinitionRegistered { .. }
+        | Event::TaskDefinitionDeregistered { .. }
+        | Event::TaskDefinitionDeleted { .. }
+        | Event::TaskDefinitionForgotten { .. } => task_definition::happened(state, at, event),
+        Event::ClusterCreated { .. }
+        | Event::ClusterDeleted { .. }
+        | Event::ClusterConfigured { .. }
+        | Event::CapacityProviderCreated { .. }
+        | Event::CapacityProviderUpdated { .. }
+        | Event::CapacityProviderDeleted { .. }
+        | Event::CapacityProviderTagged { .. }
+        | Event::AccountSettingChanged { .. } => configuration::happened(state, at, event),
         Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
             service::created(state, at, key, spec, tags, created_by, *deployment);
+        }
+        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
+            deployment_history::started(state, at, key, *deployment, *revision, sources);
+        }
+        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
+            deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
         }
         Event::ServiceUpdated { .. }
         | Event::ServiceDraining { .. }
@@ -90,10 +80,13 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskStopRequested { .. }
         | Event::TaskProgressed { .. }
         | Event::TaskLost { .. }
+        | Event::TaskProtectionChanged { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceStatusChanged { .. }
+        | Event::InstanceAttributesChanged { .. }
+        | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
         Event::ResourceTagged { resource, tags } => tag::change(state, resource, |known| {
             known.extend(tags.clone());
@@ -114,27 +107,25 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
     }
 }
 
-fn deregistered(state: &mut State, at: Timestamp, key: &TaskDefinitionKey) {
-    if let Some(found) = state.task_definitions.get_mut(key) {
-        let definition = Arc::make_mut(found);
-        definition.status = TaskDefinitionStatus::Inactive;
-        definition.deregistered_at = Some(at);
-    }
-}
-
 /// Clusters that container instances are registered in begin anew, and so do the instances; everything else that a user made is
 /// gone.
 fn reset(state: &mut State, at: Timestamp) {
-    let instances = state.instances.values();
-    let kept = instances.map(|instance| instance.registration.cluster.clone()).map(|key| {
+    // Those that never had a session were made by a user.
+    let instances: Vec<Arc<ContainerInstance>> = state
+        .instances
+        .values()
+        .filter(|instance| instance.epoch > SessionEpoch::default())
+        .cloned()
+        .collect();
+    let kept = instances.iter().map(|instance| instance.registration.cluster.clone()).map(|key| {
         let cluster =
             Cluster { key: key.clone(), status: ClusterStatus::Active, tags: Tags::new(), created_at: at };
         (key, Arc::new(cluster))
     });
     *state = State {
         clusters: kept.collect(),
-        index: Index::rebuild(state.instances.values(), std::iter::empty(), std::iter::empty()),
-        instances: state.instances.iter().map(|(id, instance)| (*id, as_registered(instance))).collect(),
+        index: Index::rebuild(instances.iter(), std::iter::empty(), std::iter::empty(), std::iter::empty()),
+        instances: instances.iter().map(|instance| (instance.id, as_registered(state, instance))).collect(),
         access_keys: state.access_keys.clone(),
         position: state.position,
         clock: state.clock,
@@ -145,8 +136,9 @@ fn reset(state: &mut State, at: Timestamp) {
     };
 }
 
-fn as_registered(instance: &Arc<ContainerInstance>) -> Arc<ContainerInstance> {
-    if instance.status == InstanceStatus::Active && instance.tags.is_empty() {
+fn as_registered(state: &State, instance: &Arc<ContainerInstance>) -> Arc<ContainerInstance> {
+    let custom = state.custom_attributes.contains_key(&instance.id);
+    if !custom && instance.status == InstanceStatus::Active && instance.tags.is_empty() {
         return instance.clone();
     }
     let mut fresh = (**instance).clone();

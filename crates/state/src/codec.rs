@@ -14,6 +14,7 @@ use crate::{Actor, Event, Outcome, Proposal, Rejection, State};
 
 mod kinds;
 mod layout;
+mod sections;
 mod snapshot;
 
 pub use kinds::KINDS;
@@ -171,9 +172,9 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
 /// The bytes of an object for the state hash.
 pub(crate) fn object_bytes<T: Serialize>(layout: Layout, object: &T) -> Vec<u8> {
     match layout {
-        Layout::V1 => encode_payload(object),
+        Layout::V1 | Layout::V2 => encode_payload(object),
         #[cfg(feature = "next-level")]
-        Layout::V2 => encode_payload(&(layout.version(), object)),
+        Layout::V3 => encode_payload(&(layout.version(), object)),
     }
 }
 

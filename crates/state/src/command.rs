@@ -1,6 +1,8 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
-use std::collections::BTreeMap;
+mod change;
+mod rules;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,12 +12,14 @@ use trireme_types::{
 };
 
 use crate::FeatureLevel;
-use crate::State;
 use crate::object::{
-    AccessKeyId, BackOff, ClusterKey, ContainerReport, DeploymentConfiguration, InstanceRegistration,
-    InstanceStatus, PropagateTags, RestoreSource, RolloutState, SealedSecret, ServiceKey, ServiceSpec,
-    StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+    AccessKeyId, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterKey, ContainerReport,
+    InstanceRegistration, InstanceStatus, RestoreSource, RolloutState, SealedSecret, ServiceKey, ServiceSpec,
+    SettingsKey, StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
 };
+
+pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
+pub use rules::Growth;
 
 /// On whose behalf a command comes. Stored with each entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,27 +113,6 @@ pub struct RunTasks {
     pub placements: Vec<Placement>,
 }
 
-/// What an UpdateService call changes; `None` leaves it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceChange {
-    /// The number of tasks.
-    pub desired_count: Option<u32>,
-    /// The definition; another one begins a deployment.
-    pub task_definition: Option<TaskDefinitionKey>,
-    /// The limits of a rolling update.
-    pub deployment_configuration: Option<DeploymentConfiguration>,
-    /// Begins a deployment even without a change.
-    pub force_new_deployment: bool,
-    /// Where tags of new tasks come from.
-    pub propagate_tags: Option<PropagateTags>,
-    /// Whether tasks get `aws:ecs:` tags.
-    pub enable_ecs_managed_tags: Option<bool>,
-    /// Stored and described.
-    pub health_check_grace_period_seconds: Option<u32>,
-    /// Members without effect that are described: set, or (`None`) no longer there.
-    pub described: BTreeMap<String, Option<String>>,
-}
-
 /// What an agent says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskReport {
@@ -181,6 +164,8 @@ pub enum TaggedResource {
     ContainerInstance(ContainerInstanceId),
     /// A task definition.
     TaskDefinition(TaskDefinitionKey),
+    /// A capacity provider.
+    CapacityProvider(CapacityProviderKey),
 }
 
 /// Everything that can be asked of the state.
@@ -383,90 +368,103 @@ pub enum Command {
         /// From what.
         source: RestoreSource,
     },
-}
-
-impl Command {
-    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
-    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
-    pub fn may_be_repeated(&self) -> bool {
-        match self {
-            Self::ReportTasks { .. }
-            | Self::LoseInstance { .. }
-            | Self::StopServiceTasks { .. }
-            | Self::ReapTasks { .. }
-            | Self::CreateAccessKey { .. }
-            | Self::Reset
-            | Self::SetRetention { .. }
-            | Self::TrimHistory { .. }
-            | Self::RaiseFeatureLevel { .. }
-            | Self::RecordRestore { .. } => true,
-            Self::CreateCluster { .. }
-            | Self::DeleteCluster { .. }
-            | Self::RegisterTaskDefinition { .. }
-            | Self::DeregisterTaskDefinition { .. }
-            | Self::CreateService { .. }
-            | Self::UpdateService { .. }
-            | Self::DeleteService { .. }
-            | Self::RunTasks(_)
-            | Self::StopTask { .. }
-            | Self::SetInstanceStatus { .. }
-            | Self::DeregisterInstance { .. }
-            | Self::TagResource { .. }
-            | Self::UntagResource { .. }
-            | Self::OpenSession { .. }
-            | Self::StartServiceTasks { .. }
-            | Self::RecordProgress { .. } => false,
-        }
-    }
-
-    /// What room it takes in the state, for good or until someone takes it away.
-    pub fn growth(&self, state: &State) -> Growth {
-        match self {
-            Self::CreateCluster { .. }
-            | Self::RegisterTaskDefinition { .. }
-            | Self::CreateService { .. }
-            | Self::RunTasks(_)
-            | Self::TagResource { .. }
-            | Self::OpenSession { instance: None, .. }
-            | Self::CreateAccessKey { .. } => Growth::Asked,
-            Self::UpdateService { key, change } => {
-                let count = state.service(key).map_or(0, |service| service.spec.desired_count);
-                let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
-                let shrinks = *change == less && change.desired_count.is_some_and(|wanted| wanted <= count);
-                if shrinks { Growth::None } else { Growth::Asked }
-            }
-            Self::StartServiceTasks { .. } => Growth::Kept,
-            Self::DeleteCluster { .. }
-            | Self::DeregisterTaskDefinition { .. }
-            | Self::DeleteService { .. }
-            | Self::StopTask { .. }
-            | Self::SetInstanceStatus { .. }
-            | Self::DeregisterInstance { .. }
-            | Self::UntagResource { .. }
-            | Self::OpenSession { instance: Some(_), .. }
-            | Self::ReportTasks { .. }
-            | Self::LoseInstance { .. }
-            | Self::StopServiceTasks { .. }
-            | Self::RecordProgress { .. }
-            | Self::ReapTasks { .. }
-            | Self::Reset
-            | Self::SetRetention { .. }
-            | Self::TrimHistory { .. }
-            | Self::RaiseFeatureLevel { .. }
-            | Self::RecordRestore { .. } => Growth::None,
-        }
-    }
-}
-
-/// Whether a command makes the state larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
-    /// It does not: stops, deletes, status. Such commands go on when disks are nearly full.
-    None,
-    /// It keeps a promise that was made before: a service's tasks are replaced.
-    Kept,
-    /// Someone asks for more.
-    Asked,
+    /// ECS API: CreateCluster, with more than name and tags. Nodes of the first level know only the other one.
+    CreateConfiguredCluster {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// Its tags.
+        tags: Tags,
+        /// What it is given beyond that. What is not said of `containerInsights` is as the caller's account settings have it.
+        configuration: Box<ClusterChange>,
+    },
+    /// ECS API: UpdateCluster, UpdateClusterSettings, PutClusterCapacityProviders.
+    UpdateCluster {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// What changes.
+        change: Box<ClusterChange>,
+    },
+    /// ECS API: CreateCapacityProvider.
+    CreateCapacityProvider {
+        /// Its full name.
+        key: CapacityProviderKey,
+        /// The machines behind it.
+        group: Box<AutoScalingGroup>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// ECS API: UpdateCapacityProvider.
+    UpdateCapacityProvider {
+        /// Its full name.
+        key: CapacityProviderKey,
+        /// What changes.
+        change: AutoScalingGroupChange,
+    },
+    /// ECS API: DeleteCapacityProvider. Refused while a cluster names it.
+    DeleteCapacityProvider {
+        /// Its full name.
+        key: CapacityProviderKey,
+    },
+    /// ECS API: StopServiceDeployment, ROLLBACK.
+    RollBackDeployment {
+        /// The service.
+        service: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// ECS API: DeleteTaskDefinitions, for one of them. Refused while it is active.
+    DeleteTaskDefinition {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+    },
+    /// ECS API: RegisterContainerInstance: an instance without a session, which is never connected.
+    RegisterInstance {
+        /// The id that it got the first time, if it has one.
+        instance: Option<ContainerInstanceId>,
+        /// What is said of it.
+        registration: Box<InstanceRegistration>,
+        /// Its tags, the first time.
+        tags: Tags,
+    },
+    /// Reaper: forget deleted task definitions that nothing uses any more. Those that something uses are left.
+    ForgetTaskDefinitions {
+        /// Which ones.
+        keys: Vec<TaskDefinitionKey>,
+    },
+    /// ECS API: PutAttributes.
+    PutAttributes {
+        /// The instances' cluster.
+        cluster: ClusterKey,
+        /// Added; the same name replaces.
+        attributes: Vec<InstanceAttribute>,
+    },
+    /// ECS API: DeleteAttributes. Those that are not there are left.
+    DeleteAttributes {
+        /// The instances' cluster.
+        cluster: ClusterKey,
+        /// Which ones.
+        attributes: Vec<InstanceAttribute>,
+    },
+    /// ECS API: UpdateTaskProtection, for one task of a service.
+    ProtectTask {
+        /// Its cluster.
+        cluster: ClusterKey,
+        /// Which one.
+        task: TaskId,
+        /// For how long from now, or `None` to end it.
+        minutes: Option<u32>,
+    },
+    /// ECS API: PutAccountSetting, PutAccountSettingDefault, DeleteAccountSetting.
+    ChangeAccountSetting {
+        /// Whose.
+        key: SettingsKey,
+        /// ECS's name of it.
+        name: String,
+        /// The value, or `None` to have it as one level above.
+        value: Option<String>,
+    },
 }
 
 /// What a command made, for the answer to its caller and to each repeat.

@@ -1,9 +1,13 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
-//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `task_definition` · `service` ·
-//! `progress` · `task` · `instance` · `tag` · `operator`.
+//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
+//! `task_definition` · `service` · `deployment` · `progress` · `task` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
 
+mod account_setting;
+mod attribute;
+mod capacity_provider;
 mod cluster;
+mod deployment;
 mod instance;
 mod operator;
 mod progress;
@@ -14,8 +18,9 @@ mod task_definition;
 
 use trireme_types::planted;
 
-use crate::command::{Command, IdempotencyKey, Outcome, Proposal};
-use crate::limits::{EVENTS_PER_COMMAND, REQUESTS_MAX};
+use crate::command::{ClusterChange, Command, IdempotencyKey, Outcome, Proposal};
+use crate::limits::{DESCRIBED_BYTES, EVENTS_PER_COMMAND, REQUESTS_MAX};
+use crate::object::Described;
 use crate::{Event, Rejection, Stamp, State};
 
 /// What a command comes to.
@@ -58,7 +63,7 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
             Err(Rejection::IdempotencyConflict { resources: made(&recorded.outcome) })
         };
     }
-    let mut decision = decide_command(state, &proposal.command, stamp)?;
+    let mut decision = decide_command(state, proposal, stamp)?;
     if proposal.key.is_some() && state.request_order.len() >= REQUESTS_MAX {
         return Err(Rejection::LimitExceeded {
             what: "writes within a minute".to_owned(),
@@ -81,14 +86,26 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
     Ok(decision)
 }
 
-fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decided {
-    match command {
-        Command::CreateCluster { cluster, tags } => cluster::create(state, cluster, tags),
-        Command::DeleteCluster { cluster } => cluster::delete(state, cluster),
+fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::CreateCluster { .. }
+        | Command::CreateConfiguredCluster { .. }
+        | Command::UpdateCluster { .. }
+        | Command::DeleteCluster { .. } => decide_cluster(state, proposal),
+        Command::CreateCapacityProvider { key, group, tags } => {
+            capacity_provider::create(state, key, group, tags)
+        }
+        Command::UpdateCapacityProvider { key, change } => capacity_provider::update(state, key, change),
+        Command::DeleteCapacityProvider { key } => capacity_provider::delete(state, key),
         Command::RegisterTaskDefinition { scope, family, spec, tags, registered_by } => {
             task_definition::register(state, scope, family, spec, tags, registered_by)
         }
+        Command::RollBackDeployment { service, deployment, reason } => {
+            deployment::roll_back(state, service, *deployment, reason, stamp)
+        }
         Command::DeregisterTaskDefinition { key } => task_definition::deregister(state, key),
+        Command::DeleteTaskDefinition { key } => task_definition::delete(state, key),
+        Command::ForgetTaskDefinitions { keys } => Ok(task_definition::forget(state, keys)),
         Command::CreateService { key, spec, tags, created_by } => {
             service::create(state, key, spec, tags, created_by, stamp)
         }
@@ -96,6 +113,17 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
         Command::DeleteService { key, force } => service::delete(state, key, *force),
         Command::RunTasks(run) => task::run(state, run, stamp),
         Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
+        Command::ProtectTask { cluster, task, minutes } => {
+            task::protect(state, cluster, *task, *minutes, stamp)
+        }
+        Command::RegisterInstance { instance, registration, tags } => {
+            instance::register(state, *instance, registration, tags, stamp)
+        }
+        Command::PutAttributes { cluster, attributes } => attribute::put(state, cluster, attributes),
+        Command::DeleteAttributes { cluster, attributes } => attribute::delete(state, cluster, attributes),
+        Command::ChangeAccountSetting { key, name, value } => {
+            account_setting::change(state, key, name, value.as_deref())
+        }
         Command::SetInstanceStatus { cluster, instance, status } => {
             instance::set_status(state, cluster, *instance, *status)
         }
@@ -126,9 +154,21 @@ fn decide_command(state: &State, command: &Command, stamp: &mut Stamp) -> Decide
         Command::SetRetention { events, millis } => operator::set_retention(state, *events, *millis),
         Command::TrimHistory { to } => operator::trim_history(state, *to),
         Command::RaiseFeatureLevel { level } => operator::raise_feature_level(state, *level),
-        Command::RecordRestore { incarnation, source } => {
-            Ok(Decision::one(Event::ClusterRestored { incarnation: *incarnation, source: *source }))
+        Command::RecordRestore { incarnation, source } => Ok(operator::restored(*incarnation, *source)),
+    }
+}
+
+fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
+    match &proposal.command {
+        Command::CreateCluster { cluster, tags } => {
+            cluster::create(state, cluster, tags, &ClusterChange::default(), &proposal.actor)
         }
+        Command::CreateConfiguredCluster { cluster, tags, configuration } => {
+            cluster::create(state, cluster, tags, configuration, &proposal.actor)
+        }
+        Command::UpdateCluster { cluster, change } => cluster::update(state, cluster, change),
+        Command::DeleteCluster { cluster } => cluster::delete(state, cluster),
+        _ => Ok(Decision::nothing()),
     }
 }
 
@@ -146,6 +186,18 @@ fn made(outcome: &Outcome) -> Vec<String> {
         Outcome::Service(key) => vec![key.name.to_string()],
         Outcome::Tasks(tasks) => tasks.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// What is described without effect is kept with each revision of a service: it has a bound of its own.
+fn check_described(described: &Described) -> Result<(), Rejection> {
+    let bytes = described.iter().map(|(member, json)| member.len().saturating_add(json.len()));
+    if bytes.fold(0_usize, usize::saturating_add) <= DESCRIBED_BYTES {
+        return Ok(());
+    }
+    Err(Rejection::LimitExceeded {
+        what: "bytes of a configuration".to_owned(),
+        limit: DESCRIBED_BYTES as u64,
+    })
 }
 
 fn stale(what: impl std::fmt::Display) -> Rejection {

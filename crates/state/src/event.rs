@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, DeploymentId, Sequence, SessionEpoch, TaskId};
+use trireme_types::{
+    ContainerInstanceId, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId, Timestamp,
+};
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
-    AccessKey, BackOff, ClusterKey, InstanceRegistration, InstanceStatus, RestoreSource, Retention,
-    RolloutState, ServiceKey, ServiceSpec, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+    AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
+    InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, ServiceKey, ServiceSpec,
+    SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -30,6 +33,41 @@ pub enum Event {
         /// Its full name.
         cluster: ClusterKey,
     },
+    /// A cluster's configuration is another one.
+    ClusterConfigured {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// All of the new configuration.
+        configuration: Box<ClusterConfiguration>,
+    },
+    /// A capacity provider is there.
+    CapacityProviderCreated {
+        /// Its full name.
+        key: CapacityProviderKey,
+        /// The machines behind it.
+        group: Box<AutoScalingGroup>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// A capacity provider's group is managed in another way.
+    CapacityProviderUpdated {
+        /// Its full name.
+        key: CapacityProviderKey,
+        /// All of the group.
+        group: Box<AutoScalingGroup>,
+    },
+    /// A capacity provider is gone.
+    CapacityProviderDeleted {
+        /// Its full name.
+        key: CapacityProviderKey,
+    },
+    /// A capacity provider has these tags from now on.
+    CapacityProviderTagged {
+        /// Its full name.
+        key: CapacityProviderKey,
+        /// All of them.
+        tags: Tags,
+    },
     /// A task definition is there.
     TaskDefinitionRegistered {
         /// Family and revision.
@@ -43,6 +81,16 @@ pub enum Event {
     },
     /// A task definition is inactive from now on.
     TaskDefinitionDeregistered {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+    },
+    /// An inactive task definition is to be forgotten once nothing uses it.
+    TaskDefinitionDeleted {
+        /// Family and revision.
+        key: TaskDefinitionKey,
+    },
+    /// A deleted task definition is gone. Its revision is never used again.
+    TaskDefinitionForgotten {
         /// Family and revision.
         key: TaskDefinitionKey,
     },
@@ -121,6 +169,30 @@ pub enum Event {
         /// Tasks that failed to start so far.
         failed_tasks: u32,
     },
+    /// A deployment of the service's spec begins: what it rolls out is a revision from now on.
+    ServiceDeploymentStarted {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// What it rolls out.
+        revision: ServiceRevisionId,
+        /// What ran before it.
+        sources: Vec<ServiceRevisionId>,
+    },
+    /// A deployment turns back.
+    ServiceDeploymentRolledBack {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// The service's deployment that goes back.
+        by: DeploymentId,
+        /// To what.
+        revision: ServiceRevisionId,
+        /// Why.
+        reason: String,
+    },
     /// A task is there, placed, PENDING.
     TaskCreated {
         /// All of it.
@@ -154,6 +226,13 @@ pub enum Event {
         /// Which one.
         task: TaskId,
     },
+    /// A task is protected from scale-in, or no longer.
+    TaskProtectionChanged {
+        /// Which one.
+        task: TaskId,
+        /// Until when, or `None` when it is over.
+        until: Option<Timestamp>,
+    },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {
         /// Its id.
@@ -182,6 +261,22 @@ pub enum Event {
         /// Which one.
         instance: ContainerInstanceId,
     },
+    /// A container instance is there, or says something else of itself, without a session.
+    InstanceRegistered {
+        /// Its id.
+        instance: ContainerInstanceId,
+        /// What is said of it.
+        registration: Box<InstanceRegistration>,
+        /// Its tags, when it is new.
+        tags: Tags,
+    },
+    /// A container instance's custom attributes are others.
+    InstanceAttributesChanged {
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// All of them, beside its agent's.
+        attributes: Attributes,
+    },
     /// A resource has these tags too.
     ResourceTagged {
         /// Which one.
@@ -207,6 +302,15 @@ pub enum Event {
     AccessKeyCreated {
         /// The key, sealed.
         key: Box<AccessKey>,
+    },
+    /// An account's or a principal's setting is another one.
+    AccountSettingChanged {
+        /// Whose.
+        key: SettingsKey,
+        /// ECS's name of it.
+        name: String,
+        /// Its value, or `None` when it is as one level above.
+        value: Option<String>,
     },
     /// Clusters, services, tasks and task definitions are dropped. Development only.
     Reset {},

@@ -56,6 +56,13 @@ impl StateHasher {
         sum.follow(6, &old.instances, &state.instances);
         sum.follow(7, &old.access_keys, &state.access_keys);
         sum.follow(8, &old.requests, &state.requests);
+        sum.follow(9, &old.cluster_configurations, &state.cluster_configurations);
+        sum.follow(10, &old.custom_attributes, &state.custom_attributes);
+        sum.follow(11, &old.task_protections, &state.task_protections);
+        sum.follow(12, &old.capacity_providers, &state.capacity_providers);
+        sum.follow(13, &old.account_settings, &state.account_settings);
+        sum.follow(14, &old.deployment_histories, &state.deployment_histories);
+        sum.follow(15, &old.deleted_definitions, &state.deleted_definitions);
         self.sum = sum.sum;
         self.hash(layout)
     }

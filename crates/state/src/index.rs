@@ -1,14 +1,21 @@
 //! Indexes: what can be derived from the objects, kept up to date by `apply`, never stored. [`Index::rebuild`] makes them
 //! anew from the objects; an invariant compares the two.
 
+mod listing;
+
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone};
 
 use crate::command::Outcome;
-use crate::object::{ClusterKey, ContainerInstance, DesiredStatus, ServiceKey, Task, TaskStatus};
+use crate::object::{
+    ClusterKey, ContainerInstance, DesiredStatus, Service, ServiceKey, ServiceStatus, Task,
+    TaskDefinitionKey, TaskStatus,
+};
 use crate::state::RequestName;
+
+pub use listing::TaskListing;
 
 /// What an instance's tasks hold. Tasks count until they are STOPPED.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,12 +52,14 @@ pub struct ServiceLoad {
 pub struct Index {
     pub(crate) by_instance: OrdMap<ContainerInstanceId, Arc<InstanceLoad>>,
     pub(crate) by_service: OrdMap<ServiceKey, Arc<ServiceLoad>>,
-    pub(crate) tasks_by_cluster: OrdMap<ClusterKey, OrdSet<TaskId>>,
+    pub(crate) listing: TaskListing,
     pub(crate) instances_by_cluster: OrdMap<ClusterKey, OrdSet<ContainerInstanceId>>,
     pub(crate) stopped: OrdSet<(Timestamp, TaskId)>,
     pub(crate) by_zone_and_status: OrdMap<(Zone, TaskStatus), u64>,
     /// The client token that made a task.
     pub(crate) token_by_task: OrdMap<TaskId, RequestName>,
+    /// How many times services that are not inactive name a definition.
+    pub(crate) definitions_of_services: OrdMap<TaskDefinitionKey, u64>,
     /// The client tokens that made a service.
     pub(crate) tokens_by_service: OrdMap<ServiceKey, OrdSet<RequestName>>,
 }
@@ -73,7 +82,12 @@ impl Index {
 
     /// Every task of a cluster that is not reaped.
     pub fn tasks_of_cluster(&self, cluster: &ClusterKey) -> OrdSet<TaskId> {
-        self.tasks_by_cluster.get(cluster).cloned().unwrap_or_default()
+        self.listing.of_cluster(cluster)
+    }
+
+    /// Tasks by what they are asked for by.
+    pub fn listing(&self) -> &TaskListing {
+        &self.listing
     }
 
     /// Every container instance of a cluster.
@@ -95,6 +109,7 @@ impl Index {
     pub fn rebuild<'a>(
         instances: impl Iterator<Item = &'a Arc<ContainerInstance>>,
         tasks: impl Iterator<Item = &'a Arc<Task>>,
+        services: impl Iterator<Item = &'a Arc<Service>>,
         tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
     ) -> Self {
         let mut index = Self::default();
@@ -104,8 +119,12 @@ impl Index {
         }
         let mut there = OrdSet::new();
         for task in tasks {
+            index.listing.add(task);
             index.add_task(task);
             there.insert(task.id);
+        }
+        for service in services {
+            index.add_definitions(service);
         }
         for (name, outcome) in tokens {
             index.add_token(name, outcome);
@@ -128,6 +147,31 @@ impl Index {
         }
     }
 
+    /// Whether a task that is not reaped, or a service that is not inactive, is made from a definition.
+    pub fn is_definition_used(&self, definition: &TaskDefinitionKey) -> bool {
+        self.listing.count_of_definition(definition) > 0
+            || self.definitions_of_services.contains_key(definition)
+    }
+
+    /// Counts what a service is made from.
+    pub(crate) fn add_definitions(&mut self, service: &Service) {
+        for definition in definitions(service) {
+            let count = self.definitions_of_services.entry(definition.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn remove_definitions(&mut self, service: &Service) {
+        for definition in definitions(service) {
+            if let Some(count) = self.definitions_of_services.get_mut(definition) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.definitions_of_services.remove(definition);
+                }
+            }
+        }
+    }
+
     pub(crate) fn add_instance(&mut self, instance: &ContainerInstance) {
         let cluster = instance.registration.cluster.clone();
         self.instances_by_cluster.entry(cluster).or_default().insert(instance.id);
@@ -143,8 +187,8 @@ impl Index {
         }
     }
 
+    /// Counts a task; its listing is another matter.
     pub(crate) fn add_task(&mut self, task: &Task) {
-        self.tasks_by_cluster.entry(task.cluster.clone()).or_default().insert(task.id);
         let count = self.by_zone_and_status.entry((task.zone.clone(), task.last_status)).or_default();
         *count = count.saturating_add(1);
         let stopped = task.last_status == TaskStatus::Stopped;
@@ -169,12 +213,6 @@ impl Index {
     }
 
     pub(crate) fn remove_task(&mut self, task: &Task) {
-        if let Some(tasks) = self.tasks_by_cluster.get_mut(&task.cluster) {
-            tasks.remove(&task.id);
-            if tasks.is_empty() {
-                self.tasks_by_cluster.remove(&task.cluster);
-            }
-        }
         let cell = (task.zone.clone(), task.last_status);
         if let Some(count) = self.by_zone_and_status.get_mut(&cell) {
             *count = count.saturating_sub(1);
@@ -210,6 +248,13 @@ impl Index {
             self.by_service.remove(&service);
         }
     }
+}
+
+/// What a service is made from: as it is asked for, and what its deployments still run. An inactive one is made from nothing.
+fn definitions(service: &Service) -> impl Iterator<Item = &TaskDefinitionKey> {
+    let active = service.status != ServiceStatus::Inactive;
+    let deployed = service.deployments.iter().map(|deployment| &deployment.task_definition);
+    deployed.chain([&service.spec.task_definition]).filter(move |_| active)
 }
 
 fn add_to_instance(load: &mut InstanceLoad, task: &Task) {

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_types::{ContainerInstanceId, TaskId};
+use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
 use crate::object::{
-    ClusterStatus, DeploymentStatus, DesiredStatus, Service, ServiceKey, ServiceStatus, Task, TaskStatus,
+    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Service, ServiceKey, ServiceStatus,
+    Task, TaskDefinitionStatus, TaskStatus,
 };
 use crate::{Event, State};
 
@@ -76,7 +77,9 @@ fn touched(
         Event::TaskProgressed { report } => {
             tasks.insert(report.task);
         }
-        Event::SessionOpened { instance, .. } | Event::InstanceLost { instance, .. } => {
+        Event::SessionOpened { instance, .. }
+        | Event::InstanceRegistered { instance, .. }
+        | Event::InstanceLost { instance, .. } => {
             instances.insert(*instance);
         }
         Event::ServiceCreated { key, .. }
@@ -109,6 +112,8 @@ pub fn check_state(state: &State) -> Check {
     }
     revisions_are_counted(state)?;
     requests_are_bounded(state)?;
+    configuration_has_its_objects(state)?;
+    nothing_is_above_its_level(state)?;
     index_matches_objects(state)
 }
 
@@ -233,6 +238,64 @@ pub fn requests_are_bounded(state: &State) -> Check {
     let bounded = state.request_order.len() <= crate::limits::REQUESTS_MAX;
     let there = state.request_order.iter().all(|name| state.requests.contains_key(name));
     hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
+}
+
+/// What is said of an object goes with it: attributes with their instance, protection with its task, a cluster's configuration
+/// with the cluster, a deployment history with its service; and the capacity providers that an active cluster names are there.
+pub fn configuration_has_its_objects(state: &State) -> Check {
+    let attributes = state.custom_attributes.keys().all(|id| state.instance(*id).is_some());
+    let protections = state.task_protections.keys().all(|id| state.task(*id).is_some());
+    let histories = state.deployment_histories.iter().all(|(key, history)| {
+        let bounded = history.deployments.len() <= crate::limits::DEPLOYMENTS_PER_SERVICE;
+        let named = history.deployments.iter().all(|one| {
+            let back = one.rollback.iter().map(|rollback| rollback.revision);
+            one.sources
+                .iter()
+                .copied()
+                .chain([one.target])
+                .chain(back)
+                .all(|id| history.revision(id).is_some())
+        });
+        state.service(key).is_some() && bounded && named
+    });
+    let deleted = state.deleted_definitions.keys().all(|key| {
+        let definition = state.task_definition(key);
+        definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
+    });
+    let deleting =
+        state.task_definitions().filter(|one| one.status == TaskDefinitionStatus::DeleteInProgress);
+    let deleted = deleted && deleting.count() == state.deleted_definitions.len();
+    let clusters = state.cluster_configurations.iter().all(|(key, configuration)| {
+        let there = |name: &CapacityProviderName| {
+            let key = CapacityProviderKey { scope: key.scope.clone(), name: name.clone() };
+            key.is_built_in() || state.capacity_provider(&key).is_some()
+        };
+        let active = state.active_cluster(key).is_some();
+        state.cluster(key).is_some() && (!active || configuration.capacity_providers.iter().all(there))
+    });
+    hold(
+        "configuration_has_its_objects",
+        attributes && protections && clusters && histories && deleted,
+        || {
+            format!(
+                "attributes {attributes}, protections {protections}, clusters {clusters}, histories {histories}, \
+             deleted definitions {deleted}"
+            )
+        },
+    )
+}
+
+/// Below the second feature level there is nothing that the first layout of a snapshot has no place for.
+pub fn nothing_is_above_its_level(state: &State) -> Check {
+    let empty = state.cluster_configurations.is_empty()
+        && state.custom_attributes.is_empty()
+        && state.task_protections.is_empty()
+        && state.capacity_providers.is_empty()
+        && state.account_settings.is_empty()
+        && state.deployment_histories.is_empty()
+        && state.deleted_definitions.is_empty();
+    let holds = empty || state.level() >= crate::FeatureLevel::CONFIGURATION;
+    hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 
 /// The indexes are what the objects give.

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct FeatureLevel(u32);
 
 impl FeatureLevel {
-    /// The level of a new cluster's first event, and of every release so far.
+    /// The level of a new cluster's first event.
     pub const FIRST: Self = Self(1);
+    /// Clusters' configuration, capacity providers, account settings, custom attributes, task protection, deployment histories.
+    pub const CONFIGURATION: Self = Self(2);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 2 } else { 1 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 3 } else { 2 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

@@ -12,6 +12,20 @@ pub const TASKS_PER_INSTANCE: usize = 900;
 pub const PLACEMENTS_PER_COMMAND: usize = 500;
 /// ECS API: tags on a resource.
 pub const TAGS_PER_RESOURCE: usize = 50;
+/// ECS API: custom attributes of a container instance.
+pub const ATTRIBUTES_PER_INSTANCE: usize = 10;
+/// Bytes of what is described of one service or one cluster, as JSON.
+pub const DESCRIBED_BYTES: usize = 64 * 1024;
+/// Container instances of a cluster that are registered without a session.
+pub const UNCONNECTED_PER_CLUSTER: usize = 500;
+/// ECS API: capacity providers of a cluster, and items of a strategy.
+pub const CAPACITY_PROVIDERS_PER_CLUSTER: usize = 20;
+/// Capacity providers of an account in a region.
+pub const CAPACITY_PROVIDERS: usize = 1_000;
+/// Principals of an account in a region that have settings of their own.
+pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
+/// Deployments of a service whose records are kept. `apply` reads it: it is frozen.
+pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
 /// ECS API: services in a cluster.
 pub const SERVICES_PER_CLUSTER: usize = 5_000;
 /// ECS API: a service's desired count.

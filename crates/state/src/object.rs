@@ -1,8 +1,11 @@
 //! What the cluster consists of. Each object keeps what was asked for (spec) apart from what is (status).
 
 pub mod access_key;
+pub mod account_setting;
+pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
+pub mod deployment_history;
 pub mod restore;
 pub mod retention;
 pub mod service;
@@ -10,13 +13,20 @@ pub mod task;
 pub mod task_definition;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
-pub use cluster::{Cluster, ClusterKey, ClusterStatus};
+pub use account_setting::{AccountSettings, SettingsKey};
+pub use capacity_provider::{
+    AutoScalingGroup, CapacityProvider, CapacityProviderKey, ManagedScaling, StrategyItem,
+};
+pub use cluster::{Cluster, ClusterConfiguration, ClusterKey, ClusterStatus, ContainerInsights};
 pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceResources, InstanceStatus};
+pub use deployment_history::{
+    DeploymentHistory, Rollback, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
+};
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{
-    BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, RolloutState, Service,
-    ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
+    BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, ROLLED_OUT, RolloutState,
+    Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
 };
 pub use task::{
     ContainerOverride, ContainerReport, DesiredStatus, NetworkBinding, Reservation, StopCode, Task,
@@ -29,6 +39,9 @@ pub use task_definition::{
 
 /// Members that are described as they were given and have no effect: ECS's name to JSON. Opaque here; only `ecs-api` reads it.
 pub type Described = std::collections::BTreeMap<String, String>;
+
+/// Attributes by name; the value may be empty (ECS API: Attribute).
+pub type Attributes = std::collections::BTreeMap<String, String>;
 
 /// Tags by key. Sorted, as ECS lists them.
 pub type Tags = std::collections::BTreeMap<String, String>;

@@ -8,10 +8,13 @@ use trireme_types::{ClusterName, Family, Mebibytes, Port, Protocol, Scope, Servi
 use crate::State;
 use crate::command::TaggedResource;
 use crate::object::{
-    AccessKey, Cluster, ClusterKey, ClusterStatus, ContainerInstance, NetworkMode, Reservation, Service,
-    ServiceKey, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
-    TaskOverrides,
+    AccessKey, AccountSettings, Attributes, CapacityProvider, Cluster, ClusterKey, ClusterStatus,
+    ContainerInstance, NetworkMode, Reservation, Service, ServiceKey, SettingsKey, Tags, Task,
+    TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
+
+/// ECS's attribute for the zone.
+pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";
 
 impl State {
     /// Every cluster, active or not, by full name.
@@ -67,6 +70,40 @@ impl State {
         self.instances.values()
     }
 
+    /// A container instance's attributes: its agent's, its zone, and over them those that users gave it.
+    pub fn attributes(&self, instance: &ContainerInstance) -> Attributes {
+        let registration = &instance.registration;
+        let mut all = registration.attributes.clone();
+        all.entry(ZONE_ATTRIBUTE.to_owned()).or_insert_with(|| registration.zone.to_string());
+        let custom = self.custom_attributes(instance.id);
+        all.extend(custom.iter().map(|(name, value)| (name.clone(), value.clone())));
+        all
+    }
+
+    /// One attribute of a container instance, as [`State::attributes`] has it.
+    pub fn attribute<'a>(&'a self, instance: &'a ContainerInstance, name: &str) -> Option<&'a str> {
+        let registration = &instance.registration;
+        let custom = self.custom_attributes.get(&instance.id).and_then(|custom| custom.get(name));
+        let found = custom.or_else(|| registration.attributes.get(name)).map(String::as_str);
+        found.or_else(|| (name == ZONE_ATTRIBUTE).then(|| registration.zone.as_str()))
+    }
+
+    /// The capacity providers that users made in an account and region, by name.
+    pub fn capacity_providers_of<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Arc<CapacityProvider>> {
+        self.capacity_providers.values().filter(move |one| one.key.scope == *scope)
+    }
+
+    /// Whoever has settings of an account and region, the account itself among them.
+    pub fn settings_of<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = (&'a SettingsKey, &'a Arc<AccountSettings>)> {
+        self.account_settings.iter().filter(move |(key, _)| key.scope == *scope)
+    }
+
     /// Every access key, by id.
     pub fn access_keys(&self) -> impl Iterator<Item = &Arc<AccessKey>> {
         self.access_keys.values()
@@ -95,6 +132,7 @@ impl State {
             TaggedResource::Task(id) => self.tasks.get(id).map(|task| &task.tags),
             TaggedResource::ContainerInstance(id) => self.instances.get(id).map(|instance| &instance.tags),
             TaggedResource::TaskDefinition(key) => self.task_definitions.get(key).map(|one| &one.tags),
+            TaggedResource::CapacityProvider(key) => self.capacity_providers.get(key).map(|one| &one.tags),
         }
     }
 

@@ -105,4 +105,37 @@ pub enum Rejection {
         /// What failed.
         message: String,
     },
+    /// No such capacity provider.
+    #[error("capacity provider not found")]
+    CapacityProviderNotFound,
+    /// CreateCapacityProvider: one of that name is there, and differs.
+    #[error("a capacity provider of that name is there already")]
+    CapacityProviderExists,
+    /// DeleteCapacityProvider: a cluster names it.
+    #[error("cluster {cluster} still uses the capacity provider")]
+    CapacityProviderInUse {
+        /// The first of them.
+        cluster: String,
+    },
+    /// DeleteTaskDefinitions: it must be deregistered before.
+    #[error("task definition is still active")]
+    TaskDefinitionActive,
+    /// UpdateTaskProtection: the task belongs to no service.
+    #[error("the task belongs to no service")]
+    TaskNotOfService,
+    /// PutAttributes: an instance has as many custom attributes as it may.
+    #[error("a container instance can have at most {limit} custom attributes")]
+    AttributeLimitExceeded {
+        /// The limit.
+        limit: u64,
+    },
+    /// No record of such a deployment.
+    #[error("service deployment not found")]
+    ServiceDeploymentNotFound,
+    /// StopServiceDeployment: it is not under way.
+    #[error("the service deployment is over")]
+    ServiceDeploymentOver,
+    /// StopServiceDeployment: no deployment of the service has ever succeeded.
+    #[error("there is no successful deployment to go back to")]
+    NothingToRollBackTo,
 }

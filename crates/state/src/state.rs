@@ -11,8 +11,9 @@ use crate::command::{IdempotencyKey, Outcome};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
-    AccessKey, AccessKeyId, Cluster, ClusterKey, ContainerInstance, Retention, Service, ServiceKey, Task,
-    TaskDefinition, TaskDefinitionKey,
+    AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, Retention, Service, ServiceKey,
+    SettingsKey, Task, TaskDefinition, TaskDefinitionKey,
 };
 
 /// What is remembered of an API write.
@@ -49,6 +50,17 @@ pub struct State {
     pub(crate) tasks: OrdMap<TaskId, Arc<Task>>,
     pub(crate) instances: OrdMap<ContainerInstanceId, Arc<ContainerInstance>>,
     pub(crate) access_keys: OrdMap<AccessKeyId, Arc<AccessKey>>,
+    /// Of clusters that were given one.
+    pub(crate) cluster_configurations: OrdMap<ClusterKey, Arc<ClusterConfiguration>>,
+    /// What users say of container instances, beside what their agents do.
+    pub(crate) custom_attributes: OrdMap<ContainerInstanceId, Arc<Attributes>>,
+    /// Until when tasks are protected.
+    pub(crate) task_protections: OrdMap<TaskId, Timestamp>,
+    pub(crate) capacity_providers: OrdMap<CapacityProviderKey, Arc<CapacityProvider>>,
+    pub(crate) account_settings: OrdMap<SettingsKey, Arc<AccountSettings>>,
+    /// Deleted task definitions that are still described, and since when.
+    pub(crate) deleted_definitions: OrdMap<TaskDefinitionKey, Timestamp>,
+    pub(crate) deployment_histories: OrdMap<ServiceKey, Arc<DeploymentHistory>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -116,6 +128,41 @@ impl State {
         self.access_keys.get(id)
     }
 
+    /// What a cluster was given beyond name and tags; the default when that was nothing.
+    pub fn cluster_configuration(&self, key: &ClusterKey) -> Arc<ClusterConfiguration> {
+        self.cluster_configurations.get(key).cloned().unwrap_or_default()
+    }
+
+    /// A capacity provider that a user made.
+    pub fn capacity_provider(&self, key: &CapacityProviderKey) -> Option<&Arc<CapacityProvider>> {
+        self.capacity_providers.get(key)
+    }
+
+    /// What an account or a principal has set; nothing when it has set nothing.
+    pub fn account_settings(&self, key: &SettingsKey) -> Arc<AccountSettings> {
+        self.account_settings.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Task definitions that were deleted and not forgotten yet, and when they were deleted.
+    pub fn deleted_definitions(&self) -> &OrdMap<TaskDefinitionKey, Timestamp> {
+        &self.deleted_definitions
+    }
+
+    /// A service's deployments so far; none for a service that had none since the second feature level.
+    pub fn deployment_history(&self, service: &ServiceKey) -> Arc<DeploymentHistory> {
+        self.deployment_histories.get(service).cloned().unwrap_or_default()
+    }
+
+    /// The attributes that users gave an instance.
+    pub fn custom_attributes(&self, instance: ContainerInstanceId) -> Arc<Attributes> {
+        self.custom_attributes.get(&instance).cloned().unwrap_or_default()
+    }
+
+    /// Until when a task is protected, if it is at `now`.
+    pub fn task_protection(&self, task: TaskId, now: Timestamp) -> Option<Timestamp> {
+        self.task_protections.get(&task).copied().filter(|until| *until > now)
+    }
+
     /// What is known of an API write, if it was seen before.
     pub fn recorded_request(&self, key: &IdempotencyKey) -> Option<&Arc<RecordedRequest>> {
         self.requests.get(&request_name(key))
@@ -132,7 +179,12 @@ impl State {
 
     /// The indexes, made anew from the objects.
     pub(crate) fn rebuilt_index(&self) -> Index {
-        Index::rebuild(self.instances.values(), self.tasks.values(), self.object_tokens())
+        Index::rebuild(
+            self.instances.values(),
+            self.tasks.values(),
+            self.services.values(),
+            self.object_tokens(),
+        )
     }
 
     /// What can be derived from the objects.

@@ -183,11 +183,77 @@ fn service_events() -> Vec<Event> {
             rollout: RolloutState::Completed,
         },
         Event::DeploymentRetired { key: key(), deployment: deployment_id() },
+        Event::ServiceDeploymentStarted {
+            key: key(),
+            deployment: deployment_id(),
+            revision: ServiceRevisionId::of(DeploymentId::from_random(0x4444)),
+            sources: vec![ServiceRevisionId::of(DeploymentId::from_random(0x5555))],
+        },
+        Event::ServiceDeploymentRolledBack {
+            key: key(),
+            deployment: deployment_id(),
+            by: DeploymentId::from_random(0x6666),
+            revision: ServiceRevisionId::of(DeploymentId::from_random(0x5555)),
+            reason: text("because"),
+        },
         Event::DeploymentBackedOff {
             key: key(),
             deployment: deployment_id(),
             back_off: Some(back_off),
             failed_tasks: 4,
+        },
+    ]
+}
+
+fn configuration_events() -> Vec<Event> {
+    let key = || CapacityProviderKey {
+        scope: Scope::development(),
+        name: CapacityProviderName::new("machines").unwrap(),
+    };
+    let group = AutoScalingGroup {
+        arn: text("group-1"),
+        managed_scaling: ManagedScaling {
+            enabled: true,
+            target_capacity: 90,
+            minimum_step: 2,
+            maximum_step: 30,
+            warmup_seconds: 60,
+        },
+        managed_termination_protection: true,
+        managed_draining: true,
+    };
+    let configuration = ClusterConfiguration {
+        container_insights: ContainerInsights::Enhanced,
+        capacity_providers: vec![key().name],
+        default_strategy: vec![StrategyItem { provider: key().name, weight: 3, base: 2 }],
+        described: described("serviceConnectDefaults", "{}"),
+    };
+    vec![
+        Event::ClusterConfigured { cluster: cluster("prod"), configuration: Box::new(configuration) },
+        Event::CapacityProviderCreated {
+            key: key(),
+            group: Box::new(group.clone()),
+            tags: Tags::from([(text("k"), text("v"))]),
+        },
+        Event::CapacityProviderUpdated { key: key(), group: Box::new(group) },
+        Event::CapacityProviderDeleted { key: key() },
+        Event::CapacityProviderTagged { key: key(), tags: Tags::from([(text("k"), text("w"))]) },
+        Event::TaskDefinitionDeleted { key: definition("web", 1) },
+        Event::TaskDefinitionForgotten { key: definition("web", 1) },
+        Event::TaskProtectionChanged { task: task_id(), until: Some(Timestamp::from_millis(5)) },
+        Event::InstanceAttributesChanged {
+            instance: instance_id(),
+            attributes: Attributes::from([(text("stack"), text("prod"))]),
+        },
+        Event::InstanceRegistered {
+            instance: instance_id(),
+            registration: Box::new(registration("i-1", "us-east-1b")),
+            tags: Tags::from([(text("k"), text("v"))]),
+        },
+        Event::AccountSettingChanged {
+            key: SettingsKey { scope: Scope::development(), principal: Some(text("arn")) },
+            name: text("containerInsights"),
+            value: Some(text("enabled")),
         },
     ]
 }
@@ -238,6 +304,7 @@ fn samples() -> Vec<Event> {
             source: RestoreSource::Survivor { node_id: 3, log_index: 70_000, log_term: 9 },
         },
     ];
+    events.extend(configuration_events());
     events.extend(service_events());
     events.extend(task_events());
     events

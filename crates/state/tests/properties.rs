@@ -7,7 +7,10 @@ mod support;
 
 use proptest::prelude::*;
 use support::*;
-use trireme_state::command::{Command, ServiceChange, ServiceProgress, TaskReport};
+use trireme_state::command::{
+    AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, ServiceChange, ServiceProgress,
+    TaskReport,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -38,6 +41,19 @@ enum Step {
     Retain { events: u64 },
     Wait { seconds: u64 },
     Reset,
+    Raise,
+    Configure { insights: bool, provider: Option<u8> },
+    Provider { name: u8, step: Option<u32> },
+    DropProvider { name: u8 },
+    Attribute { instance: usize, name: u8, delete: bool },
+    Protect { task: usize, minutes: Option<u32> },
+    Setting { principal: Option<u8>, value: Option<u8> },
+    DeleteDefinition { family: u8, revision: u32 },
+    Forget { family: u8, revision: u32 },
+    RegisterInstance { zone: u8, again: Option<usize> },
+    RollBack { name: u8, back: usize },
+    Describe { name: u8, value: Option<u8> },
+    Complete { name: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -74,6 +90,35 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (900u64..1_100).prop_map(|events| Step::Retain { events }),
         1 => (1u64..200).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Reset),
+        2 => Just(Step::Raise),
+        9 => configuration_step(),
+    ]
+}
+
+/// What needs the second feature level, and is refused below it.
+fn configuration_step() -> impl Strategy<Value = Step> {
+    let name = || 0u8..3;
+    prop_oneof![
+        (any::<bool>(), proptest::option::of(name()))
+            .prop_map(|(insights, provider)| Step::Configure { insights, provider }),
+        (name(), proptest::option::of(1u32..4)).prop_map(|(name, step)| Step::Provider { name, step }),
+        name().prop_map(|name| Step::DropProvider { name }),
+        (0usize..6, 0u8..12, any::<bool>()).prop_map(|(instance, name, delete)| Step::Attribute {
+            instance,
+            name,
+            delete
+        }),
+        (0usize..20, proptest::option::of(1u32..5))
+            .prop_map(|(task, minutes)| Step::Protect { task, minutes }),
+        (proptest::option::of(name()), proptest::option::of(name()))
+            .prop_map(|(principal, value)| Step::Setting { principal, value }),
+        (name(), 1u32..4).prop_map(|(family, revision)| Step::DeleteDefinition { family, revision }),
+        (name(), 1u32..4).prop_map(|(family, revision)| Step::Forget { family, revision }),
+        (0u8..3, proptest::option::of(0usize..6))
+            .prop_map(|(zone, again)| Step::RegisterInstance { zone, again }),
+        (name(), 0usize..3).prop_map(|(name, back)| Step::RollBack { name, back }),
+        (name(), proptest::option::of(name())).prop_map(|(name, value)| Step::Describe { name, value }),
+        name().prop_map(|name| Step::Complete { name }),
     ]
 }
 
@@ -166,8 +211,9 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         }
         Step::DeleteCluster => Command::DeleteCluster { cluster: cluster("default") },
         Step::Reset => Command::Reset,
+        Step::Raise => Command::RaiseFeatureLevel { level: FeatureLevel::LATEST },
         Step::Wait { .. } => return None,
-        other => return instance_command(state, other),
+        other => return instance_command(state, other).or_else(|| configuration_command(state, other)),
     })
 }
 
@@ -229,6 +275,94 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             };
             let version = found.version;
             Command::RecordProgress { service: service_name(*name), version, progress: Box::new(progress) }
+        }
+        _ => return None,
+    })
+}
+
+fn configuration_command(state: &State, step: &Step) -> Option<Command> {
+    let machines = |number: u8| format!("machines-{number}");
+    Some(match step {
+        Step::Configure { insights, provider: number } => {
+            let providers: Vec<CapacityProviderName> =
+                number.map(|number| provider(&machines(number)).name).into_iter().collect();
+            let item =
+                |name: &CapacityProviderName| StrategyItem { provider: name.clone(), weight: 1, base: 0 };
+            let strategy = providers.iter().map(item).collect();
+            let insights = if *insights { ContainerInsights::Enabled } else { ContainerInsights::Disabled };
+            let change = ClusterChange {
+                container_insights: Some(insights),
+                capacity: Some((providers, strategy)),
+                ..ClusterChange::default()
+            };
+            Command::UpdateCluster { cluster: cluster("default"), change: Box::new(change) }
+        }
+        Step::Provider { name, step: None } => create_provider(&machines(*name)),
+        Step::Provider { name, step: minimum_step } => Command::UpdateCapacityProvider {
+            key: provider(&machines(*name)),
+            change: AutoScalingGroupChange { minimum_step: *minimum_step, ..Default::default() },
+        },
+        Step::DropProvider { name } => Command::DeleteCapacityProvider { key: provider(&machines(*name)) },
+        Step::Attribute { instance, name, delete } => {
+            let attribute = InstanceAttribute {
+                instance: placement(state, *instance)?.instance,
+                name: format!("attribute-{name}"),
+                value: (!delete).then(|| "v".to_owned()),
+            };
+            let (cluster, attributes) = (cluster("default"), vec![attribute]);
+            match delete {
+                true => Command::DeleteAttributes { cluster, attributes },
+                false => Command::PutAttributes { cluster, attributes },
+            }
+        }
+        Step::Protect { task: number, minutes } => Command::ProtectTask {
+            cluster: cluster("default"),
+            task: task(state, *number)?,
+            minutes: *minutes,
+        },
+        Step::Setting { principal, value } => Command::ChangeAccountSetting {
+            key: SettingsKey {
+                scope: Scope::development(),
+                principal: principal.map(|number| format!("arn:aws:iam::123456789012:user/{number}")),
+            },
+            name: "containerInsights".to_owned(),
+            value: value.map(|number| number.to_string()),
+        },
+        Step::Forget { family: f, revision } => {
+            Command::ForgetTaskDefinitions { keys: vec![definition(&family(*f), *revision)] }
+        }
+        Step::DeleteDefinition { family: f, revision } => {
+            Command::DeleteTaskDefinition { key: definition(&family(*f), *revision) }
+        }
+        other => return record_command(state, other),
+    })
+}
+
+/// Instances without a session, and what deployments leave.
+fn record_command(state: &State, step: &Step) -> Option<Command> {
+    Some(match step {
+        Step::RegisterInstance { zone, again } => Command::RegisterInstance {
+            instance: again.and_then(|number| placement(state, number)).map(|found| found.instance),
+            registration: Box::new(registration("i", &format!("us-east-1{}", char::from(b'a' + zone)))),
+            tags: Tags::new(),
+        },
+        Step::RollBack { name, back } => Command::RollBackDeployment {
+            service: service_name(*name),
+            deployment: state.deployment_history(&service_name(*name)).deployments.get(*back)?.id,
+            reason: "because".to_owned(),
+        },
+        Step::Describe { name, value } => {
+            let value = value.map(|number| number.to_string());
+            let described = [("loadBalancers".to_owned(), value)].into();
+            let change = ServiceChange { described, ..ServiceChange::default() };
+            Command::UpdateService { key: service_name(*name), change }
+        }
+        Step::Complete { name } => {
+            let found = state.service(&service_name(*name))?;
+            let rollouts = vec![(found.deployments.first()?.id, RolloutState::Completed)];
+            let progress = Box::new(ServiceProgress { rollouts, ..ServiceProgress::default() });
+            let version = found.version;
+            Command::RecordProgress { service: service_name(*name), version, progress }
         }
         _ => return None,
     })

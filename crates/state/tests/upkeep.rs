@@ -151,7 +151,6 @@ fn what_takes_away_or_tells_needs_no_room() {
 }
 
 /// What was hashed in one layout cannot be taken away in another: at a level that brings a layout the sum begins anew.
-#[cfg(feature = "next-level")]
 #[test]
 fn the_hash_begins_anew_with_the_layout() {
     let mut node = Node::new();

@@ -1,7 +1,8 @@
 //! Amazon Resource Names, written and read. The long formats only: `task/CLUSTER/ID`, not `task/ID`.
 
 use crate::{
-    AccountId, ClusterName, ContainerInstanceId, DeploymentId, Family, Region, Scope, ServiceName, TaskId,
+    AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, DeploymentId, Family, Region, Scope,
+    ServiceName, ServiceRevisionId, TaskId,
 };
 
 /// Why a text is not an ARN of ours.
@@ -38,6 +39,10 @@ pub enum Resource {
     Container(ClusterName, TaskId, String),
     /// `service-deployment/CLUSTER/SERVICE/ID`
     ServiceDeployment(ClusterName, ServiceName, DeploymentId),
+    /// `service-revision/CLUSTER/SERVICE/ID`
+    ServiceRevision(ClusterName, ServiceName, ServiceRevisionId),
+    /// `capacity-provider/NAME`
+    CapacityProvider(CapacityProviderName),
 }
 
 /// An ARN of the ECS service.
@@ -75,6 +80,10 @@ impl std::fmt::Display for Arn {
                 let id = id.to_string();
                 write!(f, "service-deployment/{cluster}/{service}/{}", id.trim_start_matches("ecs-svc/"))
             }
+            Resource::ServiceRevision(cluster, service, id) => {
+                write!(f, "service-revision/{cluster}/{service}/{id}")
+            }
+            Resource::CapacityProvider(name) => write!(f, "capacity-provider/{name}"),
         }
     }
 }
@@ -119,6 +128,10 @@ fn parse_resource(text: &str) -> Option<Resource> {
             service.parse().ok()?,
             format!("ecs-svc/{id}").parse().ok()?,
         ),
+        ["service-revision", cluster, service, id] => {
+            Resource::ServiceRevision(cluster.parse().ok()?, service.parse().ok()?, id.parse().ok()?)
+        }
+        ["capacity-provider", name] => Resource::CapacityProvider(name.parse().ok()?),
         _ => return None,
     })
 }
@@ -138,7 +151,9 @@ mod tests {
             Resource::Task(cluster.clone(), TaskId::from_bits(7)),
             Resource::ContainerInstance(cluster.clone(), ContainerInstanceId::from_bits(8)),
             Resource::TaskDefinition(Family::new("web").unwrap(), 3),
-            Resource::ServiceDeployment(cluster, service, DeploymentId::from_random(9)),
+            Resource::ServiceDeployment(cluster.clone(), service.clone(), DeploymentId::from_random(9)),
+            Resource::ServiceRevision(cluster, service, ServiceRevisionId::of(DeploymentId::from_random(9))),
+            Resource::CapacityProvider(CapacityProviderName::new("FARGATE").unwrap()),
         ] {
             let arn = Arn::new(&scope, resource);
             assert_eq!(arn.to_string().parse::<Arn>(), Ok(arn));

@@ -119,12 +119,21 @@ number!(
 pub struct DeploymentId(u64);
 
 impl DeploymentId {
-    const LOWEST: u64 = 1_000_000_000_000_000_000;
-
     /// From random bits; the result always has 19 digits.
     pub const fn from_random(bits: u64) -> Self {
-        Self(Self::LOWEST + bits % (Self::LOWEST * 8))
+        Self(nineteen_digits(bits))
     }
+}
+
+const fn nineteen_digits(bits: u64) -> u64 {
+    const LOWEST: u64 = 1_000_000_000_000_000_000;
+    LOWEST + bits % (LOWEST * 8)
+}
+
+/// The number of 19 digits, and nothing else.
+fn digits(text: &str) -> Option<u64> {
+    let all = text.len() == 19 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| all)
 }
 
 impl std::fmt::Display for DeploymentId {
@@ -137,11 +146,32 @@ impl std::str::FromStr for DeploymentId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let error = IdError { kind: "deployment id", expected: "`ecs-svc/` and 19 digits" };
-        let digits = text.strip_prefix("ecs-svc/").ok_or(error.clone())?;
-        if digits.len() != 19 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(error);
-        }
-        digits.parse().map(Self).map_err(|_| error)
+        text.strip_prefix("ecs-svc/").and_then(digits).map(Self).ok_or(error)
+    }
+}
+
+/// A service revision's id: 19 digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServiceRevisionId(u64);
+
+impl ServiceRevisionId {
+    /// What a deployment rolls out has the deployment's number: clients of ECS find one by the other.
+    pub const fn of(deployment: DeploymentId) -> Self {
+        Self(deployment.0)
+    }
+}
+
+impl std::fmt::Display for ServiceRevisionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:019}", self.0)
+    }
+}
+
+impl std::str::FromStr for ServiceRevisionId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        digits(text).map(Self).ok_or(IdError { kind: "service revision id", expected: "19 digits" })
     }
 }
 

@@ -13,10 +13,10 @@ pub mod time;
 
 pub use arn::{Arn, ArnError};
 pub use id::{
-    ClusterUuid, ContainerInstanceId, DeploymentId, IdError, NodeId, RequestId, Sequence, SessionEpoch,
-    TaskId,
+    ClusterUuid, ContainerInstanceId, DeploymentId, IdError, NodeId, RequestId, Sequence, ServiceRevisionId,
+    SessionEpoch, TaskId,
 };
-pub use name::{ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
+pub use name::{CapacityProviderName, ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
 pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
 pub use scope::{AccountId, Region, Scope};
 pub use time::Timestamp;

@@ -95,6 +95,10 @@ name!(
     ContainerName, "container name", 255, ""
 );
 name!(
+    /// A capacity provider's name (ECS API: CreateCapacityProvider, up to 255 characters).
+    CapacityProviderName, "capacity provider name", 255, ""
+);
+name!(
     /// An availability zone, such as `us-east-1a`.
     Zone, "zone", 64, ""
 );

@@ -1,12 +1,16 @@
 //! Clusters.
 
-use trireme_ecs_model::shapes::{self, ClusterField, ClusterSetting, ClusterSettingName, KeyValuePair};
+use trireme_ecs_model::shapes::{
+    self, CapacityProviderStrategyItem, ClusterField, ClusterSetting, ClusterSettingName, KeyValuePair,
+};
 use trireme_state::State;
-use trireme_state::object::{Cluster, ClusterKey, ClusterStatus, ServiceStatus};
+use trireme_state::object::{
+    Cluster, ClusterConfiguration, ClusterKey, ClusterStatus, ServiceStatus, StrategyItem,
+};
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
 
-use super::{number, tags};
+use super::{described, number, tags};
 
 pub(crate) fn arn(key: &ClusterKey) -> String {
     Arn::new(&key.scope, Resource::Cluster(key.name.clone())).to_string()
@@ -29,6 +33,7 @@ pub(crate) fn describe(state: &State, cluster: &Cluster, include: &[ClusterField
     } else {
         Vec::new()
     };
+    let configuration = state.cluster_configuration(&cluster.key);
     shapes::Cluster {
         cluster_arn: Some(arn(&cluster.key)),
         cluster_name: Some(cluster.key.name.to_string()),
@@ -45,19 +50,35 @@ pub(crate) fn describe(state: &State, cluster: &Cluster, include: &[ClusterField
         active_services_count: Some(number(active)),
         statistics: Some(statistics),
         tags: Some(if with(ClusterField::Tags) { tags::list(&cluster.tags) } else { Vec::new() }),
-        settings: Some(if with(ClusterField::Settings) { settings() } else { Vec::new() }),
-        capacity_providers: Some(Vec::new()),
-        default_capacity_provider_strategy: Some(Vec::new()),
+        settings: Some(if with(ClusterField::Settings) { settings(&configuration) } else { Vec::new() }),
+        configuration: with(ClusterField::Configurations)
+            .then(|| described::read(&configuration.described, described::CONFIGURATION))
+            .flatten(),
+        service_connect_defaults: described::read(
+            &configuration.described,
+            described::SERVICE_CONNECT_DEFAULTS,
+        ),
+        capacity_providers: Some(configuration.capacity_providers.iter().map(ToString::to_string).collect()),
+        default_capacity_provider_strategy: Some(configuration.default_strategy.iter().map(item).collect()),
         ..Default::default()
     }
 }
 
-/// ECS API: Cluster.settings. No other value is accepted yet.
-fn settings() -> Vec<ClusterSetting> {
+/// ECS API: Cluster.settings.
+fn settings(configuration: &ClusterConfiguration) -> Vec<ClusterSetting> {
     vec![ClusterSetting {
         name: Some(ClusterSettingName::ContainerInsights),
-        value: Some("disabled".to_owned()),
+        value: Some(configuration.container_insights.as_str().to_owned()),
     }]
+}
+
+/// ECS API: CapacityProviderStrategyItem.
+fn item(item: &StrategyItem) -> CapacityProviderStrategyItem {
+    CapacityProviderStrategyItem {
+        capacity_provider: Some(item.provider.to_string()),
+        weight: Some(number(item.weight)),
+        base: Some(number(item.base)),
+    }
 }
 
 /// ECS API: Cluster.statistics. Everything runs on container instances here, which ECS calls EC2.

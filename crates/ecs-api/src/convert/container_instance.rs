@@ -10,8 +10,6 @@ use trireme_types::{Arn, ContainerInstanceId, Port, Protocol};
 
 use super::{number, tags, time};
 
-const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";
-
 pub(crate) fn arn(cluster: &ClusterKey, id: ContainerInstanceId) -> String {
     Arn::new(&cluster.scope, Resource::ContainerInstance(cluster.name.clone(), id)).to_string()
 }
@@ -50,7 +48,7 @@ pub(crate) fn describe(
         agent_connected: Some(instance.connected),
         running_tasks_count: Some(number(load.running)),
         pending_tasks_count: Some(number(load.pending)),
-        attributes: Some(attributes(instance)),
+        attributes: Some(attributes(state, instance)),
         registered_at: Some(time(instance.registered_at)),
         attachments: Some(Vec::new()),
         tags: Some(if with_tags { tags::list(&instance.tags) } else { Vec::new() }),
@@ -80,17 +78,11 @@ fn resources(cpu: u32, memory: u32, ports: &BTreeSet<(Protocol, Port)>) -> Vec<A
     ]
 }
 
-fn attributes(instance: &ContainerInstance) -> Vec<Attribute> {
-    let registration = &instance.registration;
-    let attribute = |name: &str, value: &str| Attribute {
-        name: Some(name.to_owned()),
-        value: Some(value.to_owned()).filter(|value| !value.is_empty()),
+fn attributes(state: &State, instance: &ContainerInstance) -> Vec<Attribute> {
+    let attribute = |(name, value): (String, String)| Attribute {
+        name: Some(name),
+        value: Some(value).filter(|value| !value.is_empty()),
         ..Default::default()
     };
-    let mut list: Vec<Attribute> =
-        registration.attributes.iter().map(|(name, value)| attribute(name, value)).collect();
-    if !registration.attributes.contains_key(ZONE_ATTRIBUTE) {
-        list.push(attribute(ZONE_ATTRIBUTE, registration.zone.as_str()));
-    }
-    list
+    state.attributes(instance).into_iter().map(attribute).collect()
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trireme_ecs_model::shapes::{
-    ContainerDefinition, CreateServiceRequest, DeploymentConfiguration, PlacementStrategy,
-    RegisterTaskDefinitionRequest, ServiceConnectConfiguration, UpdateServiceRequest,
+    ContainerDefinition, CreateServiceRequest, DeploymentConfiguration, LoadBalancer, PlacementStrategy,
+    RegisterTaskDefinitionRequest, ServiceConnectConfiguration, ServiceRegistry, UpdateServiceRequest,
 };
 use trireme_state::object::Described;
 
@@ -15,6 +15,10 @@ pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
 pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
 pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
 pub(crate) const ALARMS: &str = "alarms";
+pub(crate) const CONFIGURATION: &str = "configuration";
+pub(crate) const SERVICE_CONNECT_DEFAULTS: &str = "serviceConnectDefaults";
+pub(crate) const LOAD_BALANCERS: &str = "loadBalancers";
+pub(crate) const SERVICE_REGISTRIES: &str = "serviceRegistries";
 pub(crate) const SERVICE_CONNECT: &str = "serviceConnectConfiguration";
 
 /// Of a container: `unsupported` lets only those through that change nothing.
@@ -40,7 +44,7 @@ const OF_CONTAINER: [&str; 17] = [
 /// Of a container: they have an effect, but not when empty.
 const OF_CONTAINER_WHEN_EMPTY: [&str; 3] = ["command", "dockerLabels", "entryPoint"];
 
-fn keep<T: Serialize>(kept: &mut Described, member: &str, given: Option<&T>) {
+pub(crate) fn keep<T: Serialize>(kept: &mut Described, member: &str, given: Option<&T>) {
     if let Some(json) = given.and_then(|given| serde_json::to_string(given).ok()) {
         kept.insert(member.to_owned(), json);
     }
@@ -86,11 +90,13 @@ pub(crate) fn into_container(kept: &Described, answer: ContainerDefinition) -> C
 }
 
 pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
-    let changes = changes(
-        request.placement_strategy.as_ref(),
-        request.deployment_configuration.as_ref(),
-        request.service_connect_configuration.as_ref(),
-    );
+    let changes = changes(&Given {
+        strategy: request.placement_strategy.as_ref(),
+        configuration: request.deployment_configuration.as_ref(),
+        connect: request.service_connect_configuration.as_ref(),
+        load_balancers: request.load_balancers.as_ref(),
+        registries: request.service_registries.as_ref(),
+    });
     changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
 }
 
@@ -98,29 +104,48 @@ pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
 pub(crate) fn of_update(
     request: &UpdateServiceRequest,
 ) -> std::collections::BTreeMap<String, Option<String>> {
-    changes(
-        request.placement_strategy.as_ref(),
-        request.deployment_configuration.as_ref(),
-        request.service_connect_configuration.as_ref(),
-    )
+    changes(&Given {
+        strategy: request.placement_strategy.as_ref(),
+        configuration: request.deployment_configuration.as_ref(),
+        connect: request.service_connect_configuration.as_ref(),
+        load_balancers: request.load_balancers.as_ref(),
+        registries: request.service_registries.as_ref(),
+    })
 }
 
-fn changes(
-    strategy: Option<&Vec<PlacementStrategy>>,
-    configuration: Option<&DeploymentConfiguration>,
-    connect: Option<&ServiceConnectConfiguration>,
-) -> std::collections::BTreeMap<String, Option<String>> {
+/// What a request says of a service that is kept as JSON.
+struct Given<'a> {
+    strategy: Option<&'a Vec<PlacementStrategy>>,
+    configuration: Option<&'a DeploymentConfiguration>,
+    connect: Option<&'a ServiceConnectConfiguration>,
+    load_balancers: Option<&'a Vec<LoadBalancer>>,
+    registries: Option<&'a Vec<ServiceRegistry>>,
+}
+
+fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<String>> {
+    let configuration = given.configuration;
     let mut kept = Described::new();
-    keep(&mut kept, PLACEMENT_STRATEGY, strategy.filter(|strategy| !strategy.is_empty()));
     keep(&mut kept, CIRCUIT_BREAKER, configuration.and_then(|one| one.deployment_circuit_breaker.as_ref()));
     keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
-    keep(&mut kept, SERVICE_CONNECT, connect);
+    keep(&mut kept, SERVICE_CONNECT, given.connect);
     let mut changes: std::collections::BTreeMap<String, Option<String>> =
         kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
-    if strategy.is_some_and(Vec::is_empty) {
-        changes.insert(PLACEMENT_STRATEGY.to_owned(), None);
-    }
+    list(&mut changes, PLACEMENT_STRATEGY, given.strategy);
+    list(&mut changes, LOAD_BALANCERS, given.load_balancers);
+    list(&mut changes, SERVICE_REGISTRIES, given.registries);
     changes
+}
+
+/// A list that is given replaces the one before; an empty one takes it away.
+fn list<T: Serialize>(
+    changes: &mut std::collections::BTreeMap<String, Option<String>>,
+    member: &str,
+    given: Option<&Vec<T>>,
+) {
+    if let Some(list) = given {
+        let json = serde_json::to_string(list).ok().filter(|_| !list.is_empty());
+        changes.insert(member.to_owned(), json);
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
-use super::{cluster, described, number, tags, task_definition, time};
+use super::{cluster, described, number, service_deployment, tags, task_definition, time};
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
@@ -22,10 +22,20 @@ pub(crate) fn arn(key: &ServiceKey) -> String {
 
 /// A deployment's tasks, counted.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    wanted: u32,
-    running: u32,
-    pending: u32,
+pub(super) struct Counts {
+    pub(super) wanted: u32,
+    pub(super) running: u32,
+    pub(super) pending: u32,
+}
+
+impl Counts {
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            wanted: self.wanted + other.wanted,
+            running: self.running + other.running,
+            pending: self.pending + other.pending,
+        }
+    }
 }
 
 pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> shapes::Service {
@@ -34,12 +44,17 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     let counts = counts(state, &service.key);
     let deployment =
         |one: &Deployment| self::deployment(one, spec, counts.get(&one.id).copied().unwrap_or_default());
+    let history = state.deployment_history(&service.key);
     shapes::Service {
+        current_service_deployment: service_deployment::current(service, &history),
+        current_service_revisions: service_deployment::current_revisions(service, &history, &counts),
         service_arn: Some(arn(&service.key)),
         service_name: Some(service.key.name.to_string()),
         cluster_arn: Some(cluster::arn(&service.key.cluster)),
-        load_balancers: Some(Vec::new()),
-        service_registries: Some(Vec::new()),
+        load_balancers: Some(described::read(&spec.described, described::LOAD_BALANCERS).unwrap_or_default()),
+        service_registries: Some(
+            described::read(&spec.described, described::SERVICE_REGISTRIES).unwrap_or_default(),
+        ),
         status: Some(status(service.status).to_owned()),
         desired_count: Some(number(spec.desired_count)),
         running_count: Some(number(load.running)),
@@ -68,6 +83,22 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     }
 }
 
+/// The namespace that a service uses for Service Connect.
+pub(crate) fn namespace(state: &State, service: &Service) -> Option<String> {
+    let connect: shapes::ServiceConnectConfiguration =
+        described::read(&service.spec.described, described::SERVICE_CONNECT)?;
+    if connect.enabled != Some(true) {
+        return None;
+    }
+    let of_cluster = || {
+        let configuration = state.cluster_configuration(&service.key.cluster);
+        let defaults: Option<shapes::ClusterServiceConnectDefaults> =
+            described::read(&configuration.described, described::SERVICE_CONNECT_DEFAULTS);
+        defaults.and_then(|defaults| defaults.namespace)
+    };
+    connect.namespace.filter(|namespace| !namespace.is_empty()).or_else(of_cluster)
+}
+
 fn status(status: ServiceStatus) -> &'static str {
     match status {
         ServiceStatus::Active => "ACTIVE",
@@ -84,7 +115,7 @@ fn propagate(propagate: PropagateTags) -> shapes::PropagateTags {
     }
 }
 
-fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfiguration {
+pub(super) fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfiguration {
     let configuration = &spec.deployment_configuration;
     let breaker: DeploymentCircuitBreaker =
         described::read(&spec.described, described::CIRCUIT_BREAKER).unwrap_or_default();
@@ -103,7 +134,7 @@ fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfiguration {
     }
 }
 
-fn counts(state: &State, service: &ServiceKey) -> BTreeMap<DeploymentId, Counts> {
+pub(super) fn counts(state: &State, service: &ServiceKey) -> BTreeMap<DeploymentId, Counts> {
     let mut counts: BTreeMap<DeploymentId, Counts> = BTreeMap::new();
     for task in state.tasks_of_service(service) {
         let Some(deployment) = task.deployment() else { continue };

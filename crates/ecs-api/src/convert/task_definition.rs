@@ -34,6 +34,7 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         status: Some(match definition.status {
             TaskDefinitionStatus::Active => shapes::TaskDefinitionStatus::Active,
             TaskDefinitionStatus::Inactive => shapes::TaskDefinitionStatus::Inactive,
+            TaskDefinitionStatus::DeleteInProgress => shapes::TaskDefinitionStatus::DeleteInProgress,
         }),
         requires_attributes: Some(vec![Attribute {
             name: Some(DOCKER_ATTRIBUTE.to_owned()),

@@ -1,18 +1,23 @@
 //! Container instances.
 
+use std::ops::Bound;
+
 use trireme_ecs_model::shapes::{
     self, ContainerInstanceField, ContainerInstanceStatus, DeregisterContainerInstanceRequest,
     DeregisterContainerInstanceResponse, DescribeContainerInstancesRequest,
     DescribeContainerInstancesResponse, ListContainerInstancesRequest, ListContainerInstancesResponse,
-    UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse,
+    RegisterContainerInstanceRequest, RegisterContainerInstanceResponse, UpdateContainerAgentRequest,
+    UpdateContainerAgentResponse, UpdateContainerInstancesStateRequest,
+    UpdateContainerInstancesStateResponse,
 };
-use trireme_state::object::{ClusterKey, InstanceStatus};
+use trireme_scheduler::Expression;
+use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus};
 use trireme_state::store::ProposeError;
-use trireme_state::{Command, Rejection};
+use trireme_state::{Command, Outcome, Rejection};
 use trireme_types::ContainerInstanceId;
 
 use crate::context::Context;
-use crate::convert::{self, container_instance};
+use crate::convert::{self, container_instance, instance_input, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::page::Page;
 use crate::resolve;
@@ -37,14 +42,19 @@ fn check_length(named: &[String], limit: usize) -> Result<()> {
     Ok(())
 }
 
+/// ECS API: ListContainerInstances.filter, in the cluster query language.
+fn filter(text: Option<&str>) -> Result<Option<Expression>> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+    let parsed = Expression::parse(text);
+    parsed.map(Some).map_err(|error| Error::invalid(format!("Invalid filter expression: {error}.")))
+}
+
 pub(crate) async fn list(
     cx: Context,
     request: ListContainerInstancesRequest,
 ) -> Result<ListContainerInstancesResponse> {
     let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 100)?;
-    if request.filter.is_some_and(|filter| !filter.is_empty()) {
-        return Err(Error::unsupported(cx.operation, "filter"));
-    }
+    let filter = filter(request.filter.as_deref())?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let wanted = |status: InstanceStatus| match &request.status {
@@ -54,7 +64,13 @@ pub(crate) async fn list(
         Some(_) => false,
     };
     let ids = state.index().instances_of_cluster(&cluster);
-    let found = ids.iter().filter_map(|id| state.instance(*id)).filter(|instance| wanted(instance.status));
+    let now = cx.api.clock.now();
+    let fits = |one: &ContainerInstance| {
+        wanted(one.status) && filter.as_ref().is_none_or(|filter| filter.holds(&state, one, now))
+    };
+    let from = page.after::<ContainerInstanceId>().map_or(Bound::Unbounded, Bound::Excluded);
+    let rest = ids.range((from, Bound::Unbounded));
+    let found = rest.filter_map(|id| state.instance(*id)).filter(|instance| fits(instance));
     let (instances, next_token) = page.take(found, false, |instance| instance.id.to_string());
     let arns = instances.into_iter().map(|instance| container_instance::arn(&cluster, instance.id)).collect();
     Ok(ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
@@ -136,4 +152,43 @@ pub(crate) async fn deregister(
     let mut described = container_instance::describe(&state, found, true);
     described.status = Some("INACTIVE".to_owned());
     Ok(DeregisterContainerInstanceResponse { container_instance: Some(described) })
+}
+
+/// What an ECS agent says of its machine. It is stored and described; without the agents' own protocol the instance is never
+/// connected, and takes no task.
+pub(crate) async fn register(
+    cx: Context,
+    request: RegisterContainerInstanceRequest,
+) -> Result<RegisterContainerInstanceResponse> {
+    let cluster = cx.cluster(request.cluster.as_deref())?;
+    let registration = instance_input::registration(&cluster, &request)?;
+    let tags = tags::parse(request.tags.as_deref())?;
+    let instance = match request.container_instance_arn.as_deref().filter(|arn| !arn.is_empty()) {
+        None => None,
+        Some(text) => {
+            let id = resolve::instance_id(&cluster, text)?;
+            Some(id.ok_or_else(|| of_rejection(cx.operation, Rejection::ContainerInstanceNotFound))?)
+        }
+    };
+    let command = Command::RegisterInstance { instance, registration: Box::new(registration), tags };
+    let (outcome, state) = cx.write(command).await?;
+    let Outcome::Session { instance, .. } = outcome else {
+        return Err(Error::server("The container instance has no id."));
+    };
+    let found = state.instance(instance);
+    let described = found.map(|found| container_instance::describe(&state, found, true));
+    Ok(RegisterContainerInstanceResponse { container_instance: described })
+}
+
+/// An agent's version is its operator's to change: the control plane has none to give.
+pub(crate) async fn update_agent(
+    cx: Context,
+    request: UpdateContainerAgentRequest,
+) -> Result<UpdateContainerAgentResponse> {
+    let state = cx.read().await?;
+    let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
+    let text = request.container_instance.as_deref().unwrap_or_default();
+    let found = resolve::instance(&state, &cluster, text)?;
+    found.ok_or_else(|| of_rejection(cx.operation, Rejection::ContainerInstanceNotFound))?;
+    Err(Error::no_update_available())
 }

@@ -2,19 +2,20 @@
 
 use trireme_ecs_model::shapes::{
     self, CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse,
-    DescribeServicesRequest, DescribeServicesResponse, LaunchType, ListServicesRequest, ListServicesResponse,
-    SchedulingStrategy, ServiceField, UpdateServiceRequest, UpdateServiceResponse,
+    DescribeServicesRequest, DescribeServicesResponse, LaunchType, ListServicesByNamespaceRequest,
+    ListServicesByNamespaceResponse, ListServicesRequest, ListServicesResponse, SchedulingStrategy,
+    ServiceField, UpdateServiceRequest, UpdateServiceResponse,
 };
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
-    DeploymentConfiguration, PropagateTags, ServiceKey, ServiceSpec, ServiceStatus, TaskDefinition,
-    TaskDefinitionStatus,
+    ClusterKey, DeploymentConfiguration, PropagateTags, ServiceKey, ServiceSpec, ServiceStatus,
+    TaskDefinition, TaskDefinitionStatus,
 };
 use trireme_state::{Command, State};
 use trireme_types::ServiceName;
 
 use crate::context::Context;
-use crate::convert::{self, described, tags};
+use crate::convert::{self, described, service_input, tags};
 use crate::error::{Error, Result, sentence};
 use crate::page::Page;
 use crate::{resolve, unsupported};
@@ -26,7 +27,8 @@ const TOKEN_LIMIT: usize = 36;
 
 pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
     unsupported::create_service(&request)?;
-    check_role(request.role.as_deref())?;
+    let balanced = request.load_balancers.as_ref().is_some_and(|list| !list.is_empty());
+    check_role(request.role.as_deref(), balanced)?;
     let name = request.service_name.as_deref().unwrap_or_default();
     let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
     if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
@@ -40,14 +42,19 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     let state = cx.read().await?;
     let key = ServiceKey { cluster: cx.active_cluster(&state, request.cluster.as_deref())?, name };
     let default = DeploymentConfiguration::default();
+    let definition = resolve::definition(&state, cx.scope(), definition)?;
+    service_input::load_balancers(request.load_balancers.as_deref(), definition)?;
+    service_input::registries(request.service_registries.as_deref(), definition)?;
+    let namespace = has_namespace(&state, &key.cluster);
+    service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
     let spec = ServiceSpec {
-        task_definition: resolve::definition(&state, cx.scope(), definition)?.key.clone(),
+        task_definition: definition.key.clone(),
         desired_count: count("desiredCount", desired)?,
         deployment_configuration: configuration(default, request.deployment_configuration.as_ref())?,
         propagate_tags: request.propagate_tags.as_ref().map_or(PropagateTags::None, propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
-        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
-        role_arn: None,
+        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds, balanced)?,
+        role_arn: request.role.clone().filter(|role| !role.is_empty()),
         described: described::of_service(&request),
     };
     let tags = tags::parse(request.tags.as_deref())?;
@@ -66,10 +73,16 @@ fn count(member: &str, value: i32) -> Result<u32> {
     u32::try_from(value).map_err(|_| Error::invalid(format!("{member} must not be negative.")))
 }
 
-/// There are no load balancers yet; without them ECS takes 0 only.
-fn grace_period(value: Option<i32>) -> Result<Option<u32>> {
+/// Whether a cluster has a namespace for Service Connect by default.
+fn has_namespace(state: &State, cluster: &ClusterKey) -> bool {
+    let configuration = state.cluster_configuration(cluster);
+    configuration.described.contains_key(described::SERVICE_CONNECT_DEFAULTS)
+}
+
+/// Without load balancers ECS takes 0 only.
+fn grace_period(value: Option<i32>, balanced: bool) -> Result<Option<u32>> {
     let seconds = value.map(|seconds| count("healthCheckGracePeriodSeconds", seconds)).transpose()?;
-    if seconds.is_some_and(|seconds| seconds > 0) {
+    if !balanced && seconds.is_some_and(|seconds| seconds > 0) {
         return Err(Error::invalid(
             "Health check grace period is only valid for services configured to use load balancers.",
         ));
@@ -77,8 +90,8 @@ fn grace_period(value: Option<i32>) -> Result<Option<u32>> {
     Ok(seconds)
 }
 
-fn check_role(role: Option<&str>) -> Result<()> {
-    if role.is_some_and(|role| !role.is_empty()) {
+fn check_role(role: Option<&str>, balanced: bool) -> Result<()> {
+    if !balanced && role.is_some_and(|role| !role.is_empty()) {
         return Err(Error::invalid("Role is only valid for services configured to use load balancers."));
     }
     Ok(())
@@ -137,6 +150,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         None => None,
         Some(text) => Some(changed_definition(resolve::definition(&state, cx.scope(), text)?, service)?),
     };
+    let balanced = check_traffic(&state, &request, service, definition)?;
     let change = ServiceChange {
         desired_count: request.desired_count.map(|value| count("desiredCount", value)).transpose()?,
         task_definition: definition.map(|definition| definition.key.clone()),
@@ -147,12 +161,41 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
         propagate_tags: request.propagate_tags.as_ref().map(propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
-        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds)?,
+        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds, balanced)?,
         described: described::of_update(&request),
     };
     let key = service.key.clone();
     let (_, state) = cx.write(Command::UpdateService { key: key.clone(), change }).await?;
     Ok(UpdateServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+/// The load balancers, registries and Service Connect that a service has after an update must fit the definition that it has then.
+/// Gives whether it has load balancers.
+fn check_traffic(
+    state: &State,
+    request: &UpdateServiceRequest,
+    service: &trireme_state::object::Service,
+    definition: Option<&TaskDefinition>,
+) -> Result<bool> {
+    let kept = &service.spec.described;
+    let balancers =
+        request.load_balancers.clone().or_else(|| described::read(kept, described::LOAD_BALANCERS));
+    let changes = definition.is_some()
+        || request.load_balancers.is_some()
+        || request.service_registries.is_some()
+        || request.service_connect_configuration.is_some();
+    let known = state.task_definition(&service.spec.task_definition).map(AsRef::as_ref);
+    if let Some(definition) = definition.or(known).filter(|_| changes) {
+        let registries = request.service_registries.clone();
+        let registries = registries.or_else(|| described::read(kept, described::SERVICE_REGISTRIES));
+        let connect = request.service_connect_configuration.clone();
+        let connect = connect.or_else(|| described::read(kept, described::SERVICE_CONNECT));
+        service_input::load_balancers(balancers.as_deref(), definition)?;
+        service_input::registries(registries.as_deref(), definition)?;
+        let namespace = has_namespace(state, &service.key.cluster);
+        service_input::connect(connect.as_ref(), definition, namespace)?;
+    }
+    Ok(balancers.is_some_and(|list| !list.is_empty()))
 }
 
 /// A service may keep a definition that is inactive by now, but not change to one.
@@ -161,7 +204,7 @@ fn changed_definition<'a>(
     service: &trireme_state::object::Service,
 ) -> Result<&'a TaskDefinition> {
     let keeps = definition.key == service.spec.task_definition;
-    if definition.status == TaskDefinitionStatus::Inactive && !keeps {
+    if definition.status != TaskDefinitionStatus::Active && !keeps {
         return Err(Error::client("TaskDefinition is inactive"));
     }
     Ok(definition)
@@ -210,6 +253,35 @@ pub(crate) async fn list(cx: Context, request: ListServicesRequest) -> Result<Li
     let (services, next_token) = page.take(found, false, |service| service.key.name.to_string());
     let arns = services.into_iter().map(|service| convert::service::arn(&service.key)).collect();
     Ok(ListServicesResponse { service_arns: Some(arns), next_token })
+}
+
+/// The services that use a namespace for Service Connect: their own, or their cluster's default.
+pub(crate) async fn list_by_namespace(
+    cx: Context,
+    request: ListServicesByNamespaceRequest,
+) -> Result<ListServicesByNamespaceResponse> {
+    let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 10)?;
+    let namespace = request.namespace.unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Error::invalid("namespace must not be empty."));
+    }
+    let state = cx.read().await?;
+    // The separator sorts before everything that a name may hold.
+    let key = |service: &&std::sync::Arc<trireme_state::object::Service>| {
+        format!("{}\0{}", service.key.cluster.name, service.key.name)
+    };
+    let after: Option<String> = page.after();
+    let rest = state.services().filter(|service| {
+        service.key.cluster.scope == *cx.scope()
+            && service.status != ServiceStatus::Inactive
+            && after.as_ref().is_none_or(|after| key(service) > *after)
+    });
+    let found = rest.filter(|service| {
+        convert::service::namespace(&state, service).as_deref() == Some(namespace.as_str())
+    });
+    let (services, next_token) = page.take(found, false, key);
+    let arns = services.into_iter().map(|service| convert::service::arn(&service.key)).collect();
+    Ok(ListServicesByNamespaceResponse { service_arns: Some(arns), next_token })
 }
 
 pub(crate) async fn delete(cx: Context, request: DeleteServiceRequest) -> Result<DeleteServiceResponse> {

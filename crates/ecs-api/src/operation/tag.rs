@@ -5,7 +5,9 @@ use trireme_ecs_model::shapes::{
     UntagResourceRequest, UntagResourceResponse,
 };
 use trireme_state::command::TaggedResource;
-use trireme_state::object::{ClusterKey, ServiceKey, TaskDefinitionKey, TaskDefinitionStatus};
+use trireme_state::object::{
+    CapacityProviderKey, ClusterKey, ServiceKey, TaskDefinitionKey, TaskDefinitionStatus,
+};
 use trireme_state::{Command, State};
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
@@ -44,7 +46,12 @@ fn resource(cx: &Context, state: &State, arn: Option<&str>) -> Result<TaggedReso
         Resource::TaskDefinition(family, revision) => {
             TaggedResource::TaskDefinition(TaskDefinitionKey { scope: cx.scope().clone(), family, revision })
         }
-        Resource::Container(..) | Resource::ServiceDeployment(..) => return Err(invalid()),
+        Resource::CapacityProvider(name) => {
+            TaggedResource::CapacityProvider(CapacityProviderKey { scope: cx.scope().clone(), name })
+        }
+        Resource::Container(..) | Resource::ServiceDeployment(..) | Resource::ServiceRevision(..) => {
+            return Err(invalid());
+        }
     };
     state.tags(&named).ok_or_else(Error::resource_not_found)?;
     Ok(named)
@@ -53,7 +60,7 @@ fn resource(cx: &Context, state: &State, arn: Option<&str>) -> Result<TaggedReso
 /// An inactive task definition keeps the tags that it has.
 fn check_changeable(state: &State, resource: &TaggedResource) -> Result<()> {
     if let TaggedResource::TaskDefinition(key) = resource
-        && state.task_definition(key).is_some_and(|one| one.status == TaskDefinitionStatus::Inactive)
+        && state.task_definition(key).is_some_and(|one| one.status != TaskDefinitionStatus::Active)
     {
         return Err(Error::invalid(
             "The specified task definition is inactive. Specify an active task definition and try again.",

@@ -1,12 +1,15 @@
 //! Tasks: stop, describe, list.
 
+use std::ops::Bound;
+
+use imbl::OrdSet;
 use trireme_ecs_model::shapes::{
     DescribeTasksRequest, DescribeTasksResponse, DesiredStatus as Desired, LaunchType, ListTasksRequest,
     ListTasksResponse, StopTaskRequest, StopTaskResponse, TaskField,
 };
-use trireme_state::object::{ClusterKey, DesiredStatus, Task};
+use trireme_state::object::{ClusterKey, DesiredStatus, ServiceKey, Task};
 use trireme_state::{Command, Rejection, State};
-use trireme_types::TaskId;
+use trireme_types::{ContainerInstanceId, Family, TaskId};
 
 use crate::context::Context;
 use crate::convert;
@@ -66,7 +69,6 @@ pub(crate) async fn list(cx: Context, request: ListTasksRequest) -> Result<ListT
     check_filters(&cx, &request)?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
-    let ids = candidates(&state, &cluster, &request)?;
     let instance = request.container_instance.as_deref().filter(|text| !text.is_empty());
     let instance = match instance {
         None => None,
@@ -75,16 +77,29 @@ pub(crate) async fn list(cx: Context, request: ListTasksRequest) -> Result<ListT
                 .ok_or_else(|| of_rejection(cx.operation, Rejection::ContainerInstanceNotFound))?,
         ),
     };
+    let Some(desired) = desired(request.desired_status.as_ref()) else {
+        return Ok(ListTasksResponse { task_arns: Some(Vec::new()), next_token: None });
+    };
+    let service = match request.service_name.as_deref().filter(|name| !name.is_empty()) {
+        None => None,
+        Some(name) => {
+            Some(resolve::service(&state, &cluster, name)?.ok_or_else(Error::service_not_found)?.key.clone())
+        }
+    };
+    let ids = candidates(&state, &cluster, &request, (desired, instance, service.as_ref()));
     let wanted = |task: &Task| {
         let family = request.family.as_deref().is_none_or(|family| task.definition.family.as_str() == family);
         let started_by = request.started_by.as_deref();
         family
-            && matches_status(task, request.desired_status.as_ref())
+            && task.desired_status == desired
             && request.launch_type.as_ref().is_none_or(|launch| *launch == LaunchType::Ec2)
             && started_by.is_none_or(|by| task.started_by.as_deref() == Some(by))
             && instance.is_none_or(|instance| task.instance == instance)
+            && (service.is_none() || task.service() == service)
     };
-    let found = ids.into_iter().filter_map(|id| state.task(id)).filter(|task| wanted(task));
+    let from = page.after::<TaskId>().map_or(Bound::Unbounded, Bound::Excluded);
+    let rest = ids.range((from, Bound::Unbounded));
+    let found = rest.filter_map(|id| state.task(*id)).filter(|task| wanted(task));
     let (tasks, next_token) = page.take(found, false, |task| task.id.to_string());
     let arns = tasks.into_iter().map(|task| convert::task::arn(&task.cluster, task.id)).collect();
     Ok(ListTasksResponse { task_arns: Some(arns), next_token })
@@ -101,24 +116,42 @@ fn check_filters(cx: &Context, request: &ListTasksRequest) -> Result<()> {
     Ok(())
 }
 
-/// The tasks that can match, by id: a service's, or the cluster's.
-fn candidates(state: &State, cluster: &ClusterKey, request: &ListTasksRequest) -> Result<Vec<TaskId>> {
-    let Some(name) = request.service_name.as_deref().filter(|name| !name.is_empty()) else {
-        return Ok(state.index().tasks_of_cluster(cluster).iter().copied().collect());
-    };
-    let service = resolve::service(state, cluster, name)?.ok_or_else(Error::service_not_found)?;
-    let load = state.index().service_load(&service.key);
-    let mut ids: Vec<TaskId> =
-        load.tasks.iter().copied().chain(load.stopped.iter().map(|(_, id)| *id)).collect();
-    ids.sort_unstable();
-    Ok(ids)
+/// The tasks that can match, by id: the smallest set that is kept by something that is asked for. Each is looked at again.
+fn candidates(
+    state: &State,
+    cluster: &ClusterKey,
+    request: &ListTasksRequest,
+    (desired, instance, service): (DesiredStatus, Option<ContainerInstanceId>, Option<&ServiceKey>),
+) -> OrdSet<TaskId> {
+    let listing = state.index().listing();
+    let mut sets = vec![listing.of_desired(cluster, desired)];
+    if let Some(service) = service {
+        let load = state.index().service_load(service);
+        sets.push(match desired {
+            DesiredStatus::Running => load.tasks.clone(),
+            DesiredStatus::Stopped => {
+                load.tasks.iter().copied().chain(load.stopped.iter().map(|(_, id)| *id)).collect()
+            }
+        });
+    }
+    if let (Some(instance), DesiredStatus::Running) = (instance, desired) {
+        sets.push(state.index().instance_load(instance).tasks.clone());
+    }
+    if let Some(by) = request.started_by.as_deref() {
+        sets.push(listing.started_by(cluster, by));
+    }
+    if let Some(family) = request.family.as_deref() {
+        let family = Family::new(family).map(|family| listing.of_family(cluster, &family));
+        sets.push(family.unwrap_or_default());
+    }
+    sets.into_iter().min_by_key(OrdSet::len).unwrap_or_default()
 }
 
 /// ECS never has PENDING as a desired status: asking for it finds nothing.
-fn matches_status(task: &Task, asked: Option<&Desired>) -> bool {
+fn desired(asked: Option<&Desired>) -> Option<DesiredStatus> {
     match asked {
-        None | Some(Desired::Running) => task.desired_status == DesiredStatus::Running,
-        Some(Desired::Stopped) => task.desired_status == DesiredStatus::Stopped,
-        Some(_) => false,
+        None | Some(Desired::Running) => Some(DesiredStatus::Running),
+        Some(Desired::Stopped) => Some(DesiredStatus::Stopped),
+        Some(_) => None,
     }
 }

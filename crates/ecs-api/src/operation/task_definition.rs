@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use trireme_ecs_model::shapes::{
-    DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse, DescribeTaskDefinitionRequest,
-    DescribeTaskDefinitionResponse, ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse,
-    ListTaskDefinitionsRequest, ListTaskDefinitionsResponse, RegisterTaskDefinitionRequest,
-    RegisterTaskDefinitionResponse, SortOrder, TaskDefinitionFamilyStatus, TaskDefinitionField,
-    TaskDefinitionStatus as Status,
+    DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse, DeregisterTaskDefinitionRequest,
+    DeregisterTaskDefinitionResponse, DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse, Failure,
+    ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse, ListTaskDefinitionsRequest,
+    ListTaskDefinitionsResponse, RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse, SortOrder,
+    TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus as Status,
 };
 use trireme_state::object::{TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus};
-use trireme_state::{Command, Outcome, State};
+use trireme_state::store::ProposeError;
+use trireme_state::{Command, Outcome, Rejection, State};
 use trireme_types::Family;
 
 use crate::context::Context;
 use crate::convert::{definition_input, tags, task_definition};
-use crate::error::{Error, Result, sentence};
+use crate::error::{Error, Result, of_propose, of_rejection, sentence};
 use crate::page::Page;
 use crate::resolve::DefinitionName;
 
@@ -65,24 +66,61 @@ pub(crate) async fn describe(
     })
 }
 
+/// A task definition that is named with its revision. It need not exist.
+fn revision(cx: &Context, text: &str) -> Result<TaskDefinitionKey> {
+    match DefinitionName::parse(cx.scope(), text) {
+        Some(DefinitionName::Revision(family, revision)) => {
+            Ok(TaskDefinitionKey { scope: cx.scope().clone(), family, revision })
+        }
+        Some(DefinitionName::Family(_)) => {
+            Err(Error::invalid(format!("The revision is missing: name {text}:REVISION, not {text}.")))
+        }
+        None => Err(Error::client("TaskDefinition not found.")),
+    }
+}
+
 pub(crate) async fn deregister(
     cx: Context,
     request: DeregisterTaskDefinitionRequest,
 ) -> Result<DeregisterTaskDefinitionResponse> {
-    let text = request.task_definition.unwrap_or_default();
-    let (family, revision) = match DefinitionName::parse(cx.scope(), &text) {
-        Some(DefinitionName::Revision(family, revision)) => (family, revision),
-        Some(DefinitionName::Family(_)) => {
-            return Err(Error::invalid(format!(
-                "The revision is missing: deregister {text}:REVISION, not {text}."
-            )));
-        }
-        None => return Err(Error::client("TaskDefinition not found.")),
-    };
-    let key = TaskDefinitionKey { scope: cx.scope().clone(), family, revision };
+    let key = revision(&cx, request.task_definition.as_deref().unwrap_or_default())?;
     let (_, state) = cx.write(Command::DeregisterTaskDefinition { key: key.clone() }).await?;
     let definition = task_definition::describe(find(&state, &key)?);
     Ok(DeregisterTaskDefinitionResponse { task_definition: Some(definition) })
+}
+
+/// ECS API: task definitions in one DeleteTaskDefinitions.
+const DELETE_LIMIT: usize = 10;
+
+pub(crate) async fn delete(
+    cx: Context,
+    request: DeleteTaskDefinitionsRequest,
+) -> Result<DeleteTaskDefinitionsResponse> {
+    let named = request.task_definitions.unwrap_or_default();
+    if named.is_empty() {
+        return Err(Error::invalid("Task definitions cannot be empty."));
+    }
+    if named.len() > DELETE_LIMIT {
+        return Err(Error::invalid(format!("taskDefinitions can have at most {DELETE_LIMIT} items.")));
+    }
+    // All are read before the first one is changed.
+    let keys: Vec<TaskDefinitionKey> = named.iter().map(|text| revision(&cx, text)).collect::<Result<_>>()?;
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+    for key in keys {
+        let part = format!("{}:{}", key.family, key.revision);
+        match cx.propose(&part, Command::DeleteTaskDefinition { key: key.clone() }).await {
+            Ok((_, state)) => deleted.push(task_definition::describe(find(&state, &key)?)),
+            Err(ProposeError::Rejected(
+                rejection @ (Rejection::TaskDefinitionNotFound | Rejection::TaskDefinitionActive),
+            )) => failures.push(Failure {
+                arn: Some(task_definition::arn(&key)),
+                reason: Some(of_rejection(cx.operation, rejection).message),
+                detail: None,
+            }),
+            Err(error) => return Err(of_propose(cx.operation, error)),
+        }
+    }
+    Ok(DeleteTaskDefinitionsResponse { task_definitions: Some(deleted), failures: Some(failures) })
 }
 
 /// By family, then by revision as a number. The separator sorts before everything that a family may hold.
@@ -98,6 +136,7 @@ pub(crate) async fn list(
     let wanted = match request.status {
         None | Some(Status::Active) => Some(TaskDefinitionStatus::Active),
         Some(Status::Inactive) => Some(TaskDefinitionStatus::Inactive),
+        Some(Status::DeleteInProgress) => Some(TaskDefinitionStatus::DeleteInProgress),
         Some(_) => None,
     };
     let state = cx.read().await?;

@@ -202,7 +202,7 @@ fn not_started(cx: &Context, wanted: &Wanted, count: usize, tasks: &[TaskId]) ->
 fn prepare<'a>(cx: &Context, wanted: &Wanted, state: &'a State) -> Result<(RunTasks, &'a TaskDefinition)> {
     let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
     let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
-    if definition.status == TaskDefinitionStatus::Inactive {
+    if definition.status != TaskDefinitionStatus::Active {
         return Err(of_rejection(cx.operation, Rejection::TaskDefinitionInactive));
     }
     if wanted.started_by.as_ref().is_some_and(|by| by.chars().count() > STARTED_BY_LIMIT) {

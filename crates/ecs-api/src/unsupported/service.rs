@@ -12,8 +12,6 @@ use crate::error::Result;
 pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     let refuse = Refuse(Operation::CreateService);
     rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
-    refuse.filled("loadBalancers", &request.load_balancers)?;
-    refuse.filled("serviceRegistries", &request.service_registries)?;
     refuse.launch_type(request.launch_type.as_ref())?;
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     refuse.given("platformVersion", &request.platform_version)?;
@@ -26,8 +24,6 @@ pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     }
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.on("enableExecuteCommand", request.enable_execute_command)?;
-    let connect = request.service_connect_configuration.as_ref();
-    refuse.on("serviceConnectConfiguration", connect.and_then(|connect| connect.enabled))?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
@@ -45,10 +41,6 @@ pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.on("enableExecuteCommand", request.enable_execute_command)?;
-    refuse.filled("loadBalancers", &request.load_balancers)?;
-    refuse.filled("serviceRegistries", &request.service_registries)?;
-    let connect = request.service_connect_configuration.as_ref();
-    refuse.on("serviceConnectConfiguration", connect.and_then(|connect| connect.enabled))?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;

@@ -1,8 +1,6 @@
 //! Clusters, container instances and tags.
 
-use aws_sdk_ecs::types::{
-    ClusterField, ClusterSetting, ClusterSettingName, ContainerInstanceField, ContainerInstanceStatus, Tag,
-};
+use aws_sdk_ecs::types::{ClusterField, ContainerInstanceField, ContainerInstanceStatus, Tag};
 
 use crate::raw;
 use crate::server::{Server, pair, refused};
@@ -196,27 +194,6 @@ async fn tags_of_a_resource() {
     let missing = client.list_tags_for_resource().resource_arn(missing).send().await;
     assert_eq!(refused(missing).0, "ClusterNotFoundException");
     assert_eq!(server.events(), before);
-}
-
-#[tokio::test]
-async fn container_insights_are_disabled() {
-    let server = Server::start().await;
-    let client = server.client();
-    let insights = |value: &str| {
-        ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value(value).build()
-    };
-    let made = client.create_cluster().cluster_name("a").settings(insights("disabled")).send().await.unwrap();
-    assert_eq!(made.cluster().unwrap().settings(), [insights("disabled")]);
-    client.create_cluster().cluster_name("b").send().await.unwrap();
-    let described = client.describe_clusters().clusters("a").clusters("b").include(ClusterField::Settings);
-    for cluster in described.send().await.unwrap().clusters() {
-        assert_eq!(cluster.settings(), [insights("disabled")], "as if it was asked for");
-    }
-    let enabled = client.create_cluster().cluster_name("c").settings(insights("enabled")).send().await;
-    assert_eq!(
-        refused(enabled),
-        pair("ClientException", "settings containerInsights enabled is not supported yet.")
-    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod clusters;
+mod configuration;
 mod flood;
 mod raw;
 mod server;

@@ -217,3 +217,37 @@ async fn what_has_no_effect_is_described_as_given() {
         assert!(!app.contains_key(member), "{member} was not given");
     }
 }
+
+#[tokio::test]
+async fn a_revision_is_deregistered_then_deleted() {
+    let server = Server::start().await;
+    let client = server.client();
+    let first = register(&client, "web").await;
+    let second = register(&client, "web").await;
+    client.deregister_task_definition().task_definition(&first).send().await.unwrap();
+    let delete = client.delete_task_definitions();
+    let deleted = delete
+        .task_definitions(&first)
+        .task_definitions(&second)
+        .task_definitions("web:7")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(deleted.task_definitions().len(), 1);
+    let gone = &deleted.task_definitions()[0];
+    assert_eq!(gone.task_definition_arn(), Some(first.as_str()));
+    assert_eq!(gone.status(), Some(&TaskDefinitionStatus::DeleteInProgress));
+    let failures: Vec<_> = deleted.failures().iter().map(|one| one.arn().unwrap()).collect();
+    assert_eq!(failures, [second.as_str(), "arn:aws:ecs:us-east-1:123456789012:task-definition/web:7"]);
+
+    let listed =
+        client.list_task_definitions().status(TaskDefinitionStatus::DeleteInProgress).send().await.unwrap();
+    assert_eq!(listed.task_definition_arns(), std::slice::from_ref(&first));
+    let inactive =
+        client.list_task_definitions().status(TaskDefinitionStatus::Inactive).send().await.unwrap();
+    assert_eq!(inactive.task_definition_arns().len(), 0);
+    server.add_instance("us-east-1a", 1024, 1024);
+    let used = refused(client.run_task().task_definition(&first).send().await);
+    assert_eq!(used, pair("ClientException", "TaskDefinition is inactive"));
+    assert!(register(&client, "web").await.ends_with("web:3"), "a revision is never used again");
+}

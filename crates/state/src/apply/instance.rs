@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trireme_types::{ContainerInstanceId, Timestamp};
+use trireme_types::{ContainerInstanceId, SessionEpoch, Timestamp};
 
 use crate::object::{ContainerInstance, InstanceStatus, Tags};
 use crate::{Event, State};
@@ -33,6 +33,25 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
                 state.instances.insert(*instance, Arc::new(new));
             }
         }
+        Event::InstanceRegistered { instance, registration, tags } => {
+            if state.instances.contains_key(instance) {
+                with(state, *instance, |known| known.registration = (**registration).clone());
+            } else {
+                let new = ContainerInstance {
+                    id: *instance,
+                    registration: (**registration).clone(),
+                    status: InstanceStatus::Active,
+                    connected: false,
+                    epoch: SessionEpoch::default(),
+                    tags: tags.clone(),
+                    registered_at: at,
+                    session_opened_at: at,
+                    version: 1,
+                };
+                state.index.add_instance(&new);
+                state.instances.insert(*instance, Arc::new(new));
+            }
+        }
         Event::InstanceLost { instance, epoch } => with(state, *instance, |known| {
             known.connected = false;
             known.epoch = *epoch;
@@ -40,7 +59,16 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
         Event::InstanceStatusChanged { instance, status } => with(state, *instance, |known| {
             known.status = *status;
         }),
+        Event::InstanceAttributesChanged { instance, attributes } => {
+            if attributes.is_empty() || !state.instances.contains_key(instance) {
+                state.custom_attributes.remove(instance);
+            } else {
+                state.custom_attributes.insert(*instance, Arc::new(attributes.clone()));
+            }
+            with(state, *instance, |_| {});
+        }
         Event::InstanceDeregistered { instance } => {
+            state.custom_attributes.remove(instance);
             if let Some(gone) = state.instances.remove(instance) {
                 state.index.remove_instance(&gone);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::request;
+use super::{deployment_history, request};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
@@ -36,7 +36,12 @@ pub(super) fn created(
         version,
         steady: false,
     };
+    if let Some(before) = state.services.get(key) {
+        state.index.remove_definitions(before);
+    }
+    state.index.add_definitions(&service);
     state.services.insert(key.clone(), Arc::new(service));
+    state.deployment_histories.remove(key);
 }
 
 fn primary(at: Timestamp, id: DeploymentId, task_definition: &TaskDefinitionKey) -> Deployment {
@@ -54,7 +59,7 @@ fn primary(at: Timestamp, id: DeploymentId, task_definition: &TaskDefinitionKey)
 
 pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
     match event {
-        Event::ServiceUpdated { key, spec, deployment } => with(state, key, |service| {
+        Event::ServiceUpdated { key, spec, deployment } => with_definitions(state, key, |service| {
             update(service, at, spec, *deployment);
         }),
         Event::ServiceDraining { key } => {
@@ -63,15 +68,17 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 service.spec.desired_count = 0;
                 bump(service);
             });
+            deployment_history::service_is_gone(state, at, key);
             // The token made a service that is no more: its repeat asks for another one.
             request::service_is_gone(state, key);
         }
         Event::ServiceInactive { key } => {
-            with(state, key, |service| {
+            with_definitions(state, key, |service| {
                 service.status = ServiceStatus::Inactive;
                 service.deployments.clear();
                 bump(service);
             });
+            deployment_history::service_is_inactive(state, key);
             request::service_is_gone(state, key);
         }
         Event::ServiceEventRecorded { key, id, message } => with(state, key, |service| {
@@ -82,10 +89,13 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
         Event::ServiceSteadinessChanged { key, steady } => with(state, key, |service| {
             service.steady = *steady;
         }),
-        Event::DeploymentProgressed { key, deployment, rollout } => with(state, key, |service| {
-            with_deployment(service, at, *deployment, |one| one.rollout = *rollout);
-        }),
-        Event::DeploymentRetired { key, deployment } => with(state, key, |service| {
+        Event::DeploymentProgressed { key, deployment, rollout } => {
+            with(state, key, |service| {
+                with_deployment(service, at, *deployment, |one| one.rollout = *rollout);
+            });
+            deployment_history::progressed(state, at, key, *deployment, *rollout);
+        }
+        Event::DeploymentRetired { key, deployment } => with_definitions(state, key, |service| {
             service.deployments.retain(|one| one.id != *deployment);
             bump(service);
         }),
@@ -118,6 +128,15 @@ fn update(service: &mut Service, at: Timestamp, spec: &ServiceSpec, deployment: 
 fn with(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Service)) {
     if let Some(service) = state.services.get_mut(key) {
         change(Arc::make_mut(service));
+    }
+}
+
+/// The same, for what changes what a service is made from.
+fn with_definitions(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Service)) {
+    if let Some(service) = state.services.get_mut(key) {
+        state.index.remove_definitions(service);
+        change(Arc::make_mut(service));
+        state.index.add_definitions(service);
     }
 }
 

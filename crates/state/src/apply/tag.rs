@@ -28,6 +28,11 @@ pub(super) fn change(state: &mut State, resource: &TaggedResource, change: impl 
                 change(&mut Arc::make_mut(found).tags);
             }
         }
+        TaggedResource::CapacityProvider(key) => {
+            if let Some(found) = state.capacity_providers.get_mut(key) {
+                change(&mut Arc::make_mut(found).tags);
+            }
+        }
         TaggedResource::TaskDefinition(key) => {
             if let Some(found) = state.task_definitions.get_mut(key) {
                 change(&mut Arc::make_mut(found).tags);

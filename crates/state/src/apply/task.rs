@@ -12,6 +12,7 @@ use crate::{Event, State};
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
     match event {
         Event::TaskCreated { task } => {
+            state.index.listing.add(task);
             state.index.add_task(task);
             state.tasks.insert(task.id, Arc::new((**task).clone()));
         }
@@ -25,8 +26,18 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             set_reason(task, *code, reason);
             stop(task, at);
         }),
+        Event::TaskProtectionChanged { task, until } => match until {
+            Some(until) if state.tasks.contains_key(task) => {
+                state.task_protections.insert(*task, *until);
+            }
+            _ => {
+                state.task_protections.remove(task);
+            }
+        },
         Event::TaskReaped { task } => {
+            state.task_protections.remove(task);
             if let Some(gone) = state.tasks.remove(task) {
+                state.index.listing.remove(&gone);
                 state.index.remove_task(&gone);
             }
             request::task_is_gone(state, *task);
@@ -38,9 +49,11 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
 fn with(state: &mut State, id: TaskId, change: impl FnOnce(&mut Task)) {
     if let Some(task) = state.tasks.get_mut(&id) {
         state.index.remove_task(task);
+        let before = task.desired_status;
         let changed = Arc::make_mut(task);
         change(changed);
         changed.version = changed.version.saturating_add(1);
+        state.index.listing.wanted(changed, before);
         state.index.add_task(changed);
     }
 }

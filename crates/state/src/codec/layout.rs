@@ -6,19 +6,22 @@ use crate::FeatureLevel;
 /// A layout. A new one is added with the feature level that brings it; none is ever changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Of the first release.
+    /// Of the first level.
     V1,
+    /// Objects of later levels follow those of the first in numbered sections, so that a new kind of object needs no new layout.
+    V2,
     /// What a later release might bring: for trying an upgrade.
     #[cfg(feature = "next-level")]
-    V2,
+    V3,
 }
 
 impl Layout {
     /// All that this binary knows.
     const ALL: &[Self] = &[
         Self::V1,
-        #[cfg(feature = "next-level")]
         Self::V2,
+        #[cfg(feature = "next-level")]
+        Self::V3,
     ];
 
     /// The layout of a level.
@@ -32,8 +35,9 @@ impl Layout {
     const fn since(self) -> FeatureLevel {
         match self {
             Self::V1 => FeatureLevel::FIRST,
+            Self::V2 => FeatureLevel::CONFIGURATION,
             #[cfg(feature = "next-level")]
-            Self::V2 => FeatureLevel::new(2),
+            Self::V3 => FeatureLevel::LATEST,
         }
     }
 
@@ -41,8 +45,9 @@ impl Layout {
     pub(super) const fn version(self) -> u16 {
         match self {
             Self::V1 => 1,
-            #[cfg(feature = "next-level")]
             Self::V2 => 2,
+            #[cfg(feature = "next-level")]
+            Self::V3 => 3,
         }
     }
 

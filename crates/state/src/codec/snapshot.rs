@@ -6,9 +6,9 @@ use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, Sequence, Timestamp, planted};
 
+use super::sections::{self, Section};
 use super::{CodecError, Layout, decode_payload, encode_payload};
 use crate::entry::Position;
-use crate::index::Index;
 use crate::object::{AccessKey, Cluster, ContainerInstance, Retention, Service, Task, TaskDefinition};
 use crate::state::RequestName;
 use crate::{FeatureLevel, RecordedRequest, State};
@@ -34,16 +34,24 @@ struct SnapshotV1 {
 pub(super) fn encode(layout: Layout, state: &State) -> Vec<u8> {
     match layout {
         Layout::V1 => encode_payload(&v1(state)),
+        Layout::V2 => encode_payload(&(v1(state), sections::of(state))),
         #[cfg(feature = "next-level")]
-        Layout::V2 => encode_payload(&(NEXT, v1(state))),
+        Layout::V3 => encode_payload(&(NEXT, v1(state), sections::of(state))),
     }
 }
 
 pub(super) fn decode(layout: Layout, payload: &[u8]) -> Result<State, CodecError> {
     match layout {
-        Layout::V1 => decode_payload(payload).map(from_v1),
+        Layout::V1 => Ok(whole(from_v1(decode_payload(payload)?))),
+        Layout::V2 => {
+            let (snapshot, sections): (SnapshotV1, Vec<Section>) = decode_payload(payload)?;
+            from_v2(snapshot, sections)
+        }
         #[cfg(feature = "next-level")]
-        Layout::V2 => decode_payload::<(u64, SnapshotV1)>(payload).map(|(_, snapshot)| from_v1(snapshot)),
+        Layout::V3 => {
+            let (_, snapshot, sections): (u64, SnapshotV1, Vec<Section>) = decode_payload(payload)?;
+            from_v2(snapshot, sections)
+        }
     }
 }
 
@@ -70,8 +78,22 @@ fn v1(state: &State) -> SnapshotV1 {
     }
 }
 
+fn from_v2(snapshot: SnapshotV1, sections: Vec<Section>) -> Result<State, CodecError> {
+    let mut state = from_v1(snapshot);
+    for section in sections {
+        sections::into(&mut state, &section)?;
+    }
+    Ok(whole(state))
+}
+
+/// With the indexes, which are made of all objects.
+fn whole(mut state: State) -> State {
+    state.index = state.rebuilt_index();
+    state
+}
+
 fn from_v1(snapshot: SnapshotV1) -> State {
-    let mut state = State {
+    State {
         position: snapshot.position,
         clock: snapshot.clock,
         level: snapshot.level,
@@ -90,8 +112,6 @@ fn from_v1(snapshot: SnapshotV1) -> State {
             .filter(|_| !planted::is("requests-lost-in-a-snapshot"))
             .collect(),
         request_order: snapshot.request_order.into_iter().collect::<Vector<_>>(),
-        index: Index::default(),
-    };
-    state.index = state.rebuilt_index();
-    state
+        ..State::default()
+    }
 }

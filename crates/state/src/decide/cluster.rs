@@ -1,15 +1,74 @@
-//! Clusters: create, delete.
+//! Clusters: create, update, delete.
 
+use super::capacity_provider::check_capacity;
 use super::{Decided, Decision};
-use crate::object::{ClusterKey, ServiceStatus, Tags, TaskStatus};
-use crate::{Event, Rejection, State};
+use crate::command::ClusterChange;
+use crate::object::{ClusterConfiguration, ClusterKey, ServiceStatus, Tags, TaskStatus};
+use crate::{Actor, Event, Rejection, State};
 
-pub(super) fn create(state: &State, cluster: &ClusterKey, tags: &Tags) -> Decided {
+pub(super) fn create(
+    state: &State,
+    cluster: &ClusterKey,
+    tags: &Tags,
+    given: &ClusterChange,
+    actor: &Actor,
+) -> Decided {
     if state.active_cluster(cluster).is_some() {
         return Ok(Decision::nothing());
     }
     super::tag::check_limit(tags)?;
-    Ok(Decision::one(Event::ClusterCreated { cluster: cluster.clone(), tags: tags.clone() }))
+    created(state, cluster, tags, given, actor).map(Decision::of)
+}
+
+/// What happens when a cluster is created, by a call or with its first instance.
+pub(super) fn created(
+    state: &State,
+    cluster: &ClusterKey,
+    tags: &Tags,
+    given: &ClusterChange,
+    actor: &Actor,
+) -> Result<Vec<Event>, Rejection> {
+    let container_insights = super::account_setting::container_insights(state, &cluster.scope, actor);
+    let mut configuration = ClusterConfiguration { container_insights, ..ClusterConfiguration::default() };
+    merge(&mut configuration, given);
+    check_capacity(state, &cluster.scope, &configuration)?;
+    let mut events = vec![Event::ClusterCreated { cluster: cluster.clone(), tags: tags.clone() }];
+    if configuration != ClusterConfiguration::default() {
+        events.push(configured(cluster, configuration));
+    }
+    Ok(events)
+}
+
+fn merge(configuration: &mut ClusterConfiguration, change: &ClusterChange) {
+    if let Some(insights) = change.container_insights {
+        configuration.container_insights = insights;
+    }
+    if let Some((providers, strategy)) = &change.capacity {
+        configuration.capacity_providers.clone_from(providers);
+        configuration.default_strategy.clone_from(strategy);
+    }
+    for (member, value) in &change.described {
+        match value {
+            Some(json) => configuration.described.insert(member.clone(), json.clone()),
+            None => configuration.described.remove(member),
+        };
+    }
+}
+
+fn configured(cluster: &ClusterKey, configuration: ClusterConfiguration) -> Event {
+    Event::ClusterConfigured { cluster: cluster.clone(), configuration: Box::new(configuration) }
+}
+
+pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange) -> Decided {
+    state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
+    let before = state.cluster_configuration(cluster);
+    let mut configuration = (*before).clone();
+    merge(&mut configuration, change);
+    if configuration == *before {
+        return Ok(Decision::nothing());
+    }
+    check_capacity(state, &cluster.scope, &configuration)?;
+    Ok(Decision::one(configured(cluster, configuration)))
 }
 
 pub(super) fn delete(state: &State, cluster: &ClusterKey) -> Decided {

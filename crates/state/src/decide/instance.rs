@@ -1,12 +1,12 @@
 //! Container instances: sessions, status, loss, deregistration.
 
-use trireme_types::{ContainerInstanceId, SessionEpoch, planted};
+use trireme_types::{ClusterName, ContainerInstanceId, SessionEpoch, planted};
 
 use super::{Decided, Decision, stale};
-use crate::command::Outcome;
-use crate::limits::INSTANCES_PER_CLUSTER;
+use crate::command::{ClusterChange, Outcome};
+use crate::limits::{INSTANCES_PER_CLUSTER, UNCONNECTED_PER_CLUSTER};
 use crate::object::{ClusterKey, ContainerInstance, InstanceRegistration, InstanceStatus, StopCode, Tags};
-use crate::{Event, Rejection, Stamp, State};
+use crate::{Actor, Event, Rejection, Stamp, State};
 
 pub(super) fn open_session(
     state: &State,
@@ -21,23 +21,87 @@ pub(super) fn open_session(
             (id, known.epoch.next())
         }
         None => {
-            let registered = state.index().instances_of_cluster(&registration.cluster).len();
-            if registered >= INSTANCES_PER_CLUSTER {
-                return Err(Rejection::LimitExceeded {
-                    what: "container instances in a cluster".to_owned(),
-                    limit: INSTANCES_PER_CLUSTER as u64,
-                });
-            }
+            check_room(state, &registration.cluster)?;
             (stamp.ids.container_instance(), SessionEpoch::new(1))
         }
     };
-    let mut events = Vec::new();
-    if state.active_cluster(&registration.cluster).is_none() {
-        let cluster = registration.cluster.clone();
-        events.push(Event::ClusterCreated { cluster, tags: Tags::new() });
-    }
+    let mut events = cluster_of(state, registration)?;
     events.push(Event::SessionOpened { instance, epoch, registration: Box::new(registration.clone()) });
     Ok(Decision { events, outcome: Outcome::Session { instance, epoch } })
+}
+
+fn check_room(state: &State, cluster: &ClusterKey) -> Result<(), Rejection> {
+    // What has no agent takes no agent's place.
+    let registered = state.index().instances_of_cluster(cluster).len();
+    if registered < INSTANCES_PER_CLUSTER
+        || registered.saturating_sub(unconnected(state, cluster)) < INSTANCES_PER_CLUSTER
+    {
+        return Ok(());
+    }
+    Err(Rejection::LimitExceeded {
+        what: "container instances in a cluster".to_owned(),
+        limit: INSTANCES_PER_CLUSTER as u64,
+    })
+}
+
+/// How many instances of a cluster never had a session.
+fn unconnected(state: &State, cluster: &ClusterKey) -> usize {
+    let ids = state.index().instances_of_cluster(cluster);
+    let never = |id| state.instance(id).is_some_and(|one| one.epoch == SessionEpoch::default());
+    ids.iter().filter(|id| never(**id)).count()
+}
+
+/// The cluster is created with its first instance, as its account has it.
+fn cluster_of(state: &State, registration: &InstanceRegistration) -> Result<Vec<Event>, Rejection> {
+    let cluster = &registration.cluster;
+    if state.active_cluster(cluster).is_some() {
+        return Ok(Vec::new());
+    }
+    super::cluster::created(state, cluster, &Tags::new(), &ClusterChange::default(), &Actor::Operator)
+}
+
+/// ECS API: RegisterContainerInstance. What has a session speaks for itself.
+pub(super) fn register(
+    state: &State,
+    id: Option<ContainerInstanceId>,
+    registration: &InstanceRegistration,
+    tags: &Tags,
+    stamp: &mut Stamp,
+) -> Decided {
+    super::tag::check_limit(tags)?;
+    let instance = match id {
+        Some(id) => {
+            let known = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
+            check_return(state, known, registration)?;
+            if known.epoch > SessionEpoch::default() {
+                let message = format!("container instance {id} has an agent, which registers it");
+                return Err(Rejection::Invalid { message });
+            }
+            if known.registration == *registration {
+                let outcome = Outcome::Session { instance: id, epoch: known.epoch };
+                return Ok(Decision { events: Vec::new(), outcome });
+            }
+            id
+        }
+        None => {
+            let unconnected = unconnected(state, &registration.cluster);
+            if unconnected >= UNCONNECTED_PER_CLUSTER {
+                return Err(Rejection::LimitExceeded {
+                    what: "container instances without an agent in a cluster".to_owned(),
+                    limit: UNCONNECTED_PER_CLUSTER as u64,
+                });
+            }
+            stamp.ids.container_instance()
+        }
+    };
+    // ECS makes the default cluster only.
+    if registration.cluster.name != ClusterName::default_cluster() {
+        state.active_cluster(&registration.cluster).ok_or(Rejection::ClusterNotFound)?;
+    }
+    let mut events = cluster_of(state, registration)?;
+    let registration = Box::new(registration.clone());
+    events.push(Event::InstanceRegistered { instance, registration, tags: tags.clone() });
+    Ok(Decision { events, outcome: Outcome::Session { instance, epoch: SessionEpoch::default() } })
 }
 
 fn check_return(

@@ -3,7 +3,7 @@
 use trireme_types::{AccountId, Sequence};
 
 use super::{Decided, Decision};
-use crate::object::{AccessKey, AccessKeyId, Retention, SealedSecret};
+use crate::object::{AccessKey, AccessKeyId, RestoreSource, Retention, SealedSecret};
 use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
 pub(super) fn create_access_key(
@@ -54,6 +54,10 @@ pub(super) fn trim_history(state: &State, to: Sequence) -> Decided {
         return Ok(Decision::nothing());
     }
     Ok(Decision::one(Event::HistoryTrimmed { to }))
+}
+
+pub(super) fn restored(incarnation: u64, source: RestoreSource) -> Decision {
+    Decision::one(Event::ClusterRestored { incarnation, source })
 }
 
 pub(super) fn raise_feature_level(state: &State, level: FeatureLevel) -> Decided {

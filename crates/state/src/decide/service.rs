@@ -1,9 +1,9 @@
 //! Services, as their users change them: create, update, delete.
 
-use super::{Decided, Decision, task_definition};
+use super::{Decided, Decision, deployment, task_definition};
 use crate::command::{Outcome, ServiceChange};
 use crate::limits::{SERVICES_PER_CLUSTER, TASKS_PER_SERVICE};
-use crate::object::{ServiceKey, ServiceSpec, ServiceStatus, Tags};
+use crate::object::{ROLLED_OUT, ServiceKey, ServiceSpec, ServiceStatus, Tags};
 use crate::{Event, Rejection, Stamp, State};
 
 pub(super) fn create(
@@ -22,6 +22,7 @@ pub(super) fn create(
     }
     task_definition::usable(state, &spec.task_definition)?;
     check_count(spec.desired_count)?;
+    super::check_described(&spec.described)?;
     super::tag::check_limit(tags)?;
     let active = state.services_of_cluster(&key.cluster);
     if active.filter(|service| service.status != ServiceStatus::Inactive).count() >= SERVICES_PER_CLUSTER {
@@ -30,14 +31,16 @@ pub(super) fn create(
             limit: SERVICES_PER_CLUSTER as u64,
         });
     }
-    let event = Event::ServiceCreated {
+    let id = stamp.ids.deployment();
+    let mut events = vec![Event::ServiceCreated {
         key: key.clone(),
         spec: spec.clone(),
         tags: tags.clone(),
         created_by: created_by.to_owned(),
-        deployment: stamp.ids.deployment(),
-    };
-    Ok(Decision { events: vec![event], outcome: Outcome::Service(key.clone()) })
+        deployment: id,
+    }];
+    events.extend(deployment::begun(state, key, None, id));
+    Ok(Decision { events, outcome: Outcome::Service(key.clone()) })
 }
 
 pub(super) fn update(state: &State, key: &ServiceKey, change: &ServiceChange, stamp: &mut Stamp) -> Decided {
@@ -75,14 +78,21 @@ pub(super) fn update(state: &State, key: &ServiceKey, change: &ServiceChange, st
             None => spec.described.remove(member),
         };
     }
-    // Only what a task is made from begins a deployment; a new number does not (ECS API: UpdateService).
-    let deploys = change.force_new_deployment || spec.task_definition != service.spec.task_definition;
+    super::check_described(&spec.described)?;
+    // Only what a task is made from begins a deployment, or where its traffic comes from; a new number does not (ECS API:
+    // UpdateService).
+    let differs = |member: &&str| spec.described.get(*member) != service.spec.described.get(*member);
+    let deploys = change.force_new_deployment
+        || spec.task_definition != service.spec.task_definition
+        || ROLLED_OUT.iter().any(differs);
     if !deploys && spec == service.spec {
         return Ok(Decision::nothing());
     }
-    let deployment = deploys.then(|| stamp.ids.deployment());
-    let event = Event::ServiceUpdated { key: key.clone(), spec, deployment };
-    Ok(Decision { events: vec![event], outcome: Outcome::Service(key.clone()) })
+    let id = deploys.then(|| stamp.ids.deployment());
+    let mut events = vec![Event::ServiceUpdated { key: key.clone(), spec, deployment: id }];
+    let begun = id.and_then(|id| deployment::begun(state, key, Some(service), id));
+    events.extend(begun);
+    Ok(Decision { events, outcome: Outcome::Service(key.clone()) })
 }
 
 pub(super) fn delete(state: &State, key: &ServiceKey, force: bool) -> Decided {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
 
@@ -164,6 +165,28 @@ pub(super) fn stop(state: &State, cluster: &ClusterKey, id: TaskId, reason: Opti
         code: StopCode::UserInitiated,
         reason: reason.unwrap_or("Task stopped by user").to_owned(),
     }))
+}
+
+/// ECS API: UpdateTaskProtection. Only a service's tasks are stopped by someone else than their owner.
+pub(super) fn protect(
+    state: &State,
+    cluster: &ClusterKey,
+    id: TaskId,
+    minutes: Option<u32>,
+    stamp: &Stamp,
+) -> Decided {
+    state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
+    let task = state.task(id).filter(|task| task.cluster == *cluster).ok_or(Rejection::TaskNotFound)?;
+    if task.last_status == TaskStatus::Stopped {
+        return Err(Rejection::TaskNotFound);
+    }
+    task.service().ok_or(Rejection::TaskNotOfService)?;
+    let until =
+        minutes.map(|minutes| stamp.now.plus(Duration::from_secs(u64::from(minutes).saturating_mul(60))));
+    if until.is_none() && !state.task_protections.contains_key(&id) {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::TaskProtectionChanged { task: id, until }))
 }
 
 pub(super) fn report(

@@ -1,4 +1,4 @@
-//! Task definitions: register, deregister, and who may still use one.
+//! Task definitions: register, deregister, delete, and who may still use one.
 
 use std::sync::Arc;
 
@@ -37,8 +37,26 @@ pub(super) fn deregister(state: &State, key: &TaskDefinitionKey) -> Decided {
     let definition = state.task_definition(key).ok_or(Rejection::TaskDefinitionNotFound)?;
     Ok(match definition.status {
         TaskDefinitionStatus::Active => Decision::one(Event::TaskDefinitionDeregistered { key: key.clone() }),
-        TaskDefinitionStatus::Inactive => Decision::nothing(),
+        TaskDefinitionStatus::Inactive | TaskDefinitionStatus::DeleteInProgress => Decision::nothing(),
     })
+}
+
+pub(super) fn delete(state: &State, key: &TaskDefinitionKey) -> Decided {
+    let definition = state.task_definition(key).ok_or(Rejection::TaskDefinitionNotFound)?;
+    match definition.status {
+        TaskDefinitionStatus::Active => Err(Rejection::TaskDefinitionActive),
+        TaskDefinitionStatus::Inactive => {
+            Ok(Decision::one(Event::TaskDefinitionDeleted { key: key.clone() }))
+        }
+        TaskDefinitionStatus::DeleteInProgress => Ok(Decision::nothing()),
+    }
+}
+
+pub(super) fn forget(state: &State, keys: &[TaskDefinitionKey]) -> Decision {
+    let gone = keys.iter().filter(|key| {
+        state.deleted_definitions().contains_key(*key) && !state.index().is_definition_used(key)
+    });
+    Decision::of(gone.map(|key| Event::TaskDefinitionForgotten { key: key.clone() }).collect())
 }
 
 /// A definition that something new may use.
@@ -49,6 +67,8 @@ pub(super) fn usable<'a>(
     let definition = state.task_definition(key).ok_or(Rejection::TaskDefinitionNotFound)?;
     match definition.status {
         TaskDefinitionStatus::Active => Ok(definition),
-        TaskDefinitionStatus::Inactive => Err(Rejection::TaskDefinitionInactive),
+        TaskDefinitionStatus::Inactive | TaskDefinitionStatus::DeleteInProgress => {
+            Err(Rejection::TaskDefinitionInactive)
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Clusters: the groups that services, tasks and container instances live in.
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{ClusterName, Scope, Timestamp};
+use trireme_types::{CapacityProviderName, ClusterName, Scope, Timestamp};
 
-use super::Tags;
+use super::{Described, StrategyItem, Tags};
 
 /// A cluster's full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,4 +34,49 @@ pub struct Cluster {
     pub tags: Tags,
     /// When it was created, or created again.
     pub created_at: Timestamp,
+}
+
+/// What a cluster was given beyond name and tags (ECS API: CreateCluster, UpdateCluster, PutClusterCapacityProviders). A cluster
+/// that was given nothing has the default, and none is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterConfiguration {
+    /// ECS API: ClusterSetting `containerInsights`.
+    pub container_insights: ContainerInsights,
+    /// ECS API: Cluster.capacityProviders, in the order given.
+    pub capacity_providers: Vec<CapacityProviderName>,
+    /// ECS API: Cluster.defaultCapacityProviderStrategy.
+    pub default_strategy: Vec<StrategyItem>,
+    /// What has no effect but is described: `configuration`, `serviceConnectDefaults`.
+    pub described: Described,
+}
+
+/// ECS API: ClusterSetting `containerInsights`. Stored and described.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerInsights {
+    /// Off.
+    #[default]
+    Disabled,
+    /// On.
+    Enabled,
+    /// On, with more detail.
+    Enhanced,
+}
+
+impl ContainerInsights {
+    /// As ECS writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Enhanced => "enhanced",
+        }
+    }
+}
+
+impl std::str::FromStr for ContainerInsights {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Disabled, Self::Enabled, Self::Enhanced].into_iter().find(|one| one.as_str() == text).ok_or(())
+    }
 }

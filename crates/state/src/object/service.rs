@@ -72,6 +72,9 @@ pub struct ServiceSpec {
     pub described: Described,
 }
 
+/// Described members that a deployment rolls out: another value begins one (ECS API: UpdateService).
+pub const ROLLED_OUT: [&str; 3] = ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration"];
+
 /// ECS API: DeploymentConfiguration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentConfiguration {

@@ -26,6 +26,8 @@ pub enum TaskDefinitionStatus {
     Active,
     /// Deregistered: existing services go on using it, new ones may not.
     Inactive,
+    /// Deleted: gone once nothing uses it any more.
+    DeleteInProgress,
 }
 
 /// A registered task definition.

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use trireme_types::{NodeId, Sequence, Timestamp};
 
 use super::{BoxFuture, BoxStream, Committed, Leadership, ProposeError, ReadError, Record, Store};
-use crate::{Entry, IdSource, Proposal, SealedEvent, Stamp, State, apply_entry, decide};
+use crate::{Entry, FeatureLevel, IdSource, Proposal, SealedEvent, Stamp, State, apply_entry, decide};
 
 /// A store in memory: one node that always leads. Its clock stands still until [`LocalStore::set_now`].
 #[derive(Clone)]
@@ -26,10 +26,10 @@ struct Inner {
 }
 
 impl LocalStore {
-    /// An empty store whose ids come from `seed` and whose clock shows `now`.
+    /// An empty store at the highest feature level, whose ids come from `seed` and whose clock shows `now`.
     pub fn new(seed: [u8; 32], now: Timestamp) -> Self {
         let inner = Inner {
-            state: Arc::new(State::new()),
+            state: Arc::new(State { level: FeatureLevel::LATEST, ..State::new() }),
             now,
             ids: IdSource::from_seed(seed),
             history: Vec::new(),

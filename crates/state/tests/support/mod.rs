@@ -47,6 +47,20 @@ pub fn container(name: &str, port: Option<u16>) -> ContainerDefinition {
     }
 }
 
+pub fn provider(name: &str) -> CapacityProviderKey {
+    CapacityProviderKey { scope: Scope::development(), name: CapacityProviderName::new(name).unwrap() }
+}
+
+pub fn create_provider(name: &str) -> Command {
+    let group = AutoScalingGroup {
+        arn: "group-1".to_owned(),
+        managed_scaling: ManagedScaling::default(),
+        managed_termination_protection: false,
+        managed_draining: true,
+    };
+    Command::CreateCapacityProvider { key: provider(name), group: Box::new(group), tags: Tags::new() }
+}
+
 pub fn register(family: &str, port: Option<u16>) -> Command {
     Command::RegisterTaskDefinition {
         scope: Scope::development(),
@@ -142,6 +156,13 @@ impl Node {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(1_000_000);
         Self { state: State::new(), log: Vec::new(), now, ids: IdSource::from_seed([7; 32]) }
+    }
+
+    /// A node whose cluster has the highest level.
+    pub fn at_latest_level() -> Self {
+        let mut node = Self::new();
+        node.propose(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST }).unwrap();
+        node
     }
 
     pub fn propose(&mut self, command: Command) -> Result<Outcome, Rejection> {

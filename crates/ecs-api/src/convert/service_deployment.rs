@@ -1,0 +1,164 @@
+//! Service deployments and service revisions.
+
+use std::collections::BTreeMap;
+
+use trireme_ecs_model::shapes::{
+    self, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentBrief, ServiceDeploymentStatus,
+    ServiceRevisionSummary,
+};
+use trireme_state::State;
+use trireme_state::object::{
+    Deployment, DeploymentHistory, DeploymentStatus, Service, ServiceDeployment,
+    ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, TaskDefinition,
+};
+use trireme_types::arn::Resource;
+use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
+
+use super::service::{Counts, configuration, counts};
+use super::{cluster, described, number, service, task_definition, time};
+
+pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
+    let resource = Resource::ServiceDeployment(key.cluster.name.clone(), key.name.clone(), id);
+    Arn::new(&key.cluster.scope, resource).to_string()
+}
+
+pub(crate) fn revision_arn(key: &ServiceKey, id: ServiceRevisionId) -> String {
+    let resource = Resource::ServiceRevision(key.cluster.name.clone(), key.name.clone(), id);
+    Arn::new(&key.cluster.scope, resource).to_string()
+}
+
+fn status(status: Status) -> ServiceDeploymentStatus {
+    match status {
+        Status::InProgress => ServiceDeploymentStatus::InProgress,
+        Status::Successful => ServiceDeploymentStatus::Successful,
+        Status::Stopped => ServiceDeploymentStatus::Stopped,
+        Status::RollbackInProgress => ServiceDeploymentStatus::RollbackInProgress,
+        Status::RollbackSuccessful => ServiceDeploymentStatus::RollbackSuccessful,
+        Status::RollbackFailed => ServiceDeploymentStatus::RollbackFailed,
+    }
+}
+
+pub(crate) fn brief(key: &ServiceKey, one: &ServiceDeployment) -> ServiceDeploymentBrief {
+    ServiceDeploymentBrief {
+        service_deployment_arn: Some(arn(key, one.id)),
+        service_arn: Some(service::arn(key)),
+        cluster_arn: Some(cluster::arn(&key.cluster)),
+        started_at: Some(time(one.created_at)),
+        created_at: Some(time(one.created_at)),
+        finished_at: one.finished_at.map(time),
+        target_service_revision_arn: Some(revision_arn(key, one.target)),
+        status: Some(status(one.status)),
+        status_reason: one.reason.clone(),
+    }
+}
+
+pub(crate) fn describe(
+    state: &State,
+    of: &Service,
+    history: &DeploymentHistory,
+    one: &ServiceDeployment,
+) -> shapes::ServiceDeployment {
+    let key = &of.key;
+    let by_deployment = counts(state, key);
+    // What a revision has now: the tasks of each deployment that runs it.
+    let counted = |revision: ServiceRevisionId| {
+        let runs_it = by_deployment.iter().filter(|(id, _)| history.revision_of(**id) == Some(revision));
+        runs_it.fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts))
+    };
+    let summary = |revision: ServiceRevisionId, requested: u32| ServiceRevisionSummary {
+        arn: Some(revision_arn(key, revision)),
+        requested_task_count: Some(number(requested)),
+        running_task_count: Some(number(counted(revision).running)),
+        pending_task_count: Some(number(counted(revision).pending)),
+        ..Default::default()
+    };
+    let sources = one.sources.iter().map(|revision| summary(*revision, counted(*revision).wanted)).collect();
+    let spec = history.revision(one.target).map_or(&of.spec, |revision| &revision.spec);
+    let is_primary = of.deployments.first().is_some_and(|primary| primary.id == one.id);
+    let requested = if is_primary { of.spec.desired_count } else { counted(one.target).wanted };
+    shapes::ServiceDeployment {
+        service_deployment_arn: Some(arn(key, one.id)),
+        service_arn: Some(service::arn(key)),
+        cluster_arn: Some(cluster::arn(&key.cluster)),
+        created_at: Some(time(one.created_at)),
+        started_at: Some(time(one.created_at)),
+        finished_at: one.finished_at.map(time),
+        stopped_at: one.stopped_at.map(time),
+        updated_at: Some(time(one.updated_at)),
+        source_service_revisions: Some(sources),
+        target_service_revision: Some(summary(one.target, requested)),
+        status: Some(status(one.status)),
+        status_reason: one.reason.clone(),
+        deployment_configuration: Some(configuration(spec)),
+        rollback: one.rollback.as_ref().map(|rollback| shapes::Rollback {
+            reason: Some(rollback.reason.clone()),
+            started_at: Some(time(rollback.started_at)),
+            service_revision_arn: Some(revision_arn(key, rollback.revision)),
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn describe_revision(
+    state: &State,
+    key: &ServiceKey,
+    revision: &ServiceRevision,
+) -> shapes::ServiceRevision {
+    let spec = &revision.spec;
+    let images = state.task_definition(&spec.task_definition).map(|found| images(found));
+    shapes::ServiceRevision {
+        service_revision_arn: Some(revision_arn(key, revision.id)),
+        service_arn: Some(service::arn(key)),
+        cluster_arn: Some(cluster::arn(&key.cluster)),
+        task_definition: Some(task_definition::arn(&spec.task_definition)),
+        launch_type: Some(LaunchType::Ec2),
+        load_balancers: Some(described::read(&spec.described, described::LOAD_BALANCERS).unwrap_or_default()),
+        service_registries: Some(
+            described::read(&spec.described, described::SERVICE_REGISTRIES).unwrap_or_default(),
+        ),
+        container_images: Some(images.unwrap_or_default()),
+        guard_duty_enabled: Some(false),
+        service_connect_configuration: described::read(&spec.described, described::SERVICE_CONNECT),
+        volume_configurations: Some(Vec::new()),
+        created_at: Some(time(revision.created_at)),
+        ..Default::default()
+    }
+}
+
+/// ECS API: Service.currentServiceDeployment: the one that is under way.
+pub(super) fn current(service: &Service, history: &DeploymentHistory) -> Option<String> {
+    let under_way = history.deployments.iter().find(|one| one.status.is_under_way())?;
+    Some(arn(&service.key, under_way.id))
+}
+
+/// ECS API: Service.currentServiceRevisions: what the service's deployments run, the primary's first.
+pub(super) fn current_revisions(
+    service: &Service,
+    history: &DeploymentHistory,
+    counts: &BTreeMap<DeploymentId, Counts>,
+) -> Option<Vec<ServiceCurrentRevisionSummary>> {
+    let summary = |deployment: &Deployment| {
+        let counted = counts.get(&deployment.id).copied().unwrap_or_default();
+        let requested = match deployment.status {
+            DeploymentStatus::Primary => service.spec.desired_count,
+            DeploymentStatus::Active => counted.wanted,
+        };
+        Some(ServiceCurrentRevisionSummary {
+            arn: Some(revision_arn(&service.key, history.revision_of(deployment.id)?)),
+            requested_task_count: Some(number(requested)),
+            running_task_count: Some(number(counted.running)),
+            pending_task_count: Some(number(counted.pending)),
+        })
+    };
+    let all: Vec<_> = service.deployments.iter().filter_map(summary).collect();
+    Some(all).filter(|all| !all.is_empty())
+}
+
+fn images(definition: &TaskDefinition) -> Vec<shapes::ContainerImage> {
+    let of = |container: &trireme_state::object::ContainerDefinition| shapes::ContainerImage {
+        container_name: Some(container.name.to_string()),
+        image: Some(container.image.clone()),
+        image_digest: None,
+    };
+    definition.spec.containers.iter().map(of).collect()
+}

@@ -1,0 +1,144 @@
+//! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
+
+use super::{Command, ServiceChange, TaggedResource};
+use crate::{FeatureLevel, State};
+
+impl Command {
+    /// The feature level from which it may be proposed: a leader of a lower one cannot read it.
+    pub fn level(&self) -> FeatureLevel {
+        match self {
+            Self::CreateConfiguredCluster { .. }
+            | Self::UpdateCluster { .. }
+            | Self::CreateCapacityProvider { .. }
+            | Self::UpdateCapacityProvider { .. }
+            | Self::DeleteCapacityProvider { .. }
+            | Self::RollBackDeployment { .. }
+            | Self::RegisterInstance { .. }
+            | Self::DeleteTaskDefinition { .. }
+            | Self::ForgetTaskDefinitions { .. }
+            | Self::PutAttributes { .. }
+            | Self::DeleteAttributes { .. }
+            | Self::ProtectTask { .. }
+            | Self::ChangeAccountSetting { .. }
+            | Self::TagResource { resource: TaggedResource::CapacityProvider(_), .. }
+            | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => {
+                FeatureLevel::CONFIGURATION
+            }
+            _ => FeatureLevel::FIRST,
+        }
+    }
+
+    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
+    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
+    pub fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::ReportTasks { .. }
+            | Self::LoseInstance { .. }
+            | Self::StopServiceTasks { .. }
+            | Self::ReapTasks { .. }
+            | Self::ForgetTaskDefinitions { .. }
+            | Self::CreateAccessKey { .. }
+            | Self::Reset
+            | Self::SetRetention { .. }
+            | Self::TrimHistory { .. }
+            | Self::RaiseFeatureLevel { .. }
+            | Self::RecordRestore { .. } => true,
+            Self::CreateCluster { .. }
+            | Self::DeleteCluster { .. }
+            | Self::RegisterTaskDefinition { .. }
+            | Self::DeregisterTaskDefinition { .. }
+            | Self::CreateService { .. }
+            | Self::UpdateService { .. }
+            | Self::DeleteService { .. }
+            | Self::RunTasks(_)
+            | Self::StopTask { .. }
+            | Self::SetInstanceStatus { .. }
+            | Self::DeregisterInstance { .. }
+            | Self::TagResource { .. }
+            | Self::UntagResource { .. }
+            | Self::OpenSession { .. }
+            | Self::StartServiceTasks { .. }
+            | Self::RecordProgress { .. }
+            | Self::CreateConfiguredCluster { .. }
+            | Self::UpdateCluster { .. }
+            | Self::CreateCapacityProvider { .. }
+            | Self::UpdateCapacityProvider { .. }
+            | Self::DeleteCapacityProvider { .. }
+            | Self::RollBackDeployment { .. }
+            | Self::RegisterInstance { .. }
+            | Self::DeleteTaskDefinition { .. }
+            | Self::PutAttributes { .. }
+            | Self::DeleteAttributes { .. }
+            | Self::ProtectTask { .. }
+            | Self::ChangeAccountSetting { .. } => false,
+        }
+    }
+
+    /// What room it takes in the state, for good or until someone takes it away.
+    pub fn growth(&self, state: &State) -> Growth {
+        match self {
+            Self::CreateCluster { .. }
+            | Self::RegisterTaskDefinition { .. }
+            | Self::CreateService { .. }
+            | Self::RunTasks(_)
+            | Self::TagResource { .. }
+            | Self::OpenSession { instance: None, .. }
+            | Self::CreateAccessKey { .. }
+            | Self::CreateConfiguredCluster { .. }
+            | Self::CreateCapacityProvider { .. }
+            | Self::RegisterInstance { .. }
+            | Self::PutAttributes { .. }
+            | Self::ProtectTask { minutes: Some(_), .. }
+            | Self::ChangeAccountSetting { value: Some(_), .. } => Growth::Asked,
+            Self::UpdateService { key, change } => {
+                let count = state.service(key).map_or(0, |service| service.spec.desired_count);
+                let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
+                let shrinks = *change == less && change.desired_count.is_some_and(|wanted| wanted <= count);
+                if shrinks { Growth::None } else { Growth::Asked }
+            }
+            Self::UpdateCluster { change, .. } => {
+                let adds = change.container_insights.is_some()
+                    || change.capacity.as_ref().is_some_and(|(providers, _)| !providers.is_empty())
+                    || change.described.values().any(Option::is_some);
+                if adds { Growth::Asked } else { Growth::None }
+            }
+            Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
+            Self::DeleteCluster { .. }
+            | Self::DeregisterTaskDefinition { .. }
+            | Self::DeleteService { .. }
+            | Self::StopTask { .. }
+            | Self::SetInstanceStatus { .. }
+            | Self::DeregisterInstance { .. }
+            | Self::UntagResource { .. }
+            | Self::OpenSession { instance: Some(_), .. }
+            | Self::ReportTasks { .. }
+            | Self::LoseInstance { .. }
+            | Self::StopServiceTasks { .. }
+            | Self::RecordProgress { .. }
+            | Self::ReapTasks { .. }
+            | Self::Reset
+            | Self::SetRetention { .. }
+            | Self::TrimHistory { .. }
+            | Self::RaiseFeatureLevel { .. }
+            | Self::RecordRestore { .. }
+            | Self::UpdateCapacityProvider { .. }
+            | Self::DeleteCapacityProvider { .. }
+            | Self::DeleteTaskDefinition { .. }
+            | Self::ForgetTaskDefinitions { .. }
+            | Self::DeleteAttributes { .. }
+            | Self::ProtectTask { minutes: None, .. }
+            | Self::ChangeAccountSetting { value: None, .. } => Growth::None,
+        }
+    }
+}
+
+/// Whether a command makes the state larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// It does not: stops, deletes, status. Such commands go on when disks are nearly full.
+    None,
+    /// It keeps a promise that was made before: a service's tasks are replaced.
+    Kept,
+    /// Someone asks for more.
+    Asked,
+}

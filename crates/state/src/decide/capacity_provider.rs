@@ -1,0 +1,126 @@
+//! Capacity providers: create, update, delete, and which ones a cluster may name.
+
+use trireme_types::{CapacityProviderName, Scope};
+
+use super::{Decided, Decision};
+use crate::command::AutoScalingGroupChange;
+use crate::limits::{CAPACITY_PROVIDERS, CAPACITY_PROVIDERS_PER_CLUSTER};
+use crate::object::{AutoScalingGroup, CapacityProviderKey, ClusterConfiguration, ClusterStatus, Tags};
+use crate::{Event, Rejection, State};
+
+fn invalid(message: impl Into<String>) -> Rejection {
+    Rejection::Invalid { message: message.into() }
+}
+
+pub(super) fn create(
+    state: &State,
+    key: &CapacityProviderKey,
+    group: &AutoScalingGroup,
+    tags: &Tags,
+) -> Decided {
+    if let Some(known) = state.capacity_provider(key) {
+        // ECS takes the same call twice; the model calls it idempotent.
+        let same = known.group == *group && known.tags == *tags;
+        return if same { Ok(Decision::nothing()) } else { Err(Rejection::CapacityProviderExists) };
+    }
+    super::tag::check_limit(tags)?;
+    check_group(group)?;
+    if state.capacity_providers_of(&key.scope).count() >= CAPACITY_PROVIDERS {
+        return Err(Rejection::LimitExceeded {
+            what: "capacity providers".to_owned(),
+            limit: CAPACITY_PROVIDERS as u64,
+        });
+    }
+    Ok(Decision::one(Event::CapacityProviderCreated {
+        key: key.clone(),
+        group: Box::new(group.clone()),
+        tags: tags.clone(),
+    }))
+}
+
+/// ECS API: CreateCapacityProvider, UpdateCapacityProvider. The ranges are the caller's to check.
+fn check_group(group: &AutoScalingGroup) -> Result<(), Rejection> {
+    let scaling = &group.managed_scaling;
+    if group.managed_termination_protection && !scaling.enabled {
+        return Err(invalid(
+            "The managed termination protection setting for the capacity provider is invalid. To enable managed \
+             termination protection for a capacity provider, enable managed scaling for the capacity provider.",
+        ));
+    }
+    if scaling.minimum_step > scaling.maximum_step {
+        return Err(invalid("minimumScalingStepSize must not be greater than maximumScalingStepSize."));
+    }
+    Ok(())
+}
+
+pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScalingGroupChange) -> Decided {
+    let known = state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
+    let mut group = known.group.clone();
+    let scaling = &mut group.managed_scaling;
+    scaling.enabled = change.scaling.unwrap_or(scaling.enabled);
+    scaling.target_capacity = change.target_capacity.unwrap_or(scaling.target_capacity);
+    scaling.minimum_step = change.minimum_step.unwrap_or(scaling.minimum_step);
+    scaling.maximum_step = change.maximum_step.unwrap_or(scaling.maximum_step);
+    scaling.warmup_seconds = change.warmup_seconds.unwrap_or(scaling.warmup_seconds);
+    group.managed_termination_protection =
+        change.termination_protection.unwrap_or(group.managed_termination_protection);
+    group.managed_draining = change.draining.unwrap_or(group.managed_draining);
+    check_group(&group)?;
+    Ok(Decision::one(Event::CapacityProviderUpdated { key: key.clone(), group: Box::new(group) }))
+}
+
+pub(super) fn delete(state: &State, key: &CapacityProviderKey) -> Decided {
+    state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
+    let uses = |cluster: &crate::object::ClusterKey| {
+        cluster.scope == key.scope
+            && state.cluster_configuration(cluster).capacity_providers.contains(&key.name)
+    };
+    let active = state.clusters().filter(|cluster| cluster.status == ClusterStatus::Active);
+    if let Some(user) = active.map(|cluster| &cluster.key).find(|cluster| uses(cluster)) {
+        return Err(Rejection::CapacityProviderInUse { cluster: user.name.to_string() });
+    }
+    Ok(Decision::one(Event::CapacityProviderDeleted { key: key.clone() }))
+}
+
+/// That a cluster's capacity providers are there, and that its default strategy is made of them (ECS API: CreateCluster,
+/// PutClusterCapacityProviders).
+pub(super) fn check_capacity(
+    state: &State,
+    scope: &Scope,
+    configuration: &ClusterConfiguration,
+) -> Result<(), Rejection> {
+    super::check_described(&configuration.described)?;
+    let (providers, strategy) = (&configuration.capacity_providers, &configuration.default_strategy);
+    if providers.len() > CAPACITY_PROVIDERS_PER_CLUSTER {
+        return Err(Rejection::LimitExceeded {
+            what: "capacity providers of a cluster".to_owned(),
+            limit: CAPACITY_PROVIDERS_PER_CLUSTER as u64,
+        });
+    }
+    for name in providers {
+        let key = key(scope, name);
+        if !key.is_built_in() && state.capacity_provider(&key).is_none() {
+            return Err(invalid(format!(
+                "The specified capacity provider {name} was not found. Specify a valid name or ARN and try again."
+            )));
+        }
+    }
+    if strategy.iter().any(|item| !providers.contains(&item.provider)) {
+        return Err(invalid(
+            "The specified capacity provider strategy contains a capacity provider that is not associated with the \
+             cluster. Associate the capacity provider with the cluster and try again.",
+        ));
+    }
+    let built_in = strategy.iter().filter(|item| key(scope, &item.provider).is_built_in()).count();
+    if built_in > 0 && built_in < strategy.len() {
+        return Err(invalid(
+            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and \
+             Fargate providers. Specify one or the other and try again.",
+        ));
+    }
+    Ok(())
+}
+
+fn key(scope: &Scope, name: &CapacityProviderName) -> CapacityProviderKey {
+    CapacityProviderKey { scope: scope.clone(), name: name.clone() }
+}
