@@ -1,0 +1,70 @@
+"""A development cluster for the whole run: three zones, control nodes as they are, containers only pretended."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from wire import Wire
+
+READY_LIMIT = 120
+
+
+def free_ports() -> int:
+    """A port whose successor is free too: the second is for the operator's verbs."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def wait_ready(process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + READY_LIMIT
+    while "ready" not in log.read_text().splitlines():
+        if process.poll() is not None or time.monotonic() > until:
+            pytest.fail(f"trireme dev is not ready:\n{log.read_text()}")
+        time.sleep(0.1)
+
+
+def environment(data: Path) -> dict[str, str]:
+    """What `DIR/env` exports."""
+    lines = (line.removeprefix("export ") for line in (data / "env").read_text().splitlines())
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    return {name: shlex.split(value)[0] if value != '""' else "" for name, value in pairs if name != "PATH"}
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The variables with which a client finds it."""
+    with tempfile.TemporaryDirectory(prefix="trireme-e2e-") as folder:
+        data, log = Path(folder) / "data", Path(folder) / "log"
+        command = [os.environ["TRIREME_BIN"], "dev", "--data", str(data), "--port", str(free_ports())]
+        command += ["--runtime", "fake", "--agents-per-zone", "2"]
+        with log.open("w") as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            wait_ready(process, log)
+            yield environment(data)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def wire(cluster) -> Wire:
+    """Signed calls, with whatever body."""
+    return Wire(cluster)
