@@ -98,6 +98,11 @@ async fn the_feature_level_rises_once_every_node_supports_it() {
     let (old, new) = (FeatureLevel::LATEST, FeatureLevel::new(FeatureLevel::LATEST.get() + 1));
     let mut cluster = TestCluster::start(3, settings()).await;
     let level = |cluster: &TestCluster, id: u64| cluster.nodes[&id].store().view().level();
+    let at = |cluster: &TestCluster, wanted: FeatureLevel| {
+        let levels: Vec<FeatureLevel> = (1..=3).map(|id| level(cluster, id)).collect();
+        if levels == [wanted; 3] { Ok(()) } else { Err(format!("{levels:?}")) }
+    };
+    wait_for("every node is at this build's level", || async { at(&cluster, old) }).await;
     // A rolling upgrade: one node after the other.
     for id in 1..=3 {
         let leader = cluster.leader().await;
@@ -107,15 +112,11 @@ async fn the_feature_level_rises_once_every_node_supports_it() {
         cluster.restart(id).await;
         cluster.wait_voters(3).await;
     }
-    wait_for("every node is at the new level", || async {
-        let levels: Vec<FeatureLevel> = (1..=3).map(|id| level(&cluster, id)).collect();
-        if levels == [new; 3] { Ok(()) } else { Err(format!("{levels:?}")) }
-    })
-    .await;
+    wait_for("every node is at the new level", || async { at(&cluster, new) }).await;
     // An older binary neither joins nor starts any more, and says why.
     let refused = cluster.try_join(old).await.unwrap_err();
     assert!(
-        matches!(&refused, Error::Refused { reason } if reason.contains("at feature level 2")),
+        matches!(&refused, Error::Refused { reason } if reason.contains(&format!("at feature level {new}"))),
         "{refused}"
     );
     cluster.kill(2).await;
