@@ -62,7 +62,7 @@ pub struct DispatcherConfig {
     pub status_in_flight: usize,
     /// Sessions that this node takes.
     pub max_sessions: usize,
-    /// Sessions that are opened at once. Few, so that API calls and status find their turn meanwhile.
+    /// Sessions that are opened at once.
     pub opening: usize,
     /// Agents that wait for their turn to open one. More are sent away, to come again soon.
     pub opening_waiting: usize,
@@ -85,7 +85,7 @@ impl DispatcherConfig {
             relay_patience: Duration::from_secs(3),
             status_in_flight: 64,
             max_sessions: 10_000,
-            opening: 16,
+            opening: 64,
             opening_waiting: 2_048,
             report_bytes: 64 << 20,
             control_nodes: watch::channel(Vec::new()).1,
