@@ -66,7 +66,7 @@ fn fill(server: &Server, tasks: usize) {
 
 async fn prepare(server: &Server, tasks: usize) {
     let definition =
-        r#"{"family":"web","containerDefinitions":[{"name":"app","image":"b","cpu":1,"memory":4}]}"#;
+        r#"{"family":"web","containerDefinitions":[{"name":"app","image":"b","cpu":1,"memory":6}]}"#;
     assert_eq!(raw::call(server, "RegisterTaskDefinition", definition).await.status, 200);
     assert_eq!(raw::call(server, "CreateCluster", "{}").await.status, 200);
     for number in 0..tasks / TASKS_PER_SERVICE {
