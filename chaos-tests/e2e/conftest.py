@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
+from until import until
 from wire import Wire
 
 READY_LIMIT = 120
@@ -30,11 +30,11 @@ def free_ports() -> int:
 
 
 def wait_ready(process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + READY_LIMIT
-    while "ready" not in log.read_text().splitlines():
-        if process.poll() is not None or time.monotonic() > until:
-            pytest.fail(f"trireme dev is not ready:\n{log.read_text()}")
-        time.sleep(0.1)
+    def told(text: str) -> bool:
+        assert process.poll() is None, f"trireme dev ended:\n{text}"
+        return "ready" in text.splitlines()
+
+    until("trireme dev is ready", log.read_text, told, READY_LIMIT)
 
 
 def environment(data: Path) -> dict[str, str]:

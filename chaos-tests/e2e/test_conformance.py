@@ -4,6 +4,7 @@ lacks a required member or has a wrong type, with an error that it declares and 
 import copy
 from typing import Any, Iterator
 
+import botocore
 import pytest
 from botocore.exceptions import ClientError
 from botocore.model import Shape
@@ -49,8 +50,6 @@ def changed(given: Any, path: Path, change: Any) -> Any:
 
 
 def snake(operation: str) -> str:
-    import botocore
-
     return botocore.xform_name(operation)
 
 

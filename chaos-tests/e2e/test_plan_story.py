@@ -2,11 +2,11 @@
 empty, and so is one after an update. The calls, waits and comparisons are those of Terraform's provider for AWS, which cannot run
 here."""
 
-import time
 from typing import Any
 
 import pytest
 
+from until import until
 from wire import Wire
 
 CLUSTER = {"clusterName": "planned", "settings": [{"name": "containerInsights", "value": "enhanced"}]}
@@ -30,16 +30,6 @@ LIMIT = 60
 @pytest.fixture(scope="session")
 def client(wire: Wire):
     return wire.client()
-
-
-def wait(what: str, look, wanted) -> Any:
-    until = time.monotonic() + LIMIT
-    while time.monotonic() < until:
-        found = look()
-        if wanted(found):
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{what}: last seen {found}")
 
 
 def without_defaults(container: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +66,7 @@ def read_cluster(client) -> dict[str, Any]:
 
 def test_a_cluster(client):
     client.create_cluster(**CLUSTER, tags=TAGS)
-    wait("the cluster", lambda: read_cluster(client), lambda cluster: cluster["status"] == "ACTIVE")
+    until("the cluster", lambda: read_cluster(client), lambda cluster: cluster["status"] == "ACTIVE")
     assert difference({**CLUSTER, "tags": TAGS}, read_cluster(client)) == {}
 
     disabled = [{"name": "containerInsights", "value": "disabled"}]
@@ -109,7 +99,7 @@ def test_a_capacity_provider(client):
     client.update_capacity_provider(
         name="planned", autoScalingGroupProvider={"managedScaling": {**scaling, "targetCapacity": 50}}
     )
-    wait("the update", read, lambda provider: provider["updateStatus"] == "UPDATE_COMPLETE")
+    until("the update", read, lambda provider: provider["updateStatus"] == "UPDATE_COMPLETE")
     assert read()["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 50
     client.delete_capacity_provider(capacityProvider="planned")
     gone = client.describe_capacity_providers(capacityProviders=["planned"])
@@ -167,14 +157,14 @@ def test_a_service(client):
         found = [one for one in records["serviceDeployments"] if number in one["targetServiceRevisionArn"]]
         return found[0]
 
-    wait("the deployment's record", record, lambda one: one["status"] == "SUCCESSFUL")
+    until("the deployment's record", record, lambda one: one["status"] == "SUCCESSFUL")
     client.update_service(service=made["serviceArn"], cluster=made["clusterArn"], desiredCount=1)
     assert difference({"desiredCount": 1}, read()) == {}
     assert read()["deployments"][0]["id"] == deployment
 
     client.update_service(service="planned", desiredCount=0)
     client.delete_service(service="planned", force=True)
-    wait("the end", read, lambda service: service["status"] == "INACTIVE")
+    until("the end", read, lambda service: service["status"] == "INACTIVE")
 
 
 def test_all_of_it_goes_again(client):
@@ -183,4 +173,4 @@ def test_all_of_it_goes_again(client):
     gone = client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     assert gone["status"] == "INACTIVE" and "deregisteredAt" in gone
     client.delete_cluster(cluster="planned")
-    wait("the cluster's end", lambda: read_cluster(client), lambda cluster: cluster["status"] == "INACTIVE")
+    until("the cluster's end", lambda: read_cluster(client), lambda cluster: cluster["status"] == "INACTIVE")

@@ -1,9 +1,9 @@
 """What there is before an operation is tried, and for each operation a call that succeeds."""
 
 import itertools
-import time
 from typing import Any, Callable
 
+from until import until
 from wire import Wire
 
 CLUSTER = "conformance"
@@ -55,23 +55,17 @@ class World:
         return self.wire.done("RunTask", {"taskDefinition": "web"})["tasks"][0]["taskArn"]
 
     def wait_for_task(self, service: str) -> str:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            tasks = self.wire.done("ListTasks", {"serviceName": service})["taskArns"]
-            if tasks:
-                return tasks[0]
-            time.sleep(0.1)
-        raise AssertionError(f"service {service} starts no task")
+        def look() -> list[str]:
+            return self.wire.done("ListTasks", {"serviceName": service})["taskArns"]
+
+        return until(f"service {service} starts a task", look, bool)[0]
 
     def wait_until_steady(self, service: str) -> None:
-        until = time.monotonic() + 90
-        while time.monotonic() < until:
+        def look() -> list[str]:
             found = self.wire.done("DescribeServices", {"services": [service]})["services"][0]
-            deployments = found["deployments"]
-            if [one["rolloutState"] for one in deployments] == ["COMPLETED"]:
-                return
-            time.sleep(0.2)
-        raise AssertionError(f"service {service} does not get steady: {found}")
+            return [one["rolloutState"] for one in found["deployments"]]
+
+        until(f"service {service} gets steady", look, lambda states: states == ["COMPLETED"], 90)
 
     def under_way(self) -> str:
         """A service deployment that has something to go back to and is not over."""

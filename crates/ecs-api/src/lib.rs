@@ -16,6 +16,7 @@ mod context;
 mod convert;
 mod error;
 mod http;
+mod length;
 mod local;
 mod metrics;
 mod operation;

@@ -8,6 +8,7 @@ use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_types::{CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::error::{Error, Result};
+use crate::length;
 
 /// A machine that does not say where it is.
 const NOWHERE: &str = "unknown";
@@ -53,9 +54,7 @@ fn document(text: Option<&str>) -> Result<BTreeMap<String, String>> {
 
 fn attributes(request: &RegisterContainerInstanceRequest) -> Result<BTreeMap<String, String>> {
     let given = request.attributes.as_deref().unwrap_or_default();
-    if given.len() > ATTRIBUTES {
-        return Err(Error::invalid(format!("attributes can have at most {ATTRIBUTES} items.")));
-    }
+    length::items("attributes", given, ATTRIBUTES)?;
     let mut all = BTreeMap::new();
     for attribute in given {
         let (name, value) = (attribute.name.clone().unwrap_or_default(), attribute.value.clone());

@@ -8,6 +8,7 @@ use trireme_ecs_model::shapes::{
 use trireme_state::object::{ContainerDefinition, TaskDefinition};
 
 use crate::error::{Error, Result};
+use crate::length;
 
 /// ECS API: target groups of a service.
 const LOAD_BALANCERS: usize = 5;
@@ -37,9 +38,7 @@ fn check_port(definition: &TaskDefinition, name: &str, port: i32) -> Result<()> 
 
 pub(crate) fn load_balancers(given: Option<&[LoadBalancer]>, definition: &TaskDefinition) -> Result<()> {
     let given = given.unwrap_or_default();
-    if given.len() > LOAD_BALANCERS {
-        return Err(Error::invalid(format!("loadBalancers can have at most {LOAD_BALANCERS} items.")));
-    }
+    length::items("loadBalancers", given, LOAD_BALANCERS)?;
     for one in given {
         let group = one.target_group_arn.as_deref().unwrap_or_default();
         let name = one.load_balancer_name.as_deref().unwrap_or_default();

@@ -15,6 +15,7 @@ use trireme_types::ContainerInstanceId;
 use crate::context::Context;
 use crate::convert::container_instance;
 use crate::error::{Error, Result, of_rejection};
+use crate::length;
 use crate::page::Page;
 use crate::resolve;
 
@@ -73,12 +74,8 @@ async fn read(
     cluster: Option<&str>,
     given: &[Attribute],
 ) -> Result<(std::sync::Arc<State>, ClusterKey, Vec<InstanceAttribute>)> {
-    if given.is_empty() {
-        return Err(Error::invalid("Attributes cannot be empty."));
-    }
-    if given.len() > ATTRIBUTES_PER_INSTANCE {
-        return Err(Error::invalid(format!("attributes can have at most {ATTRIBUTES_PER_INSTANCE} items.")));
-    }
+    length::not_empty("Attributes", given)?;
+    length::items("attributes", given, ATTRIBUTES_PER_INSTANCE)?;
     given.iter().try_for_each(check)?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, cluster)?;

@@ -15,6 +15,7 @@ use trireme_types::CapacityProviderName;
 use crate::context::Context;
 use crate::convert::{self, capacity_provider, tags};
 use crate::error::{Error, Result, of_rejection};
+use crate::length;
 use crate::page::Page;
 use crate::resolve;
 
@@ -191,9 +192,7 @@ pub(crate) async fn describe(
     request: DescribeCapacityProvidersRequest,
 ) -> Result<DescribeCapacityProvidersResponse> {
     let named = request.capacity_providers.unwrap_or_default();
-    if named.len() > DESCRIBE_LIMIT {
-        return Err(Error::invalid(format!("capacityProviders can have at most {DESCRIBE_LIMIT} items.")));
-    }
+    length::items("capacityProviders", &named, DESCRIBE_LIMIT)?;
     let with_tags = request.include.iter().flatten().any(|field| *field == CapacityProviderField::Tags);
     let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, PAGE)?;
     let state = cx.read().await?;

@@ -14,8 +14,11 @@ use trireme_types::ClusterName;
 use crate::context::Context;
 use crate::convert::{self, cluster_input, tags};
 use crate::error::{Error, Result, sentence};
+use crate::length;
 use crate::page::Page;
 
+/// ECS API: clusters in one DescribeClusters.
+const DESCRIBE_LIMIT: usize = 100;
 /// What ECS shows of a cluster that a call has changed.
 const CHANGED: [ClusterField; 3] = [ClusterField::Tags, ClusterField::Settings, ClusterField::Configurations];
 
@@ -105,9 +108,7 @@ pub(crate) async fn describe(
     request: DescribeClustersRequest,
 ) -> Result<DescribeClustersResponse> {
     let named = request.clusters.unwrap_or_default();
-    if named.len() > 100 {
-        return Err(Error::invalid("clusters can have at most 100 items."));
-    }
+    length::items("clusters", &named, DESCRIBE_LIMIT)?;
     let keys = if named.is_empty() { vec!["default".to_owned()] } else { named };
     let include = request.include.unwrap_or_default();
     let state = cx.read().await?;

@@ -19,6 +19,7 @@ use trireme_types::ContainerInstanceId;
 use crate::context::Context;
 use crate::convert::{self, container_instance, instance_input, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
+use crate::length;
 use crate::page::Page;
 use crate::resolve;
 
@@ -33,13 +34,8 @@ fn missing(cluster: &ClusterKey, text: &str) -> shapes::Failure {
 }
 
 fn check_length(named: &[String], limit: usize) -> Result<()> {
-    if named.is_empty() {
-        return Err(Error::invalid("Container instances cannot be empty."));
-    }
-    if named.len() > limit {
-        return Err(Error::invalid(format!("containerInstances can have at most {limit} items.")));
-    }
-    Ok(())
+    length::not_empty("Container instances", named)?;
+    length::items("containerInstances", named, limit)
 }
 
 /// ECS API: ListContainerInstances.filter, in the cluster query language.

@@ -17,6 +17,7 @@ use trireme_types::ServiceName;
 use crate::context::Context;
 use crate::convert::{self, described, service_input, tags};
 use crate::error::{Error, Result, sentence};
+use crate::length;
 use crate::page::Page;
 use crate::{resolve, unsupported};
 
@@ -31,9 +32,7 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     check_role(request.role.as_deref(), balanced)?;
     let name = request.service_name.as_deref().unwrap_or_default();
     let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
-    if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
-        return Err(Error::invalid(format!("clientToken can have at most {TOKEN_LIMIT} characters.")));
-    }
+    length::characters("clientToken", cx.client_token.as_deref(), TOKEN_LIMIT)?;
     let desired = request.desired_count.ok_or_else(|| Error::invalid("Desired count cannot be null."))?;
     let definition = request.task_definition.as_deref().unwrap_or_default();
     if definition.is_empty() {
@@ -215,12 +214,8 @@ pub(crate) async fn describe(
     request: DescribeServicesRequest,
 ) -> Result<DescribeServicesResponse> {
     let named = request.services.unwrap_or_default();
-    if named.is_empty() {
-        return Err(Error::invalid("Services cannot be empty."));
-    }
-    if named.len() > DESCRIBE_LIMIT {
-        return Err(Error::invalid(format!("services can have at most {DESCRIBE_LIMIT} items.")));
-    }
+    length::not_empty("Services", &named)?;
+    length::items("services", &named, DESCRIBE_LIMIT)?;
     let with_tags = request.include.iter().flatten().any(|field| *field == ServiceField::Tags);
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;

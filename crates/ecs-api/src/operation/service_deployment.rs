@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::convert;
 use crate::convert::service_deployment::{arn, brief, describe as described, describe_revision};
 use crate::error::{Error, Result, of_rejection};
+use crate::length;
 use crate::page::Page;
 use crate::resolve;
 
@@ -41,12 +42,8 @@ fn revision_named(cx: &Context, text: &str) -> Option<(ServiceKey, ServiceRevisi
 }
 
 fn check_arns(member: &str, arns: &[String]) -> Result<()> {
-    if arns.is_empty() {
-        return Err(Error::invalid(format!("{member} cannot be empty.")));
-    }
-    if arns.len() > DESCRIBE_LIMIT {
-        return Err(Error::invalid(format!("{member} can have at most {DESCRIBE_LIMIT} items.")));
-    }
+    length::not_empty(member, arns)?;
+    length::items(member, arns, DESCRIBE_LIMIT)?;
     match arns.iter().find(|arn| !Arn::looks_like(arn)) {
         Some(wrong) => Err(Error::invalid(format!("Invalid ARN: {wrong}"))),
         None => Ok(()),

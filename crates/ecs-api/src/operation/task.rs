@@ -14,6 +14,7 @@ use trireme_types::{ContainerInstanceId, Family, TaskId};
 use crate::context::Context;
 use crate::convert;
 use crate::error::{Error, Result, of_rejection};
+use crate::length;
 use crate::page::Page;
 use crate::resolve;
 
@@ -27,9 +28,7 @@ pub(crate) async fn stop(cx: Context, request: StopTaskRequest) -> Result<StopTa
     let not_found = || of_rejection(cx.operation, Rejection::TaskNotFound);
     let task = resolve::task_id(&cluster, request.task.as_deref().unwrap_or_default())?;
     let reason = request.reason.filter(|reason| !reason.is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_LIMIT) {
-        return Err(Error::invalid(format!("reason can have at most {REASON_LIMIT} characters.")));
-    }
+    length::characters("reason", reason.as_deref(), REASON_LIMIT)?;
     // No such id: an unknown cluster is still the first thing to say.
     let Some(task) = task else {
         cx.active_cluster(&*cx.read().await?, request.cluster.as_deref())?;
@@ -42,12 +41,8 @@ pub(crate) async fn stop(cx: Context, request: StopTaskRequest) -> Result<StopTa
 
 pub(crate) async fn describe(cx: Context, request: DescribeTasksRequest) -> Result<DescribeTasksResponse> {
     let named = request.tasks.unwrap_or_default();
-    if named.is_empty() {
-        return Err(Error::invalid("Tasks cannot be empty."));
-    }
-    if named.len() > DESCRIBE_LIMIT {
-        return Err(Error::invalid(format!("tasks can have at most {DESCRIBE_LIMIT} items.")));
-    }
+    length::not_empty("Tasks", &named)?;
+    length::items("tasks", &named, DESCRIBE_LIMIT)?;
     let with_tags = request.include.iter().flatten().any(|field| *field == TaskField::Tags);
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;

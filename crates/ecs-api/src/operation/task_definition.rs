@@ -17,6 +17,7 @@ use trireme_types::Family;
 use crate::context::Context;
 use crate::convert::{definition_input, tags, task_definition};
 use crate::error::{Error, Result, of_propose, of_rejection, sentence};
+use crate::length;
 use crate::page::Page;
 use crate::resolve::DefinitionName;
 
@@ -97,12 +98,8 @@ pub(crate) async fn delete(
     request: DeleteTaskDefinitionsRequest,
 ) -> Result<DeleteTaskDefinitionsResponse> {
     let named = request.task_definitions.unwrap_or_default();
-    if named.is_empty() {
-        return Err(Error::invalid("Task definitions cannot be empty."));
-    }
-    if named.len() > DELETE_LIMIT {
-        return Err(Error::invalid(format!("taskDefinitions can have at most {DELETE_LIMIT} items.")));
-    }
+    length::not_empty("Task definitions", &named)?;
+    length::items("taskDefinitions", &named, DELETE_LIMIT)?;
     // All are read before the first one is changed.
     let keys: Vec<TaskDefinitionKey> = named.iter().map(|text| revision(&cx, text)).collect::<Result<_>>()?;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());

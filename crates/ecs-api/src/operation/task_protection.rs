@@ -12,6 +12,7 @@ use trireme_types::Timestamp;
 use crate::context::Context;
 use crate::convert;
 use crate::error::{Error, Result, of_propose};
+use crate::length;
 use crate::resolve;
 
 /// ECS API: tasks in one UpdateTaskProtection.
@@ -47,12 +48,8 @@ pub(crate) async fn get(cx: Context, request: GetTaskProtectionRequest) -> Resul
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let mut named = request.tasks.unwrap_or_default();
-    if named.len() > GET_LIMIT {
-        return Err(Error::invalid(format!("tasks can have at most {GET_LIMIT} items.")));
-    }
-    if named.is_empty() {
-        return Err(Error::invalid("Tasks cannot be empty."));
-    }
+    length::items("tasks", &named, GET_LIMIT)?;
+    length::not_empty("Tasks", &named)?;
     named.dedup();
     let now = cx.api.clock.now();
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
@@ -73,12 +70,8 @@ pub(crate) async fn update(
     request: UpdateTaskProtectionRequest,
 ) -> Result<UpdateTaskProtectionResponse> {
     let named = request.tasks.unwrap_or_default();
-    if named.is_empty() {
-        return Err(Error::invalid("Tasks cannot be empty."));
-    }
-    if named.len() > UPDATE_LIMIT {
-        return Err(Error::invalid(format!("tasks can have at most {UPDATE_LIMIT} items.")));
-    }
+    length::not_empty("Tasks", &named)?;
+    length::items("tasks", &named, UPDATE_LIMIT)?;
     let minutes = minutes(request.protection_enabled.unwrap_or(false), request.expires_in_minutes)?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;

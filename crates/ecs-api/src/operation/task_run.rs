@@ -16,7 +16,7 @@ use trireme_types::{ContainerInstanceId, TaskId};
 use crate::context::Context;
 use crate::convert::{self, overrides, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
-use crate::{resolve, unsupported};
+use crate::{length, resolve, unsupported};
 
 /// ECS API: tasks in one call.
 const TASKS: i32 = 10;
@@ -54,9 +54,7 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
     if !(1..=TASKS).contains(&count) {
         return Err(Error::invalid(format!("count must be between 1 and {TASKS}.")));
     }
-    if cx.client_token.as_ref().is_some_and(|token| token.chars().count() > TOKEN_LIMIT) {
-        return Err(Error::invalid(format!("clientToken can have at most {TOKEN_LIMIT} characters.")));
-    }
+    length::characters("clientToken", cx.client_token.as_deref(), TOKEN_LIMIT)?;
     let count = usize::try_from(count).unwrap_or(1);
     let wanted = Wanted {
         cluster: request.cluster,
@@ -90,12 +88,8 @@ async fn start_anywhere(cx: &Context, wanted: &Wanted, count: usize) -> Result<S
 pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<StartTaskResponse> {
     unsupported::start_task(&request)?;
     let instances = request.container_instances.unwrap_or_default();
-    if instances.is_empty() {
-        return Err(Error::invalid("Container instances cannot be empty."));
-    }
-    if instances.len() > usize::try_from(TASKS).unwrap_or(1) {
-        return Err(Error::invalid(format!("containerInstances can have at most {TASKS} items.")));
-    }
+    length::not_empty("Container instances", &instances)?;
+    length::items("containerInstances", &instances, usize::try_from(TASKS).unwrap_or(1))?;
     let wanted = Wanted {
         cluster: request.cluster,
         definition: request.task_definition.unwrap_or_default(),
@@ -205,9 +199,7 @@ fn prepare<'a>(cx: &Context, wanted: &Wanted, state: &'a State) -> Result<(RunTa
     if definition.status != TaskDefinitionStatus::Active {
         return Err(of_rejection(cx.operation, Rejection::TaskDefinitionInactive));
     }
-    if wanted.started_by.as_ref().is_some_and(|by| by.chars().count() > STARTED_BY_LIMIT) {
-        return Err(Error::invalid(format!("startedBy can have at most {STARTED_BY_LIMIT} characters.")));
-    }
+    length::characters("startedBy", wanted.started_by.as_deref(), STARTED_BY_LIMIT)?;
     let group = wanted.group.clone().filter(|group| !group.is_empty());
     if group.as_ref().is_some_and(|group| group.starts_with("service:")) {
         return Err(Error::invalid("Invalid namespace for group: service."));

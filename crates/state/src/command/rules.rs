@@ -24,25 +24,6 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => {
                 FeatureLevel::CONFIGURATION
             }
-            _ => FeatureLevel::FIRST,
-        }
-    }
-
-    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
-    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
-    pub fn may_be_repeated(&self) -> bool {
-        match self {
-            Self::ReportTasks { .. }
-            | Self::LoseInstance { .. }
-            | Self::StopServiceTasks { .. }
-            | Self::ReapTasks { .. }
-            | Self::ForgetTaskDefinitions { .. }
-            | Self::CreateAccessKey { .. }
-            | Self::Reset
-            | Self::SetRetention { .. }
-            | Self::TrimHistory { .. }
-            | Self::RaiseFeatureLevel { .. }
-            | Self::RecordRestore { .. } => true,
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::RegisterTaskDefinition { .. }
@@ -59,19 +40,36 @@ impl Command {
             | Self::OpenSession { .. }
             | Self::StartServiceTasks { .. }
             | Self::RecordProgress { .. }
-            | Self::CreateConfiguredCluster { .. }
-            | Self::UpdateCluster { .. }
-            | Self::CreateCapacityProvider { .. }
-            | Self::UpdateCapacityProvider { .. }
-            | Self::DeleteCapacityProvider { .. }
-            | Self::RollBackDeployment { .. }
-            | Self::RegisterInstance { .. }
-            | Self::DeleteTaskDefinition { .. }
-            | Self::PutAttributes { .. }
-            | Self::DeleteAttributes { .. }
-            | Self::ProtectTask { .. }
-            | Self::ChangeAccountSetting { .. } => false,
+            | Self::ReportTasks { .. }
+            | Self::LoseInstance { .. }
+            | Self::StopServiceTasks { .. }
+            | Self::ReapTasks { .. }
+            | Self::CreateAccessKey { .. }
+            | Self::Reset
+            | Self::SetRetention { .. }
+            | Self::TrimHistory { .. }
+            | Self::RaiseFeatureLevel { .. }
+            | Self::RecordRestore { .. } => FeatureLevel::FIRST,
         }
+    }
+
+    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
+    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
+    pub fn may_be_repeated(&self) -> bool {
+        matches!(
+            self,
+            Self::ReportTasks { .. }
+                | Self::LoseInstance { .. }
+                | Self::StopServiceTasks { .. }
+                | Self::ReapTasks { .. }
+                | Self::ForgetTaskDefinitions { .. }
+                | Self::CreateAccessKey { .. }
+                | Self::Reset
+                | Self::SetRetention { .. }
+                | Self::TrimHistory { .. }
+                | Self::RaiseFeatureLevel { .. }
+                | Self::RecordRestore { .. }
+        )
     }
 
     /// What room it takes in the state, for good or until someone takes it away.

@@ -46,7 +46,7 @@ fn in_file(file: &File) -> Vec<Finding> {
     findings
 }
 
-/// `x/work/` and `~/work/` are relative to something.
+/// A folder that stands behind a name, a variable or a tilde is relative to something.
 fn is_absolute(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         line[..at]
