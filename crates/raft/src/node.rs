@@ -219,8 +219,23 @@ impl Node {
     /// Starts a node on this storage in this world. It belongs to the runtime on which it is started.
     ///
     /// # Errors
-    /// Settings that contradict each other, damaged storage.
+    /// Settings that contradict each other, damaged storage. The storage is closed then.
     pub async fn start(
+        identity: Identity,
+        storage: Storage,
+        settings: Settings,
+        world: World,
+    ) -> Result<Self, Error> {
+        let kv = Arc::clone(&storage.kv);
+        let started = Self::start_on(identity, storage, settings, world).await;
+        if started.is_err() {
+            // The flusher's thread would hold it for longer, perhaps beyond the end of the process, at which RocksDB aborts.
+            kv.close();
+        }
+        started
+    }
+
+    async fn start_on(
         identity: Identity,
         storage: Storage,
         settings: Settings,

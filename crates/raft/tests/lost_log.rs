@@ -83,6 +83,8 @@ async fn a_log_that_is_shorter_than_at_the_orderly_stop_is_refused() {
             fs::remove_file(&wal).unwrap()
         }
         must_be_refused(&folder).await;
+        // Who refuses lets go of the database: the next one is not told that it is locked.
+        must_be_refused(&folder).await;
     }
 }
 
