@@ -1,6 +1,6 @@
 //! The history: every event by its sequence number, each record carrying the hash of the one before. Records are
 //! written as entries are applied, without a sync of their own; a node that lost some writes the same bytes again
-//! when it applies the log again.
+//! when it applies the log again. What it did not lose it leaves as it is.
 //!
 //! What may go is the state's to say ([`trireme_state::State::trimmed`]); each node deletes it up to a checkpoint ([`trim`]),
 //! from which the rest is replayed ([`replay`]).
@@ -65,6 +65,8 @@ pub struct History {
     shown: RwLock<Extent>,
     /// The extent's start, for the state machine.
     floor: AtomicU64,
+    /// The last record when this was opened. Records are lost from the end only: they are written in order.
+    recorded: u64,
 }
 
 impl History {
@@ -75,7 +77,9 @@ impl History {
             Some(bytes) => extent_from_wire(log::HistoryExtent::decode(bytes).map_err(corrupt)?)?,
         };
         let floor = AtomicU64::new(extent.start.sequence.get());
-        Ok(Self { kv, extent: Mutex::new(extent), shown: RwLock::new(extent), floor })
+        let last = kv.last(Family::History, &keys::number(0))?;
+        let recorded = last.and_then(|(key, _)| keys::to_number(&key)).unwrap_or_default();
+        Ok(Self { kv, extent: Mutex::new(extent), shown: RwLock::new(extent), floor, recorded })
     }
 
     /// What is here.
@@ -98,10 +102,14 @@ impl History {
         self.extent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writes that record an applied entry. What is trimmed stays so when the log is applied again.
+    /// The writes that record an applied entry. What is trimmed stays so when the log is applied again, and what is here is
+    /// not written twice.
     pub(crate) fn record(&self, entry: &Entry, ops: &mut Vec<Op>) {
-        let floor = self.floor.load(Ordering::Relaxed);
+        let floor = self.floor.load(Ordering::Relaxed).max(self.recorded);
         let mut position = entry.base;
+        if position.sequence.get().saturating_add(entry.events.len() as u64) <= floor {
+            return;
+        }
         for (number, sealed) in entry.events.iter().enumerate() {
             if number > 0 {
                 position = entry.after(position, entry.events[number - 1].bytes());

@@ -59,6 +59,8 @@ pub struct Machine {
     sampler: Sampler,
     heads: Heads,
     supports: FeatureLevel,
+    /// What was applied up to here before the node started is applied again before anybody looks.
+    quiet_until: u64,
     /// For a simulation alone.
     delay: Option<Delay>,
 }
@@ -75,9 +77,20 @@ impl Machine {
         let (published, receiver) = watch::channel(Arc::new(View::default()));
         let (view, before) = (View::default(), Arc::default());
         let heads = Heads::default();
-        let delay = None;
-        let machine =
-            Self { kv, history, snapshots, view, before, published, sampler, heads, supports, delay };
+        let (delay, quiet_until) = (None, 0);
+        let machine = Self {
+            kv,
+            history,
+            snapshots,
+            view,
+            before,
+            published,
+            sampler,
+            heads,
+            supports,
+            quiet_until,
+            delay,
+        };
         (machine, receiver)
     }
 
@@ -86,12 +99,21 @@ impl Machine {
         Self { heads, ..self }
     }
 
+    /// The same, on a log that was applied up to `committed` before: openraft applies that again before it starts.
+    pub(crate) fn behind(self, committed: Option<LogId>) -> Self {
+        Self { quiet_until: committed.map_or(0, |id| id.index), ..self }
+    }
+
     /// The same, but applying takes as long as `delay` says.
     pub(crate) fn delayed(self, delay: Option<Delay>) -> Self {
         Self { delay, ..self }
     }
 
     fn publish(&self) {
+        // A state that is shared is copied as it changes.
+        if self.view.index() < self.quiet_until {
+            return;
+        }
         metrics::gauge!("trireme_raft_applied_index").set(self.view.index() as f64);
         metrics::gauge!("trireme_feature_level").set(f64::from(self.view.state.level().get()));
         self.published.send_replace(Arc::new(self.view.clone()));

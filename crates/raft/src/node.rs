@@ -265,7 +265,7 @@ impl Node {
         let (machine, view) =
             Machine::new(storage.kv, Arc::clone(&history), Arc::clone(&snapshots), sampler, world.supports);
         let heads = Heads::default();
-        let machine = machine.with_heads(heads.clone());
+        let machine = machine.with_heads(heads.clone()).behind(watch.committed());
         let machine =
             machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
         let peers = Peers::new(Fence::new(identity, Arc::clone(&world.clock)), Arc::clone(&world.connect));

@@ -27,11 +27,11 @@ pub struct RecordedRequest {
     pub at: Timestamp,
 }
 
-/// An idempotency key without its parameters: what a repeat is looked up by.
-pub(crate) type RequestName = (String, String, String);
+/// An idempotency key without its parameters: what a repeat is looked up by. Shared, for a map's node is copied with all its keys.
+pub(crate) type RequestName = Arc<(String, String, String)>;
 
 pub(crate) fn request_name(key: &IdempotencyKey) -> RequestName {
-    (key.principal.clone(), key.operation.clone(), key.token.clone())
+    Arc::new((key.principal.clone(), key.operation.clone(), key.token.clone()))
 }
 
 /// The cluster at one position of its history. A clone is O(1).

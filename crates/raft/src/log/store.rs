@@ -142,6 +142,11 @@ impl LogWatch {
         self.shared.memory().durable()
     }
 
+    /// The last entry that is known to be committed.
+    pub fn committed(&self) -> Option<LogId> {
+        self.shared.memory().committed
+    }
+
     /// The id of the entry at `index`, if it is in the log or the last purged one.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use imbl::Vector;
+use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, Sequence, Timestamp, planted};
 
@@ -93,6 +93,12 @@ fn whole(mut state: State) -> State {
 }
 
 fn from_v1(snapshot: SnapshotV1) -> State {
+    let requests: OrdMap<RequestName, Arc<RecordedRequest>> = snapshot
+        .requests
+        .into_iter()
+        .filter(|_| !planted::is("requests-lost-in-a-snapshot"))
+        .collect();
+    let shared = |name| requests.get_key_value(&name).map_or(name, |(shared, _)| Arc::clone(shared));
     State {
         position: snapshot.position,
         clock: snapshot.clock,
@@ -106,12 +112,8 @@ fn from_v1(snapshot: SnapshotV1) -> State {
         tasks: snapshot.tasks.into_iter().map(|task| (task.id, task)).collect(),
         instances: snapshot.instances.into_iter().map(|instance| (instance.id, instance)).collect(),
         access_keys: snapshot.access_keys.into_iter().map(|key| (key.id.clone(), key)).collect(),
-        requests: snapshot
-            .requests
-            .into_iter()
-            .filter(|_| !planted::is("requests-lost-in-a-snapshot"))
-            .collect(),
-        request_order: snapshot.request_order.into_iter().collect::<Vector<_>>(),
+        request_order: snapshot.request_order.into_iter().map(shared).collect::<Vector<_>>(),
+        requests,
         ..State::default()
     }
 }
