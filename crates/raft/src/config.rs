@@ -89,8 +89,10 @@ pub struct Settings {
     pub election_min: Duration,
     /// The longest such silence. It is the leader's lease too.
     pub election_max: Duration,
-    /// A snapshot is taken after so many log entries.
+    /// A snapshot is taken after so many log entries, or
     pub snapshot_after: u64,
+    /// after so many events: an entry holds thousands of them under load, and a start applies all since the last snapshot.
+    pub snapshot_events: u64,
     /// So many log entries are kept behind a snapshot, for followers that are a little late.
     pub keep_entries: u64,
     /// The limit for sending and installing a snapshot.
@@ -117,6 +119,7 @@ impl Default for Settings {
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(1000),
             snapshot_after: 20_000,
+            snapshot_events: 200_000,
             keep_entries: 5_000,
             snapshot_limit: Duration::from_secs(60),
             connect_limit: Duration::from_secs(1),

@@ -6,6 +6,7 @@ mod fitness;
 mod heartbeats;
 mod history;
 mod janitor;
+mod replay;
 mod slow_disk;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(crate) use fitness::fitness;
 pub(crate) use heartbeats::keep_heartbeats;
 pub(crate) use history::HistoryKeeper;
 pub(crate) use janitor::Janitor;
+pub(crate) use replay::bound as bound_replay;
 pub(crate) use slow_disk::watch as watch_disk;
 
 const PAUSE: Duration = Duration::from_millis(100);

@@ -171,6 +171,27 @@ async fn a_node_that_lags_too_far_gets_a_snapshot_and_then_the_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_taken_after_many_events_however_few_entries_hold_them() {
+    let by_events = Settings { snapshot_after: 1_000_000, snapshot_events: 500, ..settings() };
+    let cluster = TestCluster::start(1, by_events).await;
+    let node = &cluster.nodes[&1];
+    let covered = || node.raft().metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
+    let many = |from: usize| async move {
+        let store = node.store();
+        let proposals = (from..from + 600).map(|number| store.propose(create(&format!("c{number}"))));
+        futures_util::future::join_all(proposals).await.into_iter().for_each(|done| drop(done.unwrap()));
+    };
+    many(0).await;
+    wait_for("a snapshot", || async { if covered() > 0 { Ok(()) } else { Err("none".to_owned()) } }).await;
+    let first = covered();
+    many(600).await;
+    wait_for("another one", || async {
+        if covered() > first { Ok(()) } else { Err(format!("still that of entry {first}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_and_leave_while_it_runs() {
     let mut cluster = TestCluster::start(3, settings()).await;
     let leader = cluster.leader().await;

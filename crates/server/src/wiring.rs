@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
@@ -51,7 +51,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let threads = Threads::start(&settings)?;
     let folder = Folder::new(&config.data);
     let node = threads.run(async move { Node::open(&folder, settings).await }).await??;
-    let (api, grpc) = match prepare(&node, &config).await {
+    let (api, grpc) = match prepare(&node, &config) {
         Ok(listeners) => listeners,
         Err(error) => {
             close(&node).await;
@@ -98,9 +98,9 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
 }
 
 /// Everything that may be refused once the storage is open.
-async fn prepare(node: &Node, config: &ServerConfig) -> Result<(TcpListener, TcpListener), Error> {
+fn prepare(node: &Node, config: &ServerConfig) -> Result<(TcpListener, TcpListener), Error> {
     check_addresses(node, config)?;
-    Ok((listen(config.listen_api).await?, listen(config.listen_grpc).await?))
+    Ok((listen(config.listen_api)?, listen(config.listen_grpc)?))
 }
 
 /// Serves gRPC on Raft's threads. It returns only with an error: the node stops before its listener does.
@@ -206,8 +206,20 @@ async fn close(node: &Node) {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+/// Connections that wait to be accepted. Thousands of agents may dial at once, while the node still loads its state.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let listening = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    });
+    listening.map_err(|source| Error::Listen { address, source })
 }
 
 /// The other control nodes know this one by what it said when it joined.

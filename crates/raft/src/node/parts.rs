@@ -158,6 +158,8 @@ impl Parts {
         fault.spawn("the keeper of the mark", marked);
         let heartbeats = upkeep::keep_heartbeats(raft.clone(), self.settings.clone(), stop.clone());
         fault.spawn("the heartbeats", heartbeats);
+        let events = self.settings.snapshot_events;
+        upkeep::bound_replay(raft.clone(), store, &self.snapshots, events, fault, stop.clone());
         upkeep::watch_disk(store.clone(), keeper.clone(), self.flusher.clone(), fault, stop.clone());
         upkeep::start(store.clone(), raft, keeper.clone(), identity, fault, stop.clone());
     }

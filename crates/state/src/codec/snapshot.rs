@@ -93,11 +93,8 @@ fn whole(mut state: State) -> State {
 }
 
 fn from_v1(snapshot: SnapshotV1) -> State {
-    let requests: OrdMap<RequestName, Arc<RecordedRequest>> = snapshot
-        .requests
-        .into_iter()
-        .filter(|_| !planted::is("requests-lost-in-a-snapshot"))
-        .collect();
+    let requests: OrdMap<RequestName, Arc<RecordedRequest>> =
+        snapshot.requests.into_iter().filter(|_| !planted::is("requests-lost-in-a-snapshot")).collect();
     let shared = |name| requests.get_key_value(&name).map_or(name, |(shared, _)| Arc::clone(shared));
     State {
         position: snapshot.position,
