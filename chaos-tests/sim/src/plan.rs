@@ -215,7 +215,7 @@ fn settings(profile: Profile, rng: &mut StdRng) -> Settings {
         election_min: Duration::from_millis(200),
         election_max: Duration::from_millis(350),
         snapshot_after,
-        snapshot_events: snapshot_after * rng.random_range(1..=4),
+        snapshot_events: snapshot_after * 2,
         keep_entries: rng.random_range(1..=if few { 3 } else { snapshot_after / 2 }),
         connect_limit: Duration::from_millis(300),
         call_limit: Duration::from_secs(5),

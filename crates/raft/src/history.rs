@@ -65,7 +65,8 @@ pub struct History {
     shown: RwLock<Extent>,
     /// The extent's start, for the state machine.
     floor: AtomicU64,
-    /// The last record when this was opened. Records are lost from the end only: they are written in order.
+    /// The last record when this was opened. A machine that dies loses records from the end only: they are written in order. One
+    /// that is damaged is not written anew; [`crate::verify`] finds it.
     recorded: u64,
 }
 
@@ -77,7 +78,8 @@ impl History {
             Some(bytes) => extent_from_wire(log::HistoryExtent::decode(bytes).map_err(corrupt)?)?,
         };
         let floor = AtomicU64::new(extent.start.sequence.get());
-        let last = kv.last(Family::History, &keys::number(0))?;
+        // Where the end cannot be read, all that is applied again is written again.
+        let last = kv.last(Family::History, &keys::number(0)).ok().flatten();
         let recorded = last.and_then(|(key, _)| keys::to_number(&key)).unwrap_or_default();
         Ok(Self { kv, extent: Mutex::new(extent), shown: RwLock::new(extent), floor, recorded })
     }

@@ -55,20 +55,34 @@ where
         // Answers are small; waiting for more to send only delays them.
         let _best_effort = stream.set_nodelay(true);
         let answer = answer.clone();
+        let asked = CancellationToken::new();
+        let heard = asked.clone();
         let service = service_fn(move |request| {
+            heard.cancel();
             let answering = answer(request);
             async move { Ok::<_, Infallible>(answering.await) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // An error here is the client's: it went away or spoke no HTTP.
-            let _over = connection.await;
+            tokio::select! {
+                // An error here is the client's: it went away or spoke no HTTP.
+                _over = connection => {}
+                () = silence(asked) => {}
+            }
             drop(permit);
         });
     }
     drop(listener);
     let _in_time = tokio::time::timeout(drain, graceful.shutdown()).await;
+}
+
+/// Returns when nothing was asked in time. hyper has a limit for headers only once it knows the protocol, which a silent client does
+/// not say.
+async fn silence(asked: CancellationToken) {
+    if tokio::time::timeout(HEADER_LIMIT, asked.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -81,4 +95,38 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(HEADER_LIMIT)
         .keep_alive_timeout(HEADER_LIMIT);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body as AnyBody;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// The clock stands still but where everybody waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_and_asks_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let answer = |_| async { Response::new(AnyBody::from("ok")) };
+        let serving = tokio::spawn(serve(listener, answer, stop.clone(), Duration::ZERO));
+        // Nothing, the beginning of HTTP/2's preface, and the beginning of a request.
+        for said in ["", "PRI * HTTP/2.0\r\n", "POST / HTTP/1.1\r\nhost: a\r\n"] {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            connection.write_all(said.as_bytes()).await.unwrap();
+            let mut read = Vec::new();
+            let ended = tokio::time::timeout(HEADER_LIMIT * 2, connection.read_to_end(&mut read)).await;
+            assert!(ended.is_ok(), "after {said:?} the connection stays");
+        }
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut read = String::new();
+        connection.read_to_string(&mut read).await.unwrap();
+        assert!(read.starts_with("HTTP/1.1 200 OK") && read.ends_with("ok"), "{read}");
+        stop.cancel();
+        serving.await.unwrap();
+    }
 }

@@ -13,10 +13,12 @@ use trireme_rpc::convert;
 
 use crate::Error;
 
+/// For a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// For one call.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
-/// A leader that moves meanwhile is followed so many times.
-const HOPS: usize = 8;
+/// A leader that moves, or dies, meanwhile is followed so many times: longer than it takes to elect another.
+const HOPS: usize = 16;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Removes the control node of a data folder from its cluster, by asking the control node at `peer`. The node itself is then
@@ -114,24 +116,37 @@ impl Asked {
         }
     }
 
-    async fn call<T>(
-        &self,
-        call: impl AsyncFnOnce(ControlClient<Channel>) -> Result<tonic::Response<T>, Status>,
-    ) -> Result<T, Error> {
+    async fn dial(&self) -> Result<ControlClient<Channel>, Error> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
         let endpoint = endpoint.map_err(|error| self.refused(error.to_string()))?;
-        let calling = async {
-            let channel = endpoint.connect().await.map_err(|_| self.refused("no connection".to_owned()))?;
-            let answer = call(ControlClient::new(channel)).await;
-            answer
-                .map(tonic::Response::into_inner)
-                .map_err(|status| self.refused(status.message().to_owned()))
-        };
-        let answered = tokio::time::timeout(CALL_LIMIT, calling).await;
-        answered.map_err(|_| self.refused("no answer in time".to_owned()))?
+        match tokio::time::timeout(CONNECT_LIMIT, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(ControlClient::new(channel)),
+            Ok(Err(_)) | Err(_) => Err(self.refused("no connection".to_owned())),
+        }
     }
 
-    async fn status(&self) -> Result<StatusResponse, Error> {
+    /// A connection to whom is asked now. A leader that has just died is still named by others: the first one is asked again.
+    async fn connect(&mut self) -> Result<ControlClient<Channel>, Error> {
+        match self.dial().await {
+            Err(_) if self.address != self.first => {
+                self.follow(None).await;
+                self.dial().await
+            }
+            dialled => dialled,
+        }
+    }
+
+    async fn call<T>(
+        &mut self,
+        call: impl AsyncFnOnce(ControlClient<Channel>) -> Result<tonic::Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let client = self.connect().await?;
+        let answered = tokio::time::timeout(CALL_LIMIT, call(client)).await;
+        let answer = answered.map_err(|_| self.refused("no answer in time".to_owned()))?;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.refused(status.message().to_owned()))
+    }
+
+    async fn status(&mut self) -> Result<StatusResponse, Error> {
         self.call(async |mut client| client.status(StatusRequest {}).await).await
     }
 
@@ -143,7 +158,8 @@ impl Asked {
     }
 
     async fn remove(&mut self, node_id: u64) -> Result<(), Error> {
-        let cluster_id = self.life(&self.status().await?)?;
+        let status = self.status().await?;
+        let cluster_id = self.life(&status)?;
         for _ in 0..HOPS {
             let request = LeaveRequest { cluster_id: cluster_id.clone(), node_id };
             let answer = self.call(async |mut client| client.leave(request).await).await?;

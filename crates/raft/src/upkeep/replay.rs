@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::snapshot::Snapshots;
 use crate::store::RaftStore;
 
-/// Asks for a snapshot whenever `events` were applied since the last one, or since it was last asked for.
+/// Asks for a snapshot whenever `events` were applied since the last one.
 pub(crate) fn bound(
     raft: Raft,
     store: &RaftStore,
@@ -19,21 +19,29 @@ pub(crate) fn bound(
     fault: &Fault,
     stop: CancellationToken,
 ) {
-    let (mut view, offers) = (store.watch_applied(), snapshots.offers());
+    let (mut view, mut offers) = (store.watch_applied(), snapshots.offers());
     let asking = async move {
-        let mut asked = 0u64;
+        // Where it was last asked for, until there is a new one: while one is built openraft heeds no other wish.
+        let mut asked = None::<u64>;
         loop {
             let applied = view.borrow_and_update().state.position().sequence.get();
-            let covered = offers.borrow().as_ref().map_or(0, |offer| offer.position.sequence.get());
-            if applied.saturating_sub(covered.max(asked)) >= events {
-                asked = applied;
+            let covered = offers.borrow_and_update().as_ref().map_or(0, |one| one.position.sequence.get());
+            let since = covered.max(asked.unwrap_or(covered));
+            if applied.saturating_sub(since) >= events {
+                asked = Some(applied);
                 // Raft that takes no command has stopped: others see to that.
                 if raft.trigger().snapshot().await.is_err() {
                     return;
                 }
             }
-            if view.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = view.changed() => if changed.is_err() { return },
+                changed = offers.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    asked = None;
+                }
             }
         }
     };
