@@ -28,12 +28,16 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export ROCKSDB_LIB_DIR ?= $(shell $(SETUP)/rocksdb.sh --dir)
 export ROCKSDB_STATIC ?= 1
 
-# For the tests: the binary under test, and a Python that has the AWS clients.
+# For the tests: the binary under test, and where the AWS clients for Python and for JavaScript are.
 export TRIREME_BIN := $(CURDIR)/bin/trireme
 export TRIREME_PYTHON := $(PYTHON_DIR)/bin/python
+export TRIREME_ANSIBLE := $(PYTHON_DIR)/ansible
+export TRIREME_NODE := $(shell $(SETUP)/node.sh --dir)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CACHE)/bin
 
 PYTHON_TESTS := $(wildcard chaos-tests/e2e/test_*.py)
+# The end-to-end tests that passed, a line each.
+PASSED = $(CARGO_TARGET_DIR)/e2e-passed
 
 setup-build:
 	@$(SETUP)/packages.sh build
@@ -48,6 +52,7 @@ setup-run:
 
 setup-test:
 	@$(SETUP)/tools.sh
+	@$(SETUP)/node.sh
 
 # A hard link where the file systems allow it: a later build makes a new file and leaves a running cluster its own.
 define link-binary
@@ -70,9 +75,9 @@ test: setup-run setup-test verify
 	cargo build --workspace --bins --tests --locked
 	$(link-binary)
 	cargo nextest run --workspace --locked
-ifneq ($(PYTHON_TESTS),)
-	$(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
-endif
+	@rm -f $(PASSED)
+	TRIREME_PASSED=$(PASSED) $(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
+	cargo xtask coverage $(PASSED)
 
 # What is asked of the chaos tests; the seed is the time when none is given.
 SCENARIO ?= all

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 TARGET = "AmazonEC2ContainerServiceV20141113"
+CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @dataclass
@@ -37,10 +38,10 @@ class Wire:
         self.region = variables["AWS_REGION"]
         self.credentials = Credentials(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"])
 
-    def call(self, operation: str, body: Any) -> Answer:
+    def call(self, operation: str, body: Any, content_type: str = CONTENT_TYPE) -> Answer:
         """One call; `body` is JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"X-Amz-Target": f"{TARGET}.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        headers = {"X-Amz-Target": f"{TARGET}.{operation}", "Content-Type": content_type}
         request = AWSRequest("POST", self.endpoint + "/", data=data, headers=headers)
         SigV4Auth(self.credentials, "ecs", self.region).add_auth(request)
         sent = urllib.request.Request(self.endpoint + "/", data, dict(request.headers), method="POST")

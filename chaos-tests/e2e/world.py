@@ -157,6 +157,12 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "UpdateContainerInstancesState": lambda w: {"containerInstances": w.instances[-1:], "status": "ACTIVE"},
     "DeregisterContainerInstance": lambda w: {"containerInstance": w.instances[-1], "force": True},
+    "DiscoverPollEndpoint": lambda w: {"cluster": "default", "containerInstance": w.instances[0]},
+    "SubmitTaskStateChange": lambda w: {
+        "task": w.task, "status": "RUNNING", "containers": [{"containerName": "app", "status": "RUNNING"}]
+    },
+    "SubmitContainerStateChange": lambda w: {"task": w.task, "containerName": "app", "status": "RUNNING"},
+    "SubmitAttachmentStateChanges": lambda w: {"attachments": []},
     "PutAttributes": lambda w: {"attributes": [w.attribute()]},
     "DeleteAttributes": lambda w: {"attributes": [w.attribute()]},
     "ListAttributes": lambda w: {"targetType": "container-instance", "attributeName": "stack"},
@@ -169,6 +175,14 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "ListTagsForResource": lambda w: {"resourceArn": w.cluster_arn},
 }
 
-# Operations whose only answer is an error, and which one.
-ALWAYS_REFUSED = {"UpdateContainerAgent": "NoUpdateAvailableException"}
+# Operations whose only answer is an error: its type, and a part of its message.
+ALWAYS_REFUSED = {
+    "ContinueServiceDeployment": ("InvalidParameterException", "does not wait at a lifecycle hook hook-1"),
+    "ExecuteCommand": ("InvalidParameterException", "execute command was not enabled when the task was run"),
+    "UpdateContainerAgent": ("NoUpdateAvailableException", "no update available"),
+}
+CALLS["ContinueServiceDeployment"] = lambda w: {
+    "serviceDeploymentArn": w.deployment()["serviceDeploymentArn"], "hookId": "hook-1"
+}
+CALLS["ExecuteCommand"] = lambda w: {"task": w.task, "interactive": True, "command": "/bin/sh"}
 CALLS["UpdateContainerAgent"] = lambda w: {"containerInstance": w.instances[0]}

@@ -104,8 +104,12 @@ impl Checks {
             self.logs.check(host, node, &probe)?;
             self.truth.check(host, node)?;
         }
-        self.acked.check(&self.shared.record.borrow(), &self.truth)?;
-        explained::check(&self.shared, &mut self.shared.record.borrow_mut(), &self.truth, now)?;
+        {
+            let record = &mut self.shared.record.borrow_mut();
+            let may_wait = explained::may_wait(&self.shared, record, &self.truth, now);
+            self.acked.check(record, &self.truth, may_wait)?;
+            explained::check(record, &self.truth, may_wait)?;
+        }
         self.stale.check(&self.shared, &self.truth)?;
         self.agents.check(&self.shared, &self.truth)
     }

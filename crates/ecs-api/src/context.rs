@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) request_id: RequestId,
     /// `amz-sdk-invocation-id`: constant over an SDK's retries.
     pub(crate) invocation: Option<String>,
+    /// Where the caller found this API.
+    pub(crate) host: Option<String>,
     /// SHA-256 of the input without its client token.
     pub(crate) parameters: [u8; 32],
     /// The input's client token.

@@ -10,7 +10,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -180,12 +180,19 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
         return Err(Error::new(Code::serialization(), format!("The Content-Type must be {JSON}.")));
     }
     let invocation = parts.headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok());
-    let call = operation::Call { api, caller, request_id, invocation: invocation.map(str::to_owned) };
+    let invocation = invocation.map(str::to_owned);
+    let call = operation::Call { api, caller, request_id, invocation, host: host(parts) };
     tokio::time::timeout(OPERATION_TIME, operation::answer(call, operation, body)).await.unwrap_or_else(|_| {
         Err(Error::server(
             "The request did not finish in time. It may still take effect; retry it with the same client token.",
         ))
     })
+}
+
+/// The host and port to which the request was sent. HTTP/2 has it in the address.
+fn host(parts: &Parts) -> Option<String> {
+    let header = || parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+    parts.uri.authority().map(AsRef::as_ref).or_else(header).map(str::to_owned)
 }
 
 /// Whether it asks for an operation, of ECS or sts.

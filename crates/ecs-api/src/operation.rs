@@ -2,10 +2,12 @@
 //! the others are in the service model's table; they answer `UnsupportedFeatureException`.
 
 mod account_setting;
+mod agent;
 mod attribute;
 mod capacity_provider;
 mod cluster;
 mod container_instance;
+mod execute_command;
 mod service;
 mod service_deployment;
 mod tag;
@@ -32,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) request_id: RequestId,
     pub(crate) invocation: Option<String>,
+    /// Where the caller found this API.
+    pub(crate) host: Option<String>,
 }
 
 /// Answers one call with the response's JSON.
@@ -65,11 +69,13 @@ pub(crate) async fn answer(call: Call, operation: Operation, body: &[u8]) -> Res
         O::DescribeServiceRevisions => serve(call, body, service_deployment::describe_revisions).await,
         O::ListServiceDeployments => serve(call, body, service_deployment::list).await,
         O::StopServiceDeployment => serve(call, body, service_deployment::stop).await,
+        O::ContinueServiceDeployment => serve(call, body, service_deployment::go_on).await,
         O::RunTask => serve(call, body, task_run::run).await,
         O::StartTask => serve(call, body, task_run::start).await,
         O::StopTask => serve(call, body, task::stop).await,
         O::DescribeTasks => serve(call, body, task::describe).await,
         O::ListTasks => serve(call, body, task::list).await,
+        O::ExecuteCommand => serve(call, body, execute_command::execute).await,
         O::GetTaskProtection => serve(call, body, task_protection::get).await,
         O::UpdateTaskProtection => serve(call, body, task_protection::update).await,
         O::ListContainerInstances => serve(call, body, container_instance::list).await,
@@ -78,6 +84,10 @@ pub(crate) async fn answer(call: Call, operation: Operation, body: &[u8]) -> Res
         O::DeregisterContainerInstance => serve(call, body, container_instance::deregister).await,
         O::RegisterContainerInstance => serve(call, body, container_instance::register).await,
         O::UpdateContainerAgent => serve(call, body, container_instance::update_agent).await,
+        O::DiscoverPollEndpoint => serve(call, body, agent::discover_poll_endpoint).await,
+        O::SubmitTaskStateChange => serve(call, body, agent::submit_task).await,
+        O::SubmitContainerStateChange => serve(call, body, agent::submit_container).await,
+        O::SubmitAttachmentStateChanges => serve(call, body, agent::submit_attachments).await,
         O::PutAttributes => serve(call, body, attribute::put).await,
         O::DeleteAttributes => serve(call, body, attribute::delete).await,
         O::ListAttributes => serve(call, body, attribute::list).await,
@@ -113,6 +123,7 @@ where
         caller: call.caller,
         request_id: call.request_id,
         invocation: call.invocation,
+        host: call.host,
         parameters,
         client_token,
     };
@@ -159,6 +170,7 @@ mod tests {
             },
             request_id: RequestId::from_bits(1),
             invocation: None,
+            host: Some("127.0.0.1:8000".to_owned()),
         }
     }
 

@@ -2,17 +2,19 @@
 //!
 //! - `codegen` writes `crates/ecs-model/src/generated` and `COVERAGE.md` from the stripped service model;
 //!   `codegen --check` only compares; `codegen --fetch` first takes the model anew from PyPI.
+//! - `coverage FILE` holds the tests that `COVERAGE.md` names against those that passed, as the end-to-end tests list them.
 //! - `tidy` checks the house rules that neither rustc nor clippy knows. It changes nothing.
 
 mod codegen;
 mod repo;
 mod tidy;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask codegen [--check | --fetch]\n       cargo xtask tidy";
+const USAGE: &str = "usage: cargo xtask codegen [--check | --fetch]\n       cargo xtask coverage FILE\n       cargo xtask tidy";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +39,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
             codegen::write(&root)
         }
         ["codegen", "--check"] => codegen::check(&root),
+        ["coverage", passed] => codegen::check_coverage(&root, Path::new(passed)),
         ["tidy"] => tidy::run(&root),
         _ => bail!("{USAGE}"),
     }

@@ -16,25 +16,26 @@ use crate::shared::Shared;
 /// A node that has left may have answered so long ago: messages may wait on their way.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// What was answered since the last look.
+/// Whether an answer that nothing explains may wait.
 ///
 /// What a node has applied in the last millisecond before it ended by itself was not seen. So while one is down that ended so, an
 /// answer that nothing explains waits: all that was committed is applied elsewhere in the end. It goes on waiting when that node is
 /// up again, until somebody has applied more, and for a while longer: the next leader is perhaps not elected yet. At the end nothing
 /// may wait ([`check_last`]).
-///
-/// # Errors
-/// An answer that no state explains.
-pub fn check(shared: &Shared, record: &mut Record, truth: &Truth, now: Duration) -> Check {
-    record.applied = truth.length();
+pub fn may_wait(shared: &Shared, record: &mut Record, truth: &Truth, now: Duration) -> bool {
     let last = shared.controls.borrow().iter().filter_map(|host| host.over.get()).max();
     if let Some(last) = last.filter(|last| record.over.is_none_or(|(over, _)| over <= *last)) {
         record.over = Some((last, truth.length()));
     }
-    if record.fresh().is_empty() {
-        return Ok(());
-    }
-    let may_wait = unseen(shared, now) || record.over.is_some_and(|over| is_recent(over, truth, now));
+    unseen(shared, now) || record.over.is_some_and(|over| is_recent(over, truth, now))
+}
+
+/// What was answered since the last look.
+///
+/// # Errors
+/// An answer that no state explains, where none may wait.
+pub fn check(record: &mut Record, truth: &Truth, may_wait: bool) -> Check {
+    record.applied = truth.length();
     for number in record.take_fresh() {
         if !is_explained(record, truth, number) {
             hold("answers_are_explained", may_wait, || describe(record, truth, number))?;

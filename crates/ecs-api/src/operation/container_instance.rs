@@ -13,7 +13,7 @@ use trireme_ecs_model::shapes::{
 use trireme_scheduler::Expression;
 use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus};
 use trireme_state::store::ProposeError;
-use trireme_state::{Command, Outcome, Rejection};
+use trireme_state::{Command, Outcome, Rejection, State};
 use trireme_types::ContainerInstanceId;
 
 use crate::context::Context;
@@ -140,7 +140,7 @@ pub(crate) async fn deregister(
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.container_instance.as_deref().unwrap_or_default();
     let Some(found) = resolve::instance(&state, &cluster, text)? else {
-        return Err(of_rejection(cx.operation, Rejection::ContainerInstanceNotFound));
+        return deregistered_before(&cx, &state, &cluster, text);
     };
     let (instance, force) = (found.id, request.force.unwrap_or(false));
     cx.write(Command::DeregisterInstance { cluster, instance, force }).await?;
@@ -148,6 +148,27 @@ pub(crate) async fn deregister(
     let mut described = container_instance::describe(&state, found, true);
     described.status = Some("INACTIVE".to_owned());
     Ok(DeregisterContainerInstanceResponse { container_instance: Some(described) })
+}
+
+/// The answer to a repeat of a call whose first answer was lost: the instance is gone, and what else it was with it.
+fn deregistered_before(
+    cx: &Context,
+    state: &State,
+    cluster: &ClusterKey,
+    text: &str,
+) -> Result<DeregisterContainerInstanceResponse> {
+    let not_found = || of_rejection(cx.operation, Rejection::ContainerInstanceNotFound);
+    let instance = resolve::instance_id(cluster, text)?.ok_or_else(not_found)?;
+    let key = cx.idempotency_key("");
+    let first = state.recorded_request(&key).filter(|first| first.parameters == key.parameters);
+    first.ok_or_else(not_found)?;
+    let gone = shapes::ContainerInstance {
+        container_instance_arn: Some(container_instance::arn(cluster, instance)),
+        status: Some("INACTIVE".to_owned()),
+        agent_connected: Some(false),
+        ..Default::default()
+    };
+    Ok(DeregisterContainerInstanceResponse { container_instance: Some(gone) })
 }
 
 /// What an ECS agent says of its machine. It is stored and described; without the agents' own protocol the instance is never

@@ -2,10 +2,10 @@
 
 use trireme_ecs_model::EpochSeconds;
 use trireme_ecs_model::shapes::{
-    DescribeServiceDeploymentsRequest, DescribeServiceDeploymentsResponse, DescribeServiceRevisionsRequest,
-    DescribeServiceRevisionsResponse, Failure, ListServiceDeploymentsRequest, ListServiceDeploymentsResponse,
-    ServiceDeploymentBrief, StopServiceDeploymentRequest, StopServiceDeploymentResponse,
-    StopServiceDeploymentStopType,
+    ContinueServiceDeploymentRequest, ContinueServiceDeploymentResponse, DescribeServiceDeploymentsRequest,
+    DescribeServiceDeploymentsResponse, DescribeServiceRevisionsRequest, DescribeServiceRevisionsResponse,
+    Failure, ListServiceDeploymentsRequest, ListServiceDeploymentsResponse, ServiceDeploymentBrief,
+    StopServiceDeploymentRequest, StopServiceDeploymentResponse, StopServiceDeploymentStopType,
 };
 use trireme_state::object::{ClusterKey, ServiceDeployment, ServiceKey};
 use trireme_state::{Command, Rejection, State};
@@ -153,4 +153,18 @@ pub(crate) async fn stop(
     let command = Command::RollBackDeployment { service: service.clone(), deployment, reason };
     cx.write(command).await?;
     Ok(StopServiceDeploymentResponse { service_deployment_arn: Some(arn(&service, deployment)) })
+}
+
+/// Only a hook of type PAUSE waits for this, and no deployment has hooks yet.
+pub(crate) async fn go_on(
+    cx: Context,
+    request: ContinueServiceDeploymentRequest,
+) -> Result<ContinueServiceDeploymentResponse> {
+    let text = request.service_deployment_arn.as_deref().unwrap_or_default();
+    check_arns("serviceDeploymentArn", &[text.to_owned()])?;
+    let missing = || of_rejection(cx.operation, Rejection::ServiceDeploymentNotFound);
+    let (service, deployment) = deployment_named(&cx, text).ok_or_else(missing)?;
+    cx.read().await?.deployment_history(&service).deployment(deployment).ok_or_else(missing)?;
+    let hook = request.hook_id.unwrap_or_default();
+    Err(Error::invalid(format!("The service deployment does not wait at a lifecycle hook {hook}.")))
 }

@@ -173,6 +173,58 @@ async fn container_instances() {
 }
 
 #[tokio::test]
+async fn an_instance_is_deregistered_once_however_often_an_sdk_sends_that() {
+    let server = Server::start().await;
+    let instance = server.add_instance("us-east-1a", 1_024, 1_024).to_string();
+    let body = format!(r#"{{"containerInstance":"{instance}"}}"#);
+    let send = async |invocation: &str, body: &str| {
+        let headers = [("amz-sdk-invocation-id", invocation)];
+        raw::call_with(&server, "DeregisterContainerInstance", body, &headers).await
+    };
+    let first = send("one", &body).await.json()["containerInstance"].clone();
+    let events = server.events();
+    let again = send("one", &body).await.json()["containerInstance"].clone();
+    assert_eq!(first["status"], "INACTIVE");
+    for member in ["containerInstanceArn", "status"] {
+        assert_eq!(again[member], first[member]);
+    }
+    assert_eq!(send("two", &body).await.error().1, "InvalidParameterException");
+    let other = body.replace('}', r#","force":true}"#);
+    assert_eq!(send("one", &other).await.error().1, "InvalidParameterException");
+    assert_eq!(server.events(), events);
+}
+
+#[tokio::test]
+async fn the_agents_calls_are_checked_and_acknowledged() {
+    let server = Server::start().await;
+    let instance = server.add_instance("us-east-1a", 1_024, 1_024).to_string();
+    let events = server.events();
+    let call = async |operation: &str, body: &str| raw::call(&server, operation, body).await;
+    let found =
+        call("DiscoverPollEndpoint", &format!(r#"{{"containerInstance":"{instance}"}}"#)).await.json();
+    assert_eq!(found["endpoint"], format!("http://{}/", server.addr));
+    for (operation, body) in [
+        ("SubmitTaskStateChange", r#"{"status":"RUNNING"}"#),
+        ("SubmitContainerStateChange", r#"{"containerName":"app","status":"STOPPED"}"#),
+        ("SubmitAttachmentStateChanges", r#"{"attachments":[]}"#),
+    ] {
+        assert_eq!(call(operation, body).await.json()["acknowledgment"], "ACK", "{operation}");
+    }
+    let attachment = r#"{"attachments":[{"attachmentArn":"a","status":"ATTACHED"}]}"#;
+    for (operation, body, message) in [
+        ("DiscoverPollEndpoint", r#"{"containerInstance":"nope"}"#, "container instance"),
+        ("SubmitTaskStateChange", r#"{"status":"HAPPY"}"#, "Unknown status: HAPPY."),
+        ("SubmitTaskStateChange", r#"{"task":"nope"}"#, "The referenced task was not found."),
+        ("SubmitAttachmentStateChanges", attachment, "The attachment a was not found."),
+    ] {
+        let (status, code, text) = call(operation, body).await.error();
+        assert_eq!((status, code.as_str()), (400, "InvalidParameterException"), "{operation}");
+        assert!(text.to_lowercase().contains(&message.to_lowercase()), "{operation}: {text}");
+    }
+    assert_eq!(server.events(), events, "nothing was changed");
+}
+
+#[tokio::test]
 async fn tags_of_a_resource() {
     let server = Server::start().await;
     let client = server.client();

@@ -110,7 +110,12 @@ pub fn signed(
 
 /// A signed call of one operation.
 pub async fn call(server: &Server, operation: &str, body: &str) -> Answer {
+    call_with(server, operation, body, &[]).await
+}
+
+/// The same, with more headers.
+pub async fn call_with(server: &Server, operation: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
     let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
-    send(signed(server, &headers, body, &Signing::default())).await
+    send(signed(server, &[&headers, more].concat(), body, &Signing::default())).await
 }

@@ -455,6 +455,10 @@ async fn deployments_leave_records_and_turn_back() {
     let missing =
         client.stop_service_deployment().service_deployment_arn(format!("{prefix}1234567890123456789"));
     assert_eq!(refused(missing.send().await).0, "ServiceDeploymentNotFoundException");
+    let go_on =
+        |arn: &str| client.continue_service_deployment().service_deployment_arn(arn).hook_id("h").send();
+    assert!(refused(go_on(&second).await).1.contains("does not wait at a lifecycle hook h"));
+    assert_eq!(refused(go_on(&format!("{prefix}1")).await).0, "ServiceDeploymentNotFoundException");
 }
 
 #[tokio::test]

@@ -56,6 +56,30 @@ async fn defaults_are_filled_in() {
 }
 
 #[tokio::test]
+async fn what_a_machine_must_be_able_to_do_is_told() {
+    let server = Server::start().await;
+    let required = async |body: &str| {
+        let answer = raw::call(&server, "RegisterTaskDefinition", body).await.json();
+        let attributes = answer["taskDefinition"]["requiresAttributes"].as_array().unwrap().clone();
+        let names: Vec<String> =
+            attributes.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+        names
+    };
+    let docker = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
+    let plain = r#"{"family":"a","containerDefinitions":[{"name":"app","image":"busybox","memory":64}]}"#;
+    assert_eq!(required(plain).await, [docker]);
+    let more = r#"{"family":"a","memory":"128","taskRoleArn":"arn:aws:iam::123456789012:role/r","containerDefinitions":
+        [{"name":"app","image":"busybox","logConfiguration":{"logDriver":"json-file"}}]}"#;
+    let expected = [
+        docker,
+        "com.amazonaws.ecs.capability.logging-driver.json-file",
+        "com.amazonaws.ecs.capability.task-iam-role",
+        "ecs.capability.task-cpu-mem-limit",
+    ];
+    assert_eq!(required(more).await, expected);
+}
+
+#[tokio::test]
 async fn revisions() {
     let server = Server::start().await;
     let client = server.client();

@@ -301,3 +301,32 @@ async fn fifty_tags_and_those_of_ecs() {
     let more = run().tags(Tag::builder().key("more").value("1").build()).send().await;
     assert_eq!(refused(more).0, "InvalidParameterException");
 }
+
+#[tokio::test]
+async fn why_a_task_cannot_be_entered() {
+    let server = Server::start().await;
+    let client = server.client();
+    register(&client, "job").await;
+    server.add_instance("us-east-1a", 1024, 1024);
+    let ran = client.run_task().task_definition("job").send().await.unwrap();
+    let arn = ran.tasks()[0].task_arn().unwrap();
+    let execute = async |task: &str, container: Option<&str>, interactive: bool| {
+        let call = client.execute_command().task(task).interactive(interactive).command("sh");
+        refused(call.set_container(container.map(str::to_owned)).send().await)
+    };
+    let says = async |task: &str, container: Option<&str>, interactive: bool, message: &str| {
+        let (code, text) = execute(task, container, interactive).await;
+        assert_eq!(code, "InvalidParameterException", "{text}");
+        assert!(text.contains(message), "{text}");
+    };
+    says(arn, None, false, "Interactive is the only mode supported currently.").await;
+    says("nope", None, true, "The referenced task was not found.").await;
+    says(arn, Some("nope"), true, "The task has no container named nope.").await;
+    says(arn, Some("app"), true, "execute command was not enabled when the task was run").await;
+    server.report(arn, TaskStatus::Running, None);
+    says(arn, None, true, "execute command was not enabled when the task was run").await;
+    server.report(arn, TaskStatus::Stopped, Some(0));
+    says(arn, None, true, "the task is stopped").await;
+    let elsewhere = client.execute_command().cluster("nope").task(arn).interactive(true).command("sh");
+    assert_eq!(refused(elsewhere.send().await).0, "ClusterNotFoundException");
+}

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::sync::Semaphore;
@@ -145,15 +145,15 @@ impl Forwarder {
 /// the answer.
 async fn read_body(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
     let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let mut length = body.size_hint().lower();
+    while length <= BODY_LIMIT as u64 {
+        let Some(frame) = body.frame().await else { return Ok(Some(read.freeze())) };
         let Ok(data) = frame?.into_data() else { continue };
-        if read.len() + data.len() > BODY_LIMIT {
-            let _in_time = tokio::time::timeout(DISCARD_TIME, discard(body)).await;
-            return Ok(None);
-        }
+        length = length.max((read.len() + data.len()) as u64);
         read.extend_from_slice(&data);
     }
-    Ok(Some(read.freeze()))
+    let _in_time = tokio::time::timeout(DISCARD_TIME, discard(body)).await;
+    Ok(None)
 }
 
 async fn discard(mut body: Incoming) {
