@@ -88,7 +88,10 @@ impl Keeper {
 
     fn leading(&self) -> Result<Metrics, Refused> {
         let metrics = self.metrics();
-        if metrics.current_leader != Some(self.node_id) || !metrics.state.is_leader() {
+        // One that was removed by a change of an earlier leader leads on for a moment, so that the others learn of it. It changes
+        // nothing any more.
+        let votes = metrics.membership_config.membership().voter_ids().any(|id| id == self.node_id);
+        if metrics.current_leader != Some(self.node_id) || !metrics.state.is_leader() || !votes {
             return Err(Refused::NotLeader);
         }
         Ok(metrics)
@@ -196,7 +199,7 @@ impl Keeper {
         if wait.metrics(caught_up, "the learner has caught up").await.is_err() {
             return Err(because(format!("node {id} has not caught up yet")));
         }
-        self.leading()?;
+        self.settled().await?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
         self.raft.change_membership(change, true).await.map_err(refused)?;
         tracing::info!(id, "a control node votes from now on");
@@ -221,11 +224,19 @@ impl Keeper {
         Ok(())
     }
 
+    /// The same as [`Keeper::leading`], with no change half done. A change on top of another takes two steps, and the first may remove
+    /// the leader that is to take the second.
+    async fn settled(&self) -> Result<Metrics, Refused> {
+        let metrics = self.leading()?;
+        self.settle_joint(&metrics).await?;
+        self.leading()
+    }
+
     /// Removes a node, unless what is left would have no quorum that is alive.
     pub(crate) async fn leave(&self, id: u64) -> Result<(), Refused> {
         // Two that leave at once would each be judged as if the other stayed.
         let _turn = self.one_at_a_time.lock().await;
-        let metrics = self.leading()?;
+        let metrics = self.settled().await?;
         let membership = metrics.membership_config.membership();
         if membership.get_node(&id).is_none() {
             return Ok(());
