@@ -13,7 +13,7 @@ import pytest
 from model import PROTOCOL_ERRORS
 from wire import CONTENT_TYPE, TARGET, Wire
 
-# ECS API: a request's body in bytes; what is longer is refused before it is read.
+# A request's body in bytes, by Trireme's own limit; what is longer is refused before it is read.
 BODY_LIMIT = 1024 * 1024
 # Far less than a client waits.
 SOON = 5

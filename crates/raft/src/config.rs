@@ -89,9 +89,10 @@ pub struct Settings {
     pub election_min: Duration,
     /// The longest such silence. It is the leader's lease too.
     pub election_max: Duration,
-    /// A snapshot is taken after so many log entries, or
+    /// A snapshot is taken after so many log entries.
     pub snapshot_after: u64,
-    /// after so many events: an entry holds thousands of them under load, and a start applies all since the last snapshot.
+    /// A snapshot is taken after so many events too: an entry holds thousands of them under load, and a start applies all of them again
+    /// that came after the last snapshot.
     pub snapshot_events: u64,
     /// So many log entries are kept behind a snapshot, for followers that are a little late.
     pub keep_entries: u64,
