@@ -22,6 +22,8 @@ class World:
         self.instances = wire.done("ListContainerInstances", {})["containerInstanceArns"]
         self.service = self.create_service("stays")["serviceName"]
         self.task = self.wait_for_task(self.service)
+        self.external = self.external_service()
+        self.task_set = self.new_task_set(self.external)
 
     def name(self, prefix: str = "n") -> str:
         return f"{prefix}-{next(self.numbers)}"
@@ -50,6 +52,18 @@ class World:
 
     def new_service(self) -> str:
         return self.create_service(self.name("s"), 0)["serviceName"]
+
+    def external_service(self) -> str:
+        """A service whose deployments are task sets."""
+        given = {"serviceName": self.name("x"), "deploymentController": {"type": "EXTERNAL"}}
+        return self.wire.done("CreateService", given)["service"]["serviceName"]
+
+    def new_task_set(self, service: str) -> str:
+        given = {"cluster": "default", "service": service, "taskDefinition": "web"}
+        return self.wire.done("CreateTaskSet", given)["taskSet"]["taskSetArn"]
+
+    def of_task_set(self) -> dict[str, str]:
+        return {"cluster": "default", "service": self.external}
 
     def run(self) -> str:
         return self.wire.done("RunTask", {"taskDefinition": "web"})["tasks"][0]["taskArn"]
@@ -133,6 +147,20 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "ListServiceDeployments": lambda w: {"service": w.service, "createdAt": {"after": 1}},
     "StopServiceDeployment": lambda w: {"serviceDeploymentArn": w.under_way(), "stopType": "ROLLBACK"},
+    "CreateTaskSet": lambda w: {
+        "cluster": "default",
+        "service": w.external_service(),
+        "taskDefinition": "web",
+        "externalId": "release-7",
+        "scale": {"value": 33.3, "unit": "PERCENT"},
+        "tags": [TAG],
+    },
+    "UpdateTaskSet": lambda w: {
+        **w.of_task_set(), "taskSet": w.task_set, "scale": {"value": 50.0, "unit": "PERCENT"}
+    },
+    "DescribeTaskSets": lambda w: {**w.of_task_set(), "taskSets": [w.task_set], "include": ["TAGS"]},
+    "UpdateServicePrimaryTaskSet": lambda w: {**w.of_task_set(), "primaryTaskSet": w.task_set},
+    "DeleteTaskSet": lambda w: {**w.of_task_set(), "taskSet": w.new_task_set(w.external), "force": True},
     "RunTask": lambda w: {
         "taskDefinition": "web",
         "count": 1,

@@ -14,6 +14,7 @@ use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
 use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
+use trireme_types::capability;
 
 use crate::clock::{self, Instant};
 use crate::dial::Dial;
@@ -220,11 +221,12 @@ impl Sessions {
     fn hello(&self) -> wire::Hello {
         let known = self.ledger.entries();
         let mut attributes = self.config.attributes.clone();
-        for (name, value) in [
-            ("ecs.availability-zone", self.config.zone.as_str()),
-            ("ecs.os-type", std::env::consts::OS),
-            ("ecs.cpu-architecture", std::env::consts::ARCH),
-        ] {
+        let machine = [
+            (capability::AVAILABILITY_ZONE, self.config.zone.as_str()),
+            (capability::OS_TYPE, std::env::consts::OS),
+            (capability::CPU_ARCHITECTURE, capability::cpu_architecture()),
+        ];
+        for (name, value) in machine.into_iter().chain(capability::OF_AGENT.map(|name| (name, ""))) {
             attributes.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };

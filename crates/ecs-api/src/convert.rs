@@ -15,6 +15,7 @@ pub(crate) mod service_input;
 pub(crate) mod tags;
 pub(crate) mod task;
 pub(crate) mod task_definition;
+pub(crate) mod task_set;
 
 use trireme_ecs_model::EpochSeconds;
 use trireme_ecs_model::shapes::Failure;

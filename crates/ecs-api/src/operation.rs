@@ -10,11 +10,13 @@ mod container_instance;
 mod execute_command;
 mod service;
 mod service_deployment;
+mod service_external;
 mod tag;
 mod task;
 mod task_definition;
 mod task_protection;
 mod task_run;
+mod task_set;
 
 use std::future::Future;
 
@@ -70,6 +72,11 @@ pub(crate) async fn answer(call: Call, operation: Operation, body: &[u8]) -> Res
         O::ListServiceDeployments => serve(call, body, service_deployment::list).await,
         O::StopServiceDeployment => serve(call, body, service_deployment::stop).await,
         O::ContinueServiceDeployment => serve(call, body, service_deployment::go_on).await,
+        O::CreateTaskSet => serve(call, body, task_set::create).await,
+        O::UpdateTaskSet => serve(call, body, task_set::update).await,
+        O::DescribeTaskSets => serve(call, body, task_set::describe).await,
+        O::DeleteTaskSet => serve(call, body, task_set::delete).await,
+        O::UpdateServicePrimaryTaskSet => serve(call, body, task_set::set_primary).await,
         O::RunTask => serve(call, body, task_run::run).await,
         O::StartTask => serve(call, body, task_run::start).await,
         O::StopTask => serve(call, body, task::stop).await,

@@ -8,7 +8,8 @@ use trireme_state::object::{
 };
 use trireme_types::arn::Resource;
 use trireme_types::{
-    Arn, CapacityProviderName, ClusterName, ContainerInstanceId, Family, Scope, ServiceName, TaskId,
+    Arn, CapacityProviderName, ClusterName, ContainerInstanceId, DeploymentId, Family, Scope, ServiceName,
+    TaskId,
 };
 
 use crate::error::{Error, Result};
@@ -66,6 +67,20 @@ pub(crate) fn service_key(cluster: &ClusterKey, text: &str) -> Result<Option<Ser
 pub(crate) fn service<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Result<Option<&'a Service>> {
     let key = service_key(cluster, text)?;
     Ok(key.and_then(|key| state.service(&key)).map(AsRef::as_ref))
+}
+
+/// A task set's id, bare or in an ARN of `service`. `None` when it cannot be one of it.
+pub(crate) fn task_set_id(service: &ServiceKey, text: &str) -> Result<Option<DeploymentId>> {
+    if !Arn::looks_like(text) {
+        return Ok(text.parse().ok());
+    }
+    match own(&service.cluster.scope, text) {
+        Some(Resource::TaskSet(of, name, id)) => {
+            same_cluster(&service.cluster, &of)?;
+            Ok((name == service.name).then_some(id))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// A task's id, bare or in an ARN of `cluster`.

@@ -13,7 +13,7 @@ use trireme_ecs_model::shapes::{
 };
 
 pub(crate) use container::container_definition;
-pub(crate) use service::{create_service, update_service};
+pub(crate) use service::{create_service, create_task_set, update_service};
 pub(crate) use task::{overrides, run_task, start_task};
 
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ impl Refuse {
 }
 
 pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) -> Result<()> {
-    use trireme_ecs_model::shapes::{CPUArchitecture, Compatibility, NetworkMode, OSFamily};
+    use trireme_ecs_model::shapes::{Compatibility, NetworkMode, OSFamily};
     let refuse = Refuse(Operation::RegisterTaskDefinition);
     refuse.when("networkMode awsvpc", request.network_mode == Some(NetworkMode::Awsvpc))?;
     for compatibility in request.requires_compatibilities.iter().flatten() {
@@ -93,8 +93,6 @@ pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) 
     if let Some(platform) = &request.runtime_platform {
         let linux = matches!(platform.operating_system_family, None | Some(OSFamily::Linux));
         refuse.when("runtimePlatform.operatingSystemFamily other than LINUX", !linux)?;
-        let own = matches!(platform.cpu_architecture, None | Some(CPUArchitecture::X8664));
-        refuse.when("runtimePlatform.cpuArchitecture other than X86_64", !own)?;
     }
     refuse.on("enableFaultInjection", request.enable_fault_injection)?;
     refuse.given("trustedExecutionConfiguration", &request.trusted_execution_configuration)

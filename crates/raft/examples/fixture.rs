@@ -30,12 +30,14 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 10] = [
+const MAKERS: [&str; 12] = [
     "ClusterCreated",
     "ClusterConfigured",
     "CapacityProviderCreated",
     "TaskDefinitionRegistered",
     "ServiceCreated",
+    "ServiceWithTaskSetsCreated",
+    "TaskSetCreated",
     "SessionOpened",
     "InstanceAttributesChanged",
     "TaskCreated",

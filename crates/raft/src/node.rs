@@ -269,7 +269,7 @@ impl Node {
         let machine =
             machine.delayed(world.simulation.as_ref().map(|simulation| Arc::clone(&simulation.apply)));
         let peers = Peers::new(Fence::new(identity, Arc::clone(&world.clock)), Arc::clone(&world.connect));
-        let network = Network::new(peers.clone());
+        let network = Network::new(peers.clone(), &settings);
         let raft = Raft::new(identity.node_id, config, network, log, machine).await;
         let raft = raft.map_err(|error| Error::Stopped { reason: error.to_string() })?;
         let parts = Parts {

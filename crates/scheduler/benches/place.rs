@@ -57,7 +57,7 @@ fn main() {
     let nodes = Nodes::new((0..NODES).map(node));
     let reservation = Reservation { cpu: CpuUnits::new(128), memory: Mebibytes::new(256), ports: Vec::new() };
     for count in [1, 10, 500, 5_000, 50_000] {
-        let request = Request { reservation: reservation.clone(), group: Group::EveryTask, count };
+        let request = Request { wanted: reservation.clone().into(), group: Group::EveryTask, count };
         let (mut placed, mut spent) = (0, std::time::Duration::ZERO);
         while spent.as_millis() < 500 {
             let mut copy = nodes.clone();

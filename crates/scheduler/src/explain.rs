@@ -1,18 +1,25 @@
 //! Why a task found no place: per node, the first filter that refused it, with numbers.
 
-use trireme_state::object::Reservation;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::filter;
+use crate::requirement::Wanted;
 use crate::view::Nodes;
 
 /// Why one node refuses a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// It is being drained.
     Inactive,
     /// Its agent is not heard.
     AgentDisconnected,
+    /// It is not what the task's definition requires.
+    Attribute {
+        /// The first attribute that is missing.
+        name: String,
+        /// The value that it should have, if any one value.
+        value: Option<String>,
+    },
     /// Too few cpu units are free.
     Cpu {
         /// What the task holds.
@@ -47,6 +54,7 @@ impl Refusal {
         match self {
             Self::Inactive => "INACTIVE",
             Self::AgentDisconnected => "AGENT",
+            Self::Attribute { .. } => "ATTRIBUTE",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
             Self::Port { .. } => "RESOURCE:PORTS",
@@ -59,6 +67,7 @@ impl Refusal {
         match self {
             Self::Inactive => "encountered error \"INACTIVE\"",
             Self::AgentDisconnected => "encountered error \"AGENT\"",
+            Self::Attribute { .. } => "is missing an attribute required by your task",
             Self::Cpu { .. } => "has insufficient CPU units available",
             Self::Memory { .. } => "has insufficient memory available",
             Self::Port { .. } => "is already using a port required by your task",
@@ -82,6 +91,8 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Inactive => f.write_str("is not ACTIVE"),
             Self::AgentDisconnected => f.write_str("agent is not connected"),
+            Self::Attribute { name, value: None } => write!(f, "has no attribute {name}"),
+            Self::Attribute { name, value: Some(value) } => write!(f, "attribute {name} is not {value}"),
             Self::Cpu { wanted, free } => write!(f, "cpu: wants {wanted} units, {free} free"),
             Self::Memory { wanted, free } => write!(f, "memory: wants {wanted} MiB, {free} free"),
             Self::Port { protocol, port } => write!(f, "port {port}/{} is in use", protocol.as_str()),
@@ -116,7 +127,7 @@ pub struct Explanation {
 
 impl Explanation {
     /// Asks every node once more for its reason. O(nodes), but only once for a request that fails.
-    pub(crate) fn of(nodes: &Nodes, wanted: &Reservation, unplaced: usize) -> Self {
+    pub(crate) fn of(nodes: &Nodes, wanted: &Wanted, unplaced: usize) -> Self {
         let refusals = nodes.iter().filter_map(|node| {
             let (passed, refusal) = filter::first_refusal(node, wanted)?;
             let (instance, zone) = (node.id(), node.zone().clone());

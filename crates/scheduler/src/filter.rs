@@ -1,11 +1,11 @@
-//! Filters: can this node hold this task at all? In the order in which ECS reports them: is the node there, then resources,
-//! then ports.
-
-use trireme_state::object::Reservation;
+//! Filters: can this node hold this task at all? In the order in which ECS reports them: is the node there, is it what the task needs,
+//! then resources, then ports.
 
 use crate::explain::Refusal;
+use crate::requirement::Wanted;
 use crate::view::Node;
 
+pub mod attributes;
 pub mod ports;
 pub mod ready;
 pub mod resources;
@@ -14,16 +14,17 @@ pub mod resources;
 /// node that refused no second time within a call.
 pub trait Filter: Sync {
     /// Whether the node passes. Called often; allocates nothing.
-    fn passes(&self, node: &Node, wanted: &Reservation) -> bool;
+    fn passes(&self, node: &Node, wanted: &Wanted) -> bool;
 
     /// Why it does not pass, with numbers. Asked only after a "no". Every filter must have an answer.
-    fn explain(&self, node: &Node, wanted: &Reservation) -> Refusal;
+    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal;
 }
 
 /// All filters, in the order in which they are asked.
-pub const FILTERS: [&dyn Filter; 6] = [
+pub const FILTERS: [&dyn Filter; 7] = [
     &ready::Active,
     &ready::Connected,
+    &attributes::Attributes,
     &resources::Cpu,
     &resources::Memory,
     &ports::Ports,
@@ -31,12 +32,12 @@ pub const FILTERS: [&dyn Filter; 6] = [
 ];
 
 /// Whether every filter lets the task pass.
-pub fn fits(node: &Node, wanted: &Reservation) -> bool {
+pub fn fits(node: &Node, wanted: &Wanted) -> bool {
     FILTERS.iter().all(|filter| filter.passes(node, wanted))
 }
 
 /// The first refusal, with the number of filters passed before it.
-pub fn first_refusal(node: &Node, wanted: &Reservation) -> Option<(usize, Refusal)> {
+pub fn first_refusal(node: &Node, wanted: &Wanted) -> Option<(usize, Refusal)> {
     FILTERS
         .iter()
         .enumerate()

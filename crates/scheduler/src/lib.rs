@@ -9,18 +9,20 @@
 //! - What the copy holds only grows within a call. So a node that refuses once is never asked again, and a placement costs
 //!   a heap's logarithm instead of a look at every node.
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`filter`] · [`score`] · [`explain`] · [`expression`] (the cluster query language).
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · [`score`] · [`explain`] · [`expression`] (the cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
 pub mod explain;
 pub mod expression;
 pub mod filter;
 pub mod place;
+pub mod requirement;
 pub mod score;
 pub mod view;
 
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};
 pub use place::{Placed, Request, check, place, place_on};
+pub use requirement::{Requirement, Wanted};
 pub use score::spread::{Group, choose_to_stop};
 pub use view::{Node, Nodes};

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use trireme_state::object::{ClusterKey, Reservation};
+use trireme_state::object::ClusterKey;
 use trireme_state::{Placement, State};
 use trireme_types::ContainerInstanceId;
 
 use crate::explain::{Explanation, Refusal};
 use crate::filter;
+use crate::requirement::Wanted;
 use crate::score::binpack::Fullness;
 use crate::score::spread::Group;
 use crate::view::{Node, Nodes};
@@ -16,8 +17,8 @@ use crate::view::{Node, Nodes};
 /// So many tasks of one shape.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What each holds; see [`trireme_state::query::reservation`].
-    pub reservation: Reservation,
+    /// What each asks of its machine.
+    pub wanted: Wanted,
     /// Whose tasks to keep apart.
     pub group: Group,
     /// How many.
@@ -43,7 +44,7 @@ pub fn place(view: &State, cluster: &ClusterKey, request: &Request) -> Placed {
 pub fn check(
     view: &State,
     instance: ContainerInstanceId,
-    wanted: &Reservation,
+    wanted: &Wanted,
 ) -> Option<Result<Placement, Refusal>> {
     let found = view.instance(instance)?.clone();
     let nodes = Nodes::new(std::iter::once((found, view.index().instance_load(instance))));
@@ -65,7 +66,7 @@ struct Candidates {
 
 impl Candidates {
     /// The best node that fits. Those above it that do not fit are dropped: nothing frees up within a request.
-    fn best(&mut self, nodes: &Nodes, wanted: &Reservation) -> Option<Key> {
+    fn best(&mut self, nodes: &Nodes, wanted: &Wanted) -> Option<Key> {
         while let Some(Reverse((key, place))) = self.heap.peek() {
             if nodes.at(*place).is_some_and(|node| filter::fits(node, wanted)) {
                 return Some(*key);
@@ -85,11 +86,11 @@ pub fn place_on(nodes: &mut Nodes, request: &Request) -> Placed {
     let mut zones = candidates(nodes, &request.group);
     let mut placements = Vec::with_capacity(request.count.min(nodes.iter().count().saturating_mul(64)));
     while placements.len() < request.count {
-        let Some(placement) = place_one(nodes, &mut zones, &request.reservation) else { break };
+        let Some(placement) = place_one(nodes, &mut zones, &request.wanted) else { break };
         placements.push(placement);
     }
     let missing = request.count.saturating_sub(placements.len());
-    let unplaced = (missing > 0).then(|| Explanation::of(nodes, &request.reservation, missing));
+    let unplaced = (missing > 0).then(|| Explanation::of(nodes, &request.wanted, missing));
     Placed { placements, unplaced }
 }
 
@@ -107,13 +108,13 @@ fn candidates(nodes: &Nodes, group: &Group) -> Vec<Candidates> {
 
 /// Of the zones with fewest tasks of the group, the one with the best node. A zone without a node that fits is out of the
 /// comparison for good.
-fn place_one(nodes: &mut Nodes, zones: &mut Vec<Candidates>, wanted: &Reservation) -> Option<Placement> {
+fn place_one(nodes: &mut Nodes, zones: &mut Vec<Candidates>, wanted: &Wanted) -> Option<Placement> {
     zones.retain_mut(|zone| zone.best(nodes, wanted).is_some());
     let zone = zones
         .iter_mut()
         .min_by_key(|zone| (zone.group_tasks, zone.heap.peek().map(|Reverse((key, _))| *key)))?;
     let Reverse(((group_tasks, ..), place)) = zone.heap.pop()?;
-    let placement = nodes.take(place, wanted)?;
+    let placement = nodes.take(place, &wanted.reservation)?;
     zone.group_tasks = zone.group_tasks.saturating_add(1);
     let node = nodes.at(place)?;
     zone.heap.push(Reverse((key(node, group_tasks.saturating_add(1)), place)));

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use support::*;
-use trireme_scheduler::{Group, Nodes, Placed, Refusal, Request, filter, place_on};
+use trireme_scheduler::{Group, Nodes, Placed, Refusal, Request, Wanted, filter, place_on};
 use trireme_state::index::InstanceLoad;
 use trireme_state::object::*;
 use trireme_types::*;
 
 fn request(wanted: Reservation, count: usize) -> Request {
-    Request { reservation: wanted, group: Group::of_tasks(std::iter::empty()), count }
+    Request { wanted: wanted.into(), group: Group::of_tasks(std::iter::empty()), count }
 }
 
 fn per_zone(nodes: &Nodes, placed: &Placed) -> BTreeMap<String, usize> {
@@ -80,7 +80,7 @@ fn each_refusal_has_its_numbers_and_the_closest_node_is_named() {
     let mut nodes = nodes(&all);
     let why = place_on(&mut nodes, &request(reservation(100, 100, &[22]), 2)).unplaced.unwrap();
     assert_eq!(why.unplaced, 2);
-    let refusals: Vec<Refusal> = why.refusals.iter().map(|node| node.refusal).collect();
+    let refusals: Vec<Refusal> = why.refusals.iter().map(|node| node.refusal.clone()).collect();
     let memory = |free| Refusal::Memory { wanted: Mebibytes::new(100), free: Mebibytes::new(free) };
     assert_eq!(
         refusals,
@@ -122,6 +122,53 @@ fn without_nodes_the_event_says_so() {
     assert_eq!(why.event_text(), "Reason: No Container Instances were found in your cluster.");
 }
 
+#[test]
+fn a_task_goes_where_its_processor_and_its_capabilities_are() {
+    use trireme_types::capability;
+    let with = |number: u128, attributes: &[(&str, &str)]| {
+        let mut made = node(number, ZONES[0], 4_096, 4_096);
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        made.registration.attributes = attributes.iter().map(pair).collect();
+        made
+    };
+    let arm = (capability::CPU_ARCHITECTURE, "arm64");
+    let all: Vec<(&str, &str)> =
+        capability::OF_AGENT.map(|name| (name, "")).into_iter().chain([arm]).collect();
+    let told = with(0, &all);
+    // It names no capability: it is older than them, and has them.
+    let old = with(1, &[(capability::CPU_ARCHITECTURE, "x86_64")]);
+    let other = with(2, &[(capability::DOCKER, ""), (capability::CPU_ARCHITECTURE, "x86_64")]);
+    let mut spec = TaskDefinitionSpec {
+        containers: Vec::new(),
+        network_mode: None,
+        cpu: Some(CpuUnits::new(128)),
+        memory: Some(Mebibytes::new(128)),
+        requires_compatibilities: Vec::new(),
+        task_role_arn: Some("arn:aws:iam::123456789012:role/t".to_owned()),
+        execution_role_arn: None,
+        described: Described::new(),
+    };
+    let places = |spec: &TaskDefinitionSpec| {
+        let wanted = Wanted::of(spec, &TaskOverrides::default());
+        let request = Request { wanted, group: Group::EveryTask, count: 100 };
+        let placed = place_on(&mut nodes(&[told.clone(), old.clone(), other.clone()]), &request);
+        let on: BTreeSet<u128> = placed.placements.iter().map(|one| one.instance.bits()).collect();
+        (on, placed.unplaced.unwrap())
+    };
+    let (on, why) = places(&spec);
+    assert_eq!(on, BTreeSet::from([0, 1]));
+    let missing = Refusal::Attribute { name: capability::TASK_LIMIT.to_owned(), value: None };
+    assert_eq!(why.refusals[2].refusal, missing);
+
+    spec.described.insert("runtimePlatform".to_owned(), r#"{"cpuArchitecture":"ARM64"}"#.to_owned());
+    let (on, why) = places(&spec);
+    assert_eq!(on, BTreeSet::from([0]));
+    let processor = why.refusals[1].refusal.clone();
+    assert_eq!(processor.to_string(), "attribute ecs.cpu-architecture is not arm64");
+    assert_eq!(processor.ecs_reason(), "ATTRIBUTE");
+    assert_eq!(processor.event_text(), "is missing an attribute required by your task");
+}
+
 /// A cluster and a request of any shape.
 #[derive(Debug, Clone)]
 struct Case {
@@ -139,7 +186,7 @@ impl Case {
 
     fn request(&self) -> Request {
         let group = if self.grouped { Group::of_tasks(self.tasks.iter()) } else { Group::EveryTask };
-        Request { reservation: self.wanted.clone(), group, count: self.count }
+        Request { wanted: self.wanted.clone().into(), group, count: self.count }
     }
 }
 
@@ -186,7 +233,7 @@ fn place_slowly(case: &Case) -> Vec<ContainerInstanceId> {
                 .map(|node| on_node(node.id))
                 .sum::<usize>()
         };
-        let fitting = nodes.iter().filter(|node| filter::fits(node, &case.wanted));
+        let fitting = nodes.iter().filter(|node| filter::fits(node, &case.wanted.clone().into()));
         let best = fitting.min_by_key(|node| {
             (in_zone(node.zone()), on_node(node.id()), node.free_memory(), node.free_cpu(), node.id())
         });

@@ -228,6 +228,10 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
 fn to_service(state: &State, service: &Service) -> ServiceSummary {
     let load = state.index().service_load(&service.key);
     let definition = &service.spec.task_definition;
+    let deployments = match state.task_sets(&service.key) {
+        Some(sets) => sets.sets.len(),
+        None => service.deployments.len(),
+    };
     ServiceSummary {
         cluster: service.key.cluster.name.as_str().to_owned(),
         name: service.key.name.as_str().to_owned(),
@@ -240,8 +244,11 @@ fn to_service(state: &State, service: &Service) -> ServiceSummary {
         desired: service.spec.desired_count,
         running: load.running,
         pending: load.pending,
-        deployments: u32::try_from(service.deployments.len()).unwrap_or(u32::MAX),
-        task_definition: format!("{}:{}", definition.family.as_str(), definition.revision),
+        deployments: u32::try_from(deployments).unwrap_or(u32::MAX),
+        task_definition: match definition.is_none() {
+            true => "-".to_owned(),
+            false => format!("{}:{}", definition.family.as_str(), definition.revision),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ mod service;
 mod tag;
 mod task;
 mod task_definition;
+mod task_set;
 
 use std::sync::Arc;
 
@@ -76,6 +77,15 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::DeploymentProgressed { .. }
         | Event::DeploymentRetired { .. }
         | Event::DeploymentBackedOff { .. } => service::changed(state, at, event),
+        Event::ServiceWithTaskSetsCreated { .. }
+        | Event::TaskSetCreated { .. }
+        | Event::TaskSetScaled { .. }
+        | Event::TaskSetDraining { .. }
+        | Event::TaskSetDeleted { .. }
+        | Event::PrimaryTaskSetChanged { .. }
+        | Event::TaskSetBackedOff { .. }
+        | Event::TaskSetSteadinessChanged { .. }
+        | Event::TaskSetTagged { .. } => task_set::happened(state, at, event),
         Event::TaskCreated { .. }
         | Event::TaskStopRequested { .. }
         | Event::TaskProgressed { .. }

@@ -14,8 +14,9 @@ use trireme_types::{
 use crate::FeatureLevel;
 use crate::object::{
     AccessKeyId, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterKey, ContainerReport,
-    InstanceRegistration, InstanceStatus, RestoreSource, RolloutState, SealedSecret, ServiceKey, ServiceSpec,
-    SettingsKey, StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+    InstanceRegistration, InstanceStatus, RestoreSource, RolloutState, Scale, SealedSecret, ServiceKey,
+    ServiceSpec, SettingsKey, StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides,
+    TaskSetSpec, TaskStatus,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
@@ -166,6 +167,23 @@ pub enum TaggedResource {
     TaskDefinition(TaskDefinitionKey),
     /// A capacity provider.
     CapacityProvider(CapacityProviderKey),
+    /// A task set of a service.
+    TaskSet(ServiceKey, DeploymentId),
+}
+
+/// What the service controller says of one task set's progress. All that it says of a service's sets is one atomic step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSetProgress {
+    /// Which one.
+    pub id: DeploymentId,
+    /// A back-off that begins, goes on or (`None`) ends, with the set's failed tasks so far.
+    pub back_off: Option<(Option<BackOff>, u32)>,
+    /// Whether it is in a steady state now, if that changes.
+    pub steady: Option<bool>,
+    /// It was draining and its tasks are gone.
+    pub gone: bool,
+    /// Event texts, the oldest first.
+    pub events: Vec<String>,
 }
 
 /// Everything that can be asked of the state.
@@ -465,6 +483,60 @@ pub enum Command {
         /// The value, or `None` to have it as one level above.
         value: Option<String>,
     },
+    /// ECS API: CreateService, with the deployment controller EXTERNAL.
+    CreateServiceWithTaskSets {
+        /// Its full name.
+        key: ServiceKey,
+        /// What is asked of it. It is made from nothing yet.
+        spec: ServiceSpec,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        created_by: String,
+    },
+    /// ECS API: CreateTaskSet.
+    CreateTaskSet {
+        /// The service.
+        service: ServiceKey,
+        /// What is asked of it.
+        spec: Box<TaskSetSpec>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// ECS API: UpdateTaskSet.
+    ScaleTaskSet {
+        /// The service.
+        service: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// The part of the service's desired count.
+        scale: Scale,
+    },
+    /// ECS API: DeleteTaskSet.
+    DeleteTaskSet {
+        /// The service.
+        service: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// Also when it is scaled above 0.
+        force: bool,
+    },
+    /// ECS API: UpdateServicePrimaryTaskSet.
+    SetPrimaryTaskSet {
+        /// The service.
+        service: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+    },
+    /// Service controller: how far a service's task sets are.
+    RecordTaskSets {
+        /// The service.
+        service: ServiceKey,
+        /// The version that the plan saw.
+        version: u64,
+        /// What is new.
+        sets: Vec<TaskSetProgress>,
+    },
 }
 
 /// What a command made, for the answer to its caller and to each repeat.
@@ -486,4 +558,6 @@ pub enum Outcome {
         /// The session's epoch.
         epoch: SessionEpoch,
     },
+    /// A task set of a service.
+    TaskSet(ServiceKey, DeploymentId),
 }

@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `progress` · `task` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -15,6 +15,7 @@ mod service;
 mod tag;
 mod task;
 mod task_definition;
+mod task_set;
 
 use trireme_types::planted;
 
@@ -111,6 +112,12 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::UpdateService { key, change } => service::update(state, key, change, stamp),
         Command::DeleteService { key, force } => service::delete(state, key, *force),
+        Command::CreateServiceWithTaskSets { .. }
+        | Command::CreateTaskSet { .. }
+        | Command::ScaleTaskSet { .. }
+        | Command::DeleteTaskSet { .. }
+        | Command::SetPrimaryTaskSet { .. }
+        | Command::RecordTaskSets { .. } => decide_task_set(state, proposal, stamp),
         Command::RunTasks(run) => task::run(state, run, stamp),
         Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
         Command::ProtectTask { cluster, task, minutes } => {
@@ -172,6 +179,22 @@ fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
     }
 }
 
+fn decide_task_set(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::CreateServiceWithTaskSets { key, spec, tags, created_by } => {
+            task_set::create_service(state, key, spec, tags, created_by)
+        }
+        Command::CreateTaskSet { service, spec, tags } => task_set::create(state, service, spec, tags, stamp),
+        Command::ScaleTaskSet { service, id, scale } => task_set::scale(state, service, *id, *scale),
+        Command::DeleteTaskSet { service, id, force } => task_set::delete(state, service, *id, *force),
+        Command::SetPrimaryTaskSet { service, id } => task_set::set_primary(state, service, *id),
+        Command::RecordTaskSets { service, version, sets } => {
+            task_set::record(state, service, *version, sets, stamp)
+        }
+        _ => Ok(Decision::nothing()),
+    }
+}
+
 /// A write without a change is recorded too: an earlier try of it may still be on its way, and must not take effect after the
 /// caller was told that it is done, in a state that moved on.
 fn remember(decision: &mut Decision, key: &IdempotencyKey) {
@@ -184,6 +207,7 @@ fn made(outcome: &Outcome) -> Vec<String> {
         Outcome::Done | Outcome::Session { .. } => Vec::new(),
         Outcome::TaskDefinition(key) => vec![format!("{}:{}", key.family, key.revision)],
         Outcome::Service(key) => vec![key.name.to_string()],
+        Outcome::TaskSet(_, id) => vec![id.to_string()],
         Outcome::Tasks(tasks) => tasks.iter().map(ToString::to_string).collect(),
     }
 }

@@ -14,8 +14,8 @@ use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
     AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
-    InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, ServiceKey, ServiceSpec,
-    SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+    InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, Scale, ServiceKey,
+    ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec, TaskSet,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -192,6 +192,83 @@ pub enum Event {
         revision: ServiceRevisionId,
         /// Why.
         reason: String,
+    },
+    /// A service is active whose deployments are task sets.
+    ServiceWithTaskSetsCreated {
+        /// Its full name.
+        key: ServiceKey,
+        /// What is asked of it.
+        spec: ServiceSpec,
+        /// Its tags.
+        tags: Tags,
+        /// The principal's ARN.
+        created_by: String,
+    },
+    /// A service has one more task set.
+    TaskSetCreated {
+        /// The service.
+        key: ServiceKey,
+        /// All of it.
+        set: Box<TaskSet>,
+    },
+    /// A task set keeps another part of the service's desired count.
+    TaskSetScaled {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// What part.
+        scale: Scale,
+    },
+    /// A task set is deleted; its tasks are to stop.
+    TaskSetDraining {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+    },
+    /// A draining task set's tasks are gone, and it with them.
+    TaskSetDeleted {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+    },
+    /// A task set is primary; the one that was is no longer. What it is made from, the service is made from.
+    PrimaryTaskSetChanged {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+    },
+    /// A task set's back-off changed.
+    TaskSetBackedOff {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// Until when, or `None` when it is over.
+        back_off: Option<BackOff>,
+        /// Tasks that failed to start so far.
+        failed_tasks: u32,
+    },
+    /// A task set's steadiness changed.
+    TaskSetSteadinessChanged {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// Whether it is steady now.
+        steady: bool,
+    },
+    /// A task set has these tags from now on.
+    TaskSetTagged {
+        /// The service.
+        key: ServiceKey,
+        /// Which one.
+        id: DeploymentId,
+        /// All of them.
+        tags: Tags,
     },
     /// A task is there, placed, PENDING.
     TaskCreated {

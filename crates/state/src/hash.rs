@@ -63,6 +63,7 @@ impl StateHasher {
         sum.follow(13, &old.account_settings, &state.account_settings);
         sum.follow(14, &old.deployment_histories, &state.deployment_histories);
         sum.follow(15, &old.deleted_definitions, &state.deleted_definitions);
+        sum.follow(16, &old.task_sets, &state.task_sets);
         self.sum = sum.sum;
         self.hash(layout)
     }

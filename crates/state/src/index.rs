@@ -6,12 +6,14 @@ mod listing;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone};
+use trireme_types::{
+    ContainerInstanceId, CpuUnits, DeploymentId, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone,
+};
 
 use crate::command::Outcome;
 use crate::object::{
     ClusterKey, ContainerInstance, DesiredStatus, Service, ServiceKey, ServiceStatus, Task,
-    TaskDefinitionKey, TaskStatus,
+    TaskDefinitionKey, TaskSets, TaskStatus,
 };
 use crate::state::RequestName;
 
@@ -62,6 +64,8 @@ pub struct Index {
     pub(crate) definitions_of_services: OrdMap<TaskDefinitionKey, u64>,
     /// The client tokens that made a service.
     pub(crate) tokens_by_service: OrdMap<ServiceKey, OrdSet<RequestName>>,
+    /// The client token that made a task set.
+    pub(crate) token_by_task_set: OrdMap<DeploymentId, RequestName>,
 }
 
 /// Whether a task counts as pending in ECS's counts (ECS API: Service.pendingCount).
@@ -109,7 +113,7 @@ impl Index {
     pub fn rebuild<'a>(
         instances: impl Iterator<Item = &'a Arc<ContainerInstance>>,
         tasks: impl Iterator<Item = &'a Arc<Task>>,
-        services: impl Iterator<Item = &'a Arc<Service>>,
+        services: impl Iterator<Item = (&'a Arc<Service>, Option<&'a Arc<TaskSets>>)>,
         tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
     ) -> Self {
         let mut index = Self::default();
@@ -123,8 +127,8 @@ impl Index {
             index.add_task(task);
             there.insert(task.id);
         }
-        for service in services {
-            index.add_definitions(service);
+        for (service, sets) in services {
+            index.add_definitions(service, sets.map(|sets| &**sets));
         }
         for (name, outcome) in tokens {
             index.add_token(name, outcome);
@@ -143,6 +147,9 @@ impl Index {
             Outcome::Service(key) => {
                 self.tokens_by_service.entry(key.clone()).or_default().insert(name.clone());
             }
+            Outcome::TaskSet(_, id) => {
+                self.token_by_task_set.insert(*id, name.clone());
+            }
             Outcome::Done | Outcome::TaskDefinition(_) | Outcome::Session { .. } => {}
         }
     }
@@ -154,15 +161,15 @@ impl Index {
     }
 
     /// Counts what a service is made from.
-    pub(crate) fn add_definitions(&mut self, service: &Service) {
-        for definition in definitions(service) {
+    pub(crate) fn add_definitions(&mut self, service: &Service, sets: Option<&TaskSets>) {
+        for definition in definitions(service, sets) {
             let count = self.definitions_of_services.entry(definition.clone()).or_default();
             *count = count.saturating_add(1);
         }
     }
 
-    pub(crate) fn remove_definitions(&mut self, service: &Service) {
-        for definition in definitions(service) {
+    pub(crate) fn remove_definitions(&mut self, service: &Service, sets: Option<&TaskSets>) {
+        for definition in definitions(service, sets) {
             if let Some(count) = self.definitions_of_services.get_mut(definition) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -250,11 +257,17 @@ impl Index {
     }
 }
 
-/// What a service is made from: as it is asked for, and what its deployments still run. An inactive one is made from nothing.
-fn definitions(service: &Service) -> impl Iterator<Item = &TaskDefinitionKey> {
+/// What a service is made from: as it is asked for, and what its deployments or its task sets still run. An inactive one is made
+/// from nothing.
+fn definitions<'a>(
+    service: &'a Service,
+    sets: Option<&'a TaskSets>,
+) -> impl Iterator<Item = &'a TaskDefinitionKey> {
     let active = service.status != ServiceStatus::Inactive;
     let deployed = service.deployments.iter().map(|deployment| &deployment.task_definition);
-    deployed.chain([&service.spec.task_definition]).filter(move |_| active)
+    let sets = sets.into_iter().flat_map(|sets| &sets.sets).map(|set| &set.spec.task_definition);
+    let all = deployed.chain(sets).chain([&service.spec.task_definition]);
+    all.filter(move |definition| active && !definition.is_none())
 }
 
 fn add_to_instance(load: &mut InstanceLoad, task: &Task) {

@@ -9,7 +9,7 @@ use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
 use crate::object::{
     CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Service, ServiceKey, ServiceStatus,
-    Task, TaskDefinitionStatus, TaskStatus,
+    Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
 };
 use crate::{Event, State};
 
@@ -54,8 +54,9 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
     }
     for key in services {
         if let Some(service) = after.service(&key) {
-            one_primary_deployment(service)?;
+            one_primary_deployment(after, service)?;
             service_tasks_have_a_deployment(after, service)?;
+            at_most_one_primary_task_set(after, service)?;
         }
     }
     Ok(())
@@ -86,6 +87,11 @@ fn touched(
         | Event::ServiceUpdated { key, .. }
         | Event::ServiceDraining { key }
         | Event::ServiceInactive { key }
+        | Event::ServiceWithTaskSetsCreated { key, .. }
+        | Event::TaskSetCreated { key, .. }
+        | Event::TaskSetDraining { key, .. }
+        | Event::TaskSetDeleted { key, .. }
+        | Event::PrimaryTaskSetChanged { key, .. }
         | Event::DeploymentRetired { key, .. } => {
             services.insert(key.clone());
         }
@@ -106,8 +112,9 @@ pub fn check_state(state: &State) -> Check {
         instance_cluster_is_active(state, instance.id)?;
     }
     for service in state.services() {
-        one_primary_deployment(service)?;
+        one_primary_deployment(state, service)?;
         service_tasks_have_a_deployment(state, service)?;
+        at_most_one_primary_task_set(state, service)?;
         service_events_are_bounded(service)?;
     }
     revisions_are_counted(state)?;
@@ -198,21 +205,45 @@ pub fn epoch_never_falls(before: &State, after: &State, id: ContainerInstanceId)
     hold("epoch_never_falls", new.epoch >= old.epoch, || format!("instance {id}"))
 }
 
-/// A service that is not inactive has one primary deployment, in front; an inactive one has none.
-pub fn one_primary_deployment(service: &Service) -> Check {
+/// A service that is not inactive has one primary deployment, in front; an inactive one has none, and neither has one with task
+/// sets.
+pub fn one_primary_deployment(state: &State, service: &Service) -> Check {
     let primary = |status| status == DeploymentStatus::Primary;
     let count = service.deployments.iter().filter(|one| primary(one.status)).count();
     let first = service.deployments.first().is_some_and(|one| primary(one.status));
     let holds = match service.status {
         ServiceStatus::Inactive => service.deployments.is_empty(),
+        _ if state.task_sets(&service.key).is_some() => service.deployments.is_empty(),
         ServiceStatus::Active | ServiceStatus::Draining => count == 1 && first,
     };
     hold("one_primary_deployment", holds, || format!("service {}", service.key.name))
 }
 
-/// A service's tasks that are not STOPPED belong to deployments that it still has.
+/// Of a service's task sets one is primary at most, which says what the service is made from; they are bounded, and gone with it.
+pub fn at_most_one_primary_task_set(state: &State, service: &Service) -> Check {
+    let Some(all) = state.task_sets(&service.key) else { return Ok(()) };
+    let primary = |set: &&TaskSet| set.status == TaskSetStatus::Primary;
+    let one = all.sets.iter().filter(primary).count() <= 1;
+    let made = all.primary().map(|set| &set.spec.task_definition);
+    let same = match service.status {
+        ServiceStatus::Active => {
+            made.map_or(service.spec.task_definition.is_none(), |made| *made == service.spec.task_definition)
+        }
+        ServiceStatus::Draining => made.is_none(),
+        ServiceStatus::Inactive => all.sets.is_empty(),
+    };
+    let bounded = all.sets.len() <= crate::limits::TASK_SETS_PER_SERVICE;
+    hold("at_most_one_primary_task_set", one && same && bounded, || format!("service {}", service.key.name))
+}
+
+/// A service's tasks that are not STOPPED belong to deployments, or to task sets, that it still has.
 pub fn service_tasks_have_a_deployment(state: &State, service: &Service) -> Check {
-    let has = |task: &Arc<Task>| service.deployments.iter().any(|one| Some(one.id) == task.deployment());
+    let sets = state.task_sets(&service.key);
+    let has = |task: &Arc<Task>| {
+        let id = task.deployment();
+        service.deployments.iter().any(|one| Some(one.id) == id)
+            || id.is_some_and(|id| sets.is_some_and(|sets| sets.set(id).is_some()))
+    };
     let holds = state.tasks_of_service(&service.key).iter().all(has);
     hold("service_tasks_have_a_deployment", holds, || format!("service {}", service.key.name))
 }
@@ -258,6 +289,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         });
         state.service(key).is_some() && bounded && named
     });
+    let sets = state.task_sets.keys().all(|key| state.service(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
         definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
@@ -275,17 +307,18 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     });
     hold(
         "configuration_has_its_objects",
-        attributes && protections && clusters && histories && deleted,
+        attributes && protections && clusters && histories && deleted && sets,
         || {
             format!(
                 "attributes {attributes}, protections {protections}, clusters {clusters}, histories {histories}, \
-             deleted definitions {deleted}"
+             deleted definitions {deleted}, task sets {sets}"
             )
         },
     )
 }
 
-/// Below the second feature level there is nothing that the first layout of a snapshot has no place for.
+/// Below the second feature level there is nothing that the first layout of a snapshot has no place for, and nothing below any level
+/// of what came with it.
 pub fn nothing_is_above_its_level(state: &State) -> Check {
     let empty = state.cluster_configurations.is_empty()
         && state.custom_attributes.is_empty()
@@ -294,7 +327,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.account_settings.is_empty()
         && state.deployment_histories.is_empty()
         && state.deleted_definitions.is_empty();
-    let holds = empty || state.level() >= crate::FeatureLevel::CONFIGURATION;
+    let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
+        && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

@@ -14,8 +14,10 @@ impl FeatureLevel {
     pub const FIRST: Self = Self(1);
     /// Clusters' configuration, capacity providers, account settings, custom attributes, task protection, deployment histories.
     pub const CONFIGURATION: Self = Self(2);
+    /// Task sets.
+    pub const TASK_SETS: Self = Self(3);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 3 } else { 2 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 4 } else { 3 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

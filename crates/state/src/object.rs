@@ -11,6 +11,7 @@ pub mod retention;
 pub mod service;
 pub mod task;
 pub mod task_definition;
+pub mod task_set;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
@@ -36,8 +37,10 @@ pub use task_definition::{
     Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
     TaskDefinitionSpec, TaskDefinitionStatus,
 };
+pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
 
-/// Members that are described as they were given and have no effect: ECS's name to JSON. Opaque here; only `ecs-api` reads it.
+/// Members that are described as they were given and have no effect: ECS's name to JSON. Opaque here; `ecs-api` reads it, and placement the
+/// little that it needs.
 pub type Described = std::collections::BTreeMap<String, String>;
 
 /// Attributes by name; the value may be empty (ECS API: Attribute).

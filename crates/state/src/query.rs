@@ -133,6 +133,7 @@ impl State {
             TaggedResource::ContainerInstance(id) => self.instances.get(id).map(|instance| &instance.tags),
             TaggedResource::TaskDefinition(key) => self.task_definitions.get(key).map(|one| &one.tags),
             TaggedResource::CapacityProvider(key) => self.capacity_providers.get(key).map(|one| &one.tags),
+            TaggedResource::TaskSet(key, id) => self.task_sets.get(key)?.set(*id).map(|set| &set.tags),
         }
     }
 

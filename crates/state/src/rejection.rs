@@ -138,4 +138,19 @@ pub enum Rejection {
     /// StopServiceDeployment: no deployment of the service has ever succeeded.
     #[error("there is no successful deployment to go back to")]
     NothingToRollBackTo,
+    /// The service has no such task set.
+    #[error("task set not found")]
+    TaskSetNotFound,
+    /// The service's deployments are not task sets.
+    #[error("the service's deployment controller is not EXTERNAL")]
+    ServiceHasNoTaskSets,
+    /// UpdateService: what its task sets say is not the service's to change.
+    #[error("the service's deployment controller is EXTERNAL")]
+    ServiceHasTaskSets,
+    /// DeleteTaskSet without force.
+    #[error("the task set is scaled above 0")]
+    TaskSetScaledAboveZero,
+    /// It is being deleted.
+    #[error("the task set is draining")]
+    TaskSetDraining,
 }

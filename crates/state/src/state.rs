@@ -13,7 +13,7 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, Retention, Service, ServiceKey,
-    SettingsKey, Task, TaskDefinition, TaskDefinitionKey,
+    SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskSets,
 };
 
 /// What is remembered of an API write.
@@ -61,6 +61,8 @@ pub struct State {
     /// Deleted task definitions that are still described, and since when.
     pub(crate) deleted_definitions: OrdMap<TaskDefinitionKey, Timestamp>,
     pub(crate) deployment_histories: OrdMap<ServiceKey, Arc<DeploymentHistory>>,
+    /// Of services whose deployments are task sets.
+    pub(crate) task_sets: OrdMap<ServiceKey, Arc<TaskSets>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -153,6 +155,11 @@ impl State {
         self.deployment_histories.get(service).cloned().unwrap_or_default()
     }
 
+    /// A service's task sets; `None` for a service whose deployments Trireme controls.
+    pub fn task_sets(&self, service: &ServiceKey) -> Option<&Arc<TaskSets>> {
+        self.task_sets.get(service)
+    }
+
     /// The attributes that users gave an instance.
     pub fn custom_attributes(&self, instance: ContainerInstanceId) -> Arc<Attributes> {
         self.custom_attributes.get(&instance).cloned().unwrap_or_default()
@@ -182,7 +189,7 @@ impl State {
         Index::rebuild(
             self.instances.values(),
             self.tasks.values(),
-            self.services.values(),
+            self.services.values().map(|service| (service, self.task_sets.get(&service.key))),
             self.object_tokens(),
         )
     }

@@ -205,6 +205,46 @@ fn service_events() -> Vec<Event> {
     ]
 }
 
+fn task_set_events() -> Vec<Event> {
+    // Beside the service of the other events, whose deployments are not task sets.
+    let key = || service("external");
+    let id = DeploymentId::from_random(0x7777);
+    let set = TaskSet {
+        id,
+        spec: TaskSetSpec {
+            task_definition: definition("web", 2),
+            scale: Scale::from_percent(33.3).unwrap(),
+            external_id: Some(text("release-7")),
+            described: described("loadBalancers", "[]"),
+        },
+        status: TaskSetStatus::Active,
+        tags: Tags::from([(text("k"), text("v"))]),
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(2),
+        steady: true,
+        steady_changed_at: Timestamp::from_millis(3),
+        completed: true,
+        failed_tasks: 4,
+        back_off: Some(BackOff { failures: 2, not_before: Timestamp::from_millis(9) }),
+    };
+    vec![
+        Event::ServiceWithTaskSetsCreated {
+            key: key(),
+            spec: spec(TaskDefinitionKey::none(&Scope::development()), 3),
+            tags: Tags::from([(text("k"), text("v"))]),
+            created_by: text("arn:aws:iam::123456789012:root"),
+        },
+        Event::TaskSetCreated { key: key(), set: Box::new(set) },
+        Event::TaskSetScaled { key: key(), id, scale: Scale::WHOLE },
+        Event::TaskSetDraining { key: key(), id },
+        Event::TaskSetDeleted { key: key(), id },
+        Event::PrimaryTaskSetChanged { key: key(), id },
+        Event::TaskSetBackedOff { key: key(), id, back_off: None, failed_tasks: 5 },
+        Event::TaskSetSteadinessChanged { key: key(), id, steady: true },
+        Event::TaskSetTagged { key: key(), id, tags: Tags::from([(text("k"), text("w"))]) },
+    ]
+}
+
 fn configuration_events() -> Vec<Event> {
     let key = || CapacityProviderKey {
         scope: Scope::development(),
@@ -306,6 +346,7 @@ fn samples() -> Vec<Event> {
     ];
     events.extend(configuration_events());
     events.extend(service_events());
+    events.extend(task_set_events());
     events.extend(task_events());
     events
 }

@@ -54,6 +54,13 @@ enum Step {
     RollBack { name: u8, back: usize },
     Describe { name: u8, value: Option<u8> },
     Complete { name: u8 },
+    CreateExternal { name: u8, count: u32 },
+    CreateSet { name: u8, family: u8, percent: u8, token: Option<u8> },
+    ScaleSet { name: u8, set: usize, percent: u8 },
+    DeleteSet { name: u8, set: usize, force: bool },
+    Choose { name: u8, set: usize },
+    StartOfSet { name: u8, set: usize, instances: Vec<usize> },
+    RecordSet { name: u8, set: usize, steady: Option<bool>, gone: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -92,6 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reset),
         2 => Just(Step::Raise),
         9 => configuration_step(),
+        8 => task_set_step(),
     ]
 }
 
@@ -119,6 +127,24 @@ fn configuration_step() -> impl Strategy<Value = Step> {
         (name(), 0usize..3).prop_map(|(name, back)| Step::RollBack { name, back }),
         (name(), proptest::option::of(name())).prop_map(|(name, value)| Step::Describe { name, value }),
         name().prop_map(|name| Step::Complete { name }),
+    ]
+}
+
+/// What needs the third feature level, and is refused below it.
+fn task_set_step() -> impl Strategy<Value = Step> {
+    let name = || 0u8..3;
+    let set = || 0usize..3;
+    prop_oneof![
+        (name(), 0u32..5).prop_map(|(name, count)| Step::CreateExternal { name, count }),
+        (name(), name(), 0u8..=100, proptest::option::of(0u8..3))
+            .prop_map(|(name, family, percent, token)| Step::CreateSet { name, family, percent, token }),
+        (name(), set(), 0u8..=100).prop_map(|(name, set, percent)| Step::ScaleSet { name, set, percent }),
+        (name(), set(), any::<bool>()).prop_map(|(name, set, force)| Step::DeleteSet { name, set, force }),
+        (name(), set()).prop_map(|(name, set)| Step::Choose { name, set }),
+        (name(), set(), proptest::collection::vec(0usize..6, 1..4))
+            .prop_map(|(name, set, instances)| Step::StartOfSet { name, set, instances }),
+        (name(), set(), proptest::option::of(any::<bool>()), any::<bool>())
+            .prop_map(|(name, set, steady, gone)| Step::RecordSet { name, set, steady, gone }),
     ]
 }
 
@@ -364,6 +390,58 @@ fn record_command(state: &State, step: &Step) -> Option<Command> {
             let version = found.version;
             Command::RecordProgress { service: service_name(*name), version, progress }
         }
+        other => return task_set_command(state, other),
+    })
+}
+
+fn task_set_command(state: &State, step: &Step) -> Option<Command> {
+    let scale = |percent: u8| Scale::from_percent(f64::from(percent));
+    let id = |name: u8, set: usize| Some(state.task_sets(&service_name(name))?.sets.get(set)?.id);
+    Some(match step {
+        Step::CreateExternal { name, count } => Command::CreateServiceWithTaskSets {
+            key: service_name(*name),
+            spec: spec(TaskDefinitionKey::none(&Scope::development()), *count),
+            tags: Tags::new(),
+            created_by: "p".to_owned(),
+        },
+        Step::CreateSet { name, family: f, percent, .. } => Command::CreateTaskSet {
+            service: service_name(*name),
+            spec: Box::new(TaskSetSpec {
+                task_definition: definition(&family(*f), 1),
+                scale: scale(*percent)?,
+                external_id: None,
+                described: Described::new(),
+            }),
+            tags: Tags::new(),
+        },
+        Step::ScaleSet { name, set, percent } => Command::ScaleTaskSet {
+            service: service_name(*name),
+            id: id(*name, *set)?,
+            scale: scale(*percent)?,
+        },
+        Step::DeleteSet { name, set, force } => {
+            Command::DeleteTaskSet { service: service_name(*name), id: id(*name, *set)?, force: *force }
+        }
+        Step::Choose { name, set } => {
+            Command::SetPrimaryTaskSet { service: service_name(*name), id: id(*name, *set)? }
+        }
+        Step::StartOfSet { name, set, instances } => Command::StartServiceTasks {
+            service: service_name(*name),
+            version: state.service(&service_name(*name))?.version,
+            deployment: id(*name, *set)?,
+            placements: placements(state, instances),
+        },
+        Step::RecordSet { name, set, steady, gone } => Command::RecordTaskSets {
+            service: service_name(*name),
+            version: state.service(&service_name(*name))?.version,
+            sets: vec![command::TaskSetProgress {
+                id: id(*name, *set)?,
+                back_off: None,
+                steady: *steady,
+                gone: *gone,
+                events: Vec::new(),
+            }],
+        },
         _ => return None,
     })
 }
@@ -371,6 +449,7 @@ fn record_command(state: &State, step: &Step) -> Option<Command> {
 fn token(step: &Step) -> Option<command::IdempotencyKey> {
     match step {
         Step::CreateService { token, .. } => token.map(|token| key(&format!("create-{token}"), 1)),
+        Step::CreateSet { token, .. } => token.map(|token| key(&format!("set-{token}"), 1)),
         Step::Run { token, .. } => token.map(|token| key(&format!("run-{token}"), 1)),
         Step::Register { port, .. } => {
             let invocation = key(&format!("{port:?}"), 1);

@@ -41,6 +41,8 @@ pub enum Resource {
     ServiceDeployment(ClusterName, ServiceName, DeploymentId),
     /// `service-revision/CLUSTER/SERVICE/ID`
     ServiceRevision(ClusterName, ServiceName, ServiceRevisionId),
+    /// `task-set/CLUSTER/SERVICE/ID`, the id with its `ecs-svc/`
+    TaskSet(ClusterName, ServiceName, DeploymentId),
     /// `capacity-provider/NAME`
     CapacityProvider(CapacityProviderName),
 }
@@ -83,6 +85,7 @@ impl std::fmt::Display for Arn {
             Resource::ServiceRevision(cluster, service, id) => {
                 write!(f, "service-revision/{cluster}/{service}/{id}")
             }
+            Resource::TaskSet(cluster, service, id) => write!(f, "task-set/{cluster}/{service}/{id}"),
             Resource::CapacityProvider(name) => write!(f, "capacity-provider/{name}"),
         }
     }
@@ -131,6 +134,11 @@ fn parse_resource(text: &str) -> Option<Resource> {
         ["service-revision", cluster, service, id] => {
             Resource::ServiceRevision(cluster.parse().ok()?, service.parse().ok()?, id.parse().ok()?)
         }
+        ["task-set", cluster, service, kind, id] => Resource::TaskSet(
+            cluster.parse().ok()?,
+            service.parse().ok()?,
+            format!("{kind}/{id}").parse().ok()?,
+        ),
         ["capacity-provider", name] => Resource::CapacityProvider(name.parse().ok()?),
         _ => return None,
     })
@@ -152,6 +160,7 @@ mod tests {
             Resource::ContainerInstance(cluster.clone(), ContainerInstanceId::from_bits(8)),
             Resource::TaskDefinition(Family::new("web").unwrap(), 3),
             Resource::ServiceDeployment(cluster.clone(), service.clone(), DeploymentId::from_random(9)),
+            Resource::TaskSet(cluster.clone(), service.clone(), DeploymentId::from_random(9)),
             Resource::ServiceRevision(cluster, service, ServiceRevisionId::of(DeploymentId::from_random(9))),
             Resource::CapacityProvider(CapacityProviderName::new("FARGATE").unwrap()),
         ] {

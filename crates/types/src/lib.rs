@@ -1,9 +1,11 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`planted`] (defects on purpose).
+//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) · [`planted`]
+//! (defects on purpose).
 
 pub mod arn;
+pub mod capability;
 pub mod id;
 pub mod name;
 pub mod planted;

@@ -110,6 +110,13 @@ impl ClusterName {
     }
 }
 
+impl Family {
+    /// The family of what is made from no task definition.
+    pub fn none() -> Self {
+        Self(SmolStr::new_static("none"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,8 @@ fn lane(command: &Command) -> Lane {
     match command {
         Command::StartServiceTasks { service, .. }
         | Command::StopServiceTasks { service, .. }
-        | Command::RecordProgress { service, .. } => Lane::Service(service.clone()),
+        | Command::RecordProgress { service, .. }
+        | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }

@@ -1,21 +1,20 @@
 //! One service, looked at in full: what is there, what is to be, the commands between the two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use trireme_scheduler::{Group, Placed, Request, choose_to_stop};
+use trireme_scheduler::{Group, Placed, Request, Wanted, choose_to_stop};
 use trireme_state::command::ServiceProgress;
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceStatus, Task, TaskOverrides, TaskStatus,
 };
-use trireme_state::query::reservation;
 use trireme_state::{Command, Placement};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use super::health::Health;
-use super::{Look, restart, rollout, text};
+use super::{Look, restart, rollout, task_set, text};
 use crate::driver::Plan;
 
 /// What one service needs.
@@ -35,8 +34,42 @@ impl Judged {
         (self.commands.is_empty() && self.unplaced == 0).then_some(self.wake_at)
     }
 
-    fn wake(&mut self, at: Timestamp) {
+    /// It is to be looked at again then.
+    pub fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    fn stop(&mut self, service: &Service, tasks: &[TaskId], reason: &str) {
+        if tasks.is_empty() {
+            return;
+        }
+        self.lines.push(format!("service {}: stops {} tasks", service.key.name, tasks.len()));
+        self.commands.extend(tasks.chunks(PLACEMENTS_PER_COMMAND).map(|tasks| Command::StopServiceTasks {
+            service: service.key.clone(),
+            version: service.version,
+            tasks: tasks.to_vec(),
+            reason: reason.to_owned(),
+        }));
+    }
+
+    /// Adds what another look at the same service came to.
+    pub fn extend(&mut self, other: Self) {
+        self.commands.extend(other.commands);
+        self.lines.extend(other.lines);
+        if let Some(at) = other.wake_at {
+            self.wake(at);
+        }
+        self.unplaced = self.unplaced.saturating_add(other.unplaced);
+    }
+
+    /// A command that raises the service's version comes last: others name the version before.
+    pub fn finish(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    /// What people are told.
+    pub fn say(&mut self, line: String) {
+        self.lines.push(line);
     }
 
     /// Adds all of it to the pass's plan.
@@ -52,21 +85,65 @@ impl Judged {
 /// Judges one service.
 pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) -> Judged {
     let tasks: Vec<Arc<Task>> = load.tasks.iter().filter_map(|id| look.view.task(*id)).cloned().collect();
+    let sets = look.view.task_sets(&service.key).cloned();
+    match (service.status, sets) {
+        (ServiceStatus::Inactive, _) => Judged::default(),
+        (ServiceStatus::Draining, _) => draining(service, &tasks),
+        (ServiceStatus::Active, Some(sets)) => task_set::all(look, service, &sets, &tasks, load),
+        (ServiceStatus::Active, None) => rolling(look, service, &tasks, load),
+    }
+}
+
+/// A service whose deployments Trireme controls.
+fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &ServiceLoad) -> Judged {
     let Some(primary) = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary) else {
         return Judged::default();
     };
-    let mut pass = Pass { service, primary, tasks: &tasks, health: look.health, judged: Judged::default() };
-    match service.status {
-        ServiceStatus::Active => pass.active(look, load),
-        ServiceStatus::Draining => pass.draining(),
-        ServiceStatus::Inactive => {}
+    let mut pass = Pass {
+        service,
+        primary,
+        desired: service.spec.desired_count,
+        subject: text::subject(&service.key.name, None),
+        tasks,
+        health: look.health,
+        judged: Judged::default(),
+    };
+    let mut progress = ServiceProgress::default();
+    let found = pass.step(look, load);
+    if let Some((back_off, not_started)) = found.restart.record {
+        progress.back_offs.push((primary.id, back_off, not_started));
     }
+    progress.events.extend(found.events);
+    pass.record_rollout(&found.census, &found.counts, load, found.restart.failing, &mut progress);
+    pass.record(progress);
     pass.judged
+}
+
+/// A deleted service: its tasks stop, and then it is inactive.
+fn draining(service: &Service, tasks: &[Arc<Task>]) -> Judged {
+    let mut judged = Judged::default();
+    let wanted: Vec<&Arc<Task>> = tasks.iter().filter(|task| task.wanted()).collect();
+    // Each of its deployments stops its own.
+    let deployments: BTreeSet<Option<DeploymentId>> = wanted.iter().map(|task| task.deployment()).collect();
+    for deployment in deployments {
+        let of = wanted.iter().filter(|task| task.deployment() == deployment);
+        let ids: Vec<TaskId> = of.map(|task| task.id).collect();
+        judged.stop(service, &ids, &deployment.map(text::scaling).unwrap_or_default());
+    }
+    if tasks.is_empty() {
+        let progress = Box::new(ServiceProgress { inactive: true, ..ServiceProgress::default() });
+        judged.commands.push(Command::RecordProgress {
+            service: service.key.clone(),
+            version: service.version,
+            progress,
+        });
+    }
+    judged
 }
 
 /// A service's tasks that are wanted, sorted by what may become of them.
 #[derive(Default)]
-struct Census<'a> {
+pub struct Census<'a> {
     /// Of the primary deployment, where they may stay.
     fresh: Vec<&'a Task>,
     /// RUNNING, of an older deployment or on a draining instance.
@@ -78,8 +155,7 @@ struct Census<'a> {
 }
 
 impl Census<'_> {
-    fn counts(&self, service: &Service, health: Health, held: usize) -> rollout::Counts {
-        let desired = service.spec.desired_count;
+    fn counts(&self, service: &Service, desired: u32, health: Health, held: usize) -> rollout::Counts {
         let limits = service.spec.deployment_configuration;
         rollout::Counts {
             desired: desired as usize,
@@ -98,18 +174,39 @@ fn runs(task: &Task) -> bool {
     task.last_status == TaskStatus::Running
 }
 
-/// One look at one service.
-struct Pass<'a> {
-    service: &'a Service,
-    primary: &'a Deployment,
+/// One look at one service, or at one of its task sets.
+pub struct Pass<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// What new tasks belong to.
+    pub primary: &'a Deployment,
+    /// How many tasks there are to be.
+    pub desired: u32,
+    /// Of whom events tell.
+    pub subject: String,
     /// Those that are not STOPPED.
-    tasks: &'a [Arc<Task>],
-    health: Health,
-    judged: Judged,
+    pub tasks: &'a [Arc<Task>],
+    /// Who is healthy.
+    pub health: Health,
+    /// What is needed.
+    pub judged: Judged,
+}
+
+/// What a step found, to be recorded.
+pub struct Found<'a> {
+    /// The tasks.
+    pub census: Census<'a>,
+    /// The same, counted.
+    pub counts: rollout::Counts,
+    /// Those that failed.
+    pub restart: restart::Restart,
+    /// What a service's owner is to be told.
+    pub events: Vec<String>,
 }
 
 impl<'a> Pass<'a> {
-    fn active(&mut self, look: &mut Look<'_>, load: &ServiceLoad) {
+    /// Stops and starts what is to be stopped and started.
+    pub fn step(&mut self, look: &mut Look<'_>, load: &ServiceLoad) -> Found<'a> {
         let census = self.census(look);
         let restart = restart::judge(&restart::Scene {
             view: look.view,
@@ -118,14 +215,19 @@ impl<'a> Pass<'a> {
             load,
             health: self.health,
         });
-        let counts = census.counts(self.service, self.health, restart.held.map_or(0, |(_, count)| count));
+        let counts = census.counts(
+            self.service,
+            self.desired,
+            self.health,
+            restart.held.map_or(0, |(_, count)| count),
+        );
         let moves = rollout::moves(&counts);
 
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
         stops.extend(choose_excess(&census.fresh, &moves, self.health));
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
-            Some(why) if would_help(look, self.service, &census) => {
+            Some(why) if would_help(look, self.primary, &census) => {
                 rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
             }
             _ => 0,
@@ -133,26 +235,16 @@ impl<'a> Pass<'a> {
         let retire = moves.retire.saturating_add(room);
         stops.extend(choose_to_stop(census.outgoing.iter().copied(), retire));
 
-        let mut progress = ServiceProgress::default();
-        self.tell_of_placement(&placed, &mut progress);
+        let mut events = Vec::new();
+        self.tell_of_placement(&placed, &mut events);
         if moves.stuck && census.stopping == 0 {
-            self.tell(text::stuck(&self.service.key.name), &mut progress);
+            self.tell(text::stuck(&self.subject), &mut events);
         }
-        self.record_restart(&restart, &counts, &mut progress);
-        self.record_rollout(&census, &counts, load, restart.failing, &mut progress);
+        self.tell_of_restart(&restart, &counts, &mut events);
         self.wake_for_health(&counts, &restart);
-        self.stop(&stops);
+        self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
         self.start(&placed.placements);
-        self.record(progress);
-    }
-
-    fn draining(&mut self) {
-        let wanted: Vec<TaskId> =
-            self.tasks.iter().filter(|task| task.wanted()).map(|task| task.id).collect();
-        self.stop(&wanted);
-        if self.tasks.is_empty() {
-            self.record(ServiceProgress { inactive: true, ..ServiceProgress::default() });
-        }
+        Found { census, counts, restart, events }
     }
 
     fn census(&self, look: &Look<'_>) -> Census<'a> {
@@ -183,7 +275,7 @@ impl<'a> Pass<'a> {
         let definition = look.view.task_definition(&self.primary.task_definition);
         let Some(definition) = definition.filter(|_| count > 0) else { return Placed::default() };
         let request = Request {
-            reservation: reservation(&definition.spec, &TaskOverrides::default()),
+            wanted: Wanted::of(&definition.spec, &TaskOverrides::default()),
             group: Group::of_tasks(census.fresh.iter().copied().chain(unstarted.iter().map(|task| &**task))),
             count,
         };
@@ -192,44 +284,41 @@ impl<'a> Pass<'a> {
         placed
     }
 
-    fn tell_of_placement(&mut self, placed: &Placed, progress: &mut ServiceProgress) {
+    fn tell_of_placement(&mut self, placed: &Placed, events: &mut Vec<String>) {
         let Some(why) = &placed.unplaced else { return };
-        let name = &self.service.key.name;
-        self.judged.lines.push(format!("service {name}: {} tasks without a place: {why}", why.unplaced));
+        let subject = &self.subject;
+        self.judged.lines.push(format!("{subject}: {} tasks without a place: {why}", why.unplaced));
         self.judged.lines.extend(
             why.refusals.iter().map(|node| format!("{} ({}): {}", node.name, node.zone, node.refusal)),
         );
-        self.tell(text::cannot_place(name, why), progress);
+        self.tell(text::cannot_place(subject, why), events);
     }
 
     /// Says it now, or again when that is due.
-    fn tell(&mut self, text: String, progress: &mut ServiceProgress) {
+    fn tell(&mut self, text: String, events: &mut Vec<String>) {
         match text::told_until(self.service, &text, self.health.now) {
             Some(until) => self.judged.wake(until),
-            None => progress.events.push(text),
+            None => events.push(text),
         }
     }
 
-    fn record_restart(
+    fn tell_of_restart(
         &mut self,
         restart: &restart::Restart,
         counts: &rollout::Counts,
-        progress: &mut ServiceProgress,
+        events: &mut Vec<String>,
     ) {
-        let name = &self.service.key.name;
-        if let Some((back_off, not_started)) = restart.record {
-            progress.back_offs.push((self.primary.id, back_off, not_started));
-        }
+        let subject = &self.subject;
         let missing = counts.desired.saturating_sub(counts.fresh);
         let waiting = missing.min(counts.held);
         if let Some((at, _)) = restart.held.filter(|_| waiting > 0) {
             let what = if restart.never_starts { "fail to start" } else { "exit soon after they start" };
             let wait = at.since(self.health.now);
-            self.judged.lines.push(format!("service {name}: its tasks {what}; {waiting} wait for {wait:?}"));
+            self.judged.lines.push(format!("{subject}: its tasks {what}; {waiting} wait for {wait:?}"));
             self.judged.wake(at);
         }
         if restart.never_starts && missing > 0 {
-            self.tell(text::cannot_start(name), progress);
+            self.tell(text::cannot_start(subject), events);
         }
     }
 
@@ -258,7 +347,6 @@ impl<'a> Pass<'a> {
         failing: bool,
         progress: &mut ServiceProgress,
     ) {
-        let name = &self.service.key.name;
         let older = self.service.deployments.iter().filter(|one| one.id != self.primary.id);
         let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) =
             older.partition(|one| self.tasks.iter().any(|task| task.deployment() == Some(one.id)));
@@ -272,47 +360,38 @@ impl<'a> Pass<'a> {
         let under_way = self.primary.rollout == RolloutState::InProgress;
         if whole && healthy && under_way {
             progress.rollouts.push((self.primary.id, RolloutState::Completed));
-            progress.events.push(text::completed(name, self.primary.id));
+            progress.events.push(text::completed(&self.subject, self.primary.id));
         }
         // A task on its way out that still runs counts as running for everyone who waits for stability.
         let runs = whole && load.running as usize == counts.desired;
         let steady = runs && (healthy || !(under_way || failing));
-        if steady == self.service.steady {
-            return;
-        }
-        match text::unsteady_until(self.service, self.primary, self.health).filter(|_| steady) {
-            Some(until) => self.judged.wake(until),
-            None => {
-                progress.steady = Some(steady);
-                progress.events.extend(steady.then(|| text::steady(name)));
-            }
-        }
+        progress.steady = self.change_of_steadiness(steady, self.service.steady, &mut progress.events);
     }
 
-    fn stop(&mut self, tasks: &[TaskId]) {
-        if tasks.is_empty() {
-            return;
+    /// What is to be recorded of steadiness, and told of it. A service that comes and goes is not called steady each time.
+    pub fn change_of_steadiness(
+        &mut self,
+        now: bool,
+        before: bool,
+        events: &mut Vec<String>,
+    ) -> Option<bool> {
+        if now == before {
+            return None;
         }
-        self.judged.lines.push(format!("service {}: stops {} tasks", self.service.key.name, tasks.len()));
-        self.judged.commands.extend(tasks.chunks(PLACEMENTS_PER_COMMAND).map(|tasks| {
-            Command::StopServiceTasks {
-                service: self.service.key.clone(),
-                version: self.service.version,
-                tasks: tasks.to_vec(),
-                reason: text::scaling(self.primary.id),
-            }
-        }));
+        let unsteady = text::unsteady_until(self.service, &self.subject, self.primary, self.health);
+        if let Some(until) = unsteady.filter(|_| now) {
+            self.judged.wake(until);
+            return None;
+        }
+        events.extend(now.then(|| text::steady(&self.subject)));
+        Some(now)
     }
 
     fn start(&mut self, placements: &[Placement]) {
         if placements.is_empty() {
             return;
         }
-        self.judged.lines.push(format!(
-            "service {}: starts {} tasks",
-            self.service.key.name,
-            placements.len()
-        ));
+        self.judged.lines.push(format!("{}: starts {} tasks", self.subject, placements.len()));
         self.judged.commands.extend(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
             Command::StartServiceTasks {
                 service: self.service.key.clone(),
@@ -363,16 +442,21 @@ fn choose_excess(fresh: &[&Task], moves: &rollout::Moves, health: Health) -> Vec
 }
 
 /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
-fn would_help(look: &Look<'_>, service: &Service, census: &Census<'_>) -> bool {
-    let Some(primary) = service.deployments.first() else { return false };
+fn would_help(look: &Look<'_>, primary: &Deployment, census: &Census<'_>) -> bool {
     let Some(definition) = look.view.task_definition(&primary.task_definition) else { return false };
-    let wanted = reservation(&definition.spec, &TaskOverrides::default());
+    let Wanted { reservation: wanted, requirements } =
+        Wanted::of(&definition.spec, &TaskOverrides::default());
     census.outgoing.iter().any(|task| {
         !look.draining.contains(&task.instance)
             && look.view.instance(task.instance).is_some_and(|instance| {
                 let all = &instance.registration.resources;
                 let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
-                instance.connected && wanted.cpu <= all.cpu && wanted.memory <= all.memory && ports_free
+                let met = requirements.iter().all(|requirement| requirement.is_met(instance));
+                instance.connected
+                    && met
+                    && wanted.cpu <= all.cpu
+                    && wanted.memory <= all.memory
+                    && ports_free
             })
     })
 }

@@ -428,6 +428,15 @@ pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> T
     }
 }
 
+/// No task set is above its own maximum by our starts.
+fn check_sets(service: &Service, sets: &TaskSets, tasks: &[Arc<Task>], command: &Command) {
+    let Command::StartServiceTasks { deployment, .. } = command else { return };
+    let desired = sets.set(*deployment).unwrap().computed_desired_count(service.spec.desired_count);
+    let ours = |task: &&Arc<Task>| task.wanted() && task.deployment() == Some(*deployment);
+    let maximum = service.spec.deployment_configuration.maximum(desired) as usize;
+    assert!(tasks.iter().filter(ours).count() <= maximum, "above the maximum: {command:?}");
+}
+
 /// Never above the maximum by our starts; never below the minimum by our stops, of running tasks and of healthy ones.
 fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp) {
     let (Command::StartServiceTasks { service: key, .. } | Command::StopServiceTasks { service: key, .. }) =
@@ -440,6 +449,9 @@ fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp
         return;
     }
     let (desired, limits) = (service.spec.desired_count, service.spec.deployment_configuration);
+    if let Some(sets) = after.task_sets(key) {
+        return check_sets(service, sets, &after.tasks_of_service(key), command);
+    }
     let wanted = |state: &State| state.tasks_of_service(key).iter().filter(|task| task.wanted()).count();
     let running = |state: &State| {
         let runs = |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running;

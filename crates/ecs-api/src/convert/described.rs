@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trireme_ecs_model::shapes::{
-    ContainerDefinition, CreateServiceRequest, DeploymentConfiguration, LoadBalancer, PlacementStrategy,
-    RegisterTaskDefinitionRequest, ServiceConnectConfiguration, ServiceRegistry, UpdateServiceRequest,
+    ContainerDefinition, CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration, LoadBalancer,
+    PlacementStrategy, RegisterTaskDefinitionRequest, ServiceConnectConfiguration, ServiceRegistry,
+    UpdateServiceRequest,
 };
 use trireme_state::object::Described;
 
@@ -97,6 +98,13 @@ pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
         load_balancers: request.load_balancers.as_ref(),
         registries: request.service_registries.as_ref(),
     });
+    changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
+}
+
+pub(crate) fn of_task_set(request: &CreateTaskSetRequest) -> Described {
+    let mut changes = std::collections::BTreeMap::new();
+    list(&mut changes, LOAD_BALANCERS, request.load_balancers.as_ref());
+    list(&mut changes, SERVICE_REGISTRIES, request.service_registries.as_ref());
     changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
 }
 

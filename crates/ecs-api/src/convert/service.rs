@@ -14,7 +14,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
-use super::{cluster, described, number, service_deployment, tags, task_definition, time};
+use super::{cluster, described, number, service_deployment, tags, task_definition, task_set, time};
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
@@ -45,7 +45,15 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     let deployment =
         |one: &Deployment| self::deployment(one, spec, counts.get(&one.id).copied().unwrap_or_default());
     let history = state.deployment_history(&service.key);
+    let sets = state.task_sets(&service.key);
+    let controller = match sets {
+        None => DeploymentControllerType::Ecs,
+        Some(_) => DeploymentControllerType::External,
+    };
+    // Without a primary task set the members that are the task sets' are not there.
+    let definition = Some(&spec.task_definition).filter(|definition| !definition.is_none());
     shapes::Service {
+        task_sets: sets.map(|sets| task_set::describe_all(service, sets, &counts, with_tags)),
         current_service_deployment: service_deployment::current(service, &history),
         current_service_revisions: service_deployment::current_revisions(service, &history, &counts),
         service_arn: Some(arn(&service.key)),
@@ -59,8 +67,8 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         desired_count: Some(number(spec.desired_count)),
         running_count: Some(number(load.running)),
         pending_count: Some(number(load.pending)),
-        launch_type: Some(LaunchType::Ec2),
-        task_definition: Some(task_definition::arn(&spec.task_definition)),
+        launch_type: definition.map(|_| LaunchType::Ec2),
+        task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
         deployments: Some(service.deployments.iter().map(deployment).collect()),
         role_arn: spec.role_arn.clone(),
@@ -72,7 +80,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         ),
         health_check_grace_period_seconds: spec.health_check_grace_period_seconds.map(number),
         scheduling_strategy: Some(SchedulingStrategy::Replica),
-        deployment_controller: Some(DeploymentController { r#type: Some(DeploymentControllerType::Ecs) }),
+        deployment_controller: Some(DeploymentController { r#type: Some(controller) }),
         tags: with_tags.then(|| tags::list(&service.tags)),
         created_by: Some(service.created_by.clone()),
         enable_ecs_managed_tags: Some(spec.enable_ecs_managed_tags),

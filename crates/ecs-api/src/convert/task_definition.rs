@@ -1,23 +1,15 @@
 //! Task definitions, with the defaults that ECS fills in.
 
-use std::collections::BTreeSet;
-
 use trireme_ecs_model::shapes::{self, Attribute, KeyValuePair};
+use trireme_scheduler::requirement;
 use trireme_state::object::{
     Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
-    TaskDefinitionSpec, TaskDefinitionStatus,
+    TaskDefinitionStatus,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
 
 use super::{described, number, time};
-
-/// ECS's attributes for what a machine must be able to do. They are described; placement does not ask for them yet.
-const DOCKER: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
-const LOG_DRIVER: &str = "com.amazonaws.ecs.capability.logging-driver.";
-const TASK_ROLE: &str = "com.amazonaws.ecs.capability.task-iam-role";
-const TASK_ROLE_ON_HOST: &str = "com.amazonaws.ecs.capability.task-iam-role-network-host";
-const TASK_LIMIT: &str = "ecs.capability.task-cpu-mem-limit";
 
 pub(crate) fn arn(key: &TaskDefinitionKey) -> String {
     Arn::new(&key.scope, Resource::TaskDefinition(key.family.clone(), key.revision)).to_string()
@@ -27,7 +19,8 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
     let spec = &definition.spec;
     let containers: Vec<shapes::ContainerDefinition> =
         spec.containers.iter().map(|one| container(one, spec.network_mode)).collect();
-    let attributes = required_attributes(spec, &containers);
+    let attributes = requirement::capabilities(spec).into_iter();
+    let attributes = attributes.map(|name| Attribute { name: Some(name), ..Default::default() }).collect();
     let requires: Vec<shapes::Compatibility> =
         spec.requires_compatibilities.iter().map(|one| compatibility(*one)).collect();
     shapes::TaskDefinition {
@@ -57,24 +50,6 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         registered_by: Some(definition.registered_by.clone()),
         ..Default::default()
     }
-}
-
-/// ECS API: TaskDefinition.requiresAttributes, in order.
-fn required_attributes(
-    spec: &TaskDefinitionSpec,
-    containers: &[shapes::ContainerDefinition],
-) -> Vec<Attribute> {
-    let mut names = BTreeSet::from([DOCKER.to_owned()]);
-    let logs = containers.iter().filter_map(|one| one.log_configuration.as_ref()?.log_driver.as_ref());
-    names.extend(logs.map(|driver| format!("{LOG_DRIVER}{}", driver.as_str())));
-    if spec.task_role_arn.is_some() {
-        let on_host = spec.network_mode == Some(NetworkMode::Host);
-        names.insert(if on_host { TASK_ROLE_ON_HOST } else { TASK_ROLE }.to_owned());
-    }
-    if spec.cpu.is_some() || spec.memory.is_some() {
-        names.insert(TASK_LIMIT.to_owned());
-    }
-    names.into_iter().map(|name| Attribute { name: Some(name), ..Default::default() }).collect()
 }
 
 fn network_mode(mode: NetworkMode) -> shapes::NetworkMode {

@@ -65,6 +65,31 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         | Rejection::ServiceDeploymentOver
         | Rejection::NothingToRollBackTo
         | Rejection::TaskNotOfService) => of_configuration(operation, other),
+        other @ (Rejection::TaskSetNotFound
+        | Rejection::ServiceHasNoTaskSets
+        | Rejection::ServiceHasTaskSets
+        | Rejection::TaskSetScaledAboveZero
+        | Rejection::TaskSetDraining) => of_task_set(operation, other),
+    }
+}
+
+fn of_task_set(operation: Operation, rejection: Rejection) -> Error {
+    match rejection {
+        Rejection::TaskSetNotFound => Error::ecs(
+            declared(operation, ErrorCode::TaskSetNotFound, ErrorCode::InvalidParameter),
+            "The specified task set was not found.",
+        ),
+        Rejection::ServiceHasNoTaskSets => Error::invalid(
+            "Task sets are only supported for services with an EXTERNAL deployment controller.",
+        ),
+        Rejection::ServiceHasTaskSets => Error::invalid(
+            "Unable to update task definition on services with an EXTERNAL deployment controller. Create a task set.",
+        ),
+        Rejection::TaskSetScaledAboveZero => {
+            Error::invalid("The task set cannot be deleted while it is scaled above 0.")
+        }
+        Rejection::TaskSetDraining => Error::invalid("The task set is DRAINING."),
+        other => Error::server(format!("Internal error: {other}")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Services.
 
+use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
     self, CreateServiceRequest, CreateServiceResponse, DeleteServiceRequest, DeleteServiceResponse,
     DescribeServicesRequest, DescribeServicesResponse, LaunchType, ListServicesByNamespaceRequest,
@@ -9,7 +10,7 @@ use trireme_ecs_model::shapes::{
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
     ClusterKey, DeploymentConfiguration, PropagateTags, ServiceKey, ServiceSpec, ServiceStatus,
-    TaskDefinition, TaskDefinitionStatus,
+    TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
 };
 use trireme_state::{Command, State};
 use trireme_types::ServiceName;
@@ -21,6 +22,8 @@ use crate::length;
 use crate::page::Page;
 use crate::{resolve, unsupported};
 
+use super::service_external;
+
 /// ECS API: services in one DescribeServices.
 const DESCRIBE_LIMIT: usize = 10;
 /// ECS API: CreateService.clientToken.
@@ -28,39 +31,63 @@ const TOKEN_LIMIT: usize = 36;
 
 pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
     unsupported::create_service(&request)?;
+    let external = service_external::is_external(request.deployment_controller.as_ref());
     let balanced = request.load_balancers.as_ref().is_some_and(|list| !list.is_empty());
     check_role(request.role.as_deref(), balanced)?;
     let name = request.service_name.as_deref().unwrap_or_default();
     let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
     length::characters("clientToken", cx.client_token.as_deref(), TOKEN_LIMIT)?;
-    let desired = request.desired_count.ok_or_else(|| Error::invalid("Desired count cannot be null."))?;
-    let definition = request.task_definition.as_deref().unwrap_or_default();
-    if definition.is_empty() {
+    let desired = request.desired_count.or(external.then_some(0));
+    let desired = desired.ok_or_else(|| Error::invalid("Desired count cannot be null."))?;
+    if external {
+        service_external::check_create(&request)?;
+    } else if request.task_definition.as_ref().is_none_or(String::is_empty) {
         return Err(Error::invalid("TaskDefinition can not be blank."));
     }
     let state = cx.read().await?;
     let key = ServiceKey { cluster: cx.active_cluster(&state, request.cluster.as_deref())?, name };
     let default = DeploymentConfiguration::default();
-    let definition = resolve::definition(&state, cx.scope(), definition)?;
-    service_input::load_balancers(request.load_balancers.as_deref(), definition)?;
-    service_input::registries(request.service_registries.as_deref(), definition)?;
-    let namespace = has_namespace(&state, &key.cluster);
-    service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
+    let task_definition = match external {
+        true => TaskDefinitionKey::none(cx.scope()),
+        false => definition_of(&cx, &state, &key, &request)?,
+    };
     let spec = ServiceSpec {
-        task_definition: definition.key.clone(),
+        task_definition,
         desired_count: count("desiredCount", desired)?,
         deployment_configuration: configuration(default, request.deployment_configuration.as_ref())?,
         propagate_tags: request.propagate_tags.as_ref().map_or(PropagateTags::None, propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
-        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds, balanced)?,
+        health_check_grace_period_seconds: grace_period(
+            request.health_check_grace_period_seconds,
+            balanced || external,
+        )?,
         role_arn: request.role.clone().filter(|role| !role.is_empty()),
         described: described::of_service(&request),
     };
     let tags = tags::parse(request.tags.as_deref())?;
     let created_by = cx.caller.principal.arn.clone();
-    let command = Command::CreateService { key: key.clone(), spec, tags, created_by };
+    let command = match external {
+        true => Command::CreateServiceWithTaskSets { key: key.clone(), spec, tags, created_by },
+        false => Command::CreateService { key: key.clone(), spec, tags, created_by },
+    };
     let (_, state) = cx.write(command).await?;
     Ok(CreateServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+/// What a service's tasks are to be made from, if its traffic fits it.
+fn definition_of(
+    cx: &Context,
+    state: &State,
+    key: &ServiceKey,
+    request: &CreateServiceRequest,
+) -> Result<TaskDefinitionKey> {
+    let named = request.task_definition.as_deref().unwrap_or_default();
+    let definition = resolve::definition(state, cx.scope(), named)?;
+    service_input::load_balancers(request.load_balancers.as_deref(), definition)?;
+    service_input::registries(request.service_registries.as_deref(), definition)?;
+    let namespace = has_namespace(state, &key.cluster);
+    service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
+    Ok(definition.key.clone())
 }
 
 fn described(state: &State, key: &ServiceKey, with_tags: bool) -> Result<shapes::Service> {
@@ -144,6 +171,11 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.service.as_deref().unwrap_or_default();
     let service = resolve::service(&state, &cluster, text)?.ok_or_else(Error::service_not_found)?;
+    let external = state.task_sets(&service.key).is_some();
+    if external {
+        service_external::check_update(&request)?;
+    }
+    check_controller(request.deployment_controller.as_ref(), external)?;
     let before = service.spec.deployment_configuration;
     let definition = match request.task_definition.as_deref() {
         None => None,
@@ -160,12 +192,25 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
         propagate_tags: request.propagate_tags.as_ref().map(propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
-        health_check_grace_period_seconds: grace_period(request.health_check_grace_period_seconds, balanced)?,
+        health_check_grace_period_seconds: grace_period(
+            request.health_check_grace_period_seconds,
+            balanced || external,
+        )?,
         described: described::of_update(&request),
     };
     let key = service.key.clone();
     let (_, state) = cx.write(Command::UpdateService { key: key.clone(), change }).await?;
     Ok(UpdateServiceResponse { service: Some(described(&state, &key, true)?) })
+}
+
+/// A service keeps the deployment controller that it was created with.
+fn check_controller(given: Option<&shapes::DeploymentController>, external: bool) -> Result<()> {
+    match given.and_then(|controller| controller.r#type.as_ref()) {
+        Some(_) if service_external::is_external(given) != external => {
+            Err(Error::unsupported(Operation::UpdateService, "another deploymentController"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The load balancers, registries and Service Connect that a service has after an update must fit the definition that it has then.

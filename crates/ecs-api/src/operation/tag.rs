@@ -46,6 +46,9 @@ fn resource(cx: &Context, state: &State, arn: Option<&str>) -> Result<TaggedReso
         Resource::TaskDefinition(family, revision) => {
             TaggedResource::TaskDefinition(TaskDefinitionKey { scope: cx.scope().clone(), family, revision })
         }
+        Resource::TaskSet(of, name, id) => {
+            TaggedResource::TaskSet(ServiceKey { cluster: cluster(of), name }, id)
+        }
         Resource::CapacityProvider(name) => {
             TaggedResource::CapacityProvider(CapacityProviderKey { scope: cx.scope().clone(), name })
         }

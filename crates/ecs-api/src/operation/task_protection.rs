@@ -50,7 +50,9 @@ pub(crate) async fn get(cx: Context, request: GetTaskProtectionRequest) -> Resul
     let mut named = request.tasks.unwrap_or_default();
     length::items("tasks", &named, GET_LIMIT)?;
     length::not_empty("Tasks", &named)?;
-    named.dedup();
+    // Each once, where it is named first.
+    let mut seen = std::collections::BTreeSet::new();
+    named.retain(|text| seen.insert(text.clone()));
     let now = cx.api.clock.now();
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for text in &named {

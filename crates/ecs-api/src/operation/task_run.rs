@@ -5,10 +5,9 @@ use trireme_ecs_model::shapes::{
     Failure, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag,
     TaskOverride,
 };
-use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request};
+use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request, Wanted};
 use trireme_state::command::RunTasks;
 use trireme_state::object::{ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
-use trireme_state::query::reservation;
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId};
@@ -30,7 +29,7 @@ const STALE_RETRIES: usize = 3;
 const FAILURES: usize = 100;
 
 /// What RunTask and StartTask have in common.
-struct Wanted {
+struct Asked {
     cluster: Option<String>,
     definition: String,
     overrides: TaskOverride,
@@ -56,7 +55,7 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
     }
     length::characters("clientToken", cx.client_token.as_deref(), TOKEN_LIMIT)?;
     let count = usize::try_from(count).unwrap_or(1);
-    let wanted = Wanted {
+    let wanted = Asked {
         cluster: request.cluster,
         definition: request.task_definition.unwrap_or_default(),
         overrides: request.overrides.unwrap_or_default(),
@@ -71,14 +70,14 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
     Ok(RunTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
 }
 
-async fn start_anywhere(cx: &Context, wanted: &Wanted, count: usize) -> Result<Started> {
+async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
     let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let reservation = reservation(&definition.spec, &run.overrides);
-        let request = Request { reservation, group: Group::EveryTask, count };
+        let wanted = Wanted::of(&definition.spec, &run.overrides);
+        let request = Request { wanted, group: Group::EveryTask, count };
         let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
         Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
     };
@@ -90,7 +89,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
     let instances = request.container_instances.unwrap_or_default();
     length::not_empty("Container instances", &instances)?;
     length::items("containerInstances", &instances, usize::try_from(TASKS).unwrap_or(1))?;
-    let wanted = Wanted {
+    let wanted = Asked {
         cluster: request.cluster,
         definition: request.task_definition.unwrap_or_default(),
         overrides: request.overrides.unwrap_or_default(),
@@ -111,7 +110,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
 type Places = Result<(Vec<Placement>, Vec<Failure>)>;
 
 fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, named: &[String]) -> Places {
-    let held = reservation(&definition.spec, &run.overrides);
+    let asked = Wanted::of(&definition.spec, &run.overrides);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
     for text in named {
         let Some(instance) = resolve::instance(state, &run.cluster, text)? else {
@@ -122,7 +121,7 @@ fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, na
         if placements.iter().any(|placement| placement.instance == instance.id) {
             return Err(Error::invalid(format!("containerInstances names {text} twice.")));
         }
-        match trireme_scheduler::check(state, instance.id, &held) {
+        match trireme_scheduler::check(state, instance.id, &asked) {
             Some(Ok(placement)) => placements.push(placement),
             Some(Err(refusal)) => failures.push(Failure {
                 arn: Some(convert::container_instance::arn(&run.cluster, instance.id)),
@@ -138,7 +137,7 @@ fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, na
 /// Places, proposes, and places anew when the state moved on in between.
 async fn start_with(
     cx: &Context,
-    wanted: &Wanted,
+    wanted: &Asked,
     count: usize,
     place: impl Fn(&State, &RunTasks, &TaskDefinition) -> Places,
 ) -> Result<Started> {
@@ -178,7 +177,7 @@ fn started_before(cx: &Context, state: &State) -> Result<Option<Vec<TaskId>>> {
 }
 
 /// What a repeat says of tasks that its first call found no place for. Why, only the first call knew.
-fn not_started(cx: &Context, wanted: &Wanted, count: usize, tasks: &[TaskId]) -> Result<Vec<Failure>> {
+fn not_started(cx: &Context, wanted: &Asked, count: usize, tasks: &[TaskId]) -> Result<Vec<Failure>> {
     if tasks.len() >= count {
         return Ok(Vec::new());
     }
@@ -193,7 +192,7 @@ fn not_started(cx: &Context, wanted: &Wanted, count: usize, tasks: &[TaskId]) ->
 }
 
 /// Everything but the places.
-fn prepare<'a>(cx: &Context, wanted: &Wanted, state: &'a State) -> Result<(RunTasks, &'a TaskDefinition)> {
+fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<(RunTasks, &'a TaskDefinition)> {
     let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
     let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
     if definition.status != TaskDefinitionStatus::Active {
@@ -217,7 +216,7 @@ fn prepare<'a>(cx: &Context, wanted: &Wanted, state: &'a State) -> Result<(RunTa
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.
-fn task_tags(wanted: &Wanted, cluster: &ClusterKey, definition: &TaskDefinition) -> Result<Tags> {
+fn task_tags(wanted: &Asked, cluster: &ClusterKey, definition: &TaskDefinition) -> Result<Tags> {
     let mut all = match wanted.propagate {
         Some(PropagateTags::TaskDefinition) => definition.tags.clone(),
         Some(PropagateTags::Service) => {

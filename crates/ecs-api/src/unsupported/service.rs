@@ -2,8 +2,9 @@
 
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
-    AvailabilityZoneRebalancing, CreateServiceRequest, DeploymentConfiguration, DeploymentController,
-    DeploymentControllerType, DeploymentStrategy, SchedulingStrategy, UpdateServiceRequest,
+    AvailabilityZoneRebalancing, CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration,
+    DeploymentController, DeploymentControllerType, DeploymentStrategy, SchedulingStrategy,
+    UpdateServiceRequest,
 };
 
 use super::Refuse;
@@ -28,6 +29,14 @@ pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
     refuse.given("monitoring", &request.monitoring)
+}
+
+pub(crate) fn create_task_set(request: &CreateTaskSetRequest) -> Result<()> {
+    let refuse = Refuse(Operation::CreateTaskSet);
+    refuse.launch_type(request.launch_type.as_ref())?;
+    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
+    refuse.given("platformVersion", &request.platform_version)?;
+    refuse.given("networkConfiguration", &request.network_configuration)
 }
 
 pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
@@ -55,7 +64,7 @@ fn rebalancing(refuse: Refuse, value: Option<&AvailabilityZoneRebalancing>) -> R
 
 fn deployment_controller(refuse: Refuse, value: Option<&DeploymentController>) -> Result<()> {
     match value.and_then(|controller| controller.r#type.as_ref()) {
-        None | Some(DeploymentControllerType::Ecs) => Ok(()),
+        None | Some(DeploymentControllerType::Ecs | DeploymentControllerType::External) => Ok(()),
         Some(other) => Err(refuse.error(&format!("deploymentController {other}"))),
     }
 }

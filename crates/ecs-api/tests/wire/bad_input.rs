@@ -163,7 +163,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("DescribeTasks", r#"{"tasks":[]}"#, "InvalidParameterException", "Tasks cannot be empty."),
     ("ListTasks", r#"{"maxResults":101}"#, "InvalidParameterException", "maxResults must be between"),
     ("ListTasks", r#"{"serviceName":"nope"}"#, "ServiceNotFoundException", "Service not found."),
-    ("CreateTaskSet", "{}", "UnsupportedFeatureException", "CreateTaskSet is not supported yet"),
+    ("DeleteDaemon", "{}", "UnsupportedFeatureException", "DeleteDaemon is not supported yet"),
     ("CreateDaemon", "not even JSON", "UnsupportedFeatureException", "CreateDaemon is not supported yet"),
 ];
 

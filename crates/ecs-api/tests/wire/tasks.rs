@@ -1,8 +1,8 @@
 //! Standalone tasks.
 
 use aws_sdk_ecs::types::{
-    ContainerInstanceStatus, ContainerOverride, DesiredStatus, KeyValuePair, LaunchType, PropagateTags, Tag,
-    TaskField, TaskOverride, TaskStopCode,
+    ContainerDefinition, ContainerInstanceStatus, ContainerOverride, CpuArchitecture, DesiredStatus,
+    KeyValuePair, LaunchType, PropagateTags, RuntimePlatform, Tag, TaskField, TaskOverride, TaskStopCode,
 };
 use trireme_state::object::TaskStatus;
 
@@ -88,6 +88,17 @@ async fn what_finds_no_place_says_why() {
     assert!(started.tasks().is_empty());
     let reasons: Vec<_> = started.failures().iter().map(|one| one.reason().unwrap()).collect();
     assert_eq!(reasons, ["RESOURCE:CPU", "MISSING"]);
+
+    let container = ContainerDefinition::builder().name("app").image("busybox").memory(16).build();
+    let platform = RuntimePlatform::builder().cpu_architecture(CpuArchitecture::Arm64).build();
+    let define = client.register_task_definition().family("elsewhere").container_definitions(container);
+    define.runtime_platform(platform).send().await.unwrap();
+    let large = server.add_instance("us-east-1b", 4_096, 4_096);
+    let ran = client.run_task().task_definition("elsewhere").send().await.unwrap();
+    assert!(ran.tasks().is_empty());
+    let failure = ran.failures().iter().find(|one| one.arn().unwrap().ends_with(&large.to_string())).unwrap();
+    assert_eq!(failure.reason(), Some("ATTRIBUTE"));
+    assert_eq!(failure.detail(), Some("attribute ecs.cpu-architecture is not arm64"));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{self, Either};
 use futures_util::stream;
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
@@ -19,7 +20,7 @@ use tonic::{Code, Response, Status};
 use trireme_rpc::raft;
 
 use super::peers::{Lane, Peers};
-use crate::config::{LogId, Snapshot, TypeConfig, Vote};
+use crate::config::{LogId, Settings, Snapshot, TypeConfig, Vote};
 use crate::membership::Member;
 use crate::snapshot::blocking;
 use crate::snapshot::file::{checksum, read_part};
@@ -27,6 +28,7 @@ use crate::storage::Blob;
 use crate::wire;
 
 type C = TypeConfig;
+type Client = raft::raft_client::RaftClient<tonic::transport::Channel>;
 
 /// A follower's disk may be slow; an append gets longer than openraft's hint, which is a heartbeat.
 const APPEND_LIMIT: Duration = Duration::from_secs(2);
@@ -35,6 +37,8 @@ const APPEND_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Network {
     peers: Peers,
+    /// After so long an append that is not answered goes over a second connection too.
+    patience: Duration,
     acknowledged: Acknowledged,
 }
 
@@ -43,14 +47,15 @@ type Acknowledged = Arc<Mutex<BTreeMap<u64, (Vote, LogId)>>>;
 
 impl Network {
     /// Clients over these connections.
-    pub fn new(peers: Peers) -> Self {
-        Self { peers, acknowledged: Arc::default() }
+    pub fn new(peers: Peers, settings: &Settings) -> Self {
+        Self { peers, patience: settings.heartbeat_limit, acknowledged: Arc::default() }
     }
 
     fn client(&self, target: u64, member: &Member, lane: Lane) -> Peer {
         Peer {
             peers: self.peers.clone(),
             acknowledged: Arc::clone(&self.acknowledged),
+            patience: self.patience,
             target,
             address: member.peer_address.clone(),
             lane,
@@ -78,6 +83,7 @@ impl RaftNetworkFactory<C> for Network {
 pub struct Peer {
     peers: Peers,
     acknowledged: Acknowledged,
+    patience: Duration,
     target: u64,
     address: String,
     lane: Lane,
@@ -97,10 +103,37 @@ impl Peer {
         *known = if known.0 == vote { (vote, known.1.max(id)) } else { (vote, id) };
     }
 
-    fn client(&self) -> Result<raft::raft_client::RaftClient<tonic::transport::Channel>, RPCError<C>> {
+    fn client(&self) -> Result<Client, RPCError<C>> {
+        self.client_on(self.lane)
+    }
+
+    fn client_on(&self, lane: Lane) -> Result<Client, RPCError<C>> {
         self.peers
-            .raft(&self.address, self.lane)
+            .raft(&self.address, lane)
             .map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
+    }
+
+    /// Sends an append, and the same again over the spare connection when the first one stands still: whichever is answered first
+    /// counts. A follower that gets it twice does it once.
+    async fn append(&self, message: raft::AppendRequest) -> Result<Response<raft::AppendResponse>, Status> {
+        let unreachable = |error: RPCError<C>| Status::unavailable(error.to_string());
+        let mut client = self.client().map_err(unreachable)?;
+        if self.lane != Lane::Append {
+            return client.append(message).await;
+        }
+        let again = message.clone();
+        let first = Box::pin(async move { client.append(message).await });
+        let first = match future::select(first, Box::pin(tokio::time::sleep(self.patience))).await {
+            Either::Left((answer, _)) => return answer,
+            Either::Right(((), first)) => first,
+        };
+        let mut spare = self.client_on(Lane::Spare).map_err(unreachable)?;
+        let second = Box::pin(async move { spare.append(again).await });
+        match future::select(first, second).await {
+            Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+            Either::Left((Err(_), second)) => second.await,
+            Either::Right((Err(_), first)) => first.await,
+        }
     }
 
     async fn limited<T>(
@@ -185,8 +218,7 @@ impl RaftNetworkV2<C> for Peer {
             Lane::Append => option.soft_ttl().max(APPEND_LIMIT),
             _ => option.soft_ttl(),
         };
-        let mut client = self.client()?;
-        let answer = self.limited(RPCTypes::AppendEntries, limit, client.append(message)).await?;
+        let answer = self.limited(RPCTypes::AppendEntries, limit, self.append(message)).await?;
         let answer = append_result(answer).map_err(|error| unreadable(&error))?;
         match &answer {
             AppendEntriesResponse::Success => self.note(request.vote, last),

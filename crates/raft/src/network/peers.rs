@@ -24,6 +24,8 @@ pub(crate) const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 pub enum Lane {
     /// Entries and votes.
     Append,
+    /// The same entries again, when the first connection stands still: a link that loses packets rarely stops two at once.
+    Spare,
     /// Heartbeats.
     Heartbeat,
     /// Snapshots.

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod ahead;
+pub mod links;
 pub mod whole;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,8 @@ pub struct TestCluster {
     pub place: tempfile::TempDir,
     pub settings: Settings,
     pub rooms: Rooms,
+    /// Through which the nodes speak to each other, if not directly.
+    pub links: Option<links::Links>,
     /// What a node's binary supports, if not the latest level.
     pub supports: BTreeMap<u64, FeatureLevel>,
     pub nodes: BTreeMap<u64, Node>,
@@ -111,6 +114,11 @@ pub struct TestCluster {
 impl TestCluster {
     /// A running cluster of so many voters.
     pub async fn start(count: u64, settings: Settings) -> Self {
+        Self::start_over(count, settings, None).await
+    }
+
+    /// The same over these links.
+    pub async fn start_over(count: u64, settings: Settings, links: Option<links::Links>) -> Self {
         let _first = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
@@ -119,6 +127,7 @@ impl TestCluster {
             place: tempfile::tempdir().unwrap(),
             settings,
             rooms: Rooms::default(),
+            links,
             supports: BTreeMap::new(),
             nodes: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -174,7 +183,10 @@ impl TestCluster {
         let space = Room { id, rooms: self.rooms.clone(), real: Arc::clone(&storage.space) };
         let storage = Storage { space: Arc::new(space), ..storage };
         let supports = self.supports.get(&id).copied().unwrap_or(FeatureLevel::LATEST);
-        let world = World { supports, ..World::real(&self.settings) };
+        let mut world = World { supports, ..World::real(&self.settings) };
+        if let Some(links) = &self.links {
+            world.connect = Arc::new(links.clone());
+        }
         Node::start(identity, storage, self.settings.clone(), world).await
     }
 

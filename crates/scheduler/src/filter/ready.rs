@@ -1,20 +1,21 @@
 //! Is the node there to take tasks?
 
-use trireme_state::object::{InstanceStatus, Reservation};
+use trireme_state::object::InstanceStatus;
 
 use super::Filter;
 use crate::explain::Refusal;
+use crate::requirement::Wanted;
 use crate::view::Node;
 
 /// The node is not being drained.
 pub struct Active;
 
 impl Filter for Active {
-    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+    fn passes(&self, node: &Node, _: &Wanted) -> bool {
         node.instance().status == InstanceStatus::Active
     }
 
-    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
         Refusal::Inactive
     }
 }
@@ -23,11 +24,11 @@ impl Filter for Active {
 pub struct Connected;
 
 impl Filter for Connected {
-    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+    fn passes(&self, node: &Node, _: &Wanted) -> bool {
         node.instance().connected
     }
 
-    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
         Refusal::AgentDisconnected
     }
 }

@@ -1,22 +1,22 @@
 //! Does the node have enough left?
 
 use trireme_state::limits::TASKS_PER_INSTANCE;
-use trireme_state::object::Reservation;
 
 use super::Filter;
 use crate::explain::Refusal;
+use crate::requirement::Wanted;
 use crate::view::Node;
 
 /// Cpu units.
 pub struct Cpu;
 
 impl Filter for Cpu {
-    fn passes(&self, node: &Node, wanted: &Reservation) -> bool {
-        wanted.cpu <= node.free_cpu()
+    fn passes(&self, node: &Node, wanted: &Wanted) -> bool {
+        wanted.reservation.cpu <= node.free_cpu()
     }
 
-    fn explain(&self, node: &Node, wanted: &Reservation) -> Refusal {
-        Refusal::Cpu { wanted: wanted.cpu, free: node.free_cpu() }
+    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal {
+        Refusal::Cpu { wanted: wanted.reservation.cpu, free: node.free_cpu() }
     }
 }
 
@@ -24,12 +24,12 @@ impl Filter for Cpu {
 pub struct Memory;
 
 impl Filter for Memory {
-    fn passes(&self, node: &Node, wanted: &Reservation) -> bool {
-        wanted.memory <= node.free_memory()
+    fn passes(&self, node: &Node, wanted: &Wanted) -> bool {
+        wanted.reservation.memory <= node.free_memory()
     }
 
-    fn explain(&self, node: &Node, wanted: &Reservation) -> Refusal {
-        Refusal::Memory { wanted: wanted.memory, free: node.free_memory() }
+    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal {
+        Refusal::Memory { wanted: wanted.reservation.memory, free: node.free_memory() }
     }
 }
 
@@ -37,11 +37,11 @@ impl Filter for Memory {
 pub struct Slots;
 
 impl Filter for Slots {
-    fn passes(&self, node: &Node, _: &Reservation) -> bool {
+    fn passes(&self, node: &Node, _: &Wanted) -> bool {
         node.tasks() < TASKS_PER_INSTANCE
     }
 
-    fn explain(&self, _: &Node, _: &Reservation) -> Refusal {
+    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
         Refusal::TaskLimit { limit: TASKS_PER_INSTANCE }
     }
 }

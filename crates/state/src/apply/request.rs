@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use trireme_types::{TaskId, Timestamp};
+use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use crate::command::{IdempotencyKey, Outcome};
 use crate::limits::{REQUEST_KEPT_MILLIS, REQUEST_YOUNG_MILLIS, REQUESTS_KEPT};
@@ -25,7 +25,7 @@ pub(super) fn recorded(state: &mut State, at: Timestamp, key: &IdempotencyKey, o
 
 /// Whether what a token made can end, and take the token with it.
 fn lives_with_object(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Tasks(_) | Outcome::Service(_))
+    matches!(outcome, Outcome::Tasks(_) | Outcome::Service(_) | Outcome::TaskSet(..))
 }
 
 fn evict(state: &mut State, at: Timestamp) {
@@ -50,6 +50,13 @@ pub(super) fn task_is_gone(state: &mut State, id: TaskId) {
         _ => true,
     };
     if last {
+        state.requests.remove(&name);
+    }
+}
+
+/// The token that made a task set goes with it.
+pub(super) fn task_set_is_gone(state: &mut State, id: DeploymentId) {
+    if let Some(name) = state.index.token_by_task_set.remove(&id) {
         state.requests.remove(&name);
     }
 }

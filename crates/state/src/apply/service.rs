@@ -5,11 +5,11 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment_history, request};
+use super::{deployment_history, request, task_set};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
-    ServiceStatus, Tags, TaskDefinitionKey,
+    ServiceStatus, Tags, TaskDefinitionKey, TaskSets,
 };
 use crate::{Event, State};
 
@@ -36,12 +36,22 @@ pub(super) fn created(
         version,
         steady: false,
     };
-    if let Some(before) = state.services.get(key) {
-        state.index.remove_definitions(before);
+    replace(state, service, None);
+}
+
+/// A new service, in the place of an inactive one of its name.
+pub(super) fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
+    let key = service.key.clone();
+    if let Some(before) = state.services.get(&key) {
+        state.index.remove_definitions(before, state.task_sets.get(&key).map(|sets| &**sets));
     }
-    state.index.add_definitions(&service);
-    state.services.insert(key.clone(), Arc::new(service));
-    state.deployment_histories.remove(key);
+    state.index.add_definitions(&service, sets.as_ref());
+    state.deployment_histories.remove(&key);
+    match sets {
+        Some(sets) => state.task_sets.insert(key.clone(), Arc::new(sets)),
+        None => state.task_sets.remove(&key),
+    };
+    state.services.insert(key, Arc::new(service));
 }
 
 fn primary(at: Timestamp, id: DeploymentId, task_definition: &TaskDefinitionKey) -> Deployment {
@@ -69,6 +79,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 bump(service);
             });
             deployment_history::service_is_gone(state, at, key);
+            task_set::service_is_gone(state, at, key);
             // The token made a service that is no more: its repeat asks for another one.
             request::service_is_gone(state, key);
         }
@@ -79,6 +90,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 bump(service);
             });
             deployment_history::service_is_inactive(state, key);
+            task_set::service_is_inactive(state, key);
             request::service_is_gone(state, key);
         }
         Event::ServiceEventRecorded { key, id, message } => with(state, key, |service| {
@@ -134,9 +146,10 @@ fn with(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Service)) 
 /// The same, for what changes what a service is made from.
 fn with_definitions(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Service)) {
     if let Some(service) = state.services.get_mut(key) {
-        state.index.remove_definitions(service);
+        let sets = state.task_sets.get(key).map(|sets| &**sets);
+        state.index.remove_definitions(service, sets);
         change(Arc::make_mut(service));
-        state.index.add_definitions(service);
+        state.index.add_definitions(service, sets);
     }
 }
 
@@ -153,6 +166,6 @@ fn with_deployment(
     bump(service);
 }
 
-fn bump(service: &mut Service) {
+pub(super) fn bump(service: &mut Service) {
     service.version = service.version.saturating_add(1);
 }

@@ -33,6 +33,8 @@ pub(super) fn change(state: &mut State, resource: &TaggedResource, change: impl 
                 change(&mut Arc::make_mut(found).tags);
             }
         }
+        // It has an event of its own.
+        TaggedResource::TaskSet(..) => {}
         TaggedResource::TaskDefinition(key) => {
             if let Some(found) = state.task_definitions.get_mut(key) {
                 change(&mut Arc::make_mut(found).tags);

@@ -99,4 +99,13 @@ kinds! {
     84 @ 1 from 1 => ClusterRestored { incarnation, source },
     90 @ 1 from 2 => ServiceDeploymentStarted { key, deployment, revision, sources },
     91 @ 1 from 2 => ServiceDeploymentRolledBack { key, deployment, by, revision, reason },
+    92 @ 1 from 3 => ServiceWithTaskSetsCreated { key, spec, tags, created_by },
+    93 @ 1 from 3 => TaskSetCreated { key, set },
+    94 @ 1 from 3 => TaskSetScaled { key, id, scale },
+    95 @ 1 from 3 => TaskSetDraining { key, id },
+    96 @ 1 from 3 => TaskSetDeleted { key, id },
+    97 @ 1 from 3 => PrimaryTaskSetChanged { key, id },
+    98 @ 1 from 3 => TaskSetBackedOff { key, id, back_off, failed_tasks },
+    99 @ 1 from 3 => TaskSetSteadinessChanged { key, id, steady },
+    100 @ 1 from 3 => TaskSetTagged { key, id, tags },
 }

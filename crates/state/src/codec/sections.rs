@@ -55,4 +55,5 @@ sections! {
     13 => account_settings,
     14 => deployment_histories,
     15 => deleted_definitions,
+    16 => task_sets,
 }

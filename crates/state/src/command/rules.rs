@@ -24,6 +24,14 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => {
                 FeatureLevel::CONFIGURATION
             }
+            Self::CreateServiceWithTaskSets { .. }
+            | Self::CreateTaskSet { .. }
+            | Self::ScaleTaskSet { .. }
+            | Self::DeleteTaskSet { .. }
+            | Self::SetPrimaryTaskSet { .. }
+            | Self::RecordTaskSets { .. }
+            | Self::TagResource { resource: TaggedResource::TaskSet(..), .. }
+            | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::RegisterTaskDefinition { .. }
@@ -78,6 +86,8 @@ impl Command {
             Self::CreateCluster { .. }
             | Self::RegisterTaskDefinition { .. }
             | Self::CreateService { .. }
+            | Self::CreateServiceWithTaskSets { .. }
+            | Self::CreateTaskSet { .. }
             | Self::RunTasks(_)
             | Self::TagResource { .. }
             | Self::OpenSession { instance: None, .. }
@@ -99,6 +109,11 @@ impl Command {
                     || change.capacity.as_ref().is_some_and(|(providers, _)| !providers.is_empty())
                     || change.described.values().any(Option::is_some);
                 if adds { Growth::Asked } else { Growth::None }
+            }
+            Self::ScaleTaskSet { service, id, scale } => {
+                let known = state.task_sets(service).and_then(|sets| sets.set(*id));
+                let shrinks = known.is_some_and(|set| *scale <= set.spec.scale);
+                if shrinks { Growth::None } else { Growth::Asked }
             }
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
@@ -124,6 +139,9 @@ impl Command {
             | Self::DeleteTaskDefinition { .. }
             | Self::ForgetTaskDefinitions { .. }
             | Self::DeleteAttributes { .. }
+            | Self::DeleteTaskSet { .. }
+            | Self::SetPrimaryTaskSet { .. }
+            | Self::RecordTaskSets { .. }
             | Self::ProtectTask { minutes: None, .. }
             | Self::ChangeAccountSetting { value: None, .. } => Growth::None,
         }

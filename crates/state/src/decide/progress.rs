@@ -9,15 +9,19 @@ use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::BYTES_PER_COMMAND;
 use crate::object::{
-    DeploymentStatus, DesiredStatus, PropagateTags, Service, ServiceKey, ServiceStatus, StopCode, Tags,
-    TaskDefinition, TaskOrigin, TaskOverrides, TaskStatus,
+    Deployment, DeploymentStatus, DesiredStatus, PropagateTags, Service, ServiceKey, ServiceStatus, StopCode,
+    Tags, Task, TaskDefinition, TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
 };
 use crate::{Event, Rejection, Stamp, State};
 
 /// Tasks that a service event names; the rest is counted.
 const TASKS_NAMED: usize = 10;
 
-fn seen<'a>(state: &'a State, key: &ServiceKey, version: u64) -> Result<&'a Arc<Service>, Rejection> {
+pub(super) fn seen<'a>(
+    state: &'a State,
+    key: &ServiceKey,
+    version: u64,
+) -> Result<&'a Arc<Service>, Rejection> {
     let service = state.service(key).ok_or(Rejection::ServiceNotFound)?;
     if service.version == version { Ok(service) } else { Err(stale(format!("service {}", key.name))) }
 }
@@ -34,14 +38,9 @@ pub(super) fn start_tasks(
     if service.status != ServiceStatus::Active {
         return Err(Rejection::ServiceNotActive);
     }
-    let primary = service
-        .deployments
-        .iter()
-        .find(|one| one.id == deployment && one.status == DeploymentStatus::Primary)
-        .ok_or_else(|| stale(format!("deployment {deployment}")))?;
-    check_maximum(state, service, placements.len())?;
-    let definition =
-        state.task_definition(&primary.task_definition).ok_or(Rejection::TaskDefinitionNotFound)?;
+    let run = running(state, service, deployment)?;
+    check_maximum(state, service, &run, placements.len())?;
+    let definition = state.task_definition(run.definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let overrides = TaskOverrides::default();
     let tasks = NewTasks {
         cluster: &key.cluster,
@@ -59,8 +58,7 @@ pub(super) fn start_tasks(
     events.truncate(fit);
     ids.truncate(fit);
     if !ids.is_empty() {
-        let message =
-            format!("(service {}) has started {} tasks: {}.", key.name, ids.len(), name_tasks(&ids));
+        let message = format!("({}) has started {} tasks: {}.", run.subject, ids.len(), name_tasks(&ids));
         events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
     }
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
@@ -73,11 +71,45 @@ fn fitting(created: &[Event]) -> usize {
     (BYTES_PER_COMMAND / 2).checked_div(largest).map_or(1, |fit| fit.max(1))
 }
 
-/// A service's tasks with desired status RUNNING are never more than its maximum.
-fn check_maximum(state: &State, service: &Service, more: usize) -> Result<(), Rejection> {
+/// What new tasks may be started of: a service's primary deployment, or one of its task sets.
+struct Running<'a> {
+    definition: &'a TaskDefinitionKey,
+    desired: u32,
+    /// Whose tasks count toward the maximum, if not all of the service do.
+    of: Option<DeploymentId>,
+    subject: String,
+}
+
+fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Result<Running<'a>, Rejection> {
+    let gone = || stale(format!("deployment {id}"));
+    let name = &service.key.name;
+    if let Some(sets) = state.task_sets(&service.key) {
+        let set = sets.set(id).ok_or_else(gone)?;
+        return Ok(Running {
+            definition: &set.spec.task_definition,
+            desired: set.computed_desired_count(service.spec.desired_count),
+            of: Some(id),
+            subject: format!("service {name}, taskSet {id}"),
+        });
+    }
+    let primary = |one: &&Deployment| one.id == id && one.status == DeploymentStatus::Primary;
+    let primary = service.deployments.iter().find(primary).ok_or_else(gone)?;
+    Ok(Running {
+        definition: &primary.task_definition,
+        desired: service.spec.desired_count,
+        of: None,
+        subject: format!("service {name}"),
+    })
+}
+
+/// The tasks with desired status RUNNING of a service, or of one of its task sets, are never more than the maximum.
+fn check_maximum(state: &State, service: &Service, run: &Running<'_>, more: usize) -> Result<(), Rejection> {
     let tasks = state.tasks_of_service(&service.key);
-    let wanted = tasks.iter().filter(|task| task.desired_status == DesiredStatus::Running).count();
-    let maximum = service.spec.deployment_configuration.maximum(service.spec.desired_count) as usize;
+    let counts = |task: &&Arc<Task>| {
+        task.desired_status == DesiredStatus::Running && run.of.is_none_or(|id| task.deployment() == Some(id))
+    };
+    let wanted = tasks.iter().filter(counts).count();
+    let maximum = service.spec.deployment_configuration.maximum(run.desired) as usize;
     if wanted.saturating_add(more) <= maximum {
         return Ok(());
     }

@@ -14,23 +14,8 @@ pub(super) fn create(
     created_by: &str,
     stamp: &mut Stamp,
 ) -> Decided {
-    state.active_cluster(&key.cluster).ok_or(Rejection::ClusterNotFound)?;
-    match state.service(key).map(|service| service.status) {
-        Some(ServiceStatus::Active) => return Err(Rejection::ServiceExists),
-        Some(ServiceStatus::Draining) => return Err(Rejection::ServiceDraining),
-        Some(ServiceStatus::Inactive) | None => {}
-    }
+    check_new(state, key, spec, tags)?;
     task_definition::usable(state, &spec.task_definition)?;
-    check_count(spec.desired_count)?;
-    super::check_described(&spec.described)?;
-    super::tag::check_limit(tags)?;
-    let active = state.services_of_cluster(&key.cluster);
-    if active.filter(|service| service.status != ServiceStatus::Inactive).count() >= SERVICES_PER_CLUSTER {
-        return Err(Rejection::LimitExceeded {
-            what: "services in a cluster".to_owned(),
-            limit: SERVICES_PER_CLUSTER as u64,
-        });
-    }
     let id = stamp.ids.deployment();
     let mut events = vec![Event::ServiceCreated {
         key: key.clone(),
@@ -43,11 +28,43 @@ pub(super) fn create(
     Ok(Decision { events, outcome: Outcome::Service(key.clone()) })
 }
 
+/// Whether a service may be made, whatever it is made from.
+pub(super) fn check_new(
+    state: &State,
+    key: &ServiceKey,
+    spec: &ServiceSpec,
+    tags: &Tags,
+) -> Result<(), Rejection> {
+    state.active_cluster(&key.cluster).ok_or(Rejection::ClusterNotFound)?;
+    match state.service(key).map(|service| service.status) {
+        Some(ServiceStatus::Active) => return Err(Rejection::ServiceExists),
+        Some(ServiceStatus::Draining) => return Err(Rejection::ServiceDraining),
+        Some(ServiceStatus::Inactive) | None => {}
+    }
+    check_count(spec.desired_count)?;
+    super::check_described(&spec.described)?;
+    super::tag::check_limit(tags)?;
+    let active = state.services_of_cluster(&key.cluster);
+    if active.filter(|service| service.status != ServiceStatus::Inactive).count() >= SERVICES_PER_CLUSTER {
+        return Err(Rejection::LimitExceeded {
+            what: "services in a cluster".to_owned(),
+            limit: SERVICES_PER_CLUSTER as u64,
+        });
+    }
+    Ok(())
+}
+
 pub(super) fn update(state: &State, key: &ServiceKey, change: &ServiceChange, stamp: &mut Stamp) -> Decided {
     state.active_cluster(&key.cluster).ok_or(Rejection::ClusterNotFound)?;
     let service = state.service(key).ok_or(Rejection::ServiceNotFound)?;
     if service.status != ServiceStatus::Active {
         return Err(Rejection::ServiceNotActive);
+    }
+    let rolls_out = change.task_definition.is_some()
+        || change.force_new_deployment
+        || ROLLED_OUT.iter().any(|member| change.described.contains_key(*member));
+    if rolls_out && state.task_sets(key).is_some() {
+        return Err(Rejection::ServiceHasTaskSets);
     }
     let mut spec = service.spec.clone();
     if let Some(definition) = &change.task_definition

@@ -3,7 +3,7 @@
 use super::{Decided, Decision};
 use crate::command::TaggedResource;
 use crate::limits::TAGS_PER_RESOURCE;
-use crate::object::{CapacityProviderKey, Tags};
+use crate::object::Tags;
 use crate::{Event, Rejection, State};
 
 /// ECS API: at most 50 tags on a resource. Those that ECS sets itself do not count.
@@ -24,12 +24,14 @@ pub(super) fn add(state: &State, resource: &TaggedResource, tags: &Tags) -> Deci
     if tags.iter().all(|(key, value)| known.get(key) == Some(value)) {
         return Ok(Decision::nothing());
     }
-    if let TaggedResource::CapacityProvider(key) = resource {
-        let mut all = known.clone();
-        all.extend(tags.clone());
-        return Ok(provider_tagged(key, all));
-    }
-    Ok(Decision::one(Event::ResourceTagged { resource: resource.clone(), tags: tags.clone() }))
+    Ok(Decision::one(
+        whole(resource, || {
+            let mut all = known.clone();
+            all.extend(tags.clone());
+            all
+        })
+        .unwrap_or_else(|| Event::ResourceTagged { resource: resource.clone(), tags: tags.clone() }),
+    ))
 }
 
 pub(super) fn remove(state: &State, resource: &TaggedResource, keys: &[String]) -> Decided {
@@ -37,15 +39,30 @@ pub(super) fn remove(state: &State, resource: &TaggedResource, keys: &[String]) 
     if !keys.iter().any(|key| known.contains_key(key)) {
         return Ok(Decision::nothing());
     }
-    if let TaggedResource::CapacityProvider(key) = resource {
-        let mut all = known.clone();
-        all.retain(|key, _| !keys.contains(key));
-        return Ok(provider_tagged(key, all));
-    }
-    Ok(Decision::one(Event::ResourceUntagged { resource: resource.clone(), keys: keys.to_vec() }))
+    Ok(Decision::one(
+        whole(resource, || {
+            let mut all = known.clone();
+            all.retain(|key, _| !keys.contains(key));
+            all
+        })
+        .unwrap_or_else(|| Event::ResourceUntagged { resource: resource.clone(), keys: keys.to_vec() }),
+    ))
 }
 
-/// A kind of its own: nodes of the first level, which read the tags of all else, do not know capacity providers.
-fn provider_tagged(key: &CapacityProviderKey, tags: Tags) -> Decision {
-    Decision::one(Event::CapacityProviderTagged { key: key.clone(), tags })
+/// What came after the first level has kinds of its own, with all of the tags: nodes of that level, which read the tags of all else,
+/// do not know it.
+fn whole(resource: &TaggedResource, tags: impl FnOnce() -> Tags) -> Option<Event> {
+    match resource {
+        TaggedResource::CapacityProvider(key) => {
+            Some(Event::CapacityProviderTagged { key: key.clone(), tags: tags() })
+        }
+        TaggedResource::TaskSet(key, id) => {
+            Some(Event::TaskSetTagged { key: key.clone(), id: *id, tags: tags() })
+        }
+        TaggedResource::Cluster(_)
+        | TaggedResource::Service(_)
+        | TaggedResource::Task(_)
+        | TaggedResource::ContainerInstance(_)
+        | TaggedResource::TaskDefinition(_) => None,
+    }
 }

@@ -35,7 +35,7 @@ pub struct Service {
     pub spec: ServiceSpec,
     /// Where it is in its life.
     pub status: ServiceStatus,
-    /// The primary first, then older ones that still have tasks. Empty once inactive.
+    /// The primary first, then older ones that still have tasks. Empty once inactive, and for a service with task sets.
     pub deployments: Vec<Deployment>,
     /// The newest first; at most 100 (ECS API: Service.events).
     pub events: Vector<ServiceEvent>,
@@ -54,7 +54,8 @@ pub struct Service {
 /// What a user asks of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// What its tasks are made from.
+    /// What its tasks are made from. Of a service with task sets: what the primary one's are made from, and
+    /// [`TaskDefinitionKey::none`] while there is none.
     pub task_definition: TaskDefinitionKey,
     /// How many tasks.
     pub desired_count: u32,

@@ -19,6 +19,18 @@ pub struct TaskDefinitionKey {
     pub revision: u32,
 }
 
+impl TaskDefinitionKey {
+    /// What a service is made from whose task sets alone say so. Its revision, 0, is no definition's.
+    pub fn none(scope: &Scope) -> Self {
+        Self { scope: scope.clone(), family: Family::none(), revision: 0 }
+    }
+
+    /// Whether it names no definition.
+    pub fn is_none(&self) -> bool {
+        self.revision == 0
+    }
+}
+
 /// ECS API: TaskDefinition.status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskDefinitionStatus {
