@@ -1,26 +1,28 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
 mod change;
+mod report;
 mod rules;
+mod run;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
     AccountId, ContainerInstanceId, DeploymentId, Family, RequestId, Scope, Sequence, SessionEpoch, TaskId,
-    Timestamp,
 };
 
 use crate::FeatureLevel;
 use crate::object::{
-    AccessKeyId, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterKey, ContainerReport,
-    InstanceRegistration, InstanceStatus, RestoreSource, RolloutState, Scale, SealedSecret, ServiceKey,
-    ServiceSpec, SettingsKey, StopCode, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskOverrides,
-    TaskSetSpec, TaskStatus,
+    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
+    RestoreSource, Scale, SealedSecret, ServiceKey, ServiceSpec, SettingsKey, Tags, TaskDefinitionKey,
+    TaskDefinitionSpec, TaskSetSpec,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
+pub use report::{ServiceProgress, TaskReport, TaskSetProgress};
 pub use rules::Growth;
+pub use run::{Placement, RunTasks};
 
 /// On whose behalf a command comes. Stored with each entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,72 +88,6 @@ pub struct Proposal {
     pub command: Command,
 }
 
-/// Where a task is to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// The instance.
-    pub instance: ContainerInstanceId,
-    /// The instance's epoch that the placer saw; another one makes the command stale.
-    pub epoch: SessionEpoch,
-}
-
-/// What a standalone task is made from (ECS API: RunTask, StartTask).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunTasks {
-    /// The cluster.
-    pub cluster: ClusterKey,
-    /// The definition.
-    pub definition: TaskDefinitionKey,
-    /// Changes to the definition.
-    pub overrides: TaskOverrides,
-    /// `None`: `family:F`.
-    pub group: Option<String>,
-    /// The caller's own mark.
-    pub started_by: Option<String>,
-    /// Tags of the tasks.
-    pub tags: Tags,
-    /// One for each task.
-    pub placements: Vec<Placement>,
-}
-
-/// What an agent says of one task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskReport {
-    /// Which one.
-    pub task: TaskId,
-    /// Its status now.
-    pub status: TaskStatus,
-    /// Its containers.
-    pub containers: Vec<ContainerReport>,
-    /// Why it stops, in code, when the agent is the one to know.
-    pub stop_code: Option<StopCode>,
-    /// Why it stops, in words.
-    pub stopped_reason: Option<String>,
-    /// The first image pull began.
-    pub pull_started_at: Option<Timestamp>,
-    /// The last image pull ended.
-    pub pull_stopped_at: Option<Timestamp>,
-    /// Its last container ended.
-    pub execution_stopped_at: Option<Timestamp>,
-}
-
-/// What the service controller says of a service's progress. Each part is optional; all of it is one atomic step.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceProgress {
-    /// Deployments whose rollout state changes.
-    pub rollouts: Vec<(DeploymentId, RolloutState)>,
-    /// Old deployments without tasks, to be removed.
-    pub retired: Vec<DeploymentId>,
-    /// Deployments that begin, extend or (`None`) end a back-off, with their failed tasks so far.
-    pub back_offs: Vec<(DeploymentId, Option<BackOff>, u32)>,
-    /// Event texts, the oldest first.
-    pub events: Vec<String>,
-    /// Whether the service is in a steady state now, if that changes.
-    pub steady: Option<bool>,
-    /// The service was draining and its tasks are gone.
-    pub inactive: bool,
-}
-
 /// What may carry tags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaggedResource {
@@ -169,21 +105,6 @@ pub enum TaggedResource {
     CapacityProvider(CapacityProviderKey),
     /// A task set of a service.
     TaskSet(ServiceKey, DeploymentId),
-}
-
-/// What the service controller says of one task set's progress. All that it says of a service's sets is one atomic step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskSetProgress {
-    /// Which one.
-    pub id: DeploymentId,
-    /// A back-off that begins, goes on or (`None`) ends, with the set's failed tasks so far.
-    pub back_off: Option<(Option<BackOff>, u32)>,
-    /// Whether it is in a steady state now, if that changes.
-    pub steady: Option<bool>,
-    /// It was draining and its tasks are gone.
-    pub gone: bool,
-    /// Event texts, the oldest first.
-    pub events: Vec<String>,
 }
 
 /// Everything that can be asked of the state.

@@ -101,17 +101,16 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::RegisterTaskDefinition { scope, family, spec, tags, registered_by } => {
             task_definition::register(state, scope, family, spec, tags, registered_by)
         }
-        Command::RollBackDeployment { service, deployment, reason } => {
-            deployment::roll_back(state, service, *deployment, reason, stamp)
-        }
         Command::DeregisterTaskDefinition { key } => task_definition::deregister(state, key),
         Command::DeleteTaskDefinition { key } => task_definition::delete(state, key),
         Command::ForgetTaskDefinitions { keys } => Ok(task_definition::forget(state, keys)),
-        Command::CreateService { key, spec, tags, created_by } => {
-            service::create(state, key, spec, tags, created_by, stamp)
-        }
-        Command::UpdateService { key, change } => service::update(state, key, change, stamp),
-        Command::DeleteService { key, force } => service::delete(state, key, *force),
+        Command::CreateService { .. }
+        | Command::UpdateService { .. }
+        | Command::DeleteService { .. }
+        | Command::RollBackDeployment { .. }
+        | Command::StartServiceTasks { .. }
+        | Command::StopServiceTasks { .. }
+        | Command::RecordProgress { .. } => decide_service(state, proposal, stamp),
         Command::CreateServiceWithTaskSets { .. }
         | Command::CreateTaskSet { .. }
         | Command::ScaleTaskSet { .. }
@@ -144,15 +143,6 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),
         Command::LoseInstance { instance, epoch, reason } => instance::lose(state, *instance, *epoch, reason),
-        Command::StartServiceTasks { service, version, deployment, placements } => {
-            progress::start_tasks(state, service, *version, *deployment, placements, stamp)
-        }
-        Command::StopServiceTasks { service, version, tasks, reason } => {
-            progress::stop_tasks(state, service, *version, tasks, reason, stamp)
-        }
-        Command::RecordProgress { service, version, progress } => {
-            progress::record(state, service, *version, progress, stamp)
-        }
         Command::ReapTasks { tasks } => task::reap(state, tasks),
         Command::CreateAccessKey { id, account, principal, secret } => {
             operator::create_access_key(state, id, account, principal, secret, stamp)
@@ -175,6 +165,29 @@ fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
         }
         Command::UpdateCluster { cluster, change } => cluster::update(state, cluster, change),
         Command::DeleteCluster { cluster } => cluster::delete(state, cluster),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::CreateService { key, spec, tags, created_by } => {
+            service::create(state, key, spec, tags, created_by, stamp)
+        }
+        Command::UpdateService { key, change } => service::update(state, key, change, stamp),
+        Command::DeleteService { key, force } => service::delete(state, key, *force),
+        Command::RollBackDeployment { service, deployment, reason } => {
+            deployment::roll_back(state, service, *deployment, reason, stamp)
+        }
+        Command::StartServiceTasks { service, version, deployment, placements } => {
+            progress::start_tasks(state, service, *version, *deployment, placements, stamp)
+        }
+        Command::StopServiceTasks { service, version, tasks, reason } => {
+            progress::stop_tasks(state, service, *version, tasks, reason, stamp)
+        }
+        Command::RecordProgress { service, version, progress } => {
+            progress::record(state, service, *version, progress, stamp)
+        }
         _ => Ok(Decision::nothing()),
     }
 }

@@ -1,0 +1,34 @@
+//! Tasks to be started, and where.
+
+use serde::{Deserialize, Serialize};
+use trireme_types::{ContainerInstanceId, SessionEpoch};
+
+use crate::object::{ClusterKey, Tags, TaskDefinitionKey, TaskOverrides};
+
+/// Where a task is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The instance.
+    pub instance: ContainerInstanceId,
+    /// The instance's epoch that the placer saw; another one makes the command stale.
+    pub epoch: SessionEpoch,
+}
+
+/// What a standalone task is made from (ECS API: RunTask, StartTask).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTasks {
+    /// The cluster.
+    pub cluster: ClusterKey,
+    /// The definition.
+    pub definition: TaskDefinitionKey,
+    /// Changes to the definition.
+    pub overrides: TaskOverrides,
+    /// `None`: `family:F`.
+    pub group: Option<String>,
+    /// The caller's own mark.
+    pub started_by: Option<String>,
+    /// Tags of the tasks.
+    pub tags: Tags,
+    /// One for each task.
+    pub placements: Vec<Placement>,
+}
