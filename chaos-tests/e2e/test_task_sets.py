@@ -52,7 +52,7 @@ def test_an_external_deployment(client):
     )["service"]
     assert made["deploymentController"] == {"type": "EXTERNAL"}
     assert (made["deployments"], made["taskSets"]) == ([], [])
-    assert "taskDefinition" not in made and "launchType" not in made
+    assert "taskDefinition" not in made
 
     blue = client.create_task_set(
         taskDefinition="sets:1",
@@ -97,6 +97,8 @@ def test_an_external_deployment(client):
     assert service(client)["taskDefinition"].endswith("/sets:2")
 
     # The old one goes.
+    code, message = refused(client.delete_task_set, taskSet=green["id"], **OF)
+    assert (code, message) == ("InvalidParameterException", "Primary TaskSet cannot be deleted.")
     code, message = refused(client.delete_task_set, taskSet=blue["id"], **OF)
     assert (code, "scaled above 0" in message) == ("InvalidParameterException", True)
     gone = client.delete_task_set(taskSet=blue["id"], force=True, **OF)["taskSet"]
@@ -137,7 +139,27 @@ def test_what_is_the_sets_own_is_not_the_services(client):
 
     client.create_service(serviceName="rolls", taskDefinition="sets", desiredCount=0)
     code, message = refused(client.create_task_set, cluster="default", service="rolls", taskDefinition="sets")
-    assert (code, "EXTERNAL" in message) == ("InvalidParameterException", True)
+    assert (code, "external deployment controllers" in message) == ("InvalidParameterException", True)
+    custom = {"maximumPercent": 150, "minimumHealthyPercent": 50}
+    code, message = refused(
+        client.create_service, serviceName=name + "-2", deploymentConfiguration=custom, **external
+    )
+    assert (code, message.startswith("A custom maximumPercent")) == ("InvalidParameterException", True)
+
+
+def test_a_scale_of_nothing_and_a_set_that_is_gone_at_once(wire: Wire, client):
+    client.create_service(serviceName="empty", desiredCount=2, deploymentController={"type": "EXTERNAL"})
+    of = {"cluster": "default", "service": "empty"}
+    # As some SDKs send 0.
+    nothing = {"unit": "PERCENT"}
+    made = wire.done("CreateTaskSet", {**of, "taskDefinition": "sets", "scale": nothing})["taskSet"]
+    assert made["scale"] == percent(0)
+    scaled = wire.done("UpdateTaskSet", {**of, "taskSet": made["id"], "scale": nothing})["taskSet"]
+    assert scaled["scale"] == percent(0)
+    for number in range(5):
+        arn = client.create_task_set(taskDefinition="sets", **of)["taskSet"]["taskSetArn"] if number else made["taskSetArn"]
+        gone = client.delete_task_set(taskSet=arn, **of)["taskSet"]
+        assert (gone["status"], gone["computedDesiredCount"]) == ("DRAINING", 0)
 
 
 def test_tags_of_a_set(client):

@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint, Error};
 use tower::service_fn;
 use trireme_agent::dial::Dial;
 use trireme_agent::runtime::BoxFuture;
-use trireme_raft::network::peers::{Connect, endpoint};
+use trireme_raft::network::peers::{Connect, Lane, endpoint};
 use trireme_rpc::gather::Gather;
 use trireme_rpc::tcp;
 use turmoil::net::{TcpListener, TcpStream};
@@ -111,7 +111,7 @@ pub struct SimConnect {
 }
 
 impl Connect for SimConnect {
-    fn connect(&self, address: &str) -> Result<Channel, Error> {
+    fn connect(&self, address: &str, _: Lane) -> Result<Channel, Error> {
         Ok(endpoint(address, self.limit)?.connect_with_connector_lazy(service_fn(to_uri)))
     }
 }

@@ -96,10 +96,13 @@ fn two_sets_run_beside_each_other_and_one_goes() {
 
     let told: Vec<String> =
         world.service(WEB).events.iter().rev().map(|event| event.message.clone()).collect();
-    let steady = |id| format!("(service web, taskSet {id}) has reached a steady state.");
+    let steady = |id| format!("(service web, taskSet {id}) updated state to STEADY_STATE.");
     assert!(told.contains(&steady(blue)) && told.contains(&steady(green)), "{told:?}");
-    let started = format!("(service web, taskSet {blue}) has started 6 tasks: ");
-    assert!(told[0].starts_with(&started), "{told:?}");
+    assert!(told.iter().any(|text| text == "(service web) has reached a steady state."), "{told:?}");
+    assert_eq!(told[0], format!("(service web) updated computedDesiredCount for taskSet {blue} to 6."));
+    assert!(told[1].starts_with(&format!("(service web, taskSet {blue}) has started 6 tasks: ")), "{told:?}");
+    let stopped = format!("(service web, taskSet {blue}) has stopped 6 running tasks: ");
+    assert!(told.iter().any(|text| text.starts_with(&stopped)), "{told:?}");
 
     world.user(Command::DeleteService { key: service_key(WEB), force: true });
     world.settle();
@@ -126,6 +129,29 @@ fn what_a_set_loses_it_gets_again() {
         "start first, then stop what is on the draining one"
     );
     assert!(set(&world, blue).steady);
+}
+
+#[test]
+fn what_serves_has_first_choice_of_the_places() {
+    let mut world = World::new();
+    let machine = world.agent(ZONES[0], 128 * 3, 1024);
+    let spare = world.agent(ZONES[1], 128 * 3, 1024);
+    let definitions = [(); 2].map(|()| world.register(WEB, 128, 128, None));
+    create(&mut world, 3);
+    let blue = add_set(&mut world, &definitions[0], 100.0);
+    world.user(Command::SetPrimaryTaskSet { service: service_key(WEB), id: blue });
+    world.settle();
+    let green = add_set(&mut world, &definitions[1], 100.0);
+    world.settle();
+    let count = |world: &World, id| of_set(world, id).iter().sum::<usize>();
+    assert_eq!((count(&world, blue), count(&world, green)), (3, 3));
+    // There is room for three on what is left: all of it is the primary's, though the other one is newer.
+    world.lose(machine);
+    world.lose(spare);
+    world.settle();
+    world.return_from_the_dead(machine);
+    world.settle();
+    assert_eq!((count(&world, blue), count(&world, green)), (3, 0));
 }
 
 #[test]

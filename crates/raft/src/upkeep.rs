@@ -31,7 +31,7 @@ use crate::log::flusher::Flusher;
 use crate::log::store::LogWatch;
 use crate::membership::{Keeper, Member, Refused, not_a_member};
 use crate::network::fence::{self, Fence};
-use crate::network::peers::Connect;
+use crate::network::peers::{Connect, Lane};
 use crate::snapshot::blocking;
 use crate::storage::Kv;
 use crate::store::{RaftStore, within};
@@ -55,7 +55,7 @@ const MARK: Duration = Duration::from_secs(2);
 const REFUSALS: u32 = 5;
 
 fn client(connect: &dyn Connect, address: &str) -> Result<ControlClient<Channel>, String> {
-    connect.connect(address).map(ControlClient::new).map_err(|error| error.to_string())
+    connect.connect(address, Lane::Control).map(ControlClient::new).map_err(|error| error.to_string())
 }
 
 /// Asks a running cluster for an id, through any node.

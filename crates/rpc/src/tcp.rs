@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,7 +14,7 @@ use tower::service_fn;
 
 use crate::gather::Gather;
 
-/// How often a connection is asked for within its limit.
+/// How often a connection between control nodes is asked for within its limit.
 const ATTEMPTS: u32 = 4;
 
 /// How the message of every failure begins before which nothing was sent.
@@ -39,16 +38,16 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// A channel that connects when it is first used, and again when the connection broke.
 pub fn connect_lazy(endpoint: &Endpoint) -> Channel {
     let limit = endpoint.get_connect_timeout();
-    outwaits(endpoint).connect_with_connector_lazy(service_fn(move |uri| dial(uri, limit)))
+    outwaits(endpoint).connect_with_connector_lazy(service_fn(move |uri| dial(uri, limit, ATTEMPTS)))
 }
 
-/// A channel that is connected, within the endpoint's limit.
+/// A channel that is connected, within the endpoint's limit. Asked for once: those who come by the thousand are patient.
 ///
 /// # Errors
 /// There is no connection in time.
 pub async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let limit = endpoint.get_connect_timeout();
-    outwaits(endpoint).connect_with_connector(service_fn(move |uri| dial(uri, limit))).await
+    outwaits(endpoint).connect_with_connector(service_fn(move |uri| dial(uri, limit, 1))).await
 }
 
 /// The limit is kept in [`dial`], which says what it is that was too slow.
@@ -59,9 +58,9 @@ fn outwaits(endpoint: &Endpoint) -> Endpoint {
     }
 }
 
-async fn dial(uri: Uri, limit: Option<Duration>) -> io::Result<TokioIo<Gather<TcpStream>>> {
+async fn dial(uri: Uri, limit: Option<Duration>, attempts: u32) -> io::Result<TokioIo<Gather<TcpStream>>> {
     let deadline = limit.map(|limit| Instant::now() + limit);
-    let stream = reach(&uri, deadline).await.and_then(|stream| prepare(&stream).map(|()| stream));
+    let stream = reach(&uri, deadline, attempts).await.and_then(|stream| prepare(&stream).map(|()| stream));
     stream.map(|stream| TokioIo::new(Gather::new(stream))).map_err(|error| not_connected(&uri, &error))
 }
 
@@ -71,7 +70,7 @@ pub fn not_connected(uri: &Uri, error: &io::Error) -> io::Error {
 }
 
 /// Tries each address of a name in turn, for its share of the time: the first may be that of a machine that is gone.
-async fn reach(uri: &Uri, deadline: Option<Instant>) -> io::Result<TcpStream> {
+async fn reach(uri: &Uri, deadline: Option<Instant>, attempts: u32) -> io::Result<TcpStream> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "it names no host and port");
     let host = uri.host().ok_or_else(invalid)?;
     let port = uri.port_u16().ok_or_else(invalid)?;
@@ -83,7 +82,7 @@ async fn reach(uri: &Uri, deadline: Option<Instant>) -> io::Result<TcpStream> {
     while let Some(address) = addresses.pop() {
         let sharing = addresses.len() + 1;
         let limit = deadline.map(|deadline| share(deadline, sharing));
-        match within(deadline, sharing, dial_again(address, limit)).await {
+        match within(deadline, sharing, ask_again(|| TcpStream::connect(address), limit, attempts)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -93,16 +92,28 @@ async fn reach(uri: &Uri, deadline: Option<Instant>) -> io::Result<TcpStream> {
 
 /// Asks again for a connection that is not answered, and takes the first that stands. The system asks again only after a second: over a
 /// link that loses three packets of ten every other connection would take as long.
-async fn dial_again(address: SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
-    let Some(limit) = limit else { return TcpStream::connect(address).await };
-    let pause = limit / ATTEMPTS;
-    let mut attempts = FuturesUnordered::from_iter([TcpStream::connect(address)]);
+async fn ask_again<T, F: Future<Output = io::Result<T>>>(
+    mut ask: impl FnMut() -> F,
+    limit: Option<Duration>,
+    attempts: u32,
+) -> io::Result<T> {
+    let Some(limit) = limit else { return ask().await };
+    let pause = limit / attempts.max(1);
+    let mut asked = 1;
+    let mut waiting = FuturesUnordered::from_iter([ask()]);
     loop {
-        let more = attempts.len() < ATTEMPTS as usize;
         tokio::select! {
-            // A refusal is an answer too.
-            Some(answered) = attempts.next() => return answered,
-            () = tokio::time::sleep(pause), if more => attempts.push(TcpStream::connect(address)),
+            Some(answer) = waiting.next() => match answer {
+                // A refusal is the other side's answer; any other failure may be this attempt's own.
+                Err(error) if error.kind() != io::ErrorKind::ConnectionRefused && !waiting.is_empty() => {
+                    tracing::debug!(%error, "one of several attempts to connect failed");
+                }
+                answer => return answer,
+            },
+            () = tokio::time::sleep(pause), if asked < attempts => {
+                asked += 1;
+                waiting.push(ask());
+            }
         }
     }
 }
@@ -133,7 +144,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = tokio::net::TcpListener::bind(address).await else { continue };
             let uri: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-            let (dialled, accepted) = tokio::join!(dial(uri, None), listener.accept());
+            let (dialled, accepted) = tokio::join!(dial(uri, None, 1), listener.accept());
             let (dialled, accepted) = (dialled.unwrap().into_inner(), accepted.unwrap().0);
             prepare(&accepted).unwrap();
             for stream in [dialled.get_ref(), &accepted] {
@@ -164,9 +175,41 @@ mod tests {
         assert_eq!(slow.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
+    /// What the attempts come to, in turn; `None` is not answered. Gives the answer and how many attempts there were.
+    async fn ask(answers: &[Option<io::Result<u32>>]) -> (io::Result<u32>, usize) {
+        let asked = std::cell::Cell::new(0);
+        let attempt = || {
+            let answer = answers.get(asked.replace(asked.get() + 1)).and_then(Option::as_ref);
+            let answer = answer.map(|answer| answer.as_ref().copied().map_err(|error| error.kind().into()));
+            async move {
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let answer = ask_again(attempt, Some(Duration::from_millis(40)), 4).await;
+        (answer, asked.get())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_not_answered_is_asked_for_again() {
+        let failed = |kind: io::ErrorKind| Some(Err(io::Error::from(kind)));
+        let (answer, asked) = ask(&[None, Some(Ok(2))]).await;
+        assert_eq!((answer.unwrap(), asked), (2, 2));
+        let (answer, asked) = ask(&[None, failed(io::ErrorKind::AddrNotAvailable), Some(Ok(3))]).await;
+        assert_eq!((answer.unwrap(), asked), (3, 3), "the first might have stood yet");
+        let (answer, asked) = ask(&[failed(io::ErrorKind::ConnectionRefused)]).await;
+        assert_eq!((answer.unwrap_err().kind(), asked), (io::ErrorKind::ConnectionRefused, 1));
+        let (answer, asked) = ask(&[failed(io::ErrorKind::NetworkUnreachable)]).await;
+        assert_eq!((answer.unwrap_err().kind(), asked), (io::ErrorKind::NetworkUnreachable, 1));
+        let never = tokio::time::timeout(Duration::from_millis(200), ask(&[])).await;
+        assert!(never.is_err(), "whoever asks has a limit of its own");
+    }
+
     #[tokio::test]
     async fn an_address_without_a_port_is_an_error_that_says_so() {
-        let error = dial(Uri::from_static("http://localhost"), None).await.map(|_| ()).unwrap_err();
+        let error = dial(Uri::from_static("http://localhost"), None, 1).await.map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("names no host and port"), "{error}");
     }
 }

@@ -22,14 +22,15 @@ pub struct Requirement {
 }
 
 impl Requirement {
-    /// Whether an instance has it. An agent that names no capability at all is older than them, and has those that all had then.
+    /// Whether an instance has it. An agent that does not even name Docker is older than such names, and has what all had then; and
+    /// it calls a processor by the name that it has elsewhere.
     pub fn is_met(&self, instance: &ContainerInstance) -> bool {
         let attributes = &instance.registration.attributes;
         match (attributes.get(&self.name), &self.value) {
-            (Some(found), Some(value)) => found == value,
+            (Some(found), Some(value)) => found == value || (found == "aarch64" && value == "arm64"),
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (None, None) => is_capability(&self.name) && !attributes.keys().any(|name| is_capability(name)),
+            (None, None) => is_capability(&self.name) && !attributes.contains_key(DOCKER),
         }
     }
 }

@@ -121,6 +121,11 @@ pub(crate) fn describe() {
         "Times that the decider began anew from the applied state"
     );
     describe_counter!(
+        "trireme_raft_appends_repeated_total",
+        Unit::Count,
+        "Appends that went over a second connection too, by which of the two was answered first"
+    );
+    describe_counter!(
         "trireme_raft_decider_panics_total",
         Unit::Count,
         "Commands that were rejected because deciding them panicked"

@@ -19,7 +19,9 @@ use trireme_rpc::operator::{
     ServiceTasks, SetRetentionRequest, TaskCount, VerifyRequest, VerifyResponse,
 };
 use trireme_state::State;
-use trireme_state::object::{ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskStatus};
+use trireme_state::object::{
+    ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskSetStatus, TaskStatus,
+};
 use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence};
 
@@ -228,10 +230,15 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
 fn to_service(state: &State, service: &Service) -> ServiceSummary {
     let load = state.index().service_load(&service.key);
     let definition = &service.spec.task_definition;
-    let deployments = match state.task_sets(&service.key) {
-        Some(sets) => sets.sets.len(),
-        None => service.deployments.len(),
-    };
+    let mut desired = service.spec.desired_count;
+    let mut deployments = service.deployments.len();
+    if let Some(sets) = state.task_sets(&service.key) {
+        // What all of them are to keep; and one deployment, unless one of them is on its way out.
+        let of_sets = sets.sets.iter().map(|set| set.computed_desired_count(service.spec.desired_count));
+        desired = of_sets.fold(0, u32::saturating_add);
+        let draining = sets.sets.iter().filter(|set| set.status == TaskSetStatus::Draining).count();
+        deployments = draining.saturating_add(1);
+    }
     ServiceSummary {
         cluster: service.key.cluster.name.as_str().to_owned(),
         name: service.key.name.as_str().to_owned(),
@@ -241,7 +248,7 @@ fn to_service(state: &State, service: &Service) -> ServiceSummary {
             ServiceStatus::Inactive => "INACTIVE",
         }
         .to_owned(),
-        desired: service.spec.desired_count,
+        desired,
         running: load.running,
         pending: load.pending,
         deployments: u32::try_from(deployments).unwrap_or(u32::MAX),

@@ -455,8 +455,12 @@ pub enum Command {
         service: ServiceKey,
         /// The version that the plan saw.
         version: u64,
-        /// What is new.
+        /// What is new of each set.
         sets: Vec<TaskSetProgress>,
+        /// Whether the service as a whole is in a steady state now, if that changes.
+        steady: Option<bool>,
+        /// Event texts of the service as a whole, the oldest first.
+        events: Vec<String>,
     },
 }
 

@@ -198,11 +198,11 @@ fn decide_task_set(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Dec
             task_set::create_service(state, key, spec, tags, created_by)
         }
         Command::CreateTaskSet { service, spec, tags } => task_set::create(state, service, spec, tags, stamp),
-        Command::ScaleTaskSet { service, id, scale } => task_set::scale(state, service, *id, *scale),
+        Command::ScaleTaskSet { service, id, scale } => task_set::scale(state, service, *id, *scale, stamp),
         Command::DeleteTaskSet { service, id, force } => task_set::delete(state, service, *id, *force),
         Command::SetPrimaryTaskSet { service, id } => task_set::set_primary(state, service, *id),
-        Command::RecordTaskSets { service, version, sets } => {
-            task_set::record(state, service, *version, sets, stamp)
+        Command::RecordTaskSets { service, version, sets, steady, events } => {
+            task_set::record(state, service, *version, (sets, *steady, events), stamp)
         }
         _ => Ok(Decision::nothing()),
     }

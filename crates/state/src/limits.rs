@@ -26,8 +26,8 @@ pub const CAPACITY_PROVIDERS: usize = 1_000;
 pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
 /// Deployments of a service whose records are kept. `apply` reads it: it is frozen.
 pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
-/// Task sets of a service, with those that are draining.
-pub const TASK_SETS_PER_SERVICE: usize = 10;
+/// ECS API: task sets of a service, with those that are draining.
+pub const TASK_SETS_PER_SERVICE: usize = 5;
 /// ECS API: services in a cluster.
 pub const SERVICES_PER_CLUSTER: usize = 5_000;
 /// ECS API: a service's desired count.

@@ -27,7 +27,7 @@ pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, ROLLED_OUT, RolloutState,
-    Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
+    Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
 };
 pub use task::{
     ContainerOverride, ContainerReport, DesiredStatus, NetworkBinding, Reservation, StopCode, Task,

@@ -153,4 +153,7 @@ pub enum Rejection {
     /// It is being deleted.
     #[error("the task set is draining")]
     TaskSetDraining,
+    /// DeleteTaskSet without force.
+    #[error("the task set is primary")]
+    PrimaryTaskSet,
 }

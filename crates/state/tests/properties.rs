@@ -60,6 +60,7 @@ enum Step {
     DeleteSet { name: u8, set: usize, force: bool },
     Choose { name: u8, set: usize },
     StartOfSet { name: u8, set: usize, instances: Vec<usize> },
+    TagSet { name: u8, set: usize },
     RecordSet { name: u8, set: usize, steady: Option<bool>, gone: bool },
 }
 
@@ -141,6 +142,7 @@ fn task_set_step() -> impl Strategy<Value = Step> {
         (name(), set(), 0u8..=100).prop_map(|(name, set, percent)| Step::ScaleSet { name, set, percent }),
         (name(), set(), any::<bool>()).prop_map(|(name, set, force)| Step::DeleteSet { name, set, force }),
         (name(), set()).prop_map(|(name, set)| Step::Choose { name, set }),
+        (name(), set()).prop_map(|(name, set)| Step::TagSet { name, set }),
         (name(), set(), proptest::collection::vec(0usize..6, 1..4))
             .prop_map(|(name, set, instances)| Step::StartOfSet { name, set, instances }),
         (name(), set(), proptest::option::of(any::<bool>()), any::<bool>())
@@ -436,11 +438,20 @@ fn task_set_command(state: &State, step: &Step) -> Option<Command> {
             version: state.service(&service_name(*name))?.version,
             sets: vec![command::TaskSetProgress {
                 id: id(*name, *set)?,
-                back_off: None,
+                back_off: Some((
+                    gone.then_some(BackOff { failures: 1, not_before: Timestamp::from_millis(9) }),
+                    1,
+                )),
                 steady: *steady,
                 gone: *gone,
                 events: Vec::new(),
             }],
+            steady: *steady,
+            events: gone.then(|| "told".to_owned()).into_iter().collect(),
+        },
+        Step::TagSet { name, set } => Command::TagResource {
+            resource: command::TaggedResource::TaskSet(service_name(*name), id(*name, *set)?),
+            tags: Tags::from([("k".to_owned(), set.to_string())]),
         },
         _ => return None,
     })

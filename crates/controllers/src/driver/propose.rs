@@ -103,12 +103,25 @@ async fn follow(store: &dyn Store, name: &'static str, commands: Vec<Command>, l
                 metrics::command(name, metrics::result_of(&error));
                 log(name, &error);
                 done.failed = 1;
+                // Nothing was started: what is to be recorded is so all the same.
+                if full(&error) && starts(&proposal.command) {
+                    waiting.retain(|command| !starts(command));
+                    continue;
+                }
                 done.unknown = usize::from(matches!(error, ProposeError::Unknown { .. }));
                 break;
             }
         }
     }
     done
+}
+
+fn full(error: &ProposeError) -> bool {
+    matches!(error, ProposeError::Rejected(Rejection::DiskFull { .. }))
+}
+
+fn starts(command: &Command) -> bool {
+    matches!(command, Command::StartServiceTasks { .. })
 }
 
 /// Whether a command is a list that may as well be two.

@@ -20,7 +20,10 @@ use crate::driver::Plan;
 /// What one service needs.
 #[derive(Default)]
 pub struct Judged {
-    commands: Vec<Command>,
+    stops: Vec<Command>,
+    starts: Vec<Command>,
+    /// It raises the service's version: it comes after those that name the version before.
+    record: Option<Command>,
     lines: Vec<String>,
     wake_at: Option<Timestamp>,
     /// Tasks that found no place.
@@ -31,7 +34,8 @@ impl Judged {
     /// Until when there is no need to look again while neither the service nor its tasks change: `Some(None)` is for ever,
     /// `None` is not at all.
     pub fn quiet_until(&self) -> Option<Option<Timestamp>> {
-        (self.commands.is_empty() && self.unplaced == 0).then_some(self.wake_at)
+        let idle = self.stops.is_empty() && self.starts.is_empty() && self.record.is_none();
+        (idle && self.unplaced == 0).then_some(self.wake_at)
     }
 
     /// It is to be looked at again then.
@@ -44,7 +48,7 @@ impl Judged {
             return;
         }
         self.lines.push(format!("service {}: stops {} tasks", service.key.name, tasks.len()));
-        self.commands.extend(tasks.chunks(PLACEMENTS_PER_COMMAND).map(|tasks| Command::StopServiceTasks {
+        self.stops.extend(tasks.chunks(PLACEMENTS_PER_COMMAND).map(|tasks| Command::StopServiceTasks {
             service: service.key.clone(),
             version: service.version,
             tasks: tasks.to_vec(),
@@ -54,7 +58,8 @@ impl Judged {
 
     /// Adds what another look at the same service came to.
     pub fn extend(&mut self, other: Self) {
-        self.commands.extend(other.commands);
+        self.stops.extend(other.stops);
+        self.starts.extend(other.starts);
         self.lines.extend(other.lines);
         if let Some(at) = other.wake_at {
             self.wake(at);
@@ -62,19 +67,16 @@ impl Judged {
         self.unplaced = self.unplaced.saturating_add(other.unplaced);
     }
 
-    /// A command that raises the service's version comes last: others name the version before.
-    pub fn finish(&mut self, command: Command) {
-        self.commands.push(command);
-    }
-
-    /// What people are told.
-    pub fn say(&mut self, line: String) {
-        self.lines.push(line);
+    /// What is to be recorded of the service, and what of it people are told.
+    pub fn record<'a>(&mut self, command: Command, told: impl IntoIterator<Item = &'a String>) {
+        self.lines.extend(told.into_iter().cloned());
+        self.record = Some(command);
     }
 
     /// Adds all of it to the pass's plan.
     pub fn add_to(self, plan: &mut Plan) {
-        plan.commands.extend(self.commands);
+        // What frees goes before what takes: where nothing may be taken any more, it is freed all the same.
+        plan.commands.extend(self.stops.into_iter().chain(self.starts).chain(self.record));
         self.lines.into_iter().for_each(|line| plan.report.say(line));
         if let Some(at) = self.wake_at {
             plan.wake(at);
@@ -103,7 +105,7 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
         service,
         primary,
         desired: service.spec.desired_count,
-        subject: text::subject(&service.key.name, None),
+        subject: format!("service {}", service.key.name),
         tasks,
         health: look.health,
         judged: Judged::default(),
@@ -132,11 +134,8 @@ fn draining(service: &Service, tasks: &[Arc<Task>]) -> Judged {
     }
     if tasks.is_empty() {
         let progress = Box::new(ServiceProgress { inactive: true, ..ServiceProgress::default() });
-        judged.commands.push(Command::RecordProgress {
-            service: service.key.clone(),
-            version: service.version,
-            progress,
-        });
+        let (service, version) = (service.key.clone(), service.version);
+        judged.record(Command::RecordProgress { service, version, progress }, []);
     }
     judged
 }
@@ -182,7 +181,7 @@ pub struct Pass<'a> {
     pub primary: &'a Deployment,
     /// How many tasks there are to be.
     pub desired: u32,
-    /// Of whom events tell.
+    /// Of whom people are told.
     pub subject: String,
     /// Those that are not STOPPED.
     pub tasks: &'a [Arc<Task>],
@@ -238,7 +237,7 @@ impl<'a> Pass<'a> {
         let mut events = Vec::new();
         self.tell_of_placement(&placed, &mut events);
         if moves.stuck && census.stopping == 0 {
-            self.tell(text::stuck(&self.subject), &mut events);
+            self.tell(text::stuck(&self.service.key.name), &mut events);
         }
         self.tell_of_restart(&restart, &counts, &mut events);
         self.wake_for_health(&counts, &restart);
@@ -291,7 +290,7 @@ impl<'a> Pass<'a> {
         self.judged.lines.extend(
             why.refusals.iter().map(|node| format!("{} ({}): {}", node.name, node.zone, node.refusal)),
         );
-        self.tell(text::cannot_place(subject, why), events);
+        self.tell(text::cannot_place(&self.service.key.name, why), events);
     }
 
     /// Says it now, or again when that is due.
@@ -318,7 +317,7 @@ impl<'a> Pass<'a> {
             self.judged.wake(at);
         }
         if restart.never_starts && missing > 0 {
-            self.tell(text::cannot_start(subject), events);
+            self.tell(text::cannot_start(&self.service.key.name), events);
         }
     }
 
@@ -360,31 +359,21 @@ impl<'a> Pass<'a> {
         let under_way = self.primary.rollout == RolloutState::InProgress;
         if whole && healthy && under_way {
             progress.rollouts.push((self.primary.id, RolloutState::Completed));
-            progress.events.push(text::completed(&self.subject, self.primary.id));
+            progress.events.push(text::completed(&self.service.key.name, self.primary.id));
         }
         // A task on its way out that still runs counts as running for everyone who waits for stability.
         let runs = whole && load.running as usize == counts.desired;
         let steady = runs && (healthy || !(under_way || failing));
-        progress.steady = self.change_of_steadiness(steady, self.service.steady, &mut progress.events);
-    }
-
-    /// What is to be recorded of steadiness, and told of it. A service that comes and goes is not called steady each time.
-    pub fn change_of_steadiness(
-        &mut self,
-        now: bool,
-        before: bool,
-        events: &mut Vec<String>,
-    ) -> Option<bool> {
-        if now == before {
-            return None;
+        if steady == self.service.steady {
+            return;
         }
-        let unsteady = text::unsteady_until(self.service, &self.subject, self.primary, self.health);
-        if let Some(until) = unsteady.filter(|_| now) {
-            self.judged.wake(until);
-            return None;
+        match text::unsteady_until(self.service, self.primary, self.health).filter(|_| steady) {
+            Some(until) => self.judged.wake(until),
+            None => {
+                progress.steady = Some(steady);
+                progress.events.extend(steady.then(|| text::steady(&self.service.key.name)));
+            }
         }
-        events.extend(now.then(|| text::steady(&self.subject)));
-        Some(now)
     }
 
     fn start(&mut self, placements: &[Placement]) {
@@ -392,7 +381,7 @@ impl<'a> Pass<'a> {
             return;
         }
         self.judged.lines.push(format!("{}: starts {} tasks", self.subject, placements.len()));
-        self.judged.commands.extend(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
+        self.judged.starts.extend(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
             Command::StartServiceTasks {
                 service: self.service.key.clone(),
                 version: self.service.version,
@@ -402,17 +391,17 @@ impl<'a> Pass<'a> {
         }));
     }
 
-    /// Last, for it may raise the service's version.
     fn record(&mut self, progress: ServiceProgress) {
         if progress == ServiceProgress::default() {
             return;
         }
-        self.judged.lines.extend(progress.events.iter().cloned());
-        self.judged.commands.push(Command::RecordProgress {
+        let told = progress.events.clone();
+        let command = Command::RecordProgress {
             service: self.service.key.clone(),
             version: self.service.version,
             progress: Box::new(progress),
-        });
+        };
+        self.judged.record(command, &told);
     }
 }
 

@@ -21,35 +21,53 @@ pub fn all(
     tasks: &[Arc<Task>],
     load: &ServiceLoad,
 ) -> Judged {
-    let (mut judged, mut news) = (Judged::default(), Vec::new());
-    for set in &sets.sets {
+    let (mut judged, mut news, mut all_steady) = (Judged::default(), Vec::new(), true);
+    for set in in_order(sets) {
         let of = |task: &&Arc<Task>| task.deployment() == Some(set.id);
         let tasks: Vec<Arc<Task>> = tasks.iter().filter(of).cloned().collect();
-        let (found, progress) = one(look, service, set, &tasks, load);
+        let (found, progress, steady) = one(look, service, set, &tasks, load);
         judged.extend(found);
         news.extend(progress);
+        all_steady &= steady;
     }
-    if !news.is_empty() {
-        news.iter().flat_map(|one| &one.events).for_each(|event| judged.say(event.clone()));
+    let steady = all_steady && !sets.sets.is_empty();
+    let steady = (steady != service.steady).then_some(steady);
+    let due = steady == Some(true) && text::steady_is_due(service, look.health);
+    let events: Vec<String> = due.then(|| text::steady(&service.key.name)).into_iter().collect();
+    if !news.is_empty() || steady.is_some() {
+        let told: Vec<String> = news.iter().flat_map(|one| &one.events).chain(&events).cloned().collect();
         let (service, version) = (service.key.clone(), service.version);
-        judged.finish(Command::RecordTaskSets { service, version, sets: news });
+        judged.record(Command::RecordTaskSets { service, version, sets: news, steady, events }, &told);
     }
     judged
 }
 
+/// Who comes first has first choice of the places: what stops needs none; then what serves, then what is to serve, the oldest first.
+fn in_order(sets: &TaskSets) -> Vec<&TaskSet> {
+    let mut order: Vec<&TaskSet> = sets.sets.iter().rev().collect();
+    order.sort_by_key(|set| match set.status {
+        TaskSetStatus::Draining => 0,
+        TaskSetStatus::Primary => 1,
+        TaskSetStatus::Active => 2,
+    });
+    order
+}
+
+/// One set: what it needs, what is to be recorded of it, and whether it is steady. One that drains is not.
 fn one(
     look: &mut Look<'_>,
     service: &Service,
     set: &TaskSet,
     tasks: &[Arc<Task>],
     load: &ServiceLoad,
-) -> (Judged, Option<TaskSetProgress>) {
+) -> (Judged, Option<TaskSetProgress>, bool) {
     let deployment = deployment(set);
+    let name = &service.key.name;
     let mut pass = Pass {
         service,
         primary: &deployment,
         desired: set.computed_desired_count(service.spec.desired_count),
-        subject: text::subject(&service.key.name, Some(set.id)),
+        subject: format!("service {name}, taskSet {}", set.id),
         tasks,
         health: look.health,
         judged: Judged::default(),
@@ -60,14 +78,18 @@ fn one(
     let mut progress = nothing.clone();
     progress.back_off = found.restart.record;
     progress.events.clone_from(&found.events);
-    if set.status == TaskSetStatus::Draining {
+    let draining = set.status == TaskSetStatus::Draining;
+    let steady = !draining && is_steady(&found, tasks);
+    if draining {
         progress.gone = tasks.is_empty();
-    } else {
-        let steady = is_steady(&found, tasks);
-        progress.steady = pass.change_of_steadiness(steady, set.steady, &mut progress.events);
+    } else if steady != set.steady {
+        progress.steady = Some(steady);
+        let text = text::set_is_steady(name, set.id);
+        let due = steady && text::told_until(service, &text, look.health.now).is_none();
+        progress.events.extend(due.then_some(text));
     }
     let news = (progress != nothing).then_some(progress);
-    (pass.judged, news)
+    (pass.judged, news, steady)
 }
 
 /// A set as a deployment that has nothing to replace.

@@ -11,37 +11,33 @@ use super::health::Health;
 /// The same text is not said again within this time.
 const REPEATED_AFTER: Duration = Duration::from_secs(6 * 3_600);
 
-/// Of whom an event tells: a service, or one of its task sets.
-pub fn subject(service: &ServiceName, set: Option<DeploymentId>) -> String {
-    match set {
-        None => format!("service {service}"),
-        Some(set) => format!("service {service}, taskSet {set}"),
-    }
+pub fn steady(name: &ServiceName) -> String {
+    format!("(service {name}) has reached a steady state.")
 }
 
-pub fn steady(subject: &str) -> String {
-    format!("({subject}) has reached a steady state.")
+pub fn set_is_steady(name: &ServiceName, set: DeploymentId) -> String {
+    format!("(service {name}, taskSet {set}) updated state to STEADY_STATE.")
 }
 
-pub fn completed(subject: &str, deployment: DeploymentId) -> String {
-    format!("({subject}) (deployment {deployment}) deployment completed.")
+pub fn completed(name: &ServiceName, deployment: DeploymentId) -> String {
+    format!("(service {name}) (deployment {deployment}) deployment completed.")
 }
 
-pub fn cannot_start(subject: &str) -> String {
-    format!("({subject}) is unable to consistently start tasks successfully.")
+pub fn cannot_start(name: &ServiceName) -> String {
+    format!("(service {name}) is unable to consistently start tasks successfully.")
 }
 
-pub fn cannot_place(subject: &str, why: &Explanation) -> String {
+pub fn cannot_place(name: &ServiceName, why: &Explanation) -> String {
     format!(
-        "({subject}) was unable to place a task because no container instance met all of its requirements. {} \
+        "(service {name}) was unable to place a task because no container instance met all of its requirements. {} \
          For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
         why.event_text()
     )
 }
 
-pub fn stuck(subject: &str) -> String {
+pub fn stuck(name: &ServiceName) -> String {
     format!(
-        "({subject}) was unable to stop or start tasks during a deployment because of the service deployment \
+        "(service {name}) was unable to stop or start tasks during a deployment because of the service deployment \
          configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
     )
 }
@@ -58,16 +54,16 @@ pub fn told_until(service: &Service, text: &str, now: Timestamp) -> Option<Times
 
 /// Until when a service that comes and goes is not called steady again; `None` if it may be. A new deployment or another
 /// desired count is told at once.
-pub fn unsteady_until(
-    service: &Service,
-    subject: &str,
-    primary: &Deployment,
-    health: Health,
-) -> Option<Timestamp> {
-    let at = said(service, &steady(subject))?;
+pub fn unsteady_until(service: &Service, primary: &Deployment, health: Health) -> Option<Timestamp> {
+    let at = said(service, &steady(&service.key.name))?;
     // A back-off moves the deployment's `updated_at` too, and that is no wish of the user's.
     let asked_anew = primary.created_at > at || (primary.updated_at > at && primary.back_off.is_none());
     Some(at.plus(health.after)).filter(|until| *until > health.now && !asked_anew)
+}
+
+/// Whether a service with task sets is called steady again: one that comes and goes is not, each time.
+pub fn steady_is_due(service: &Service, health: Health) -> bool {
+    said(service, &steady(&service.key.name)).is_none_or(|at| at.plus(health.after) <= health.now)
 }
 
 fn said(service: &Service, text: &str) -> Option<Timestamp> {

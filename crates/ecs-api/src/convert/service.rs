@@ -53,7 +53,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     // Without a primary task set the members that are the task sets' are not there.
     let definition = Some(&spec.task_definition).filter(|definition| !definition.is_none());
     shapes::Service {
-        task_sets: sets.map(|sets| task_set::describe_all(service, sets, &counts, with_tags)),
+        task_sets: sets.map(|sets| task_set::describe_counted(service, &sets.sets, &counts, with_tags)),
         current_service_deployment: service_deployment::current(service, &history),
         current_service_revisions: service_deployment::current_revisions(service, &history, &counts),
         service_arn: Some(arn(&service.key)),
@@ -67,7 +67,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         desired_count: Some(number(spec.desired_count)),
         running_count: Some(number(load.running)),
         pending_count: Some(number(load.pending)),
-        launch_type: definition.map(|_| LaunchType::Ec2),
+        launch_type: Some(LaunchType::Ec2),
         task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
         deployments: Some(service.deployments.iter().map(deployment).collect()),

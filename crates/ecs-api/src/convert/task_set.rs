@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use trireme_ecs_model::shapes::{self, LaunchType, ScaleUnit, StabilityStatus};
 use trireme_state::State;
-use trireme_state::object::{Scale, Service, ServiceKey, TaskSet, TaskSetStatus, TaskSets};
+use trireme_state::object::{Scale, Service, ServiceKey, TaskSet, TaskSetStatus};
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
@@ -17,26 +17,45 @@ pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
         .to_string()
 }
 
-/// ECS API: Scale. Percent is the only unit, and what is meant when none is given.
+/// ECS API: Scale. Percent is the only unit, and what is meant when none is given. SDKs leave a value of 0 out.
 pub(crate) fn scale(given: &shapes::Scale) -> Result<Scale> {
-    let value = given.value.ok_or_else(|| Error::invalid("The scale value must be specified."))?;
-    Scale::from_percent(value)
+    Scale::from_percent(given.value.unwrap_or(0.0))
         .ok_or_else(|| Error::invalid("The scale value must be between 0 and 100, as a percentage."))
 }
 
-pub(crate) fn describe(state: &State, service: &Service, set: &TaskSet, with_tags: bool) -> shapes::TaskSet {
-    let counted = counts(state, &service.key).get(&set.id).copied().unwrap_or_default();
-    one(service, set, counted, with_tags)
+/// These sets of a service, as they are in `state`.
+pub(crate) fn describe<'a>(
+    state: &State,
+    service: &Service,
+    sets: impl IntoIterator<Item = &'a TaskSet>,
+    with_tags: bool,
+) -> Vec<shapes::TaskSet> {
+    describe_counted(service, sets, &counts(state, &service.key), with_tags)
 }
 
-pub(super) fn describe_all(
+pub(super) fn describe_counted<'a>(
     service: &Service,
-    sets: &TaskSets,
+    sets: impl IntoIterator<Item = &'a TaskSet>,
     counts: &BTreeMap<DeploymentId, Counts>,
     with_tags: bool,
 ) -> Vec<shapes::TaskSet> {
     let counted = |set: &TaskSet| counts.get(&set.id).copied().unwrap_or_default();
-    sets.sets.iter().map(|set| one(service, set, counted(set), with_tags)).collect()
+    sets.into_iter().map(|set| one(service, set, counted(set), with_tags)).collect()
+}
+
+/// A set that is gone, to whoever deleted it.
+pub(crate) fn describe_gone(key: &ServiceKey, id: DeploymentId) -> shapes::TaskSet {
+    shapes::TaskSet {
+        id: Some(id.to_string()),
+        task_set_arn: Some(arn(key, id)),
+        service_arn: Some(service::arn(key)),
+        cluster_arn: Some(cluster::arn(&key.cluster)),
+        status: Some(status(TaskSetStatus::Draining).to_owned()),
+        computed_desired_count: Some(0),
+        pending_count: Some(0),
+        running_count: Some(0),
+        ..Default::default()
+    }
 }
 
 fn one(of: &Service, set: &TaskSet, counted: Counts, with_tags: bool) -> shapes::TaskSet {

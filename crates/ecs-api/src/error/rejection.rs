@@ -69,6 +69,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         | Rejection::ServiceHasNoTaskSets
         | Rejection::ServiceHasTaskSets
         | Rejection::TaskSetScaledAboveZero
+        | Rejection::PrimaryTaskSet
         | Rejection::TaskSetDraining) => of_task_set(operation, other),
     }
 }
@@ -80,14 +81,16 @@ fn of_task_set(operation: Operation, rejection: Rejection) -> Error {
             "The specified task set was not found.",
         ),
         Rejection::ServiceHasNoTaskSets => Error::invalid(
-            "Task sets are only supported for services with an EXTERNAL deployment controller.",
+            "Amazon ECS only supports task set management on services configured to use external deployment \
+                 controllers.",
         ),
         Rejection::ServiceHasTaskSets => Error::invalid(
-            "Unable to update task definition on services with an EXTERNAL deployment controller. Create a task set.",
+            "The service has an EXTERNAL deployment controller: what is to be rolled out is for its task sets to say.",
         ),
         Rejection::TaskSetScaledAboveZero => {
             Error::invalid("The task set cannot be deleted while it is scaled above 0.")
         }
+        Rejection::PrimaryTaskSet => Error::invalid("Primary TaskSet cannot be deleted."),
         Rejection::TaskSetDraining => Error::invalid("The task set is DRAINING."),
         other => Error::server(format!("Internal error: {other}")),
     }

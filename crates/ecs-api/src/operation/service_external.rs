@@ -2,7 +2,8 @@
 //! guide: external deployment).
 
 use trireme_ecs_model::shapes::{
-    CreateServiceRequest, DeploymentController, DeploymentControllerType, UpdateServiceRequest,
+    CreateServiceRequest, DeploymentConfiguration, DeploymentController, DeploymentControllerType,
+    UpdateServiceRequest,
 };
 
 use crate::error::{Error, Result};
@@ -17,7 +18,22 @@ fn filled<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
 }
 
+/// ECS API: DeploymentConfiguration: with this controller its percents are not to be chosen.
+fn check_percents(given: Option<&DeploymentConfiguration>) -> Result<()> {
+    let other = |value: Option<i32>, usual: i32| value.is_some_and(|value| value != usual);
+    if given
+        .is_some_and(|given| other(given.maximum_percent, 200) || other(given.minimum_healthy_percent, 100))
+    {
+        return Err(Error::invalid(
+            "A custom maximumPercent or minimumHealthyPercent cannot be specified for services with an EXTERNAL \
+             deployment controller.",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn check_create(request: &CreateServiceRequest) -> Result<()> {
+    check_percents(request.deployment_configuration.as_ref())?;
     let of_task_sets = [
         ("taskDefinition", request.task_definition.is_some()),
         ("loadBalancers", filled(request.load_balancers.as_ref())),
@@ -35,6 +51,7 @@ pub(super) fn check_create(request: &CreateServiceRequest) -> Result<()> {
 }
 
 pub(super) fn check_update(request: &UpdateServiceRequest) -> Result<()> {
+    check_percents(request.deployment_configuration.as_ref())?;
     if request.force_new_deployment == Some(true) {
         return Err(Error::invalid(
             "Cannot force a new deployment on services with an EXTERNAL deployment controller. Create a task set.",
@@ -42,8 +59,8 @@ pub(super) fn check_update(request: &UpdateServiceRequest) -> Result<()> {
     }
     let of_task_sets = [
         ("task definition", request.task_definition.is_some()),
-        ("load balancers", request.load_balancers.is_some()),
-        ("service registries", request.service_registries.is_some()),
+        ("load balancers", filled(request.load_balancers.as_ref())),
+        ("service registries", filled(request.service_registries.as_ref())),
         ("service connect configuration", request.service_connect_configuration.is_some()),
     ];
     match of_task_sets.into_iter().find(|(_, given)| *given) {

@@ -13,7 +13,7 @@ use trireme_types::DeploymentId;
 
 use crate::context::Context;
 use crate::convert::{self, described, service_input, tags, task_set};
-use crate::error::{Result, of_rejection};
+use crate::error::{Error, Result, of_rejection};
 use crate::{length, resolve, unsupported};
 
 /// ECS API: CreateTaskSet.clientToken.
@@ -52,7 +52,8 @@ fn described(cx: &Context, state: &State, outcome: Outcome) -> Result<shapes::Ta
     let Outcome::TaskSet(key, id) = outcome else { return Err(missing()) };
     let (service, sets) = (state.service(&key), state.task_sets(&key));
     let set = sets.and_then(|sets| sets.set(id)).ok_or_else(missing)?;
-    Ok(task_set::describe(state, service.ok_or_else(missing)?, set, true))
+    let described = task_set::describe(state, service.ok_or_else(missing)?, [set], true);
+    described.into_iter().next().ok_or_else(missing)
 }
 
 pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result<CreateTaskSetResponse> {
@@ -65,7 +66,11 @@ pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result
     let (found, _) = service(&cx, &state, request.cluster.as_deref(), request.service.as_deref())?;
     let named = request.task_definition.as_deref().unwrap_or_default();
     let definition = resolve::definition(&state, cx.scope(), named)?;
-    service_input::load_balancers(request.load_balancers.as_deref(), definition)?;
+    let balancers = request.load_balancers.as_deref();
+    if balancers.is_some_and(|given| given.len() > 1) {
+        return Err(Error::invalid("A task set can have one target group at most."));
+    }
+    service_input::load_balancers(balancers, definition)?;
     service_input::registries(request.service_registries.as_deref(), definition)?;
     let spec = TaskSetSpec {
         task_definition: definition.key.clone(),
@@ -92,10 +97,12 @@ pub(crate) async fn delete(cx: Context, request: DeleteTaskSetRequest) -> Result
     let state = cx.read().await?;
     let (found, _) = service(&cx, &state, request.cluster.as_deref(), request.service.as_deref())?;
     let id = set_named(&cx, &found.key, request.task_set.as_deref())?;
-    let command =
-        Command::DeleteTaskSet { service: found.key.clone(), id, force: request.force.unwrap_or(false) };
-    let (outcome, state) = cx.write(command).await?;
-    Ok(DeleteTaskSetResponse { task_set: Some(described(&cx, &state, outcome)?) })
+    let key = found.key.clone();
+    let force = request.force.unwrap_or(false);
+    let (outcome, state) = cx.write(Command::DeleteTaskSet { service: key.clone(), id, force }).await?;
+    // One without tasks is gone at once, and so is one whose deletion is asked for again.
+    let set = described(&cx, &state, outcome).unwrap_or_else(|_| task_set::describe_gone(&key, id));
+    Ok(DeleteTaskSetResponse { task_set: Some(set) })
 }
 
 pub(crate) async fn set_primary(
@@ -119,19 +126,19 @@ pub(crate) async fn describe(
     let with_tags = request.include.iter().flatten().any(|field| *field == TaskSetField::Tags);
     let named = request.task_sets.unwrap_or_default();
     length::items("taskSets", &named, DESCRIBE_LIMIT)?;
-    if named.is_empty() {
-        let sets = all.sets.iter().map(|set| task_set::describe(&state, found, set, with_tags)).collect();
-        return Ok(DescribeTaskSetsResponse { task_sets: Some(sets), failures: Some(Vec::new()) });
-    }
     let (mut sets, mut failures) = (Vec::new(), Vec::new());
+    if named.is_empty() {
+        sets.extend(&all.sets);
+    }
     for text in &named {
         match resolve::task_set_id(&found.key, text)?.and_then(|id| all.set(id)) {
-            Some(set) => sets.push(task_set::describe(&state, found, set, with_tags)),
+            Some(set) => sets.push(set),
             None => {
                 let kind = format!("task-set/{}/{}", found.key.cluster.name, found.key.name);
                 failures.push(convert::missing(convert::arn_of(cx.scope(), &kind, text)));
             }
         }
     }
+    let sets = task_set::describe(&state, found, sets, with_tags);
     Ok(DescribeTaskSetsResponse { task_sets: Some(sets), failures: Some(failures) })
 }

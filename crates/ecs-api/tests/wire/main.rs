@@ -11,4 +11,5 @@ mod raw;
 mod server;
 mod services;
 mod task_definitions;
+mod task_sets;
 mod tasks;

@@ -14,7 +14,7 @@ use trireme_types::{ClusterName, Scope, ServiceName};
 use crate::server::{Server, pair, refused};
 use crate::task_definitions::register;
 
-fn key() -> ServiceKey {
+pub fn key() -> ServiceKey {
     let cluster = ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() };
     ServiceKey { cluster, name: ServiceName::new("web").unwrap() }
 }

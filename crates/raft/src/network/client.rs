@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{self, Either};
 use futures_util::stream;
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::RPCOption;
@@ -20,6 +20,7 @@ use tonic::{Code, Response, Status};
 use trireme_rpc::raft;
 
 use super::peers::{Lane, Peers};
+use super::twice::{self, Again};
 use crate::config::{LogId, Settings, Snapshot, TypeConfig, Vote};
 use crate::membership::Member;
 use crate::snapshot::blocking;
@@ -59,6 +60,7 @@ impl Network {
             target,
             address: member.peer_address.clone(),
             lane,
+            spare_first: AtomicBool::new(false),
         }
     }
 }
@@ -87,6 +89,8 @@ pub struct Peer {
     target: u64,
     address: String,
     lane: Lane,
+    /// Of the two connections for appends, the spare one was answered last.
+    spare_first: AtomicBool,
 }
 
 impl Peer {
@@ -113,27 +117,20 @@ impl Peer {
             .map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
     }
 
-    /// Sends an append, and the same again over the spare connection when the first one stands still: whichever is answered first
-    /// counts. A follower that gets it twice does it once.
+    /// Sends an append: one with entries over two connections, if need be, first over the one that was answered last.
     async fn append(&self, message: raft::AppendRequest) -> Result<Response<raft::AppendResponse>, Status> {
         let unreachable = |error: RPCError<C>| Status::unavailable(error.to_string());
         let mut client = self.client().map_err(unreachable)?;
         if self.lane != Lane::Append {
             return client.append(message).await;
         }
-        let again = message.clone();
-        let first = Box::pin(async move { client.append(message).await });
-        let first = match future::select(first, Box::pin(tokio::time::sleep(self.patience))).await {
-            Either::Left((answer, _)) => return answer,
-            Either::Right(((), first)) => first,
-        };
-        let mut spare = self.client_on(Lane::Spare).map_err(unreachable)?;
-        let second = Box::pin(async move { spare.append(again).await });
-        match future::select(first, second).await {
-            Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
-            Either::Left((Err(_), second)) => second.await,
-            Either::Right((Err(_), first)) => first.await,
-        }
+        let spare = self.client_on(Lane::Spare).map_err(unreachable)?;
+        let spare_first = self.spare_first.load(Ordering::Relaxed);
+        let (first, second) = if spare_first { (spare, client) } else { (client, spare) };
+        let again = Again { after: self.patience, limit: APPEND_LIMIT };
+        let (answer, by_second) = twice::append(first, second, message, again).await;
+        self.spare_first.store(spare_first != by_second, Ordering::Relaxed);
+        answer
     }
 
     async fn limited<T>(

@@ -40,8 +40,8 @@ pub enum Lane {
 
 /// How connections are made; a simulation brings its own.
 pub trait Connect: Send + Sync + 'static {
-    /// A channel to host:port. It need not be connected yet.
-    fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error>;
+    /// A channel to host:port, for this lane. It need not be connected yet.
+    fn connect(&self, address: &str, lane: Lane) -> Result<Channel, tonic::transport::Error>;
 }
 
 /// Connections over TCP.
@@ -72,7 +72,7 @@ pub fn endpoint(address: &str, limit: Duration) -> Result<Endpoint, tonic::trans
 }
 
 impl Connect for TcpConnect {
-    fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+    fn connect(&self, address: &str, _: Lane) -> Result<Channel, tonic::transport::Error> {
         Ok(tcp::connect_lazy(&endpoint(address, self.limit)?))
     }
 }
@@ -113,7 +113,7 @@ impl Peers {
         }
         let channel = self
             .connect
-            .connect(address)
+            .connect(address, lane)
             .map_err(|error| Error::WrongPeer { address: address.to_owned(), reason: error.to_string() })?;
         channels.insert((address.to_owned(), lane), channel.clone());
         Ok(channel)

@@ -10,7 +10,7 @@ use trireme_rpc::control::{StatusRequest, StatusResponse};
 use trireme_rpc::convert;
 
 use super::Outlook;
-use crate::network::peers::Connect;
+use crate::network::peers::{Connect, Lane};
 use crate::store::within;
 
 /// For another member to say that it lives, each time it is asked: whoever is far away or busy is not dead.
@@ -59,7 +59,7 @@ async fn ask_all(outlook: &Outlook, connect: &dyn Connect) -> BTreeMap<u64, Stat
 }
 
 async fn ask(connect: &dyn Connect, address: &str) -> Option<StatusResponse> {
-    let channel = connect.connect(address).ok()?;
+    let channel = connect.connect(address, Lane::Control).ok()?;
     for attempt in 0..TRIES {
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;

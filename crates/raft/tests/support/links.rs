@@ -6,9 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use trireme_raft::Settings;
-use trireme_raft::network::peers::{Connect, TcpConnect};
+use trireme_raft::network::peers::{Connect, Lane, TcpConnect};
 
-/// All connections of a cluster. Each goes through a listener of its own.
+/// All connections of a cluster. Each but the spare ones goes through a listener of its own.
 #[derive(Clone)]
 pub struct Links {
     inner: Arc<TcpConnect>,
@@ -21,14 +21,17 @@ impl Links {
         Self { inner: Arc::new(TcpConnect::new(settings)), stills: watch::Sender::new(0) }
     }
 
-    /// What is connected now stands still for good. What is connected later moves.
+    /// What is connected now stands still for good, but for spare connections. What is connected later moves.
     pub fn stand_still(&self) {
         self.stills.send_modify(|stills| *stills += 1);
     }
 }
 
 impl Connect for Links {
-    fn connect(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+    fn connect(&self, address: &str, lane: Lane) -> Result<Channel, tonic::transport::Error> {
+        if lane == Lane::Spare {
+            return self.inner.connect(address, lane);
+        }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let proxy = listener.local_addr().unwrap().to_string();
@@ -37,7 +40,7 @@ impl Connect for Links {
             address.to_owned(),
             self.stills.clone(),
         ));
-        self.inner.connect(&proxy)
+        self.inner.connect(&proxy, lane)
     }
 }
 

@@ -7,8 +7,8 @@ use trireme_types::{DeploymentId, Timestamp};
 
 use super::request;
 use crate::object::{
-    Described, ROLLED_OUT, Service, ServiceKey, ServiceSpec, ServiceStatus, Tags, TaskDefinitionKey, TaskSet,
-    TaskSetStatus, TaskSets,
+    Described, Service, ServiceKey, ServiceSpec, ServiceStatus, Tags, TaskDefinitionKey, TaskSet,
+    TaskSetStatus, TaskSets, roll_out,
 };
 use crate::{Event, State};
 
@@ -39,18 +39,22 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
                 }
             });
         }
-        Event::TaskSetSteadinessChanged { key, id, steady } => with_sets(state, key, |_, all| {
+        Event::TaskSetSteadinessChanged { key, id, steady } => with_sets(state, key, |service, all| {
+            let desired = service.spec.desired_count;
             for set in all.iter_mut().filter(|set| set.id == *id) {
                 set.steady = *steady;
                 set.steady_changed_at = at;
-                set.completed |= *steady;
+                // None of no tasks has shown nothing.
+                set.completed |= *steady && set.computed_desired_count(desired) > 0;
             }
         }),
-        Event::TaskSetTagged { key, id, tags } => with_sets(state, key, |_, all| {
-            for set in all.iter_mut().filter(|set| set.id == *id) {
+        // No plan reads them.
+        Event::TaskSetTagged { key, id, tags } => {
+            let Some(all) = state.task_sets.get_mut(key) else { return };
+            for set in Arc::make_mut(all).sets.iter_mut().filter(|set| set.id == *id) {
                 set.tags.clone_from(tags);
             }
-        }),
+        }
         _ => {}
     }
 }
@@ -106,15 +110,6 @@ fn drain(service: &mut Service, all: &mut Vector<TaskSet>, at: Timestamp, id: De
     }
     set.status = TaskSetStatus::Draining;
     set.updated_at = at;
-}
-
-fn roll_out(of_service: &mut Described, of_set: &Described) {
-    for member in ROLLED_OUT {
-        match of_set.get(member) {
-            Some(json) => of_service.insert(member.to_owned(), json.clone()),
-            None => of_service.remove(member),
-        };
-    }
 }
 
 /// The service is being deleted, and all its sets with it.

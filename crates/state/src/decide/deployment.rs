@@ -4,7 +4,7 @@ use trireme_types::{DeploymentId, ServiceRevisionId};
 
 use super::{Decided, Decision};
 use crate::command::Outcome;
-use crate::object::{ROLLED_OUT, Service, ServiceKey, ServiceStatus};
+use crate::object::{Service, ServiceKey, ServiceStatus, roll_out};
 use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
 /// What is recorded when a deployment begins; nothing while nodes of the first level are there.
@@ -46,12 +46,7 @@ pub(super) fn roll_back(
     let target = history.last_successful().ok_or(Rejection::NothingToRollBackTo)?;
     let mut spec = service.spec.clone();
     spec.task_definition = target.spec.task_definition.clone();
-    for member in ROLLED_OUT {
-        match target.spec.described.get(member) {
-            Some(json) => spec.described.insert(member.to_owned(), json.clone()),
-            None => spec.described.remove(member),
-        };
-    }
+    roll_out(&mut spec.described, &target.spec.described);
     // A definition that was deleted meanwhile starts no task.
     state.task_definition(&spec.task_definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let by = stamp.ids.deployment();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trireme_types::{DeploymentId, TaskId};
+use trireme_types::{DeploymentId, ServiceName, TaskId};
 
 use super::task::{NewTasks, create_tasks};
 use super::{Decided, Decision, stale};
@@ -71,6 +71,14 @@ fn fitting(created: &[Event]) -> usize {
     (BYTES_PER_COMMAND / 2).checked_div(largest).map_or(1, |fit| fit.max(1))
 }
 
+/// Of whom an event tells: a service, or one of its task sets.
+fn subject(service: &ServiceName, set: Option<DeploymentId>) -> String {
+    match set {
+        None => format!("service {service}"),
+        Some(set) => format!("service {service}, taskSet {set}"),
+    }
+}
+
 /// What new tasks may be started of: a service's primary deployment, or one of its task sets.
 struct Running<'a> {
     definition: &'a TaskDefinitionKey,
@@ -89,7 +97,7 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
             definition: &set.spec.task_definition,
             desired: set.computed_desired_count(service.spec.desired_count),
             of: Some(id),
-            subject: format!("service {name}, taskSet {id}"),
+            subject: subject(name, Some(id)),
         });
     }
     let primary = |one: &&Deployment| one.id == id && one.status == DeploymentStatus::Primary;
@@ -98,7 +106,7 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
         definition: &primary.task_definition,
         desired: service.spec.desired_count,
         of: None,
-        subject: format!("service {name}"),
+        subject: subject(name, None),
     })
 }
 
@@ -146,6 +154,7 @@ pub(super) fn stop_tasks(
     stamp: &mut Stamp,
 ) -> Decided {
     seen(state, key, version)?;
+    let of_sets = state.task_sets(key).is_some();
     let stoppable: Vec<TaskId> = tasks
         .iter()
         .copied()
@@ -168,9 +177,10 @@ pub(super) fn stop_tasks(
             reason: reason.to_owned(),
         })
         .collect();
+    let set = stoppable.first().and_then(|id| state.task(*id)?.deployment()).filter(|_| of_sets);
     let message = format!(
-        "(service {}) has stopped {} running tasks: {}.",
-        key.name,
+        "({}) has stopped {} running tasks: {}.",
+        subject(&key.name, set),
         stoppable.len(),
         name_tasks(&stoppable)
     );

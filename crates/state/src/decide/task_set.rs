@@ -9,6 +9,7 @@ use crate::command::{Outcome, TaskSetProgress};
 use crate::limits::TASK_SETS_PER_SERVICE;
 use crate::object::{
     Scale, ServiceKey, ServiceSpec, ServiceStatus, Tags, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets,
+    roll_out,
 };
 use crate::{Event, Rejection, Stamp, State};
 
@@ -65,10 +66,11 @@ pub(super) fn create(
     super::check_described(&spec.described)?;
     super::tag::check_limit(tags)?;
     if sets.sets.len() >= TASK_SETS_PER_SERVICE {
-        return Err(Rejection::LimitExceeded {
-            what: "task sets of a service".to_owned(),
-            limit: TASK_SETS_PER_SERVICE as u64,
-        });
+        let message = format!(
+            "{TASK_SETS_PER_SERVICE} deployments exist on the service. Unable to create new TaskSet since this exceeds \
+             the maximum limit."
+        );
+        return Err(Rejection::Invalid { message });
     }
     let id = stamp.ids.deployment();
     let set = TaskSet {
@@ -84,16 +86,37 @@ pub(super) fn create(
         failed_tasks: 0,
         back_off: None,
     };
-    let event = Event::TaskSetCreated { key: key.clone(), set: Box::new(set) };
-    Ok(Decision { events: vec![event], outcome: outcome(key, id) })
+    let mut events = vec![Event::TaskSetCreated { key: key.clone(), set: Box::new(set) }];
+    events.extend(told_of_count(state, key, id, spec.scale, stamp));
+    Ok(Decision { events, outcome: outcome(key, id) })
 }
 
-pub(super) fn scale(state: &State, key: &ServiceKey, id: DeploymentId, scale: Scale) -> Decided {
+/// What a service's owner is told when a set is to have another number of tasks, in ECS's words.
+fn told_of_count(
+    state: &State,
+    key: &ServiceKey,
+    id: DeploymentId,
+    scale: Scale,
+    stamp: &mut Stamp,
+) -> Option<Event> {
+    let count = scale.of(state.service(key)?.spec.desired_count);
+    let message = format!("(service {}) updated computedDesiredCount for taskSet {id} to {count}.", key.name);
+    (count > 0).then(|| Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message })
+}
+
+pub(super) fn scale(
+    state: &State,
+    key: &ServiceKey,
+    id: DeploymentId,
+    scale: Scale,
+    stamp: &mut Stamp,
+) -> Decided {
     let set = kept(state, key, id)?;
-    let events = match set.spec.scale == scale {
-        true => Vec::new(),
-        false => vec![Event::TaskSetScaled { key: key.clone(), id, scale }],
-    };
+    if set.spec.scale == scale {
+        return Ok(Decision { events: Vec::new(), outcome: outcome(key, id) });
+    }
+    let mut events = vec![Event::TaskSetScaled { key: key.clone(), id, scale }];
+    events.extend(told_of_count(state, key, id, scale, stamp));
     Ok(Decision { events, outcome: outcome(key, id) })
 }
 
@@ -101,6 +124,7 @@ pub(super) fn delete(state: &State, key: &ServiceKey, id: DeploymentId, force: b
     let set = found(state, key, id)?;
     let events = match set.status {
         TaskSetStatus::Draining => Vec::new(),
+        TaskSetStatus::Primary if !force => return Err(Rejection::PrimaryTaskSet),
         _ if set.spec.scale > Scale::default() && !force => return Err(Rejection::TaskSetScaledAboveZero),
         _ => vec![Event::TaskSetDraining { key: key.clone(), id }],
     };
@@ -109,6 +133,9 @@ pub(super) fn delete(state: &State, key: &ServiceKey, id: DeploymentId, force: b
 
 pub(super) fn set_primary(state: &State, key: &ServiceKey, id: DeploymentId) -> Decided {
     let set = kept(state, key, id)?;
+    let mut described = state.service(key).map(|service| service.spec.described.clone()).unwrap_or_default();
+    roll_out(&mut described, &set.spec.described);
+    super::check_described(&described)?;
     let events = match set.status {
         TaskSetStatus::Primary => Vec::new(),
         _ => vec![Event::PrimaryTaskSetChanged { key: key.clone(), id }],
@@ -120,10 +147,10 @@ pub(super) fn record(
     state: &State,
     key: &ServiceKey,
     version: u64,
-    all: &[TaskSetProgress],
+    (all, steady, told): (&[TaskSetProgress], Option<bool>, &[String]),
     stamp: &mut Stamp,
 ) -> Decided {
-    progress::seen(state, key, version)?;
+    let service = progress::seen(state, key, version)?;
     let sets = state.task_sets(key).ok_or(Rejection::ServiceHasNoTaskSets)?;
     let mut events = Vec::new();
     for one in all {
@@ -146,6 +173,14 @@ pub(super) fn record(
             }
             events.push(Event::TaskSetDeleted { key: key.clone(), id });
         }
+    }
+    events.extend(told.iter().map(|message| Event::ServiceEventRecorded {
+        key: key.clone(),
+        id: stamp.ids.bits(),
+        message: message.clone(),
+    }));
+    if let Some(steady) = steady.filter(|steady| *steady != service.steady) {
+        events.push(Event::ServiceSteadinessChanged { key: key.clone(), steady });
     }
     Ok(Decision::of(events))
 }

@@ -76,6 +76,16 @@ pub struct ServiceSpec {
 /// Described members that a deployment rolls out: another value begins one (ECS API: UpdateService).
 pub const ROLLED_OUT: [&str; 3] = ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration"];
 
+/// Gives a service the members that something rolls out to it, and takes those away that it does not have.
+pub fn roll_out(service: &mut Described, from: &Described) {
+    for member in ROLLED_OUT {
+        match from.get(member) {
+            Some(json) => service.insert(member.to_owned(), json.clone()),
+            None => service.remove(member),
+        };
+    }
+}
+
 /// ECS API: DeploymentConfiguration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentConfiguration {
