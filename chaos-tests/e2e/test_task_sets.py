@@ -54,25 +54,19 @@ def test_an_external_deployment(client):
     assert (made["deployments"], made["taskSets"]) == ([], [])
     assert "taskDefinition" not in made
 
-    blue = client.create_task_set(
-        taskDefinition="sets:1",
-        externalId="release-1",
-        scale=percent(100),
-        tags=[{"key": "colour", "value": "blue"}],
-        clientToken="blue",
+    given = {
+        "taskDefinition": "sets:1",
+        "externalId": "release-1",
+        "scale": percent(100),
+        "tags": [{"key": "colour", "value": "blue"}],
+        "clientToken": "blue",
         **OF,
-    )["taskSet"]
+    }
+    blue = client.create_task_set(**given)["taskSet"]
     assert (blue["status"], blue["stabilityStatus"], blue["computedDesiredCount"]) == ("ACTIVE", "STABILIZING", 3)
     assert blue["taskSetArn"].endswith(f":task-set/default/{SERVICE}/{blue['id']}")
     assert (blue["externalId"], blue["scale"], blue["launchType"]) == ("release-1", percent(100), "EC2")
-    again = client.create_task_set(
-        taskDefinition="sets:1",
-        externalId="release-1",
-        scale=percent(100),
-        tags=[{"key": "colour", "value": "blue"}],
-        clientToken="blue",
-        **OF,
-    )["taskSet"]
+    again = client.create_task_set(**given)["taskSet"]
     assert again["id"] == blue["id"], "a repeat makes no other"
     assert steady(client, blue["id"])["runningCount"] == 3
     chosen = client.update_service_primary_task_set(primaryTaskSet=blue["id"], **OF)["taskSet"]

@@ -82,7 +82,8 @@ pub struct Settings {
     /// How often a leader makes itself heard.
     pub heartbeat: Duration,
     /// How long the answer to a heartbeat may take. A leader whose heartbeats are answered later has no lease as soon as it
-    /// has nothing to replicate, and refuses proposals. Less than `election_min`.
+    /// has nothing to replicate, and refuses proposals. Less than `election_min`. An append that is not answered for so long goes
+    /// over a second connection too.
     pub heartbeat_limit: Duration,
     /// The shortest silence after which a node stands for election. openraft waits for the longest as well,
     /// then a sample between the two.

@@ -61,7 +61,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::CapacityProviderTagged { .. }
         | Event::AccountSettingChanged { .. } => configuration::happened(state, at, event),
         Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
-            service::created(state, at, key, spec, tags, created_by, *deployment);
+            service::created(state, at, key, spec, tags, created_by, Some(*deployment));
         }
         Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
             deployment_history::started(state, at, key, *deployment, *revision, sources);

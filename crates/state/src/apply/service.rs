@@ -13,6 +13,7 @@ use crate::object::{
 };
 use crate::{Event, State};
 
+/// A service is there: with its first deployment, or without one, which is to say with task sets.
 pub(super) fn created(
     state: &mut State,
     at: Timestamp,
@@ -20,7 +21,7 @@ pub(super) fn created(
     spec: &ServiceSpec,
     tags: &Tags,
     created_by: &str,
-    deployment: DeploymentId,
+    deployment: Option<DeploymentId>,
 ) {
     // A name that is used again goes on counting, so that no old plan fits the new service.
     let version = state.services.get(key).map_or(0, |service| service.version).saturating_add(1);
@@ -28,7 +29,7 @@ pub(super) fn created(
         key: key.clone(),
         spec: spec.clone(),
         status: ServiceStatus::Active,
-        deployments: vec![primary(at, deployment, &spec.task_definition)],
+        deployments: deployment.map(|id| primary(at, id, &spec.task_definition)).into_iter().collect(),
         events: Vector::new(),
         tags: tags.clone(),
         created_at: at,
@@ -36,11 +37,11 @@ pub(super) fn created(
         version,
         steady: false,
     };
-    replace(state, service, None);
+    replace(state, service, deployment.is_none().then(TaskSets::default));
 }
 
 /// A new service, in the place of an inactive one of its name.
-pub(super) fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
+fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
     let key = service.key.clone();
     if let Some(before) = state.services.get(&key) {
         state.index.remove_definitions(before, state.task_sets.get(&key).map(|sets| &**sets));

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::request;
-use crate::object::{
-    Described, Service, ServiceKey, ServiceSpec, ServiceStatus, Tags, TaskDefinitionKey, TaskSet,
-    TaskSetStatus, TaskSets, roll_out,
-};
+use super::{request, service};
+use crate::object::{Described, Service, ServiceKey, TaskDefinitionKey, TaskSet, TaskSetStatus, roll_out};
 use crate::{Event, State};
 
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
     match event {
         Event::ServiceWithTaskSetsCreated { key, spec, tags, created_by } => {
-            service_created(state, at, key, spec, tags, created_by);
+            service::created(state, at, key, spec, tags, created_by, None);
         }
         Event::TaskSetCreated { key, set } => with_sets(state, key, |_, all| all.push_front((**set).clone())),
         Event::TaskSetScaled { key, id, scale } => with_set(state, at, key, *id, |set| {
@@ -57,30 +54,6 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
         }
         _ => {}
     }
-}
-
-fn service_created(
-    state: &mut State,
-    at: Timestamp,
-    key: &ServiceKey,
-    spec: &ServiceSpec,
-    tags: &Tags,
-    created_by: &str,
-) {
-    let version = state.services.get(key).map_or(0, |service| service.version).saturating_add(1);
-    let service = Service {
-        key: key.clone(),
-        spec: spec.clone(),
-        status: ServiceStatus::Active,
-        deployments: Vec::new(),
-        events: Vector::new(),
-        tags: tags.clone(),
-        created_at: at,
-        created_by: created_by.to_owned(),
-        version,
-        steady: false,
-    };
-    super::service::replace(state, service, Some(TaskSets::default()));
 }
 
 /// The chosen one is primary, and what it is made from is what the service is made from.
@@ -157,6 +130,6 @@ fn with_sets(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut Servi
     state.index.remove_definitions(service, Some(&**all));
     let (service, all) = (Arc::make_mut(service), Arc::make_mut(all));
     change(service, &mut all.sets);
-    super::service::bump(service);
+    service::bump(service);
     state.index.add_definitions(service, Some(&*all));
 }
