@@ -90,6 +90,14 @@ impl Context {
         }
     }
 
+    /// What an earlier call with the same token and the same input came to. A repeat has the same answer even if what its input
+    /// names is gone meanwhile.
+    pub(crate) fn answered_before<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
+        let key = self.idempotency_key("");
+        let recorded = state.recorded_request(&key)?;
+        (recorded.parameters == key.parameters).then_some(&recorded.outcome)
+    }
+
     /// The cluster that a request names: by name or ARN; the default one when it names none.
     pub(crate) fn cluster(&self, named: Option<&str>) -> Result<ClusterKey> {
         crate::resolve::cluster(self.scope(), named)

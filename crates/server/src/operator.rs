@@ -228,7 +228,7 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
 }
 
 fn to_service(state: &State, service: &Service) -> ServiceSummary {
-    let load = state.index().service_load(&service.key);
+    let counts = state.index().service_load(&service.key).counts();
     let definition = &service.spec.task_definition;
     let mut desired = service.spec.desired_count;
     let mut deployments = service.deployments.len();
@@ -249,8 +249,8 @@ fn to_service(state: &State, service: &Service) -> ServiceSummary {
         }
         .to_owned(),
         desired,
-        running: load.running,
-        pending: load.pending,
+        running: counts.running,
+        pending: counts.pending,
         deployments: u32::try_from(deployments).unwrap_or(u32::MAX),
         task_definition: match definition.is_none() {
             true => "-".to_owned(),

@@ -2,6 +2,7 @@
 //! anew from the objects; an invariant compares the two.
 
 mod listing;
+mod service;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::object::{
 use crate::state::RequestName;
 
 pub use listing::TaskListing;
+pub use service::{ServiceLoad, TaskCounts};
 
 /// What an instance's tasks hold. Tasks count until they are STOPPED.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,19 +36,6 @@ pub struct InstanceLoad {
     pub running: u32,
     /// Of them, tasks on their way to RUNNING.
     pub pending: u32,
-}
-
-/// A service's tasks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServiceLoad {
-    /// Tasks that are not STOPPED.
-    pub tasks: OrdSet<TaskId>,
-    /// Of them, tasks that are RUNNING.
-    pub running: u32,
-    /// Of them, tasks on their way to RUNNING.
-    pub pending: u32,
-    /// Stopped tasks that are not reaped, by the time at which they stopped.
-    pub stopped: OrdSet<(Timestamp, TaskId)>,
 }
 
 /// All indexes.
@@ -206,16 +195,8 @@ impl Index {
             let load = self.by_instance.entry(task.instance).or_default();
             add_to_instance(Arc::make_mut(load), task);
         }
-        if let Some(service) = task.service() {
-            let load = Arc::make_mut(self.by_service.entry(service).or_default());
-            if stopped {
-                load.stopped.insert((stopped_at, task.id));
-            } else {
-                load.tasks.insert(task.id);
-                load.running =
-                    load.running.saturating_add(u32::from(task.last_status == TaskStatus::Running));
-                load.pending = load.pending.saturating_add(u32::from(is_pending(task)));
-            }
+        if let (Some(service), Some(deployment)) = (task.service(), task.deployment()) {
+            Arc::make_mut(self.by_service.entry(service).or_default()).add(deployment, task);
         }
     }
 
@@ -237,21 +218,15 @@ impl Index {
                 self.by_instance.remove(&task.instance);
             }
         }
-        self.remove_from_service(task, stopped_at);
+        self.remove_from_service(task);
     }
 
-    fn remove_from_service(&mut self, task: &Task, stopped_at: Timestamp) {
-        let Some(service) = task.service() else { return };
+    fn remove_from_service(&mut self, task: &Task) {
+        let (Some(service), Some(deployment)) = (task.service(), task.deployment()) else { return };
         let Some(load) = self.by_service.get_mut(&service) else { return };
         let load = Arc::make_mut(load);
-        if task.last_status == TaskStatus::Stopped {
-            load.stopped.remove(&(stopped_at, task.id));
-        } else {
-            load.tasks.remove(&task.id);
-            load.running = load.running.saturating_sub(u32::from(task.last_status == TaskStatus::Running));
-            load.pending = load.pending.saturating_sub(u32::from(is_pending(task)));
-        }
-        if load.tasks.is_empty() && load.stopped.is_empty() {
+        load.remove(deployment, task);
+        if load.is_empty() {
             self.by_service.remove(&service);
         }
     }

@@ -12,6 +12,8 @@ pub struct Timestamp(u64);
 impl Timestamp {
     /// The epoch itself: before anything that happened.
     pub const EPOCH: Self = Self(0);
+    /// After all times.
+    pub const MAX: Self = Self(u64::MAX);
 
     /// From milliseconds since the epoch.
     pub const fn from_millis(millis: u64) -> Self {

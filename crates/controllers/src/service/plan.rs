@@ -362,7 +362,7 @@ impl<'a> Pass<'a> {
             progress.events.push(text::completed(&self.service.key.name, self.primary.id));
         }
         // A task on its way out that still runs counts as running for everyone who waits for stability.
-        let runs = whole && load.running as usize == counts.desired;
+        let runs = whole && load.counts().running as usize == counts.desired;
         let steady = runs && (healthy || !(under_way || failing));
         if steady == self.service.steady {
             return;

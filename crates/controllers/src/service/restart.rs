@@ -16,7 +16,7 @@ use std::time::Duration;
 use trireme_state::State;
 use trireme_state::index::ServiceLoad;
 use trireme_state::object::{BackOff, Deployment, RolloutState, StopCode, Task};
-use trireme_types::{TaskId, Timestamp};
+use trireme_types::Timestamp;
 
 use super::health::Health;
 
@@ -157,13 +157,12 @@ fn failures_in_a_row(scene: &Scene<'_>) -> Failures {
     let ours = |task: &&Arc<Task>| task.deployment() == Some(deployment.id);
     let mut proven = tasks.iter().filter(ours).filter_map(|task| health.proven(task)).max();
     let mut failed = Vec::new();
-    let since = (deployment.created_at, TaskId::from_bits(0));
-    for (stopped_at, id) in load.stopped.range(since..).rev().take(LOOK_BACK) {
+    for (stopped_at, id) in load.stopped_since(deployment.id, deployment.created_at).take(LOOK_BACK) {
         // What stopped before the last one became healthy neither failed since nor was healthy later.
-        if proven.is_some_and(|at| *stopped_at <= at) {
+        if proven.is_some_and(|at| stopped_at <= at) {
             break;
         }
-        let Some(task) = view.task(*id).filter(ours) else { continue };
+        let Some(task) = view.task(id) else { continue };
         match health.proven_at(task) {
             Some(at) => proven = proven.max(Some(at)),
             None if failed_by_itself(task) => failed.push(task.clone()),

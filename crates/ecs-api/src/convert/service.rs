@@ -1,18 +1,17 @@
 //! Services with their deployments and events.
 
-use std::collections::BTreeMap;
-
 use trireme_ecs_model::shapes::{
     self, AvailabilityZoneRebalancing, DeploymentCircuitBreaker, DeploymentController,
     DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy, LaunchType, SchedulingStrategy,
 };
 use trireme_state::State;
+use trireme_state::index::TaskCounts;
 use trireme_state::object::{
     Deployment, DeploymentStatus, PropagateTags, RolloutState, Service, ServiceEvent, ServiceKey,
-    ServiceSpec, ServiceStatus, TaskStatus,
+    ServiceSpec, ServiceStatus,
 };
+use trireme_types::Arn;
 use trireme_types::arn::Resource;
-use trireme_types::{Arn, DeploymentId};
 
 use super::{cluster, described, number, service_deployment, tags, task_definition, task_set, time};
 
@@ -20,30 +19,11 @@ pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
 }
 
-/// A deployment's tasks, counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) wanted: u32,
-    pub(super) running: u32,
-    pub(super) pending: u32,
-}
-
-impl Counts {
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            wanted: self.wanted + other.wanted,
-            running: self.running + other.running,
-            pending: self.pending + other.pending,
-        }
-    }
-}
-
 pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> shapes::Service {
     let load = state.index().service_load(&service.key);
     let spec = &service.spec;
-    let counts = counts(state, &service.key);
-    let deployment =
-        |one: &Deployment| self::deployment(one, spec, counts.get(&one.id).copied().unwrap_or_default());
+    let counts = load.counts();
+    let deployment = |one: &Deployment| self::deployment(one, spec, load.counts_of(one.id));
     let history = state.deployment_history(&service.key);
     let sets = state.task_sets(&service.key);
     let controller = match sets {
@@ -53,9 +33,9 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     // Without a primary task set the members that are the task sets' are not there.
     let definition = Some(&spec.task_definition).filter(|definition| !definition.is_none());
     shapes::Service {
-        task_sets: sets.map(|sets| task_set::describe_counted(service, &sets.sets, &counts, with_tags)),
+        task_sets: sets.map(|sets| task_set::describe_counted(service, &sets.sets, &load, with_tags)),
         current_service_deployment: service_deployment::current(service, &history),
-        current_service_revisions: service_deployment::current_revisions(service, &history, &counts),
+        current_service_revisions: service_deployment::current_revisions(service, &history, &load),
         service_arn: Some(arn(&service.key)),
         service_name: Some(service.key.name.to_string()),
         cluster_arn: Some(cluster::arn(&service.key.cluster)),
@@ -65,8 +45,8 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         ),
         status: Some(status(service.status).to_owned()),
         desired_count: Some(number(spec.desired_count)),
-        running_count: Some(number(load.running)),
-        pending_count: Some(number(load.pending)),
+        running_count: Some(number(counts.running)),
+        pending_count: Some(number(counts.pending)),
         launch_type: Some(LaunchType::Ec2),
         task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
@@ -142,20 +122,8 @@ pub(super) fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfigurati
     }
 }
 
-pub(super) fn counts(state: &State, service: &ServiceKey) -> BTreeMap<DeploymentId, Counts> {
-    let mut counts: BTreeMap<DeploymentId, Counts> = BTreeMap::new();
-    for task in state.tasks_of_service(service) {
-        let Some(deployment) = task.deployment() else { continue };
-        let counts = counts.entry(deployment).or_default();
-        counts.wanted += u32::from(task.wanted());
-        counts.running += u32::from(task.last_status == TaskStatus::Running);
-        counts.pending += u32::from(task.wanted() && task.last_status < TaskStatus::Running);
-    }
-    counts
-}
-
 /// An older deployment wants what it still has.
-fn deployment(deployment: &Deployment, spec: &ServiceSpec, counts: Counts) -> shapes::Deployment {
+fn deployment(deployment: &Deployment, spec: &ServiceSpec, counts: TaskCounts) -> shapes::Deployment {
     let id = deployment.id;
     let (status, wanted, connect) = match deployment.status {
         DeploymentStatus::Primary => {

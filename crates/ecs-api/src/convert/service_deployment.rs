@@ -1,12 +1,11 @@
 //! Service deployments and service revisions.
 
-use std::collections::BTreeMap;
-
 use trireme_ecs_model::shapes::{
     self, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentBrief, ServiceDeploymentStatus,
     ServiceRevisionSummary,
 };
 use trireme_state::State;
+use trireme_state::index::{ServiceLoad, TaskCounts};
 use trireme_state::object::{
     Deployment, DeploymentHistory, DeploymentStatus, Service, ServiceDeployment,
     ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, TaskDefinition,
@@ -14,7 +13,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
 
-use super::service::{Counts, configuration, counts};
+use super::service::configuration;
 use super::{cluster, described, number, service, task_definition, time};
 
 pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
@@ -59,11 +58,12 @@ pub(crate) fn describe(
     one: &ServiceDeployment,
 ) -> shapes::ServiceDeployment {
     let key = &of.key;
-    let by_deployment = counts(state, key);
+    let load = state.index().service_load(key);
     // What a revision has now: the tasks of each deployment that runs it.
     let counted = |revision: ServiceRevisionId| {
-        let runs_it = by_deployment.iter().filter(|(id, _)| history.revision_of(**id) == Some(revision));
-        runs_it.fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts))
+        let runs_it =
+            load.counts_by_deployment().filter(|(id, _)| history.revision_of(*id) == Some(revision));
+        runs_it.fold(TaskCounts::default(), |sum, (_, counts)| sum.plus(counts))
     };
     let summary = |revision: ServiceRevisionId, requested: u32| ServiceRevisionSummary {
         arn: Some(revision_arn(key, revision)),
@@ -135,10 +135,10 @@ pub(super) fn current(service: &Service, history: &DeploymentHistory) -> Option<
 pub(super) fn current_revisions(
     service: &Service,
     history: &DeploymentHistory,
-    counts: &BTreeMap<DeploymentId, Counts>,
+    load: &ServiceLoad,
 ) -> Option<Vec<ServiceCurrentRevisionSummary>> {
     let summary = |deployment: &Deployment| {
-        let counted = counts.get(&deployment.id).copied().unwrap_or_default();
+        let counted = load.counts_of(deployment.id);
         let requested = match deployment.status {
             DeploymentStatus::Primary => service.spec.desired_count,
             DeploymentStatus::Active => counted.wanted,

@@ -1,14 +1,12 @@
 //! Task sets.
 
-use std::collections::BTreeMap;
-
 use trireme_ecs_model::shapes::{self, LaunchType, ScaleUnit, StabilityStatus};
 use trireme_state::State;
+use trireme_state::index::{ServiceLoad, TaskCounts};
 use trireme_state::object::{Scale, Service, ServiceKey, TaskSet, TaskSetStatus};
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
-use super::service::{Counts, counts};
 use super::{cluster, described, number, service, tags, task_definition, time};
 use crate::error::{Error, Result};
 
@@ -30,17 +28,16 @@ pub(crate) fn describe<'a>(
     sets: impl IntoIterator<Item = &'a TaskSet>,
     with_tags: bool,
 ) -> Vec<shapes::TaskSet> {
-    describe_counted(service, sets, &counts(state, &service.key), with_tags)
+    describe_counted(service, sets, &state.index().service_load(&service.key), with_tags)
 }
 
 pub(super) fn describe_counted<'a>(
     service: &Service,
     sets: impl IntoIterator<Item = &'a TaskSet>,
-    counts: &BTreeMap<DeploymentId, Counts>,
+    load: &ServiceLoad,
     with_tags: bool,
 ) -> Vec<shapes::TaskSet> {
-    let counted = |set: &TaskSet| counts.get(&set.id).copied().unwrap_or_default();
-    sets.into_iter().map(|set| one(service, set, counted(set), with_tags)).collect()
+    sets.into_iter().map(|set| one(service, set, load.counts_of(set.id), with_tags)).collect()
 }
 
 /// A set that is gone, to whoever deleted it.
@@ -58,7 +55,7 @@ pub(crate) fn describe_gone(key: &ServiceKey, id: DeploymentId) -> shapes::TaskS
     }
 }
 
-fn one(of: &Service, set: &TaskSet, counted: Counts, with_tags: bool) -> shapes::TaskSet {
+fn one(of: &Service, set: &TaskSet, counted: TaskCounts, with_tags: bool) -> shapes::TaskSet {
     let spec = &set.spec;
     let computed = set.computed_desired_count(of.spec.desired_count);
     // What it was told to be a moment ago counts at once, and so does a task that has just ended.

@@ -46,6 +46,9 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     }
     let state = cx.read().await?;
     let key = ServiceKey { cluster: cx.active_cluster(&state, request.cluster.as_deref())?, name };
+    if cx.answered_before(&state).is_some() {
+        return Ok(CreateServiceResponse { service: Some(described(&state, &key, true)?) });
+    }
     let default = DeploymentConfiguration::default();
     let task_definition = match external {
         true => TaskDefinitionKey::none(cx.scope()),

@@ -125,7 +125,7 @@ fn candidates(
         sets.push(match desired {
             DesiredStatus::Running => load.tasks.clone(),
             DesiredStatus::Stopped => {
-                load.tasks.iter().copied().chain(load.stopped.iter().map(|(_, id)| *id)).collect()
+                load.tasks.iter().copied().chain(load.stopped.iter().map(|(_, _, id)| *id)).collect()
             }
         });
     }

@@ -58,6 +58,38 @@ async fn sets_are_made_chosen_and_deleted() {
     assert!(error.is_task_set_not_found_exception(), "{error:?}");
 }
 
+/// A client that did not hear the answer asks again, and meanwhile the family has no revision left.
+#[tokio::test]
+async fn a_repeat_has_its_answer_though_the_definition_is_gone() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.create_cluster().send().await.unwrap();
+    let definition = register(&client, "web").await;
+    let rolling = || {
+        let create = client.create_service().service_name("rolling").desired_count(1);
+        create.task_definition("web").client_token("rolling")
+    };
+    let external =
+        DeploymentController::builder().r#type(DeploymentControllerType::External).build().unwrap();
+    let sets = client.create_service().service_name("web").desired_count(3).deployment_controller(external);
+    sets.send().await.unwrap();
+    let create = || {
+        let create = client.create_task_set().cluster("default").service("web").task_definition("web");
+        create.scale(percent(50.0)).client_token("t")
+    };
+    let service = rolling().send().await.unwrap().service.unwrap();
+    let set = create().send().await.unwrap().task_set.unwrap();
+
+    client.deregister_task_definition().task_definition(&definition).send().await.unwrap();
+    let before = server.events();
+    let again = rolling().send().await.unwrap().service.unwrap();
+    assert_eq!(again.deployments()[0].id(), service.deployments()[0].id());
+    assert_eq!(create().send().await.unwrap().task_set.unwrap().id(), set.id());
+    assert_eq!(server.events(), before);
+    let new = create().client_token("another").send().await;
+    assert_eq!(refused(new).0, "ClientException");
+}
+
 /// The controller saw that its tasks are gone.
 fn gone(server: &Server, id: DeploymentId) {
     let version = server.store.view().service(&key()).unwrap().version;
