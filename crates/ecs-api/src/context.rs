@@ -10,7 +10,7 @@ use trireme_types::{RequestId, Scope};
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::error::{Error, Result, of_propose};
+use crate::error::{Error, Result, of_propose, of_rejection};
 
 /// A longer `amz-sdk-invocation-id` is nobody's: SDKs send a UUID.
 const LONGEST_INVOCATION_ID: usize = 64;
@@ -90,12 +90,16 @@ impl Context {
         }
     }
 
-    /// What an earlier call with the same token and the same input came to. A repeat has the same answer even if what its input
-    /// names is gone meanwhile.
-    pub(crate) fn answered_before<'a>(&self, state: &'a State) -> Option<&'a Outcome> {
+    /// What an earlier call with the same token came to. A repeat has the same answer even if what its input names is gone
+    /// meanwhile.
+    pub(crate) fn answered_before<'a>(&self, state: &'a State) -> Result<Option<&'a Outcome>> {
         let key = self.idempotency_key("");
-        let recorded = state.recorded_request(&key)?;
-        (recorded.parameters == key.parameters).then_some(&recorded.outcome)
+        let Some(recorded) = state.recorded_request(&key) else { return Ok(None) };
+        if recorded.parameters == key.parameters {
+            return Ok(Some(&recorded.outcome));
+        }
+        let resources = recorded.outcome.resources();
+        Err(of_rejection(self.operation, Rejection::IdempotencyConflict { resources }))
     }
 
     /// The cluster that a request names: by name or ARN; the default one when it names none.

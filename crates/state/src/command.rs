@@ -1,6 +1,7 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
 mod change;
+mod outcome;
 mod report;
 mod rules;
 mod run;
@@ -20,6 +21,7 @@ use crate::object::{
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
+pub use outcome::Outcome;
 pub use report::{ServiceProgress, TaskReport, TaskSetProgress};
 pub use rules::Growth;
 pub use run::{Placement, RunTasks};
@@ -462,27 +464,4 @@ pub enum Command {
         /// Event texts of the service as a whole, the oldest first.
         events: Vec<String>,
     },
-}
-
-/// What a command made, for the answer to its caller and to each repeat.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Nothing with an id.
-    #[default]
-    Done,
-    /// A task definition's name.
-    TaskDefinition(TaskDefinitionKey),
-    /// A service's name.
-    Service(ServiceKey),
-    /// Tasks, in the order of their placements.
-    Tasks(Vec<TaskId>),
-    /// An agent's session.
-    Session {
-        /// The instance's id.
-        instance: ContainerInstanceId,
-        /// The session's epoch.
-        epoch: SessionEpoch,
-    },
-    /// A task set of a service.
-    TaskSet(ServiceKey, DeploymentId),
 }

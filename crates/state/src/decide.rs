@@ -61,7 +61,7 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
         return if recorded.parameters == key.parameters {
             Ok(Decision { events: Vec::new(), outcome: recorded.outcome.clone() })
         } else {
-            Err(Rejection::IdempotencyConflict { resources: made(&recorded.outcome) })
+            Err(Rejection::IdempotencyConflict { resources: recorded.outcome.resources() })
         };
     }
     let mut decision = decide_command(state, proposal, stamp)?;
@@ -213,16 +213,6 @@ fn decide_task_set(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Dec
 fn remember(decision: &mut Decision, key: &IdempotencyKey) {
     let outcome = decision.outcome.clone();
     decision.events.push(Event::RequestRecorded { key: key.clone(), outcome });
-}
-
-fn made(outcome: &Outcome) -> Vec<String> {
-    match outcome {
-        Outcome::Done | Outcome::Session { .. } => Vec::new(),
-        Outcome::TaskDefinition(key) => vec![format!("{}:{}", key.family, key.revision)],
-        Outcome::Service(key) => vec![key.name.to_string()],
-        Outcome::TaskSet(_, id) => vec![id.to_string()],
-        Outcome::Tasks(tasks) => tasks.iter().map(ToString::to_string).collect(),
-    }
 }
 
 /// What is described without effect is kept with each revision of a service: it has a bound of its own.

@@ -46,7 +46,7 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     }
     let state = cx.read().await?;
     let key = ServiceKey { cluster: cx.active_cluster(&state, request.cluster.as_deref())?, name };
-    if cx.answered_before(&state).is_some() {
+    if cx.answered_before(&state)?.is_some() {
         return Ok(CreateServiceResponse { service: Some(described(&state, &key, true)?) });
     }
     let default = DeploymentConfiguration::default();
@@ -174,6 +174,9 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.service.as_deref().unwrap_or_default();
     let service = resolve::service(&state, &cluster, text)?.ok_or_else(Error::service_not_found)?;
+    if cx.answered_before(&state)?.is_some() {
+        return Ok(UpdateServiceResponse { service: Some(described(&state, &service.key, true)?) });
+    }
     let external = state.task_sets(&service.key).is_some();
     if external {
         service_external::check_update(&request)?;

@@ -63,12 +63,10 @@ pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result
     let scale = request.scale.as_ref().map_or(Ok(Scale::default()), task_set::scale)?;
     let tags = tags::parse(request.tags.as_deref())?;
     let state = cx.read().await?;
-    if let Some(outcome) = cx.answered_before(&state)
-        && let Ok(set) = described(&cx, &state, outcome.clone())
-    {
-        return Ok(CreateTaskSetResponse { task_set: Some(set) });
-    }
     let (found, _) = service(&cx, &state, request.cluster.as_deref(), request.service.as_deref())?;
+    if let Some(Outcome::TaskSet(key, id)) = cx.answered_before(&state)? {
+        return Ok(CreateTaskSetResponse { task_set: Some(there_or_gone(&cx, &state, key, *id)) });
+    }
     let named = request.task_definition.as_deref().unwrap_or_default();
     let definition = resolve::definition(&state, cx.scope(), named)?;
     let balancers = request.load_balancers.as_deref();
@@ -104,10 +102,15 @@ pub(crate) async fn delete(cx: Context, request: DeleteTaskSetRequest) -> Result
     let id = set_named(&cx, &found.key, request.task_set.as_deref())?;
     let key = found.key.clone();
     let force = request.force.unwrap_or(false);
-    let (outcome, state) = cx.write(Command::DeleteTaskSet { service: key.clone(), id, force }).await?;
+    let (_, state) = cx.write(Command::DeleteTaskSet { service: key.clone(), id, force }).await?;
     // One without tasks is gone at once, and so is one whose deletion is asked for again.
-    let set = described(&cx, &state, outcome).unwrap_or_else(|_| task_set::describe_gone(&key, id));
-    Ok(DeleteTaskSetResponse { task_set: Some(set) })
+    Ok(DeleteTaskSetResponse { task_set: Some(there_or_gone(&cx, &state, &key, id)) })
+}
+
+/// A set as it is, or as one that is gone.
+fn there_or_gone(cx: &Context, state: &State, key: &ServiceKey, id: DeploymentId) -> shapes::TaskSet {
+    let there = described(cx, state, Outcome::TaskSet(key.clone(), id));
+    there.unwrap_or_else(|_| task_set::describe_gone(key, id))
 }
 
 pub(crate) async fn set_primary(

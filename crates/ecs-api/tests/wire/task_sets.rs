@@ -88,6 +88,13 @@ async fn a_repeat_has_its_answer_though_the_definition_is_gone() {
     assert_eq!(server.events(), before);
     let new = create().client_token("another").send().await;
     assert_eq!(refused(new).0, "ClientException");
+    let other = rolling().desired_count(2).send().await;
+    let message = "Creation of service was not idempotent.";
+    assert_eq!(refused(other), pair("InvalidParameterException", message));
+
+    let delete = client.delete_service().service("web").force(true);
+    delete.send().await.unwrap();
+    assert_eq!(refused(create().send().await).0, "ServiceNotActiveException");
 }
 
 /// The controller saw that its tasks are gone.
