@@ -1,4 +1,5 @@
-"""A development cluster for the whole run: three zones, control nodes as they are, containers only pretended."""
+"""A development cluster for the whole run: three zones, control nodes as they are, containers only pretended; and another one with
+real containers for who asks for it."""
 
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,13 +54,12 @@ def environment(data: Path) -> dict[str, str]:
     return {name: shlex.split(value)[0] if value != '""' else "" for name, value in pairs if name != "PATH"}
 
 
-@pytest.fixture(scope="session")
-def data():
-    """Its data folder."""
+@contextmanager
+def development(*arguments: str):
+    """The data folder of a development cluster, which ends with the block."""
     with tempfile.TemporaryDirectory(prefix="trireme-e2e-") as folder:
         data, log = Path(folder) / "data", Path(folder) / "log"
-        command = [os.environ["TRIREME_BIN"], "dev", "--data", str(data), "--port", str(free_ports())]
-        command += ["--runtime", "fake", "--agents-per-zone", "2"]
+        command = [os.environ["TRIREME_BIN"], "dev", "--data", str(data), "--port", str(free_ports()), *arguments]
         with log.open("w") as out:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
@@ -70,6 +71,20 @@ def data():
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Its data folder."""
+    with development("--runtime", "fake", "--agents-per-zone", "2") as data:
+        yield data
+
+
+@pytest.fixture(scope="module")
+def docker() -> Wire:
+    """Signed calls to a cluster of its own whose containers are real."""
+    with development() as data:
+        yield Wire(environment(data))
 
 
 @pytest.fixture(scope="session")

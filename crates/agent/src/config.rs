@@ -39,6 +39,20 @@ pub struct AgentConfig {
     pub reserved_ports: Vec<u16>,
     /// ECS attributes beside those that the agent sets itself.
     pub attributes: BTreeMap<String, String>,
+    /// What of the machine containers may have.
+    pub allow: Allowed,
+}
+
+/// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Allowed {
+    /// All of its rights (ECS API: ContainerDefinition.privileged).
+    pub privileged: bool,
+    /// Its devices (ECS API: LinuxParameters.devices).
+    pub host_devices: bool,
+    /// Its paths and disks (ECS API: HostVolumeProperties.sourcePath; `device` of a volume's driverOpts).
+    pub host_paths: bool,
 }
 
 /// What runs an agent's containers.
@@ -85,6 +99,7 @@ impl Default for AgentConfig {
             memory_mib: None,
             reserved_ports: RESERVED_PORTS.to_vec(),
             attributes: BTreeMap::new(),
+            allow: Allowed::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod outbox;
 pub mod runtime;
 mod session;
+mod setting;
 pub mod task;
 mod worker;
 
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use dial::{Dial, TcpDial};
 
-pub use config::{AgentConfig, RESERVED_PORTS, RuntimeConfig};
+pub use config::{AgentConfig, Allowed, RESERVED_PORTS, RuntimeConfig};
 pub use error::Error;
 use ledger::Ledger;
 use outbox::Outbox;
@@ -49,7 +50,7 @@ const CONNECTED: &str = "trireme_agent_connected";
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), Error> {
     config.check()?;
     let runtime: Arc<dyn Runtime> = match &config.runtime {
-        RuntimeConfig::Docker { socket } => Arc::new(DockerRuntime::connect(socket).await?),
+        RuntimeConfig::Docker { socket } => Arc::new(DockerRuntime::connect(socket, config.allow).await?),
         RuntimeConfig::Fake { start_delay_ms } => {
             Arc::new(FakeRuntime::new(Duration::from_millis(*start_delay_ms)))
         }
@@ -83,20 +84,11 @@ pub async fn run_over(
     describe_metrics();
     let synced = matches!(config.runtime, RuntimeConfig::Docker { .. });
     let ledger = Ledger::open(config.data_dir.as_deref(), synced)?;
-    let runtime_version =
-        runtime.version().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
+    let about = runtime.about().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
     let outbox = Arc::new(Outbox::default());
     let (worker, inbox) = worker::Worker::new(runtime, Arc::clone(&outbox));
-    let sessions = session::Sessions {
-        config,
-        dial,
-        runtime_version,
-        ledger,
-        outbox,
-        worker: inbox,
-        shutdown,
-        welcomed: false,
-    };
+    let sessions =
+        session::Sessions { config, dial, about, ledger, outbox, worker: inbox, shutdown, welcomed: false };
     sessions.introduce().await;
     let mut tasks = JoinSet::new();
     tasks.spawn(worker.run());
@@ -132,7 +124,7 @@ fn describe_metrics() {
     );
 }
 
-/// Kills and removes all containers of an agent, and says how many there were. The agent must not run. For a development
+/// Kills and removes all containers of an agent with their volumes, and says how many there were. The agent must not run. For a development
 /// cluster's `stop` and `kill`.
 ///
 /// They are found by the identity in the ledger in `config.data_dir`, and, as that may be damaged or gone, by `config.name`
@@ -158,7 +150,7 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
     if owner.instance.is_empty() && owner.cluster_uuid.is_empty() {
         return Ok(0);
     }
-    let runtime = Arc::new(DockerRuntime::connect(socket).await?);
+    let runtime = Arc::new(DockerRuntime::connect(socket, Allowed::default()).await?);
     let found = runtime.find(&owner).await.map_err(Error::List)?;
     let count = found.len();
     let mut removals = JoinSet::new();
@@ -172,5 +164,6 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
     while let Some(removed) = removals.join_next().await {
         removed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     }
+    runtime.remove_volumes(&owner).await.map_err(Error::List)?;
     Ok(count)
 }

@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod fake;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub enum FailureKind {
     CannotStop,
     /// The container is dead, but could not be removed.
     CannotRemove,
+    /// A volume could not be had.
+    CannotCreateVolume,
     /// The container could not be looked at.
     CannotInspect,
     /// The runtime did not answer in time. What was asked may have been done.
@@ -44,6 +47,7 @@ impl FailureKind {
             Self::CannotCreate => "CannotCreateContainerError",
             Self::CannotStart => "CannotStartContainerError",
             Self::CannotStop | Self::CannotRemove => "CannotStopContainerError",
+            Self::CannotCreateVolume => "CannotCreateVolumeError",
             Self::CannotInspect => "CannotInspectContainerError",
             Self::Unreachable => "CannotGetDockerclientError",
             Self::Timeout => "DockerTimeoutError",
@@ -105,8 +109,25 @@ impl NewContainer {
 
     /// Its name on the engine. The same container has the same name after a restart of the agent.
     pub fn container_name(&self) -> String {
-        format!("trireme-{}-{}", self.task.task_id, self.definition().name)
+        self.name_of(&self.definition().name)
     }
+
+    /// The name on the engine of a container of the same task.
+    pub fn name_of(&self, container: &str) -> String {
+        format!("trireme-{}-{container}", self.task.task_id)
+    }
+}
+
+/// What a container's health check says (ECS API: HealthStatus).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing, or nothing yet.
+    #[default]
+    Unknown,
+    /// It passed.
+    Healthy,
+    /// It failed as often in a row as the definition has retries.
+    Unhealthy,
 }
 
 /// What is known of a container that was started.
@@ -114,6 +135,8 @@ impl NewContainer {
 pub struct Started {
     /// Its published ports.
     pub bindings: Vec<NetworkBinding>,
+    /// What its health check says.
+    pub health: Health,
 }
 
 /// How a container ended.
@@ -158,14 +181,55 @@ pub struct Event {
     pub task: TaskId,
     /// The runtime's id for it.
     pub container: String,
-    /// How it ended.
-    pub exit: Exit,
+    /// What it was.
+    pub what: Happening,
+}
+
+/// What can happen to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// It ended.
+    Ended(Exit),
+    /// Its health check says something else.
+    Health(Health),
+}
+
+/// Tasks that are over: what they had beside their containers may go.
+#[derive(Debug, Clone)]
+pub enum Over {
+    /// One of them, with what it was, if that is known.
+    Task(TaskId, Arc<AssignedTask>),
+    /// Every one that is none of these.
+    AllBut(BTreeSet<TaskId>),
+}
+
+impl Over {
+    /// Whether a task is one of them.
+    pub fn holds(&self, task: TaskId) -> bool {
+        match self {
+            Self::Task(over, _) => *over == task,
+            Self::AllBut(left) => !left.contains(&task),
+        }
+    }
+}
+
+/// What a runtime is and can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its version, to be shown.
+    pub version: String,
+    /// The log drivers that it has.
+    pub log_drivers: Vec<String>,
+    /// The volume drivers that it has.
+    pub volume_drivers: Vec<String>,
+    /// The security modules of Linux that it uses.
+    pub security_modules: Vec<String>,
 }
 
 /// What runs containers. Each call has a time limit of its own.
 pub trait Runtime: Send + Sync + 'static {
-    /// The runtime's version, to be shown; fails when it does not answer.
-    fn version(&self) -> BoxFuture<'_, Result<String, Failure>>;
+    /// What the runtime says of itself; fails when it does not answer.
+    fn about(&self) -> BoxFuture<'_, Result<About, Failure>>;
 
     /// All containers of `owner`, in any state.
     fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>>;
@@ -185,6 +249,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Kills a container if it runs, and removes it. Succeeds when it is not there. Never waits behind a stop.
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Removes what tasks of `owner` that are over had beside their containers. Succeeds when there is nothing.
+    fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;

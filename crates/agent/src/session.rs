@@ -22,11 +22,13 @@ use crate::endpoints;
 use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
-use crate::runtime::Owner;
+use crate::runtime::{About, Owner};
 use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
 
 const MESSAGE_BYTES: usize = 64 << 20;
+/// ECS API: LogDriver, those that Docker alone sees to.
+const LOG_DRIVERS: [&str; 6] = ["fluentd", "gelf", "journald", "json-file", "splunk", "syslog"];
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Opening a session waits for a leader.
 const WELCOME_LIMIT: Duration = Duration::from_secs(4);
@@ -70,7 +72,7 @@ fn lost(reason: impl Into<String>) -> End {
 pub(crate) struct Sessions {
     pub(crate) config: AgentConfig,
     pub(crate) dial: Arc<dyn Dial>,
-    pub(crate) runtime_version: String,
+    pub(crate) about: About,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
@@ -226,8 +228,11 @@ impl Sessions {
             (capability::OS_TYPE, std::env::consts::OS),
             (capability::CPU_ARCHITECTURE, capability::cpu_architecture()),
         ];
-        for (name, value) in machine.into_iter().chain(capability::OF_AGENT.map(|name| (name, ""))) {
+        for (name, value) in machine {
             attributes.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        for name in self.capabilities() {
+            attributes.entry(name).or_default();
         }
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };
         wire::Hello {
@@ -243,10 +248,33 @@ impl Sessions {
             reserved_ports: self.config.reserved_ports.iter().map(port).collect(),
             attributes: attributes.into_iter().collect(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            docker_version: self.runtime_version.clone(),
+            docker_version: self.about.version.clone(),
             registration_token: known.registration_token.clone(),
             incarnation: known.incarnation,
         }
+    }
+
+    /// What this agent can do: what all can, what its runtime has, and what its operator allows.
+    fn capabilities(&self) -> impl Iterator<Item = String> {
+        let allowed = [
+            (capability::PRIVILEGED, self.config.allow.privileged),
+            (capability::HOST_DEVICES, self.config.allow.host_devices),
+            (capability::HOST_PATHS, self.config.allow.host_paths),
+        ];
+        let allowed = allowed.into_iter().filter(|(_, allowed)| *allowed).map(|(name, _)| name.to_owned());
+        let known = |driver: &&String| LOG_DRIVERS.contains(&driver.as_str());
+        let drivers = self.about.log_drivers.iter().filter(known);
+        let drivers = drivers.map(|driver| format!("{}{driver}", capability::LOG_DRIVER));
+        let volumes = self.about.volume_drivers.iter();
+        let volumes = volumes.map(|driver| capability::of_volume_driver(driver));
+        let security = self.about.security_modules.iter();
+        let security = security.map(|module| format!("{}{module}", capability::SECURITY));
+        let settings = capability::SETTINGS.into_iter().chain(capability::TASK_SETTINGS);
+        let settings = settings.map(capability::of_setting);
+        let all = capability::OF_AGENT.map(str::to_owned).into_iter().chain(settings);
+        // A task that logs to FireLens is placed, and says then why it cannot run.
+        let firelens = format!("{}awsfirelens", capability::LOG_DRIVER);
+        all.chain(drivers).chain(volumes).chain(security).chain(allowed).chain([firelens])
     }
 
     async fn tell(&self, input: Input) -> Option<()> {

@@ -15,13 +15,15 @@ use trireme_types::{TaskId, planted};
 
 use crate::clock;
 use crate::outbox::Outbox;
-use crate::runtime::{Event, Failure, FailureKind, Found, Owner, Runtime};
+use crate::runtime::{Event, Failure, FailureKind, Found, Happening, Over, Owner, Runtime};
 use crate::task::run::Order;
 use crate::task::step::{Answer, Machine, Move, Operation, Wanted};
 
 /// How often the runtime is asked for the full list, in case an event was missed.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 const LIST_PAUSE: Duration = Duration::from_secs(1);
+/// Between two tries to remove what is left of tasks that are over.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 /// Inputs and events that wait for the worker.
 const WAITING: usize = 1_024;
 
@@ -40,6 +42,9 @@ pub(crate) enum Input {
 enum Finished {
     Answer { task: TaskId, index: usize, answer: Answer },
     Listed { tick: u64, result: Result<Vec<Found>, Failure> },
+    Rang { task: TaskId, index: usize },
+    Swept(Result<(), Failure>),
+    SweepAgain,
     Watched,
 }
 
@@ -64,6 +69,7 @@ pub(crate) struct Worker {
     /// Stops under way, of which a removal makes an end.
     stops: BTreeMap<(TaskId, usize), AbortHandle>,
     listing: bool,
+    sweeping: bool,
     tick: u64,
 }
 
@@ -84,6 +90,7 @@ impl Worker {
             operations: JoinSet::new(),
             stops: BTreeMap::new(),
             listing: false,
+            sweeping: false,
             tick: 1,
         };
         (worker, sender)
@@ -217,6 +224,24 @@ impl Worker {
                 }
             }
             Finished::Listed { tick, result } => self.listed(tick, result),
+            Finished::Swept(Ok(())) => self.sweeping = false,
+            Finished::SweepAgain => {
+                self.sweeping = false;
+                self.sweep();
+            }
+            Finished::Swept(Err(failure)) => {
+                tracing::warn!(%failure, "something is left of tasks that are over");
+                self.operations.spawn(async {
+                    tokio::time::sleep(SWEEP_PAUSE).await;
+                    Finished::SweepAgain
+                });
+            }
+            Finished::Rang { task, index } => {
+                if let Some(machine) = self.machines.get_mut(&task) {
+                    machine.ring(index);
+                    self.advance(task);
+                }
+            }
             Finished::Watched => {}
         }
     }
@@ -264,6 +289,7 @@ impl Worker {
                 machine.want(Wanted::Gone);
                 self.gate.insert(*task);
             }
+            machine.tell_health_again();
         }
         let (ours, strays): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut groups)
             .into_iter()
@@ -275,7 +301,17 @@ impl Worker {
             self.accept(task, spec, found.map_or(&[], Vec::as_slice));
         }
         self.settled = true;
+        self.sweep();
         self.advance_all();
+    }
+
+    /// Has what was left of tasks that nobody knows any more removed: their agent was killed when their containers were gone.
+    fn sweep(&mut self) {
+        let Some(owner) = self.owner.clone().filter(|_| !self.sweeping) else { return };
+        self.sweeping = true;
+        let over = Over::AllBut(self.machines.keys().copied().collect());
+        let runtime = Arc::clone(&self.runtime);
+        self.operations.spawn(async move { Finished::Swept(runtime.release(&owner, &over).await) });
     }
 
     fn take_strays(&mut self, strays: BTreeMap<TaskId, Vec<Found>>) {
@@ -289,7 +325,10 @@ impl Worker {
 
     fn sight(&mut self, event: Event) {
         if let Some(machine) = self.machines.get_mut(&event.task) {
-            machine.sight_exit(&event.container, event.exit);
+            match event.what {
+                Happening::Ended(exit) => machine.sight_exit(&event.container, exit),
+                Happening::Health(health) => machine.sight_health(&event.container, health, self.tick),
+            }
             self.advance(event.task);
         }
     }
@@ -309,7 +348,7 @@ impl Worker {
         while !machine.rising() || self.gate.is_empty() {
             match machine.step(clock::wall_millis(), self.tick) {
                 Move::Do(operation, index) => {
-                    let order = Order::new(machine, owner, operation, index);
+                    let order = Order::new(machine, owner, task, operation, index);
                     let runtime = Arc::clone(&self.runtime);
                     let under_way = self.operations.spawn(async move {
                         Finished::Answer { task, index, answer: order.carry_out(&*runtime).await }
@@ -329,6 +368,12 @@ impl Worker {
                     break;
                 }
             }
+        }
+        for (index, after) in machine.take_alarms() {
+            self.operations.spawn(async move {
+                tokio::time::sleep(after).await;
+                Finished::Rang { task, index }
+            });
         }
         if machine.status() != before {
             tracing::info!(%task, status = machine.status().as_str_name(), "task");

@@ -4,84 +4,15 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
+use common::node::{Node, docker, inspect, shell};
 use common::{LIMIT, Running, World, container, spec, with_data};
-use tempfile::TempDir;
 use trireme_agent::{AgentConfig, RuntimeConfig};
 use trireme_state::Command;
-use trireme_state::object::{ContainerDefinition, NetworkMode, PortMapping, StopCode, Task, TaskStatus};
+use trireme_state::object::{NetworkMode, PortMapping, StopCode, TaskStatus};
 use trireme_testkit::wait_for;
-use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, TaskId};
-
-/// An agent with Docker. Its containers go when the test ends, however it ends.
-struct Node {
-    world: World,
-    config: AgentConfig,
-    agent: Option<Running>,
-    instance: ContainerInstanceId,
-    _folder: TempDir,
-}
-
-impl Node {
-    async fn start() -> Self {
-        let world = World::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        // Containers are also found by it: the tests share an engine.
-        let name = format!("docker-test-{}", folder.path().file_name().unwrap().to_string_lossy());
-        let config =
-            AgentConfig { runtime: RuntimeConfig::docker(), ..with_data(world.config(&name), folder.path()) };
-        let agent = Some(Running::start(config.clone()));
-        let instance = world.instance(&name).await;
-        Self { world, config, agent, instance, _folder: folder }
-    }
-
-    fn run(&self, containers: Vec<ContainerDefinition>) -> TaskId {
-        self.run_in(NetworkMode::Bridge, containers)
-    }
-
-    fn run_in(&self, mode: NetworkMode, containers: Vec<ContainerDefinition>) -> TaskId {
-        let mut spec = spec(containers);
-        spec.network_mode = Some(mode);
-        let definition = self.world.define(spec);
-        self.world.place(self.instance, &definition, 1)[0]
-    }
-
-    fn containers(&self) -> Vec<String> {
-        let filter = format!("label=io.trireme.agent={}", self.instance);
-        let text = docker(&["ps", "-aq", "--no-trunc", "--filter", &filter]);
-        let mut ids: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        ids.sort();
-        ids
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.agent = None;
-        let ids = self.containers();
-        if !ids.is_empty() {
-            let _ = Process::new("docker").args(["rm", "-f", "-v"]).args(&ids).output();
-        }
-    }
-}
-
-fn docker(arguments: &[&str]) -> String {
-    let output = Process::new("docker").args(arguments).output().expect("docker's client is installed");
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn inspect(task: &Task, format: &str) -> String {
-    let id = task.containers[0].runtime_id.clone().unwrap();
-    docker(&["inspect", "--format", format, &id])
-}
-
-fn shell(name: &str, script: &str) -> ContainerDefinition {
-    let command = Some(["sh", "-c", script].map(str::to_owned).to_vec());
-    ContainerDefinition { command, stop_timeout: Some(2), ..container(name) }
-}
+use trireme_types::{CpuUnits, Mebibytes, Port, Protocol};
 
 fn port(container: u16, host: u16) -> PortMapping {
     PortMapping {

@@ -233,7 +233,7 @@ async fn whether_an_agent_has_a_session_is_a_metric() {
 async fn what_the_control_node_does_not_take_ends_an_agent() {
     let world = World::start().await;
     let mut config = world.config("a");
-    config.attributes = (0..101).map(|n| (format!("a{n}"), String::new())).collect();
+    config.attributes = (0..161).map(|n| (format!("a{n}"), String::new())).collect();
     let agent = Running::with(config, Arc::new(FakeRuntime::default()));
     let error = agent.ended().await.unwrap_err();
     assert_eq!(error.to_string(), "the control node refuses this agent: bad value in attributes");

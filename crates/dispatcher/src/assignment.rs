@@ -1,14 +1,15 @@
 //! Assignments: what an instance is to run, from the applied state. The full set first, then the differences to what was
 //! sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use trireme_rpc::agent as wire;
 use trireme_state::State;
 use trireme_state::object::{
-    ContainerDefinition, ContainerOverride, DesiredStatus, NetworkMode, Task, TaskDefinitionSpec,
+    ContainerDefinition, ContainerOverride, Described, DesiredStatus, NetworkMode, Task, TaskDefinitionSpec,
 };
 use trireme_types::arn::Resource;
+use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 use trireme_types::{
     Arn, ClusterUuid, ContainerInstanceId, CpuUnits, Mebibytes, Protocol, SessionEpoch, TaskId,
 };
@@ -88,6 +89,7 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
         cpu_units: cpu.get(),
         memory_mib: memory.get(),
         known_status: status_to_wire(task.last_status).into(),
+        settings: settings(&spec.described, &TASK_SETTINGS),
     })
 }
 
@@ -140,7 +142,14 @@ fn container(
         readonly_root_filesystem: definition.readonly_root_filesystem.unwrap_or(false),
         interactive: definition.interactive.unwrap_or(false),
         pseudo_terminal: definition.pseudo_terminal.unwrap_or(false),
+        settings: settings(&definition.described, &SETTINGS),
     }
+}
+
+/// What only the agent sees to, as it was registered.
+fn settings(described: &Described, members: &[&str]) -> HashMap<String, String> {
+    let all = described.iter().filter(|(member, _)| members.contains(&member.as_str()));
+    all.map(|(member, json)| (member.clone(), json.clone())).collect()
 }
 
 /// The definition's variables with the override's: the same name replaces, in its place.

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use trireme_rpc::agent as wire;
-use trireme_state::command::TaskReport;
+use trireme_state::command::{TaskHealthReport, TaskReport};
 use trireme_state::object::{
-    ClusterKey, ContainerReport, InstanceRegistration, InstanceResources, NetworkBinding, StopCode,
-    TaskStatus,
+    ClusterKey, ContainerReport, HealthStatus, InstanceRegistration, InstanceResources, NetworkBinding,
+    StopCode, TaskStatus,
 };
 use trireme_types::{
     AccountId, ClusterName, ContainerName, CpuUnits, Mebibytes, NameError, Port, Protocol, Region, Scope,
@@ -22,7 +22,7 @@ const REASON_LIMIT: usize = 1024;
 /// Containers of a task, and ports of a container, that a report may have.
 const PARTS_LIMIT: usize = 200;
 /// Attributes that an agent may have.
-const ATTRIBUTE_LIMIT: usize = 100;
+const ATTRIBUTE_LIMIT: usize = 160;
 
 fn name<T>(field: &'static str, result: Result<T, NameError>) -> Result<T, Error> {
     result.map_err(|source| Error::Name { field, source })
@@ -136,6 +136,23 @@ pub(crate) fn report(report: wire::TaskReport) -> Result<TaskReport, Error> {
         pull_stopped_at: time(report.pull_stopped_at),
         execution_stopped_at: time(report.execution_stopped_at),
     })
+}
+
+/// What an agent says of the health checks of a task; `None` when its containers have none. What the report says otherwise is
+/// checked by [`report`].
+pub(crate) fn health(report: &wire::TaskReport) -> Option<TaskHealthReport> {
+    let task = report.task_id.parse().ok()?;
+    let checked = |one: &&wire::ContainerReport| one.health() != wire::Health::Unspecified;
+    report.containers.iter().find(checked)?;
+    let said = |one: &wire::ContainerReport| {
+        let status = match one.health() {
+            wire::Health::Healthy => HealthStatus::Healthy,
+            wire::Health::Unhealthy => HealthStatus::Unhealthy,
+            wire::Health::Unspecified | wire::Health::Unknown => return None,
+        };
+        Some((ContainerName::new(&one.name).ok()?, status))
+    };
+    Some(TaskHealthReport { task, health: report.containers.iter().filter_map(said).collect() })
 }
 
 fn container(report: wire::ContainerReport) -> Result<ContainerReport, Error> {

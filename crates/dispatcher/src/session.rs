@@ -1,5 +1,6 @@
 //! One agent's session: its stream under one epoch, from Hello to Goodbye.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,7 +258,14 @@ impl<'a> Session<'a> {
     ) -> Self {
         let (batches, waiting) = mpsc::channel(BATCHES_WAITING);
         let mut pump = JoinSet::new();
-        let status = Pump { shared: Arc::clone(shared), instance, epoch, batches: waiting, out: out.clone() };
+        let status = Pump {
+            shared: Arc::clone(shared),
+            instance,
+            epoch,
+            batches: waiting,
+            out: out.clone(),
+            untold: BTreeMap::new(),
+        };
         pump.spawn(status.run());
         let life = (shared.config.cluster_uuid, shared.config.incarnation);
         let assignment = Assignment::new(life, instance, epoch);

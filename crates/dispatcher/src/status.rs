@@ -1,6 +1,7 @@
 //! Status reports: batches of one session become commands, one at a time, and are acknowledged once committed. All sessions
 //! together have a bounded number under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +9,19 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 use trireme_rpc::agent as wire;
 use trireme_rpc::convert::wire_bytes;
-use trireme_state::command::TaskReport;
+use trireme_state::command::{TaskHealthReport, TaskReport};
 use trireme_state::limits::REPORTS_PER_COMMAND;
 use trireme_state::store::ProposeError;
-use trireme_state::{Actor, Command, Proposal, Rejection};
-use trireme_types::{ContainerInstanceId, SessionEpoch};
+use trireme_state::{Actor, Command, FeatureLevel, Proposal, Rejection};
+use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
 
 use crate::session::Goodbye;
 use crate::{Shared, convert, request_id};
 
 /// Batches of one agent that wait to be proposed. An agent has fewer on their way.
 pub(crate) const BATCHES_WAITING: usize = 8;
+/// Tasks of which what health checks say is kept until it may be told.
+const UNTOLD: usize = 10_000;
 /// Bytes of reports in one command, as they came; unless a single one is longer.
 const COMMAND_BYTES: usize = 256 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -37,6 +40,8 @@ pub(crate) struct Pump {
     pub(crate) epoch: SessionEpoch,
     pub(crate) batches: mpsc::Receiver<Held>,
     pub(crate) out: mpsc::Sender<Result<wire::ControlMessage, Status>>,
+    /// What health checks said that is not committed, the latest of each task.
+    pub(crate) untold: BTreeMap<TaskId, TaskHealthReport>,
 }
 
 impl Pump {
@@ -54,7 +59,12 @@ impl Pump {
                 reports.extend(next.batch.reports);
             }
             for part in parts(reports) {
+                // What is said of tasks that are new comes after them.
+                let health = part.iter().filter_map(convert::health).collect();
                 if let Err(goodbye) = self.commit(self.understood(part)).await {
+                    return Some(goodbye);
+                }
+                if let Err(goodbye) = self.commit_health(health).await {
                     return Some(goodbye);
                 }
             }
@@ -88,7 +98,9 @@ impl Pump {
             if length == 0 {
                 continue;
             }
-            match self.propose(part.clone()).await {
+            let command =
+                Command::ReportTasks { instance: self.instance, epoch: self.epoch, reports: part.clone() };
+            match self.propose(command).await {
                 Ok(()) => count("committed", length),
                 Err(Rejection::StaleEpoch) => return Err(Goodbye::epoch_over()),
                 Err(Rejection::ContainerInstanceNotFound) => return Err(Goodbye::unknown_instance()),
@@ -106,13 +118,34 @@ impl Pump {
         Ok(())
     }
 
-    async fn propose(&self, reports: Vec<TaskReport>) -> Result<(), Rejection> {
-        let proposal = Proposal {
-            actor: Actor::Agent(self.instance),
-            request_id: request_id(),
-            key: None,
-            command: Command::ReportTasks { instance: self.instance, epoch: self.epoch, reports },
-        };
+    /// The same for health checks. While not every control node knows of them the latest are kept.
+    async fn commit_health(&mut self, reports: Vec<TaskHealthReport>) -> Result<(), Goodbye> {
+        self.untold.extend(reports.into_iter().map(|report| (report.task, report)));
+        if self.shared.store.view().level() < FeatureLevel::CONTAINERS {
+            while self.untold.len() > UNTOLD {
+                self.untold.pop_first();
+            }
+            return Ok(());
+        }
+        while !self.untold.is_empty() {
+            let part = std::iter::from_fn(|| self.untold.pop_first().map(|(_, report)| report));
+            let reports = part.take(REPORTS_PER_COMMAND).collect();
+            let command = Command::ReportTaskHealth { instance: self.instance, epoch: self.epoch, reports };
+            match self.propose(command).await {
+                Ok(()) => {}
+                Err(Rejection::StaleEpoch) => return Err(Goodbye::epoch_over()),
+                Err(Rejection::ContainerInstanceNotFound) => return Err(Goodbye::unknown_instance()),
+                Err(rejection) => {
+                    tracing::warn!(instance = %self.instance, %rejection, "what health checks say is refused");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn propose(&self, command: Command) -> Result<(), Rejection> {
+        let proposal =
+            Proposal { actor: Actor::Agent(self.instance), request_id: request_id(), key: None, command };
         let mut pause = FIRST_PAUSE;
         loop {
             let proposed = {

@@ -83,7 +83,6 @@ pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) 
         let runs = matches!(compatibility, Compatibility::Ec2 | Compatibility::External);
         refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;
     }
-    refuse.filled("volumes", &request.volumes)?;
     refuse.filled("placementConstraints", &request.placement_constraints)?;
     refuse.given("pidMode", &request.pid_mode)?;
     refuse.given("ipcMode", &request.ipc_mode)?;

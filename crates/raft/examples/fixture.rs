@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 12] = [
+const MAKERS: [&str; 13] = [
     "ClusterCreated",
     "ClusterConfigured",
     "CapacityProviderCreated",
@@ -41,6 +41,7 @@ const MAKERS: [&str; 12] = [
     "SessionOpened",
     "InstanceAttributesChanged",
     "TaskCreated",
+    "TaskHealthChanged",
     "ResourceTagged",
     "AccountSettingChanged",
 ];

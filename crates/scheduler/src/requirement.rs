@@ -1,15 +1,18 @@
 //! What a machine must be for a task to run on it, beyond what the task holds there: attributes that its agent says of it (ECS API:
 //! TaskDefinition.requiresAttributes, runtimePlatform).
 
-use std::collections::BTreeSet;
+mod later;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use trireme_state::object::{
     ContainerInstance, Described, NetworkMode, Reservation, TaskDefinitionSpec, TaskOverrides,
 };
-use trireme_state::query::reservation;
+use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
-    CPU_ARCHITECTURE, DOCKER, LOG_DRIVER, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
+    self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, HEALTH_CHECK, HOST_DEVICES, HOST_PATHS, LOG_DRIVER,
+    ORDERING, PRIVILEGED, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
 
 /// An attribute that a machine must have.
@@ -64,6 +67,48 @@ struct LogConfiguration {
     driver: Option<String>,
 }
 
+/// The part of `linuxParameters` that is of interest here.
+#[derive(Deserialize)]
+struct LinuxParameters {
+    devices: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+/// The part of a volume that is of interest here.
+#[derive(Deserialize)]
+struct Volume {
+    host: Option<Host>,
+    #[serde(rename = "dockerVolumeConfiguration")]
+    docker: Option<DockerVolume>,
+}
+
+#[derive(Deserialize)]
+struct Host {
+    #[serde(rename = "sourcePath")]
+    path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DockerVolume {
+    driver: Option<String>,
+    #[serde(rename = "driverOpts")]
+    options: Option<BTreeMap<String, String>>,
+}
+
+impl DockerVolume {
+    fn mounts_machine(&self) -> bool {
+        let option = |name: &str| self.options.as_ref()?.get(name).map(String::as_str);
+        capability::mounts_machine(self.driver.as_deref(), option("type"), option("device"))
+    }
+}
+
+impl Volume {
+    fn has_path(&self) -> bool {
+        let path = self.host.as_ref().and_then(|host| host.path.as_ref());
+        path.is_some_and(|path| !path.is_empty())
+            || self.docker.as_ref().is_some_and(DockerVolume::mounts_machine)
+    }
+}
+
 /// The part of a `runtimePlatform` that is of interest here.
 #[derive(Deserialize)]
 struct RuntimePlatform {
@@ -76,7 +121,14 @@ fn read<T: serde::de::DeserializeOwned>(described: &Described, member: &str) -> 
 }
 
 /// ECS API: TaskDefinition.requiresAttributes, by name, in order.
-pub fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
+pub fn attributes(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
+    let mut names = capabilities(spec);
+    names.extend(later::capabilities(spec));
+    names
+}
+
+/// What placement asks for under ECS's names.
+fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
     let mut names = BTreeSet::from([DOCKER.to_owned()]);
     let logs = spec
         .containers
@@ -90,14 +142,54 @@ pub fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
     if spec.cpu.is_some() || spec.memory.is_some() {
         names.insert(TASK_LIMIT.to_owned());
     }
+    for (member, name) in [("privileged", PRIVILEGED), ("healthCheck", HEALTH_CHECK), ("dependsOn", ORDERING)]
+    {
+        if settings(spec).any(|(known, _)| known == member) {
+            names.insert(name.to_owned());
+        }
+    }
+    for volume in volumes(spec).into_iter().filter_map(|volume| volume.docker) {
+        names.insert(DOCKER_VOLUMES.to_owned());
+        names.extend(volume.driver.map(|driver| capability::of_volume_driver(&driver)));
+    }
+    for (_, json) in settings(spec).filter(|(member, _)| *member == "dockerSecurityOptions") {
+        let options: Vec<String> = serde_json::from_str(json).unwrap_or_default();
+        names.extend(options.iter().filter_map(|option| security_module(option)));
+    }
     names
 }
 
-/// What placement asks for: the capabilities, and the processor. Roles are without effect yet, so that no machine need know them.
+/// ECS's capability for a security module that an option is about.
+fn security_module(option: &str) -> Option<String> {
+    let module = match option.split_once(':')?.0 {
+        "label" => "selinux",
+        "apparmor" => "apparmor",
+        _ => return None,
+    };
+    Some(format!("{}{module}", capability::SECURITY))
+}
+
+fn volumes(spec: &TaskDefinitionSpec) -> Vec<Volume> {
+    read(&spec.described, "volumes").unwrap_or_default()
+}
+
+fn has_devices(member: &str, json: &str) -> bool {
+    let any = |linux: LinuxParameters| linux.devices.is_some_and(|devices| !devices.is_empty());
+    member == "linuxParameters" && serde_json::from_str(json).is_ok_and(any)
+}
+
+/// What placement asks for: the capabilities, those of Trireme's own, and the processor. Roles are without effect yet, so that no machine need know them.
 fn requirements(spec: &TaskDefinitionSpec) -> Vec<Requirement> {
     let asked = |name: &String| name != TASK_ROLE && name != TASK_ROLE_ON_HOST;
-    let names = capabilities(spec).into_iter().filter(asked);
-    let mut all: Vec<Requirement> = names.map(|name| Requirement { name, value: None }).collect();
+    let devices = settings(spec).filter(|(member, json)| has_devices(member, json));
+    let paths = volumes(spec).into_iter().filter(|volume| volume.has_path());
+    let names: BTreeSet<String> = settings(spec)
+        .map(|(member, _)| capability::of_setting(member))
+        .chain(devices.map(|_| HOST_DEVICES.to_owned()))
+        .chain(paths.map(|_| HOST_PATHS.to_owned()))
+        .chain(capabilities(spec).into_iter().filter(asked))
+        .collect();
+    let mut all: Vec<Requirement> = names.into_iter().map(|name| Requirement { name, value: None }).collect();
     let platform: Option<RuntimePlatform> = read(&spec.described, "runtimePlatform");
     if let Some(architecture) = platform.and_then(|platform| platform.architecture) {
         let value = Some(architecture.to_lowercase());

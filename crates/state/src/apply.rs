@@ -91,6 +91,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskProgressed { .. }
         | Event::TaskLost { .. }
         | Event::TaskProtectionChanged { .. }
+        | Event::TaskHealthChanged { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }

@@ -22,7 +22,7 @@ use crate::object::{
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
 pub use outcome::Outcome;
-pub use report::{ServiceProgress, TaskReport, TaskSetProgress};
+pub use report::{ServiceProgress, TaskHealthReport, TaskReport, TaskSetProgress};
 pub use rules::Growth;
 pub use run::{Placement, RunTasks};
 
@@ -463,5 +463,14 @@ pub enum Command {
         steady: Option<bool>,
         /// Event texts of the service as a whole, the oldest first.
         events: Vec<String>,
+    },
+    /// What the health checks of an agent's tasks say. Refused under another epoch.
+    ReportTaskHealth {
+        /// The agent's instance.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+        /// At most [`crate::limits::REPORTS_PER_COMMAND`].
+        reports: Vec<TaskHealthReport>,
     },
 }

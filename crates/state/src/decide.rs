@@ -142,6 +142,9 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
             instance::open_session(state, *instance, registration, stamp)
         }
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),
+        Command::ReportTaskHealth { instance, epoch, reports } => {
+            task::report_health(state, *instance, *epoch, reports)
+        }
         Command::LoseInstance { instance, epoch, reason } => instance::lose(state, *instance, *epoch, reason),
         Command::ReapTasks { tasks } => task::reap(state, tasks),
         Command::CreateAccessKey { id, account, principal, secret } => {

@@ -15,7 +15,8 @@ use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
     AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
     InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, Scale, ServiceKey,
-    ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec, TaskSet,
+    ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec, TaskHealth,
+    TaskSet,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -309,6 +310,13 @@ pub enum Event {
         task: TaskId,
         /// Until when, or `None` when it is over.
         until: Option<Timestamp>,
+    },
+    /// The health checks of a task say something else.
+    TaskHealthChanged {
+        /// Which one.
+        task: TaskId,
+        /// Of each container of which something is known.
+        health: TaskHealth,
     },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {

@@ -64,6 +64,7 @@ impl StateHasher {
         sum.follow(14, &old.deployment_histories, &state.deployment_histories);
         sum.follow(15, &old.deleted_definitions, &state.deleted_definitions);
         sum.follow(16, &old.task_sets, &state.task_sets);
+        sum.follow(17, &old.task_health, &state.task_health);
         self.sum = sum.sum;
         self.hash(layout)
     }

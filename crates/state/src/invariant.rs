@@ -271,11 +271,16 @@ pub fn requests_are_bounded(state: &State) -> Check {
     hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
 }
 
-/// What is said of an object goes with it: attributes with their instance, protection with its task, a cluster's configuration
+/// What is said of an object goes with it: attributes with their instance, protection and health with their task, a cluster's configuration
 /// with the cluster, a deployment history with its service; and the capacity providers that an active cluster names are there.
 pub fn configuration_has_its_objects(state: &State) -> Check {
     let attributes = state.custom_attributes.keys().all(|id| state.instance(*id).is_some());
     let protections = state.task_protections.keys().all(|id| state.task(*id).is_some());
+    let health = state.task_health.iter().all(|(id, health)| {
+        let has =
+            |task: &Arc<Task>| health.keys().all(|name| task.containers.iter().any(|one| one.name == *name));
+        !health.is_empty() && state.task(*id).is_some_and(has)
+    });
     let histories = state.deployment_histories.iter().all(|(key, history)| {
         let bounded = history.deployments.len() <= crate::limits::DEPLOYMENTS_PER_SERVICE;
         let named = history.deployments.iter().all(|one| {
@@ -307,10 +312,10 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     });
     hold(
         "configuration_has_its_objects",
-        attributes && protections && clusters && histories && deleted && sets,
+        attributes && protections && health && clusters && histories && deleted && sets,
         || {
             format!(
-                "attributes {attributes}, protections {protections}, clusters {clusters}, histories {histories}, \
+                "attributes {attributes}, protections {protections}, health {health}, clusters {clusters}, histories {histories}, \
              deleted definitions {deleted}, task sets {sets}"
             )
         },
@@ -328,7 +333,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.deployment_histories.is_empty()
         && state.deleted_definitions.is_empty();
     let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
-        && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS);
+        && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
+        && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

@@ -16,8 +16,10 @@ impl FeatureLevel {
     pub const CONFIGURATION: Self = Self(2);
     /// Task sets.
     pub const TASK_SETS: Self = Self(3);
+    /// Members of task definitions that only agents see to, and what health checks say.
+    pub const CONTAINERS: Self = Self(4);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 4 } else { 3 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 5 } else { 4 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

@@ -30,8 +30,8 @@ pub use service::{
     Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
 };
 pub use task::{
-    ContainerOverride, ContainerReport, DesiredStatus, NetworkBinding, Reservation, StopCode, Task,
-    TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
+    ContainerOverride, ContainerReport, DesiredStatus, HealthStatus, NetworkBinding, Reservation, StopCode,
+    Task, TaskHealth, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
 };
 pub use task_definition::{
     Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
@@ -39,7 +39,7 @@ pub use task_definition::{
 };
 pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
 
-/// Members that are described as they were given and have no effect: ECS's name to JSON. Opaque here; `ecs-api` reads it, and placement the
+/// Members that are described as they were given, and have no effect or one that only agents see to: ECS's name to JSON. Opaque here; `ecs-api` reads it, and placement the
 /// little that it needs.
 pub type Described = std::collections::BTreeMap<String, String>;
 

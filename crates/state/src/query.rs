@@ -1,5 +1,7 @@
 //! Questions that more than one room asks of the state.
 
+mod settings;
+
 use std::sync::Arc;
 
 use imbl::OrdSet;
@@ -12,6 +14,8 @@ use crate::object::{
     ContainerInstance, NetworkMode, Reservation, Service, ServiceKey, SettingsKey, Tags, Task,
     TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
+
+pub use settings::settings;
 
 /// ECS's attribute for the zone.
 pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";

@@ -13,7 +13,7 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, Retention, Service, ServiceKey,
-    SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskSets,
+    SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets,
 };
 
 /// What is remembered of an API write.
@@ -63,6 +63,8 @@ pub struct State {
     pub(crate) deployment_histories: OrdMap<ServiceKey, Arc<DeploymentHistory>>,
     /// Of services whose deployments are task sets.
     pub(crate) task_sets: OrdMap<ServiceKey, Arc<TaskSets>>,
+    /// Of tasks of which a health check has said something.
+    pub(crate) task_health: OrdMap<TaskId, Arc<TaskHealth>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -163,6 +165,11 @@ impl State {
     /// The attributes that users gave an instance.
     pub fn custom_attributes(&self, instance: ContainerInstanceId) -> Arc<Attributes> {
         self.custom_attributes.get(&instance).cloned().unwrap_or_default()
+    }
+
+    /// What the health checks of a task's containers say; empty while none has said anything.
+    pub fn task_health(&self, task: TaskId) -> Arc<TaskHealth> {
+        self.task_health.get(&task).cloned().unwrap_or_default()
     }
 
     /// Until when a task is protected, if it is at `now`.

@@ -281,6 +281,13 @@ fn configuration_events() -> Vec<Event> {
         Event::TaskDefinitionDeleted { key: definition("web", 1) },
         Event::TaskDefinitionForgotten { key: definition("web", 1) },
         Event::TaskProtectionChanged { task: task_id(), until: Some(Timestamp::from_millis(5)) },
+        Event::TaskHealthChanged {
+            task: task_id(),
+            health: TaskHealth::from([
+                (ContainerName::new("main").unwrap(), HealthStatus::Unhealthy),
+                (ContainerName::new("side").unwrap(), HealthStatus::Healthy),
+            ]),
+        },
         Event::InstanceAttributesChanged {
             instance: instance_id(),
             attributes: Attributes::from([(text("stack"), text("prod"))]),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::*;
 use trireme_state::command::{
     AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, ServiceChange, ServiceProgress,
-    TaskReport,
+    TaskHealthReport, TaskReport,
 };
 use trireme_state::object::*;
 use trireme_state::*;
@@ -33,6 +33,7 @@ enum Step {
     StopSome { name: u8, tasks: Vec<usize> },
     Stop { task: usize },
     Report { task: usize, status: usize, exit: Option<i32> },
+    Health { task: usize, healthy: Option<bool> },
     Retire { name: u8 },
     Reap { task: usize },
     Tag { task: usize },
@@ -90,6 +91,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..20).prop_map(|task| Step::Stop { task }),
         10 => (0usize..20, 0usize..8, proptest::option::of(0i32..3))
             .prop_map(|(task, status, exit)| Step::Report { task, status, exit }),
+        3 => (0usize..20, proptest::option::of(any::<bool>()))
+            .prop_map(|(task, healthy)| Step::Health { task, healthy }),
         3 => name().prop_map(|name| Step::Retire { name }),
         2 => (0usize..20).prop_map(|task| Step::Reap { task }),
         1 => (0usize..20).prop_map(|task| Step::Tag { task }),
@@ -293,6 +296,16 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             };
             let epoch = state.instance(found.instance)?.epoch;
             Command::ReportTasks { instance: found.instance, epoch, reports: vec![report] }
+        }
+        Step::Health { task: number, healthy } => {
+            let found = state.task(task(state, *number)?)?;
+            let status =
+                healthy.map(|well| if well { HealthStatus::Healthy } else { HealthStatus::Unhealthy });
+            let of_first = found.containers.first().zip(status);
+            let health = of_first.map(|(container, status)| (container.name.clone(), status));
+            let report = TaskHealthReport { task: found.id, health: health.into_iter().collect() };
+            let epoch = state.instance(found.instance)?.epoch;
+            Command::ReportTaskHealth { instance: found.instance, epoch, reports: vec![report] }
         }
         Step::Retire { name } => {
             let found = state.service(&service_name(*name))?;

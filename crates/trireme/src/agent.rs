@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
-use trireme_agent::{AgentConfig, RuntimeConfig};
+use trireme_agent::{AgentConfig, Allowed, RuntimeConfig};
 use trireme_server::metrics::Metrics;
 
 /// An agent.
@@ -48,6 +48,16 @@ pub struct AgentArgs {
     /// Memory to offer, in MiB. Default: the machine's.
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// Run containers that ask for all of the machine's rights. Without it they are placed elsewhere, with the reason ATTRIBUTE.
+    #[arg(long)]
+    allow_privileged: bool,
+    /// Give containers the devices of the machine that they ask for. Without it they are placed elsewhere, with the reason ATTRIBUTE.
+    #[arg(long)]
+    allow_host_devices: bool,
+    /// Give containers the paths of the machine that their volumes name. Without it they are placed elsewhere, with the reason
+    /// ATTRIBUTE.
+    #[arg(long)]
+    allow_host_paths: bool,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -115,6 +125,11 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
         },
         cpu_units: args.cpu,
         memory_mib: args.memory,
+        allow: Allowed {
+            privileged: args.allow_privileged,
+            host_devices: args.allow_host_devices,
+            host_paths: args.allow_host_paths,
+        },
         ..AgentConfig::default()
     }
 }

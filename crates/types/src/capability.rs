@@ -10,6 +10,8 @@ pub const AVAILABILITY_ZONE: &str = "ecs.availability-zone";
 
 /// Docker's API, which every task needs.
 pub const DOCKER: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.18";
+/// The same, with volumes of its own.
+pub const DOCKER_VOLUMES: &str = "com.amazonaws.ecs.capability.docker-remote-api.1.25";
 /// A log driver; its name follows.
 pub const LOG_DRIVER: &str = "com.amazonaws.ecs.capability.logging-driver.";
 /// Credentials for a task's role.
@@ -19,8 +21,68 @@ pub const TASK_ROLE_ON_HOST: &str = "com.amazonaws.ecs.capability.task-iam-role-
 /// Limits of the task as a whole.
 pub const TASK_LIMIT: &str = "ecs.capability.task-cpu-mem-limit";
 
-/// What every agent of this version can do.
-pub const OF_AGENT: [&str; 3] = [DOCKER, "com.amazonaws.ecs.capability.logging-driver.json-file", TASK_LIMIT];
+/// Health checks of containers.
+pub const HEALTH_CHECK: &str = "ecs.capability.container-health-check";
+/// Containers that wait for each other.
+pub const ORDERING: &str = "ecs.capability.container-ordering";
+
+/// Containers with all of the machine's rights. An agent has it only when its operator says so.
+pub const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
+/// Devices of the machine in containers. Trireme's own; an agent has it only when its operator says so.
+pub const HOST_DEVICES: &str = "trireme.capability.host-devices";
+
+/// A security module of Linux; its name follows.
+pub const SECURITY: &str = "com.amazonaws.ecs.capability.";
+/// Paths of the machine in containers. Trireme's own; an agent has it only when its operator says so.
+pub const HOST_PATHS: &str = "trireme.capability.host-paths";
+/// A volume driver of Docker's; its name follows.
+pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
+
+/// What every agent of this version can do, beside log drivers and [`SETTINGS`].
+pub const OF_AGENT: [&str; 5] = [DOCKER, DOCKER_VOLUMES, TASK_LIMIT, HEALTH_CHECK, ORDERING];
+
+/// Members of a container definition that only the agent sees to (ECS API: ContainerDefinition). They go to it as they were
+/// registered. An agent that came before a member would run containers without it: so each is a capability.
+pub const SETTINGS: [&str; 18] = [
+    "dependsOn",
+    "dnsSearchDomains",
+    "dnsServers",
+    "dockerSecurityOptions",
+    "extraHosts",
+    "firelensConfiguration",
+    "healthCheck",
+    "linuxParameters",
+    "links",
+    "logConfiguration",
+    "mountPoints",
+    "privileged",
+    "repositoryCredentials",
+    "secrets",
+    "startTimeout",
+    "systemControls",
+    "ulimits",
+    "volumesFrom",
+];
+
+/// The same of a task definition (ECS API: TaskDefinition).
+pub const TASK_SETTINGS: [&str; 1] = ["volumes"];
+
+/// The capability to see to one of [`SETTINGS`] or [`TASK_SETTINGS`]. Trireme's own: ECS has none for most of them.
+pub fn of_setting(member: &str) -> String {
+    format!("trireme.capability.{member}")
+}
+
+/// Whether a volume of Docker's is a path or a disk of the machine: its own driver mounts whatever device it is told.
+pub fn mounts_machine(driver: Option<&str>, kind: Option<&str>, device: Option<&str>) -> bool {
+    let own = matches!(driver, None | Some("" | "local"));
+    let elsewhere = matches!(kind, Some("nfs" | "nfs4" | "cifs" | "tmpfs"));
+    own && device.is_some() && !elsewhere
+}
+
+/// A volume driver's name in a capability, which has no colons.
+pub fn of_volume_driver(name: &str) -> String {
+    format!("{VOLUME_DRIVER}{}", name.replace(':', "."))
+}
 
 /// Whether an attribute says what a machine can do.
 pub fn is_capability(name: &str) -> bool {

@@ -8,6 +8,8 @@ mod coverage;
 mod enums;
 mod errors;
 mod fetch;
+mod list;
+mod members;
 mod model;
 mod names;
 mod operations;

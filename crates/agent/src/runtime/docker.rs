@@ -5,9 +5,12 @@
 
 mod call;
 mod found;
+mod health;
 mod labels;
+mod settings;
 mod spec;
 mod stop;
+mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -15,20 +18,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{EventMessage, ImageInspect};
+use bollard::models::{ContainerCreateBody, EventMessage, ImageInspect, SystemInfo};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, StartContainerOptions,
+    ListContainersOptionsBuilder, ListPluginsOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, NewContainer, Owner, Runtime, Started,
+    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, NewContainer, Over, Owner,
+    Runtime, Started,
 };
-use crate::Error;
 use crate::clock;
 use crate::image::{Images, Source};
+use crate::{Allowed, Error};
 use call::{Outcome, call, failed};
 use stop::Stopper;
 
@@ -54,14 +58,21 @@ pub struct DockerRuntime {
     stopper: Stopper,
     /// Containers whose start was tried and not answered.
     unanswered: Mutex<BTreeSet<String>>,
+    /// What of the machine containers may have.
+    allowed: Allowed,
 }
+
+/// What Docker's refusal of a container says when its image is not there.
+const NO_IMAGE: &str = "No such image";
+/// Security modules that ECS has names for.
+const SECURITY_MODULES: [&str; 2] = ["apparmor", "selinux"];
 
 impl DockerRuntime {
     /// Connects to the engine at `socket`, in the API version that both know.
     ///
     /// # Errors
     /// No engine answers there.
-    pub async fn connect(socket: &Path) -> Result<Self, Error> {
+    pub async fn connect(socket: &Path, allowed: Allowed) -> Result<Self, Error> {
         describe_metrics();
         let none = |reason| Error::NoDocker { socket: socket.to_owned(), reason };
         let path = socket.to_string_lossy();
@@ -77,6 +88,7 @@ impl DockerRuntime {
             images: Images::new(Arc::new(registry)),
             starts: Semaphore::new(STARTS_AT_ONCE),
             unanswered: Mutex::default(),
+            allowed,
         })
     }
 
@@ -84,17 +96,24 @@ impl DockerRuntime {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn create_once(&self, new: &NewContainer) -> Result<String, Outcome> {
+    async fn create_once(&self, new: &NewContainer, body: &ContainerCreateBody) -> Result<String, Outcome> {
         let _permit = self.starts.acquire().await;
         let name = new.container_name();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let body = spec::body(new);
-        let created = call("create", CREATE, self.docker.create_container(Some(options), body)).await;
+        let created = self.docker.create_container(Some(options), body.clone());
+        let created = call("create", CREATE, created).await;
         match created {
             Ok(created) => Ok(created.id),
             // Made before, by a call whose answer got lost.
             Err(Outcome::Refused { status: 409, message }) => {
-                let existing = self.inspect(&name).await?;
+                let existing = match self.inspect(&name).await {
+                    Ok(existing) => existing,
+                    // It is about something else than the name: a volume that is there with another driver.
+                    Err(outcome) if outcome.is_not_found() => {
+                        return Err(Outcome::Refused { status: 409, message });
+                    }
+                    Err(outcome) => return Err(outcome),
+                };
                 let labels = existing.config.as_ref().and_then(|config| config.labels.as_ref());
                 match existing.id {
                     Some(id) if labels.is_some_and(|known| labels::same(known, new)) => Ok(id),
@@ -187,13 +206,44 @@ impl DockerRuntime {
         Ok(found)
     }
 
+    /// Volume drivers that are Docker's plugins, with and without the tag that is meant when none is given.
+    async fn volume_plugins(&self) -> Vec<String> {
+        let filters = HashMap::from([("capability", vec!["volumedriver"]), ("enable", vec!["true"])]);
+        let options = ListPluginsOptionsBuilder::default().filters(&filters).build();
+        let plugins = call("plugins", QUICK, self.docker.list_plugins(Some(options))).await;
+        let names = plugins.unwrap_or_default().into_iter().map(|plugin| plugin.name);
+        names
+            .flat_map(|name| {
+                let short = name.strip_suffix(":latest").map(str::to_owned);
+                std::iter::once(name).chain(short)
+            })
+            .collect()
+    }
+
+    /// Removes the volumes of all of `owner`'s tasks.
+    ///
+    /// # Errors
+    /// Docker does not list or remove them.
+    pub async fn remove_volumes(&self, owner: &Owner) -> Result<(), Failure> {
+        for labels in labels::of_owner(owner) {
+            volumes::remove_labelled(&self.docker, labels, |_| true).await?;
+        }
+        Ok(())
+    }
+
     /// An event of Docker as one of ours. Only an exit by SIGKILL asks Docker whether it was for lack of memory.
     async fn understand(&self, message: EventMessage) -> Option<Event> {
         let actor = message.actor?;
         let attributes = actor.attributes.unwrap_or_default();
         let container = actor.id?;
-        self.stopper.sight(&container);
+        let health = message.action.as_deref().and_then(health::told);
+        if health.is_none() {
+            self.stopper.sight(&container);
+        }
         let task = attributes.get(labels::TASK_ID)?.parse().ok()?;
+        if let Some(health) = health {
+            return Some(Event { task, container, what: Happening::Health(health) });
+        }
         let code = attributes.get("exitCode").and_then(|code| code.parse::<i32>().ok());
         let mut exit = Exit { code, reason: None };
         if code == Some(137)
@@ -202,7 +252,7 @@ impl DockerRuntime {
         {
             exit.reason = found::exit(state).reason;
         }
-        Some(Event { task, container, exit })
+        Some(Event { task, container, what: Happening::Ended(exit) })
     }
 
     async fn watch_once(
@@ -214,7 +264,7 @@ impl DockerRuntime {
         let filters = HashMap::from([
             ("label", vec![labels::of_agent(owner)]),
             ("type", vec!["container".to_owned()]),
-            ("event", vec!["die".to_owned()]),
+            ("event", vec!["die".to_owned(), "health_status".to_owned()]),
         ]);
         let mut options = EventsOptionsBuilder::default().filters(&filters);
         if let Some(since) = since {
@@ -241,11 +291,32 @@ impl DockerRuntime {
 }
 
 impl Runtime for DockerRuntime {
-    fn version(&self) -> BoxFuture<'_, Result<String, Failure>> {
+    fn about(&self) -> BoxFuture<'_, Result<About, Failure>> {
         Box::pin(async {
             let version = call("version", QUICK, self.docker.version()).await;
             let version = version.map_err(|outcome| failed(FailureKind::CannotInspect, outcome))?;
-            Ok(format!("DockerVersion: {}", version.version.unwrap_or_default()))
+            // An agent that cannot be told this adopts all the same.
+            let info = call("info", QUICK, self.docker.info()).await.unwrap_or_else(|outcome| {
+                tracing::warn!(
+                    ?outcome,
+                    "Docker does not say what it has: no log driver or volume driver is offered"
+                );
+                SystemInfo::default()
+            });
+            let plugins = info.plugins.unwrap_or_default();
+            let mut drivers = plugins.volume.unwrap_or_default();
+            drivers.extend(self.volume_plugins().await);
+            let security = info.security_options.unwrap_or_default();
+            let security = security.iter().filter_map(|option| option.strip_prefix("name="));
+            Ok(About {
+                security_modules: security
+                    .filter(|name| SECURITY_MODULES.contains(name))
+                    .map(str::to_owned)
+                    .collect(),
+                version: format!("DockerVersion: {}", version.version.unwrap_or_default()),
+                log_drivers: plugins.log.unwrap_or_default(),
+                volume_drivers: drivers,
+            })
         })
     }
 
@@ -260,16 +331,17 @@ impl Runtime for DockerRuntime {
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {
         Box::pin(async move {
             let cannot = |outcome| failed(FailureKind::CannotCreate, outcome);
-            if let Some(reason) = spec::unsupported(&new) {
-                return Err(Failure::new(FailureKind::CannotCreate, reason));
-            }
-            match self.create_once(&new).await {
+            let refused = |kind| move |reason: String| Failure::new(kind, reason);
+            let mounts = volumes::of(&new).map_err(refused(FailureKind::CannotCreateVolume))?;
+            let body = spec::body(&new, self.allowed).map_err(refused(FailureKind::CannotCreate))?;
+            volumes::expect(&self.docker, &mounts.expected).await?;
+            match self.create_once(&new, &body).await {
                 // Removed within the minute in which the image is taken to be there.
-                Err(Outcome::Refused { status: 404, .. }) => {
+                Err(Outcome::Refused { status: 404, message }) if message.contains(NO_IMAGE) => {
                     let reference = &new.definition().image;
                     self.images.forget(reference);
                     self.images.get(reference).await?;
-                    self.create_once(&new).await.map_err(cannot)
+                    self.create_once(&new, &body).await.map_err(cannot)
                 }
                 created => created.map_err(cannot),
             }
@@ -296,6 +368,10 @@ impl Runtime for DockerRuntime {
             self.unanswered().remove(id);
             Ok(())
         })
+    }
+
+    fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(volumes::release(&self.docker, owner, over))
     }
 
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

@@ -12,8 +12,8 @@ use trireme_rpc::agent::NetworkBinding;
 use trireme_types::TaskId;
 
 use super::{
-    BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Image, NewContainer, Owner, Runtime,
-    Started,
+    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
+    NewContainer, Over, Owner, Runtime, Started,
 };
 
 /// Ports that are given to those who asked for any.
@@ -92,7 +92,7 @@ impl FakeRuntime {
         }
         let exit = Exit { code: Some(code), reason: None };
         container.state = FoundState::Exited(exit.clone());
-        let event = Event { task: container.task?, container: id.to_owned(), exit };
+        let event = Event { task: container.task?, container: id.to_owned(), what: Happening::Ended(exit) };
         machine.watchers.retain(|watcher| !watcher.is_closed());
         Some((event, machine.watchers.clone()))
     }
@@ -129,6 +129,7 @@ impl FakeRuntime {
             } else {
                 Vec::new()
             },
+            health: Health::Unknown,
         };
         container.state = FoundState::Running(started.clone());
         let variable = |name: &str| {
@@ -144,8 +145,14 @@ impl FakeRuntime {
 }
 
 impl Runtime for FakeRuntime {
-    fn version(&self) -> BoxFuture<'_, Result<String, Failure>> {
-        Box::pin(async { Ok("fake".to_owned()) })
+    fn about(&self) -> BoxFuture<'_, Result<About, Failure>> {
+        let about = About {
+            version: "fake".to_owned(),
+            log_drivers: vec!["json-file".to_owned()],
+            volume_drivers: vec!["local".to_owned()],
+            security_modules: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(about)))
     }
 
     fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>> {
@@ -217,6 +224,11 @@ impl Runtime for FakeRuntime {
             self.lock().containers.remove(id);
             Ok(())
         })
+    }
+
+    /// There is nothing beside containers here.
+    fn release<'a>(&'a self, _: &'a Owner, _: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn watch<'a>(&'a self, _: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

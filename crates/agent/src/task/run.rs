@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use trireme_types::TaskId;
+
 use super::step::{Answer, Machine, Operation};
-use crate::runtime::{Failure, FailureKind, NewContainer, Owner, Runtime};
+use crate::runtime::{Failure, FailureKind, NewContainer, Over, Owner, Runtime};
 
 /// ECS's default between SIGTERM and SIGKILL.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -18,14 +20,21 @@ pub struct Order {
     operation: Operation,
     new: NewContainer,
     id: String,
+    task: TaskId,
 }
 
 impl Order {
     /// The order for a move of `machine`.
-    pub fn new(machine: &Machine, owner: &Arc<Owner>, operation: Operation, index: usize) -> Self {
+    pub fn new(
+        machine: &Machine,
+        owner: &Arc<Owner>,
+        task: TaskId,
+        operation: Operation,
+        index: usize,
+    ) -> Self {
         let new = NewContainer { owner: Arc::clone(owner), task: Arc::clone(machine.spec()), index };
         let id = machine.members()[index].id().unwrap_or_default().to_owned();
-        Self { operation, new, id }
+        Self { operation, new, id, task }
     }
 
     /// Carries it out. Ends with an answer whatever happens; while the runtime cannot be reached it keeps trying.
@@ -54,6 +63,11 @@ impl Order {
             Operation::Remove => {
                 let result = pauses.retry(|| runtime.remove(&self.id)).await;
                 Answer::Removed(pauses.pace(result).await)
+            }
+            Operation::Release => {
+                let over = Over::Task(self.task, Arc::clone(&self.new.task));
+                let result = pauses.retry(|| runtime.release(&self.new.owner, &over)).await;
+                Answer::Released(pauses.pace(result).await)
             }
         }
     }

@@ -1,93 +1,39 @@
 //! The life of one task as a pure machine: it is told what happened and says one move at a time. No clock, no I/O.
 //!
 //! Each container goes pulled → created → running → exited → removed, never back. All images are there before the first
-//! container is made, and all containers are made before the first is started. A failed start or the end of an essential
-//! container stops the rest. Containers are removed once the control plane has acknowledged that the task is STOPPED.
+//! container is made, and all containers are made before the first is started. Each is started once what it needs of others is
+//! so ([`dependencies`]). A failed start or the end of an essential container stops the rest, those that need others first. Containers are removed once the control plane has acknowledged that the task is STOPPED.
 
+mod dependencies;
 mod member;
+mod moves;
 mod report;
+mod resources;
+mod sight;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding, PortMapping, StopCode, TaskStatus};
 
+use dependencies::Dependencies;
 pub use member::{Member, Phase};
+pub use moves::{Answer, Move, Operation, Wanted};
+use sight::vanished;
 
-use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Image, Started};
+use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Health, Image, Started};
 
 /// ECS's words when an essential container ends.
 pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 /// ECS's words when a task does not come up.
 pub const FAILED_TO_START: &str = "Task failed to start";
 
-/// What is wanted of a task. It only ever goes down this list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
-    /// To be started and kept.
-    Running,
-    /// To be stopped with patience.
-    Stopped,
-    /// Not ours any more: away with its containers, at once and without a report.
-    Gone,
-}
-
-/// Something to be done for one container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Get its image.
-    Pull,
-    /// Make it.
-    Create,
-    /// Start it.
-    Start,
-    /// Ask it to stop, and kill it when it does not.
-    Stop,
-    /// Kill it and remove it.
-    Remove,
-}
-
-/// One move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Move {
-    /// Do this for the container of that index, and answer.
-    Do(Operation, usize),
-    /// Nothing to do until something happens.
-    Wait,
-    /// Nothing is left to be done, ever.
-    Done,
-}
-
-/// What came of a move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The image.
-    Pulled(Result<Image, Failure>),
-    /// The container's id. After [`FailureKind::Timeout`] it may be there under `fallback_id`.
-    Created {
-        /// What the runtime said.
-        result: Result<String, Failure>,
-        /// The name that it was to have.
-        fallback_id: String,
-    },
-    /// Published ports.
-    Started(Result<Started, Failure>),
-    /// How it ended.
-    Stopped(Result<Exit, Failure>),
-    /// It is not there any more.
-    Removed(Result<(), Failure>),
-}
-
-impl Answer {
-    fn operation(&self) -> Operation {
-        match self {
-            Self::Pulled(_) => Operation::Pull,
-            Self::Created { .. } => Operation::Create,
-            Self::Started(_) => Operation::Start,
-            Self::Stopped(_) => Operation::Stop,
-            Self::Removed(_) => Operation::Remove,
-        }
-    }
-}
+/// How often what a task had beside its containers is asked to go before it is left to [`Over::AllBut`].
+///
+/// [`Over::AllBut`]: crate::runtime::Over::AllBut
+const RELEASE_TRIES: u32 = 5;
 
 /// One task on this agent.
 #[derive(Debug, Clone)]
@@ -95,9 +41,17 @@ pub struct Machine {
     spec: Arc<AssignedTask>,
     wanted: Wanted,
     members: Vec<Member>,
+    dependencies: Dependencies,
+    /// Containers that have so long until they are what others need, not asked for yet.
+    alarms: Vec<(usize, Duration)>,
+    /// Containers that had time enough.
+    late: BTreeSet<usize>,
     status: TaskStatus,
-    cause: Option<(StopCode, &'static str)>,
+    cause: Option<(StopCode, Cow<'static, str>)>,
     acknowledged: bool,
+    /// Nothing is left beside its containers.
+    released: bool,
+    release_failures: u32,
     /// Something that was not reported yet.
     news: bool,
     pull_started_at: u64,
@@ -123,18 +77,32 @@ impl Machine {
             .collect();
         let mut machine = Self {
             wanted: if spec.desired_running { Wanted::Running } else { Wanted::Stopped },
+            dependencies: Dependencies::of(&spec),
+            alarms: Vec::new(),
+            late: BTreeSet::new(),
             members,
             status: known.max(TaskStatus::Pending),
             cause: None,
             acknowledged: false,
+            released: !spec.settings.contains_key("volumes"),
+            release_failures: 0,
             news: !found.is_empty(),
             pull_started_at: 0,
             pull_stopped_at: 0,
             execution_stopped_at: 0,
             spec,
         };
+        for index in 0..machine.members.len() {
+            // What it had before nobody knows: it has all of its time again.
+            machine.set_alarm(index);
+        }
+        if let Some(what) = resources::missing(&machine.spec).filter(|_| !ran) {
+            let reason = format!("ResourceInitializationError: {what} not supported yet");
+            machine.cause = Some((StopCode::TaskFailedToStart, reason.into()));
+            machine.news = true;
+        }
         if ran && machine.essential_exited() {
-            machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED));
+            machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED.into()));
         }
         machine
     }
@@ -148,6 +116,8 @@ impl Machine {
             members: found.iter().map(Member::found).collect(),
             wanted: Wanted::Gone,
             news: false,
+            // Nobody knows what it had.
+            released: found.is_empty(),
             ..Self::new(Arc::new(spec), &[])
         }
     }
@@ -180,6 +150,35 @@ impl Machine {
     /// The control plane knows that it is STOPPED.
     pub fn acknowledge_stop(&mut self) {
         self.acknowledged |= self.status == TaskStatus::Stopped;
+    }
+
+    /// After this time [`Self::ring`] is to be called for that container. Each alarm is given once.
+    pub fn take_alarms(&mut self) -> Vec<(usize, Duration)> {
+        std::mem::take(&mut self.alarms)
+    }
+
+    /// A container had time enough to be what others need. From now on nobody waits for it.
+    pub fn ring(&mut self, index: usize) {
+        self.late.insert(index);
+    }
+
+    /// What is known of the health of its containers is to be told again: a control plane may have missed it.
+    pub fn tell_health_again(&mut self) {
+        self.news |= self.members.iter().any(|member| member.health.0 != Health::Unknown);
+    }
+
+    fn set_alarm(&mut self, index: usize) {
+        let runs = self.members[index].phase == Phase::Running;
+        if let Some(patience) = self.dependencies.patience(index).filter(|_| runs) {
+            self.alarms.push((index, patience));
+        }
+    }
+
+    /// A container cannot be started for the sake of another.
+    fn give_up(&mut self, (index, reason): (usize, String)) {
+        self.members[index].exit.reason = Some(reason);
+        self.news = true;
+        self.fail_to_start();
     }
 
     /// Whether the next move may be one that brings it up.
@@ -225,7 +224,15 @@ impl Machine {
             (Phase::Created, Operation::Start),
         ];
         for (phase, operation) in ladder {
-            if let Some(index) = self.members.iter().position(|member| member.idle_in(phase)) {
+            let ready = |(index, member): (usize, &Member)| {
+                let now = match operation {
+                    Operation::Create => self.dependencies.may_be_made(index, &self.members),
+                    Operation::Start => self.dependencies.may_be_started(index, &self.members),
+                    Operation::Pull | Operation::Stop | Operation::Remove | Operation::Release => true,
+                };
+                (now && member.idle_in(phase)).then_some(index)
+            };
+            if let Some(index) = self.members.iter().enumerate().find_map(ready) {
                 return Move::Do(operation, index);
             }
             if self.members.iter().any(|member| member.phase == phase) {
@@ -243,17 +250,33 @@ impl Machine {
                 let free = matches!(member.busy, None | Some(Operation::Pull | Operation::Stop));
                 (member.id.is_some() && free).then_some(Operation::Remove)
             } else {
-                member.idle_in(Phase::Running).then_some(Operation::Stop)
+                let now =
+                    member.idle_in(Phase::Running) && self.dependencies.may_be_stopped(index, &self.members);
+                now.then_some(Operation::Stop)
             };
             if let Some(operation) = next {
                 return Move::Do(operation, index);
             }
         }
-        if removing && !self.has_containers() { Move::Done } else { Move::Wait }
+        if !removing || self.has_containers() {
+            return Move::Wait;
+        }
+        match self.members.first() {
+            Some(first) if !self.released && first.busy.is_none() => Move::Do(Operation::Release, 0),
+            Some(_) if !self.released => Move::Wait,
+            _ => Move::Done,
+        }
     }
 
     /// Draws the conclusions for the task from its containers.
     fn settle(&mut self, now: u64) {
+        if !self.leaving() {
+            let late =
+                || self.late.iter().find_map(|on| self.dependencies.late(&self.spec, *on, &self.members));
+            if let Some(vain) = self.dependencies.lost(&self.spec, &self.members).or_else(late) {
+                self.give_up(vain);
+            }
+        }
         if !self.leaving() {
             if self.members.iter().all(|member| member.phase >= Phase::Running) {
                 self.go_to(TaskStatus::Running);
@@ -280,7 +303,7 @@ impl Machine {
 
     fn fail_to_start(&mut self) {
         if !self.leaving() {
-            self.cause = Some((StopCode::TaskFailedToStart, FAILED_TO_START));
+            self.cause = Some((StopCode::TaskFailedToStart, FAILED_TO_START.into()));
         }
     }
 
@@ -306,6 +329,12 @@ impl Machine {
             }
             // It is asked again; who carries it out sees to the pause.
             Answer::Stopped(Err(_)) | Answer::Removed(Err(_)) => {}
+            Answer::Released(Err(_)) => {
+                self.release_failures += 1;
+                // What somebody else still uses is looked for again later.
+                self.released = self.release_failures >= RELEASE_TRIES;
+            }
+            Answer::Released(Ok(())) => self.released = true,
         }
     }
 
@@ -352,6 +381,7 @@ impl Machine {
                     member.bindings = host_bindings(&self.spec.containers[index]);
                 }
                 member.phase = member.phase.max(Phase::Running);
+                self.set_alarm(index);
             }
             Err(failure) => {
                 // After a time limit it may run all the same: it is stopped before the task is.
@@ -381,37 +411,7 @@ impl Machine {
         }
         self.news = true;
         if first && self.spec.containers[index].essential && !self.leaving() {
-            self.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED));
-        }
-    }
-
-    /// A container ended, with or without having been asked to.
-    pub fn sight_exit(&mut self, container: &str, exit: Exit) {
-        let Some(index) = self.members.iter().position(|member| member.id.as_deref() == Some(container))
-        else {
-            return;
-        };
-        let member = &mut self.members[index];
-        match (member.phase, member.busy) {
-            (Phase::Created, Some(Operation::Start)) => member.early_exit = Some(exit),
-            (Phase::Running, _) => self.exited(index, exit),
-            _ => {}
-        }
-    }
-
-    /// The runtime's full list of this task's containers, begun at `tick`. What changed since is not judged by it.
-    pub fn sight(&mut self, found: &[Found], tick: u64) {
-        for index in 0..self.members.len() {
-            let member = &self.members[index];
-            let Some(id) = member.id.clone() else { continue };
-            if member.changed_at >= tick || member.phase != Phase::Running {
-                continue;
-            }
-            match found.iter().find(|found| found.id == id).map(|found| &found.state) {
-                Some(FoundState::Running(_)) => {}
-                Some(FoundState::Exited(exit)) => self.exited(index, exit.clone()),
-                Some(FoundState::Created) | None => self.exited(index, vanished()),
-            }
+            self.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED.into()));
         }
     }
 }
@@ -425,10 +425,6 @@ fn host_bindings(container: &Container) -> Vec<NetworkBinding> {
         udp: mapping.udp,
     };
     container.port_mappings.iter().map(binding).collect()
-}
-
-fn vanished() -> Exit {
-    Exit { code: None, reason: Some("ContainerGoneError: the container disappeared".to_owned()) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! A control node's dispatcher over a store in memory, on a loopback port, and agents that dial it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod node;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;

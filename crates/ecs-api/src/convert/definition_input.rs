@@ -8,7 +8,7 @@ use trireme_state::object::{
 };
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
-use super::{described, role};
+use super::{container_order, container_settings, described, health_check, role, volumes};
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;
 
@@ -39,6 +39,12 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
     if given.len() > CONTAINERS {
         return Err(Error::client(format!("A task definition can have at most {CONTAINERS} containers.")));
     }
+    let secret = |one: &shapes::ContainerDefinition| one.secrets.iter().flatten().next().is_some();
+    if given.iter().any(secret) && request.execution_role_arn.as_ref().is_none_or(String::is_empty) {
+        return Err(Error::client(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
     let containers = given
         .iter()
         .map(|given| container(given, network_mode, memory))
@@ -59,6 +65,8 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
         described: described::of_task_definition(request),
     };
     check_together(&spec)?;
+    container_order::check(given, network_mode)?;
+    volumes::check(request.volumes.as_deref().unwrap_or_default(), given)?;
     Ok(spec)
 }
 
@@ -137,6 +145,8 @@ fn container(
     }
     unsupported::container_definition(given)?;
     check_memory(given, &name, task_memory)?;
+    container_settings::check(given, &name, network_mode)?;
+    let kept = described::of_container(&health_check::with_defaults(given, &name)?);
     let cpu = u32::try_from(given.cpu.unwrap_or(0)).map_err(|_| {
         Error::client(format!("Invalid setting for container '{name}'. 'cpu' must not be negative."))
     })?;
@@ -164,7 +174,7 @@ fn container(
         readonly_root_filesystem: given.readonly_root_filesystem,
         interactive: given.interactive,
         pseudo_terminal: given.pseudo_terminal,
-        described: described::of_container(given),
+        described: kept,
         name,
     })
 }
@@ -363,14 +373,8 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_refused_by_name() {
         for (member, value) in [
-            ("healthCheck", json!({"command": ["CMD", "true"]})),
-            ("secrets", json!([{"name": "A", "valueFrom": "b"}])),
-            ("dependsOn", json!([{"containerName": "a", "condition": "START"}])),
-            ("mountPoints", json!([{"sourceVolume": "a"}])),
-            ("privileged", json!(true)),
-            ("ulimits", json!([{"name": "nofile", "softLimit": 1, "hardLimit": 1}])),
-            ("logConfiguration", json!({"logDriver": "awslogs"})),
-            ("linuxParameters", json!({"initProcessEnabled": true})),
+            ("environmentFiles", json!([{"value": "arn:aws:s3:::b/k", "type": "s3"}])),
+            ("resourceRequirements", json!([{"type": "GPU", "value": "1"}])),
         ] {
             assert_eq!(refused(json!({ member: value })), format!("{member} is not supported yet."));
         }
@@ -382,7 +386,6 @@ mod tests {
             task("networkMode", json!("awsvpc")).unwrap_err().message,
             "networkMode awsvpc is not supported yet."
         );
-        assert!(task("volumes", json!([{"name": "data"}])).is_err());
         assert!(task("requiresCompatibilities", json!(["FARGATE"])).is_err());
         assert!(task("volumes", json!([])).is_ok(), "what asks for nothing is no change");
         assert!(

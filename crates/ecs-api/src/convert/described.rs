@@ -12,6 +12,7 @@ use trireme_ecs_model::shapes::{
 use trireme_state::object::Described;
 
 pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
+pub(crate) const VOLUMES: &str = "volumes";
 pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
 pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
 pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
@@ -22,8 +23,9 @@ pub(crate) const LOAD_BALANCERS: &str = "loadBalancers";
 pub(crate) const SERVICE_REGISTRIES: &str = "serviceRegistries";
 pub(crate) const SERVICE_CONNECT: &str = "serviceConnectConfiguration";
 
-/// Of a container: `unsupported` lets only those through that change nothing.
-const OF_CONTAINER: [&str; 17] = [
+/// Of a container: those that the agent sees to ([`trireme_types::capability::SETTINGS`]), and of the others what `unsupported` lets
+/// through, which changes nothing.
+const OF_CONTAINER: [&str; 24] = [
     "credentialSpecs",
     "dependsOn",
     "disableNetworking",
@@ -32,15 +34,22 @@ const OF_CONTAINER: [&str; 17] = [
     "dockerSecurityOptions",
     "environmentFiles",
     "extraHosts",
+    "firelensConfiguration",
+    "healthCheck",
     "linuxParameters",
     "links",
     "logConfiguration",
+    "mountPoints",
     "privileged",
+    "repositoryCredentials",
     "resourceRequirements",
     "restartPolicy",
     "secrets",
+    "startTimeout",
+    "systemControls",
     "ulimits",
     "versionConsistency",
+    "volumesFrom",
 ];
 /// Of a container: they have an effect, but not when empty.
 const OF_CONTAINER_WHEN_EMPTY: [&str; 3] = ["command", "dockerLabels", "entryPoint"];
@@ -60,6 +69,8 @@ pub(crate) fn of_task_definition(request: &RegisterTaskDefinitionRequest) -> Des
     let mut kept = Described::new();
     keep(&mut kept, RUNTIME_PLATFORM, request.runtime_platform.as_ref());
     keep(&mut kept, FAULT_INJECTION, request.enable_fault_injection.as_ref());
+    let volumes = super::volumes::with_defaults(request.volumes.as_deref().unwrap_or_default());
+    keep(&mut kept, VOLUMES, Some(&volumes).filter(|volumes| !volumes.is_empty()));
     kept
 }
 

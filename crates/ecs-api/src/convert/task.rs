@@ -12,7 +12,7 @@ use trireme_types::arn::Resource;
 use trireme_types::{Arn, ContainerName, TaskId};
 
 use super::task_definition::{pair, protocol};
-use super::{cluster, container_instance, number, tags, task_definition, time};
+use super::{cluster, container_instance, health_check, number, tags, task_definition, time};
 
 pub(crate) fn arn(cluster: &ClusterKey, id: TaskId) -> String {
     Arn::new(&cluster.scope, Resource::Task(cluster.name.clone(), id)).to_string()
@@ -31,8 +31,15 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
     let of_container = |name: &ContainerName| {
         definition.and_then(|one| one.spec.containers.iter().find(|container| container.name == *name))
     };
-    let containers =
-        task.containers.iter().map(|one| container(task, one, of_container(&one.name))).collect();
+    let health = state.task_health(task.id);
+    let containers = task
+        .containers
+        .iter()
+        .map(|one| {
+            let health = health_check::of_container(&health, &one.name);
+            container(task, one, of_container(&one.name), health)
+        })
+        .collect();
     let connected = state.instance(task.instance).is_some_and(|instance| instance.connected);
     let times = &task.times;
     shapes::Task {
@@ -56,7 +63,7 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
         enable_execute_command: Some(false),
         execution_stopped_at: times.execution_stopped_at.map(time),
         group: Some(task.group.clone()),
-        health_status: Some(HealthStatus::Unknown),
+        health_status: Some(health_check::of_task(&health, task, definition.map(|one| &**one))),
         inference_accelerators: Some(Vec::new()),
         last_status: Some(task.last_status.as_str().to_owned()),
         launch_type: Some(LaunchType::Ec2),
@@ -78,7 +85,12 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
     }
 }
 
-fn container(task: &Task, report: &ContainerReport, definition: Option<&ContainerDefinition>) -> Container {
+fn container(
+    task: &Task,
+    report: &ContainerReport,
+    definition: Option<&ContainerDefinition>,
+    health: HealthStatus,
+) -> Container {
     // ECS knows three statuses of a container.
     let status = match report.status {
         TaskStatus::Running | TaskStatus::Stopped => report.status,
@@ -103,7 +115,7 @@ fn container(task: &Task, report: &ContainerReport, definition: Option<&Containe
         reason: report.reason.clone(),
         network_bindings: Some(report.network_bindings.iter().map(binding).collect()),
         network_interfaces: Some(Vec::new()),
-        health_status: Some(HealthStatus::Unknown),
+        health_status: Some(health),
         cpu: cpu.map(|cpu| cpu.to_string()),
         memory: memory.map(|memory| memory.to_string()),
         memory_reservation: reserved.map(|memory| memory.to_string()),

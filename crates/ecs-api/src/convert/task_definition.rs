@@ -19,7 +19,7 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
     let spec = &definition.spec;
     let containers: Vec<shapes::ContainerDefinition> =
         spec.containers.iter().map(|one| container(one, spec.network_mode)).collect();
-    let attributes = requirement::capabilities(spec).into_iter();
+    let attributes = requirement::attributes(spec).into_iter();
     let attributes = attributes.map(|name| Attribute { name: Some(name), ..Default::default() }).collect();
     let requires: Vec<shapes::Compatibility> =
         spec.requires_compatibilities.iter().map(|one| compatibility(*one)).collect();
@@ -31,7 +31,7 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         execution_role_arn: spec.execution_role_arn.clone(),
         network_mode: spec.network_mode.map(network_mode),
         revision: Some(number(definition.key.revision)),
-        volumes: Some(Vec::new()),
+        volumes: Some(described::read(&spec.described, described::VOLUMES).unwrap_or_default()),
         status: Some(match definition.status {
             TaskDefinitionStatus::Active => shapes::TaskDefinitionStatus::Active,
             TaskDefinitionStatus::Inactive => shapes::TaskDefinitionStatus::Inactive,

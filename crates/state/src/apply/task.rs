@@ -34,8 +34,18 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
                 state.task_protections.remove(task);
             }
         },
+        Event::TaskHealthChanged { task, health } => {
+            if health.is_empty() || !state.tasks.contains_key(task) {
+                state.task_health.remove(task);
+            } else {
+                state.task_health.insert(*task, Arc::new(health.clone()));
+            }
+            // It is a change of the task to whoever looks at its version.
+            with(state, *task, |_| {});
+        }
         Event::TaskReaped { task } => {
             state.task_protections.remove(task);
+            state.task_health.remove(task);
             if let Some(gone) = state.tasks.remove(task) {
                 state.index.listing.remove(&gone);
                 state.index.remove_task(&gone);

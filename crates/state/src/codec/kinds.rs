@@ -81,6 +81,7 @@ kinds! {
     33 @ 1 from 1 => TaskLost { task, code, reason },
     34 @ 1 from 1 => TaskReaped { task },
     35 @ 1 from 2 => TaskProtectionChanged { task, until },
+    36 @ 1 from 4 => TaskHealthChanged { task, health },
     40 @ 1 from 1 => SessionOpened { instance, epoch, registration },
     41 @ 1 from 1 => InstanceLost { instance, epoch },
     42 @ 1 from 1 => InstanceStatusChanged { instance, status },

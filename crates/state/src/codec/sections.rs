@@ -56,4 +56,5 @@ sections! {
     14 => deployment_histories,
     15 => deleted_definitions,
     16 => task_sets,
+    17 => task_health,
 }

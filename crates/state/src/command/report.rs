@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
-use crate::object::{BackOff, ContainerReport, RolloutState, StopCode, TaskStatus};
+use crate::object::{BackOff, ContainerReport, RolloutState, StopCode, TaskHealth, TaskStatus};
 
 /// What an agent says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,15 @@ pub struct TaskReport {
     pub pull_stopped_at: Option<Timestamp>,
     /// Its last container ended.
     pub execution_stopped_at: Option<Timestamp>,
+}
+
+/// What the health checks of one task say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskHealthReport {
+    /// Which one.
+    pub task: TaskId,
+    /// Of each container of which something is known.
+    pub health: TaskHealth,
 }
 
 /// What the service controller says of a service's progress. Each part is optional; all of it is one atomic step.

@@ -1,6 +1,7 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
 use super::{Command, ServiceChange, TaggedResource};
+use crate::query::settings;
 use crate::{FeatureLevel, State};
 
 impl Command {
@@ -32,6 +33,11 @@ impl Command {
             | Self::RecordTaskSets { .. }
             | Self::TagResource { resource: TaggedResource::TaskSet(..), .. }
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
+            Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
+            // A control node that does not know them would have the task run without.
+            Self::RegisterTaskDefinition { spec, .. } if settings(spec).next().is_some() => {
+                FeatureLevel::CONTAINERS
+            }
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::RegisterTaskDefinition { .. }
@@ -67,6 +73,7 @@ impl Command {
         matches!(
             self,
             Self::ReportTasks { .. }
+                | Self::ReportTaskHealth { .. }
                 | Self::LoseInstance { .. }
                 | Self::StopServiceTasks { .. }
                 | Self::ReapTasks { .. }
@@ -125,6 +132,7 @@ impl Command {
             | Self::UntagResource { .. }
             | Self::OpenSession { instance: Some(_), .. }
             | Self::ReportTasks { .. }
+            | Self::ReportTaskHealth { .. }
             | Self::LoseInstance { .. }
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }

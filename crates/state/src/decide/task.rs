@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
+use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
 
 use super::{Decided, Decision, stale, task_definition};
-use crate::command::{Outcome, Placement, RunTasks, TaskReport};
+use crate::command::{Outcome, Placement, RunTasks, TaskHealthReport, TaskReport};
 use crate::index::InstanceLoad;
 use crate::limits::{PLACEMENTS_PER_COMMAND, REPORTS_PER_COMMAND, TASKS_PER_INSTANCE};
 use crate::object::{
     ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, Reservation, StopCode,
-    Tags, Task, TaskDefinition, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
+    Tags, Task, TaskDefinition, TaskHealth, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
 };
 use crate::query::reservation;
 use crate::{Event, Rejection, Stamp, State};
@@ -195,16 +195,7 @@ pub(super) fn report(
     epoch: SessionEpoch,
     reports: &[TaskReport],
 ) -> Decided {
-    let known = state.instance(instance).ok_or(Rejection::ContainerInstanceNotFound)?;
-    if known.epoch != epoch || !known.connected {
-        return Err(Rejection::StaleEpoch);
-    }
-    if reports.len() > REPORTS_PER_COMMAND {
-        return Err(Rejection::LimitExceeded {
-            what: "task reports in one command".to_owned(),
-            limit: REPORTS_PER_COMMAND as u64,
-        });
-    }
+    check_batch(state, instance, epoch, reports.len())?;
     // Two reports of one task in a batch: the second is judged by the first.
     let mut latest: BTreeMap<TaskId, Task> = BTreeMap::new();
     let mut events = Vec::new();
@@ -214,6 +205,51 @@ pub(super) fn report(
         if let Some(news) = news(task, report) {
             crate::apply::progress(task, &news, state.clock());
             events.push(Event::TaskProgressed { report: Box::new(news) });
+        }
+    }
+    Ok(Decision::of(events))
+}
+
+/// A batch is of the session that its instance has now, and of a size that one command may have.
+fn check_batch(
+    state: &State,
+    instance: ContainerInstanceId,
+    epoch: SessionEpoch,
+    reports: usize,
+) -> Result<(), Rejection> {
+    let known = state.instance(instance).ok_or(Rejection::ContainerInstanceNotFound)?;
+    if known.epoch != epoch || !known.connected {
+        return Err(Rejection::StaleEpoch);
+    }
+    if reports > REPORTS_PER_COMMAND {
+        return Err(Rejection::LimitExceeded {
+            what: "task reports in one command".to_owned(),
+            limit: REPORTS_PER_COMMAND as u64,
+        });
+    }
+    Ok(())
+}
+
+/// What is said of a task that is over no longer matters: it keeps what was known when it ended.
+pub(super) fn report_health(
+    state: &State,
+    instance: ContainerInstanceId,
+    epoch: SessionEpoch,
+    reports: &[TaskHealthReport],
+) -> Decided {
+    check_batch(state, instance, epoch, reports.len())?;
+    let mut latest: BTreeMap<TaskId, TaskHealth> = BTreeMap::new();
+    let mut events = Vec::new();
+    for report in reports {
+        let ours = |task: &&Arc<Task>| task.instance == instance && task.last_status != TaskStatus::Stopped;
+        let Some(task) = state.task(report.task).filter(ours) else { continue };
+        let there = |name: &ContainerName| task.containers.iter().any(|container| container.name == *name);
+        let mut health = report.health.clone();
+        health.retain(|name, _| there(name));
+        let known = latest.entry(task.id).or_insert_with(|| (*state.task_health(task.id)).clone());
+        if *known != health {
+            known.clone_from(&health);
+            events.push(Event::TaskHealthChanged { task: task.id, health });
         }
     }
     Ok(Decision::of(events))

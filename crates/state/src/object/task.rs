@@ -1,6 +1,8 @@
 //! Tasks: containers that run together on one container instance. A task's status only goes forward, its placement is for
 //! ever, and a restart is a new task.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use trireme_types::{
     ContainerInstanceId, ContainerName, CpuUnits, DeploymentId, Mebibytes, Port, Protocol, ServiceName,
@@ -164,6 +166,18 @@ pub struct NetworkBinding {
     /// Tcp or udp.
     pub protocol: Protocol,
 }
+
+/// ECS API: HealthStatus, of a container with a health check. UNKNOWN is what nothing is said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthStatus {
+    /// Its check passed.
+    Healthy,
+    /// Its check failed as often in a row as its definition has retries.
+    Unhealthy,
+}
+
+/// What the health checks of a task's containers say.
+pub type TaskHealth = BTreeMap<ContainerName, HealthStatus>;
 
 /// What an agent says of one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

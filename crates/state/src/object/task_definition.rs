@@ -145,7 +145,7 @@ pub struct ContainerDefinition {
     pub interactive: Option<bool>,
     /// Allocates a terminal.
     pub pseudo_terminal: Option<bool>,
-    /// What has no effect but is described.
+    /// What is kept as it was given: what only the agent sees to ([`trireme_types::capability::SETTINGS`]), and what has no effect.
     pub described: Described,
 }
 

@@ -1,75 +1,50 @@
 //! `COVERAGE.md`: which operations are real and which are only stored, from the operation table and `crates/ecs-api/src/coverage.txt`;
-//! and the end-to-end test of each.
+//! the same of task definitions' members; and the end-to-end test of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::list::{self, Line, STORED};
+use super::members;
 use super::model::Model;
 
-/// One `Operation = STATE`, `Operation = STATE: note`, `Operation = STATE, TEST` or `Operation = STATE, TEST: note` a line; STATE is
-/// `real` or `stored`, and `#` starts a comment.
 const LIST: &str = "crates/ecs-api/src/coverage.txt";
+const REAL: &str = "real";
 /// Where the end-to-end tests are.
 const TESTS: &str = "chaos-tests/e2e/";
 /// The test of an operation that names no other, with the operation in brackets.
 const TEST: &str = "test_conformance.py::test_it_succeeds_and_its_answer_has_the_models_shape";
 
 pub fn generate(root: &Path, model: &Model) -> Result<String> {
-    let list = read(root)?;
-    render(model, &parse(&list)?)
+    let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
+    let mut text = render(model, &parse(&operations)?)?;
+    text.push_str(&members::render(model, &members::parse(&of_definitions)?)?);
+    Ok(text.replace("|  |", "| |"))
 }
 
-/// The operations whose test is not among those that passed. A pass is a line of the file: `FILE::TEST`.
+/// Operations and members whose test is not among those that passed. A pass is a line of the file: `FILE::TEST`.
 pub fn unproved(root: &Path, passed: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(passed).with_context(|| {
         format!("cannot read {}: run the end-to-end tests, which write it", passed.display())
     })?;
     let passed: BTreeSet<&str> = text.lines().map(str::trim).collect();
-    let list = read(root)?;
-    let missing = parse(&list)?.into_iter().filter(|(_, line)| !passed.contains(line.test.as_str()));
-    Ok(missing
-        .map(|(name, line)| format!("{name}: its test did not pass in this run: {}", line.test))
-        .collect())
-}
-
-fn read(root: &Path) -> Result<String> {
-    std::fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))
-}
-
-/// What is said of an operation.
-#[derive(Debug, PartialEq, Eq)]
-struct Line<'a> {
-    state: &'a str,
-    test: String,
-    note: &'a str,
+    let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
+    let operations = parse(&operations)?;
+    let of_definitions = members::parse(&of_definitions)?;
+    let tests = operations.iter().map(|(name, line)| (*name, test_of(name, line)));
+    let of_members = of_definitions.iter().filter_map(|(name, line)| Some((*name, line.test?.to_owned())));
+    let missing = tests.chain(of_members).filter(|(_, test)| !passed.contains(test.as_str()));
+    Ok(missing.map(|(name, test)| format!("{name}: its test did not pass in this run: {test}")).collect())
 }
 
 fn parse(list: &str) -> Result<BTreeMap<&str, Line<'_>>> {
-    let mut served = BTreeMap::new();
-    for (index, line) in list.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let at = index + 1;
-        let (name, rest) = line.split_once('=').with_context(|| format!("{LIST}:{at}: no `=`"))?;
-        let (rest, note) = rest.split_once(": ").unwrap_or((rest, ""));
-        let (state, test) = rest.split_once(',').unwrap_or((rest, ""));
-        let (name, state, test, note) = (name.trim(), state.trim(), test.trim(), note.trim());
-        if !matches!(state, "real" | "stored") {
-            bail!("{LIST}:{at}: the state is `{state}`, only `real` and `stored` are known");
-        }
-        if state == "stored" && note.is_empty() {
-            bail!("{LIST}:{at}: a stored operation says what it does not do yet");
-        }
-        let test = if test.is_empty() { format!("{TEST}[{name}]") } else { test.to_owned() };
-        if served.insert(name, Line { state, test, note }).is_some() {
-            bail!("{LIST}:{at}: {name} is listed twice");
-        }
-    }
-    Ok(served)
+    list::parse(LIST, list, &[REAL, STORED])
+}
+
+fn test_of(name: &str, line: &Line<'_>) -> String {
+    line.test.map_or_else(|| format!("{TEST}[{name}]"), str::to_owned)
 }
 
 fn render(model: &Model, served: &BTreeMap<&str, Line<'_>>) -> Result<String> {
@@ -86,20 +61,19 @@ fn render(model: &Model, served: &BTreeMap<&str, Line<'_>>) -> Result<String> {
          *conformance* is `{TEST}`.\n\n\
          | Operation | State | Test | Note |\n|---|---|---|---|\n",
         model.operations.len(),
-        count("real"),
-        count("stored"),
+        count(REAL),
+        count(STORED),
     );
     for name in model.operations.keys() {
         match served.get(name.as_str()) {
             Some(Line { state, test, note }) => {
-                let test =
-                    if test.starts_with(TEST) { "conformance".to_owned() } else { format!("`{test}`") };
+                let test = test.map_or_else(|| "conformance".to_owned(), |test| format!("`{test}`"));
                 text.push_str(&format!("| {name} | {state} | {test} | {note} |\n"));
             }
             None => text.push_str(&format!("| {name} | `UnsupportedFeatureException` | | |\n")),
         }
     }
-    Ok(text.replace("|  |", "| |"))
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -107,33 +81,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_tests_and_comments() {
-        let served =
-            parse("# why\nRunTask = real\nStopTask = stored, test_x.py::test_y: a note # why\n").unwrap();
-        let line = |state, test: &str, note| Line { state, test: test.to_owned(), note };
-        let expected = [
-            ("RunTask", line("real", &format!("{TEST}[RunTask]"), "")),
-            ("StopTask", line("stored", "test_x.py::test_y", "a note")),
-        ];
-        assert_eq!(served.into_iter().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        assert!(parse("RunTask").unwrap_err().to_string().contains(":1:"));
-        assert!(parse("RunTask = half").is_err());
-        assert!(parse("RunTask = stored").is_err());
-        assert!(parse("RunTask = real\nRunTask = real").is_err());
-    }
-
-    #[test]
     fn an_operation_whose_test_did_not_pass_is_named() {
         let root = crate::repo::root().unwrap();
-        let list = read(&root).unwrap();
+        let (list, of_definitions) =
+            (list::read(&root, LIST).unwrap(), list::read(&root, members::LIST).unwrap());
         let all = parse(&list).unwrap();
+        let of_definitions = members::parse(&of_definitions).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let passed = folder.path().join("passed");
-        let lines: Vec<String> = all.values().map(|line| line.test.clone()).collect();
+        let tests = all.iter().map(|(name, line)| test_of(name, line));
+        let of_members = of_definitions.values().filter_map(|line| line.test).map(str::to_owned);
+        let lines: Vec<String> = tests.chain(of_members).collect();
         std::fs::write(&passed, lines.join("\n")).unwrap();
         assert_eq!(unproved(&root, &passed).unwrap(), Vec::<String>::new());
         let less: Vec<String> = lines.into_iter().filter(|line| !line.ends_with("[ListClusters]")).collect();

@@ -6,7 +6,7 @@ use bollard::models::{
 };
 use trireme_rpc::agent::NetworkBinding;
 
-use super::labels;
+use super::{health, labels};
 use crate::runtime::{Exit, Found, FoundState, Started};
 
 /// Docker's time for "never".
@@ -38,7 +38,10 @@ pub(super) fn state(summary: &ContainerSummary) -> Option<FoundState> {
                     udp: port.typ == Some(PortSummaryTypeEnum::UDP),
                 })
             });
-            Some(FoundState::Running(Started { bindings: first_family(ports.collect()) }))
+            Some(FoundState::Running(Started {
+                bindings: first_family(ports.collect()),
+                health: health::listed(summary.status.as_deref().unwrap_or_default()),
+            }))
         }
         _ => None,
     }
@@ -77,7 +80,10 @@ pub(super) fn exit(state: &ContainerState) -> Exit {
 /// A started container's published ports.
 pub(super) fn started(known: &ContainerInspectResponse) -> Started {
     let ports = known.network_settings.as_ref().and_then(|network| network.ports.as_ref());
-    Started { bindings: ports.map(bindings).unwrap_or_default() }
+    Started {
+        bindings: ports.map(bindings).unwrap_or_default(),
+        health: known.state.as_ref().map(health::inspected).unwrap_or_default(),
+    }
 }
 
 fn bindings(ports: &PortMap) -> Vec<NetworkBinding> {

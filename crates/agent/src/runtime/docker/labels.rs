@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
+use trireme_types::TaskId;
+
 use crate::runtime::{NewContainer, Owner};
 
 pub(super) const TASK_ID: &str = "io.trireme.task-id";
 pub(super) const CONTAINER_NAME: &str = "com.amazonaws.ecs.container-name";
+/// What all labels of ours begin with, but for ECS's.
+pub(super) const OURS: &str = "io.trireme.";
 const AGENT: &str = "io.trireme.agent";
 const AGENT_NAME: &str = "io.trireme.agent-name";
 const CLUSTER_UUID: &str = "io.trireme.cluster-uuid";
@@ -28,6 +32,22 @@ pub(super) fn of_owner(owner: &Owner) -> Vec<Vec<String>> {
     filters
 }
 
+/// The filter for what belongs to one task.
+pub(super) fn of_task_id(task: TaskId) -> String {
+    format!("{TASK_ID}={task}")
+}
+
+/// The labels by which everything that belongs to a task is found.
+pub(super) fn of_task(new: &NewContainer) -> [(String, String); 4] {
+    [
+        (AGENT, &new.owner.instance),
+        (AGENT_NAME, &new.owner.name),
+        (CLUSTER_UUID, &new.owner.cluster_uuid),
+        (TASK_ID, &new.task.task_id),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.clone()))
+}
+
 /// All labels of a new container. The user's own cannot replace ours.
 pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
     let mut labels = new.definition().docker_labels.clone();
@@ -38,13 +58,10 @@ pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
         ("com.amazonaws.ecs.task-arn", task.task_arn.clone()),
         ("com.amazonaws.ecs.task-definition-family", task.family.clone()),
         ("com.amazonaws.ecs.task-definition-version", task.revision.to_string()),
-        (AGENT, new.owner.instance.clone()),
-        (AGENT_NAME, new.owner.name.clone()),
-        (CLUSTER_UUID, new.owner.cluster_uuid.clone()),
-        (TASK_ID, task.task_id.clone()),
     ] {
         labels.insert(name.to_owned(), value);
     }
+    labels.extend(of_task(new));
     labels
 }
 

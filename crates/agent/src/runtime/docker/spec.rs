@@ -5,20 +5,13 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
 use trireme_rpc::agent::{Container, PortMapping};
 
-use super::labels;
+use super::{health, labels, settings, volumes};
+use crate::Allowed;
 use crate::runtime::NewContainer;
 
 /// Docker refuses less; ECS passes it on as Linux's minimum.
 const LOWEST_CPU_SHARES: u32 = 2;
 const MEBIBYTE: i64 = 1 << 20;
-
-/// Why this agent cannot run it, if it cannot.
-pub(super) fn unsupported(new: &NewContainer) -> Option<String> {
-    match new.task.network_mode.as_str() {
-        "bridge" | "host" | "none" => None,
-        other => Some(format!("network mode {other} is not supported on this container instance")),
-    }
-}
 
 /// A reference with the tag that is meant when none is given. Docker would pull all of them.
 pub(super) fn with_tag(reference: &str) -> String {
@@ -27,14 +20,28 @@ pub(super) fn with_tag(reference: &str) -> String {
 }
 
 /// Docker's description of the container.
-pub(super) fn body(new: &NewContainer) -> ContainerCreateBody {
+///
+/// # Errors
+/// Why this agent cannot run it.
+pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCreateBody, String> {
+    let mode = new.task.network_mode.as_str();
+    if !["bridge", "host", "none"].contains(&mode) {
+        return Err(format!("network mode {mode} is not supported on this container instance"));
+    }
     let definition = new.definition();
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
     let environment = definition.environment.iter();
-    let bridge = new.task.network_mode == "bridge";
+    let bridge = mode == "bridge";
     let ports: &[PortMapping] = if bridge { &definition.port_mappings } else { &[] };
     let patience = (definition.stop_timeout_seconds > 0).then_some(definition.stop_timeout_seconds.into());
-    ContainerCreateBody {
+    let mounts = volumes::of(new)?;
+    let of_machine = mounts.of_machine;
+    let mut host_config = host_config(new, definition, ports);
+    host_config.binds = Some(mounts.binds);
+    host_config.mounts = Some(mounts.volumes);
+    settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
+    check(&host_config, of_machine, allowed)?;
+    Ok(ContainerCreateBody {
         image: Some(definition.image.clone()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
         cmd: definition.command.as_ref().map(|list| list.values.clone()),
@@ -47,9 +54,29 @@ pub(super) fn body(new: &NewContainer) -> ContainerCreateBody {
         stop_timeout: patience,
         labels: Some(labels::all(new)),
         exposed_ports: Some(ports.iter().map(port_name).collect()),
-        host_config: Some(host_config(new, definition, ports)),
+        healthcheck: Some(health::check(&definition.settings)?),
+        host_config: Some(host_config),
         ..ContainerCreateBody::default()
+    })
+}
+
+/// Placement does not put such a task here; what does is an older control node.
+fn check(config: &HostConfig, has_paths: bool, allowed: Allowed) -> Result<(), String> {
+    let devices = config.devices.as_ref().is_some_and(|devices| !devices.is_empty());
+    for (asked, allowed, what) in [
+        (
+            config.privileged == Some(true),
+            allowed.privileged,
+            "all rights of the machine (--allow-privileged)",
+        ),
+        (devices, allowed.host_devices, "devices of the machine (--allow-host-devices)"),
+        (has_paths, allowed.host_paths, "paths of the machine (--allow-host-paths)"),
+    ] {
+        if asked && !allowed {
+            return Err(format!("this container instance does not allow {what}"));
+        }
     }
+    Ok(())
 }
 
 fn host_config(new: &NewContainer, definition: &Container, ports: &[PortMapping]) -> HostConfig {

@@ -3,7 +3,7 @@
 use trireme_rpc::agent::NetworkBinding;
 
 use super::Operation;
-use crate::runtime::{Exit, Found, FoundState};
+use crate::runtime::{Exit, Found, FoundState, Health};
 
 /// How far a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub struct Member {
     pub(super) digest: String,
     pub(super) exit: Exit,
     pub(super) bindings: Vec<NetworkBinding>,
+    /// What its health check says, and the tick at which that was heard.
+    pub(super) health: (Health, u64),
     /// Heard before the answer to its start.
     pub(super) early_exit: Option<Exit>,
     /// The runtime's list at or before this tick cannot know it.
@@ -48,6 +50,7 @@ impl Member {
             digest: String::new(),
             exit: Exit::default(),
             bindings: Vec::new(),
+            health: (Health::Unknown, 0),
             early_exit: None,
             changed_at: 0,
         }
@@ -59,6 +62,7 @@ impl Member {
             FoundState::Created => Phase::Created,
             FoundState::Running(started) => {
                 member.bindings.clone_from(&started.bindings);
+                member.health.0 = started.health;
                 Phase::Running
             }
             FoundState::Exited(exit) => {

@@ -1,14 +1,16 @@
 //! What a task's machine has to tell the control plane.
 
-use trireme_rpc::agent::{Container, ContainerReport, StopCode, TaskReport, TaskStatus};
+use trireme_rpc::agent::{self, Container, ContainerReport, StopCode, TaskReport, TaskStatus};
 
 use super::{Machine, Member, Phase, Wanted};
+use crate::runtime::Health;
 
 impl Machine {
     /// What there is to tell the control plane, once.
     pub fn take_news(&mut self) -> Option<TaskReport> {
-        // What comes before RUNNING is told with it.
-        let worth_telling = self.status > TaskStatus::Pending && self.wanted != Wanted::Gone;
+        // What comes before RUNNING is told with it, unless that may take its time.
+        let waits = self.dependencies.hold_back(&self.members);
+        let worth_telling = (self.status > TaskStatus::Pending || waits) && self.wanted != Wanted::Gone;
         if !self.news || !worth_telling || self.acknowledged {
             return None;
         }
@@ -17,7 +19,9 @@ impl Machine {
     }
 
     pub(super) fn report(&self) -> TaskReport {
-        let (code, reason) = self.cause.unwrap_or((StopCode::Unspecified, ""));
+        let cause = self.cause.as_ref();
+        let code = cause.map_or(StopCode::Unspecified, |(code, _)| *code);
+        let reason = cause.map_or("", |(_, reason)| reason);
         let members = self.members.iter().zip(&self.spec.containers);
         TaskReport {
             task_id: self.spec.task_id.clone(),
@@ -46,6 +50,16 @@ impl Machine {
             exit_code: member.exit.code,
             reason: member.exit.reason.clone().unwrap_or_default(),
             network_bindings: member.bindings.clone(),
+            health: health(member, container).into(),
         }
+    }
+}
+
+fn health(member: &Member, container: &Container) -> agent::Health {
+    match member.health.0 {
+        _ if !container.settings.contains_key("healthCheck") => agent::Health::Unspecified,
+        Health::Unknown => agent::Health::Unknown,
+        Health::Healthy => agent::Health::Healthy,
+        Health::Unhealthy => agent::Health::Unhealthy,
     }
 }

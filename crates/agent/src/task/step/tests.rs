@@ -1,19 +1,35 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
-fn spec(essential: &[bool]) -> Arc<AssignedTask> {
-    let containers = essential.iter().enumerate().map(|(index, essential)| Container {
-        name: format!("c{index}"),
-        essential: *essential,
-        ..Container::default()
+#[path = "tests/together.rs"]
+mod together;
+
+/// What each container needs: another's index, and the condition.
+type Needs = Vec<Vec<(usize, &'static str)>>;
+
+fn spec(essential: &[bool], needs: &Needs) -> Arc<AssignedTask> {
+    let containers = essential.iter().enumerate().map(|(index, essential)| {
+        let needs = needs.get(index).into_iter().flatten();
+        let needs =
+            needs.map(|(on, condition)| json!({"containerName": format!("c{on}"), "condition": condition}));
+        let depends = json!(needs.collect::<Vec<_>>()).to_string();
+        let settings = [("dependsOn", depends), ("startTimeout", "5".to_owned())];
+        Container {
+            name: format!("c{index}"),
+            essential: *essential,
+            settings: settings.map(|(member, json)| (member.to_owned(), json)).into(),
+            ..Container::default()
+        }
     });
     Arc::new(AssignedTask {
         task_id: format!("{:032x}", 1),
         desired_running: true,
         containers: containers.collect(),
+        settings: [("volumes".to_owned(), "[]".to_owned())].into(),
         known_status: TaskStatus::Pending.into(),
         ..AssignedTask::default()
     })
@@ -29,6 +45,9 @@ struct Engine {
     /// Containers by id: whether they run.
     containers: BTreeMap<String, bool>,
     starts: BTreeMap<String, u32>,
+    codes: BTreeMap<String, i32>,
+    /// The task has a volume.
+    volume: bool,
 }
 
 /// What the world does next.
@@ -44,6 +63,8 @@ enum Turn {
     Vanish(usize),
     /// The full list comes in.
     List,
+    /// A container had time enough to be what others need.
+    Ring(usize),
     Want(Wanted),
     Acknowledge,
     /// The agent is restarted: all that is left is the engine, and what the control plane was told.
@@ -57,6 +78,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, heard)| Turn::Exit(at, heard)),
         1 => any::<usize>().prop_map(Turn::Vanish),
         1 => Just(Turn::List),
+        1 => (0_usize..4).prop_map(Turn::Ring),
         1 => Just(Turn::Want(Wanted::Stopped)),
         1 => Just(Turn::Want(Wanted::Gone)),
         1 => Just(Turn::Acknowledge),
@@ -73,12 +95,18 @@ struct World {
     highest: TaskStatus,
     tick: u64,
     done: bool,
+    needs: Needs,
 }
 
 impl World {
     fn new(essential: &[bool]) -> Self {
+        Self::with(essential, Needs::new())
+    }
+
+    fn with(essential: &[bool], needs: Needs) -> Self {
         Self {
-            machine: Machine::new(spec(essential), &[]),
+            machine: Machine::new(spec(essential, &needs), &[]),
+            needs,
             engine: Engine::default(),
             open: Vec::new(),
             told: TaskStatus::Pending,
@@ -101,7 +129,9 @@ impl World {
             state: match (runs, self.engine.starts.get(id)) {
                 (true, _) => FoundState::Running(Started::default()),
                 (false, None) => FoundState::Created,
-                (false, Some(_)) => FoundState::Exited(Exit { code: Some(0), reason: None }),
+                (false, Some(_)) => {
+                    FoundState::Exited(Exit { code: self.engine.codes.get(id).copied(), reason: None })
+                }
             },
         });
         found.collect()
@@ -127,16 +157,42 @@ impl World {
         self.highest = self.machine.status();
     }
 
+    fn needs_of(&self, index: usize) -> impl Iterator<Item = &(usize, &'static str)> {
+        self.needs.get(index).into_iter().flatten()
+    }
+
+    /// As the engine knows it.
+    fn is_met(&self, (on, condition): &(usize, &'static str)) -> bool {
+        let id = self.name(*on);
+        let ended = self.engine.containers.get(&id) != Some(&true);
+        let met = match *condition {
+            "COMPLETE" => ended,
+            "SUCCESS" => ended && self.engine.codes.get(&id) == Some(&0),
+            _ => true,
+        };
+        met && self.engine.starts.contains_key(&id)
+    }
+
     /// The engine does it, and says what it was.
     fn perform(&mut self, operation: Operation, index: usize, id: &str) -> Answer {
         let name = self.name(index);
         match operation {
             Operation::Pull => Answer::Pulled(Ok(Image::default())),
             Operation::Create => {
+                let there = |(on, _): &(usize, &str)| self.engine.containers.contains_key(&self.name(*on));
+                let late = !self.machine.rising();
+                assert!(late || self.needs_of(index).all(there), "made before what it refers to");
                 self.engine.containers.insert(name.clone(), false);
+                self.engine.volume = true;
                 Answer::Created { result: Ok(name.clone()), fallback_id: name }
             }
             Operation::Start => {
+                // What was asked for before the task was given up may be done after it.
+                let late = !self.machine.rising();
+                assert!(
+                    late || self.needs_of(index).all(|need| self.is_met(need)),
+                    "started before what it needs"
+                );
                 if let Some(runs) = self.engine.containers.get_mut(id) {
                     *runs = true;
                     *self.engine.starts.entry(id.to_owned()).or_default() += 1;
@@ -144,14 +200,27 @@ impl World {
                 Answer::Started(Ok(Started::default()))
             }
             Operation::Stop => {
+                let needed = self
+                    .needs
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, needs)| needs.iter().any(|need| need.0 == index));
+                let runs = |other: usize| self.engine.containers.get(&self.name(other)) == Some(&true);
+                assert!(!needed.map(|(other, _)| other).any(runs), "stopped before what needs it");
                 if let Some(runs) = self.engine.containers.get_mut(id) {
                     *runs = false;
+                    self.engine.codes.insert(id.to_owned(), 143);
                 }
                 Answer::Stopped(Ok(Exit { code: Some(143), reason: None }))
             }
             Operation::Remove => {
                 self.engine.containers.remove(id);
                 Answer::Removed(Ok(()))
+            }
+            Operation::Release => {
+                assert!(self.engine.containers.is_empty(), "released while a container is there");
+                self.engine.volume = false;
+                Answer::Released(Ok(()))
             }
         }
     }
@@ -164,6 +233,7 @@ impl World {
             Operation::Start => Answer::Started(Err(failure)),
             Operation::Stop => Answer::Stopped(Err(failure)),
             Operation::Remove => Answer::Removed(Err(failure)),
+            Operation::Release => Answer::Released(Err(failure)),
         }
     }
 
@@ -195,9 +265,11 @@ impl World {
                     .map(|(id, _)| id.clone())
                     .collect();
                 if let Some(id) = running.get(at % running.len().max(1)) {
+                    let code = i32::from(at % 2 == 0);
                     self.engine.containers.insert(id.clone(), false);
+                    self.engine.codes.insert(id.clone(), code);
                     if heard {
-                        self.machine.sight_exit(id, Exit { code: Some(1), reason: None });
+                        self.machine.sight_exit(id, Exit { code: Some(code), reason: None });
                     }
                 }
             }
@@ -223,10 +295,24 @@ impl World {
                 self.machine = Machine::new(Arc::new(assigned), &self.found());
                 self.highest = self.told;
             }
+            Turn::Ring(index) => self.machine.ring(index),
             _ => {}
         }
         self.advance();
     }
+}
+
+/// Containers need only those before them: no ring.
+fn needs() -> impl Strategy<Value = Needs> {
+    let conditions = prop_oneof![Just("START"), Just("COMPLETE"), Just("SUCCESS")];
+    let some = proptest::collection::vec((any::<usize>(), conditions), 0..2);
+    proptest::collection::vec(some, 3).prop_map(|all| {
+        let before = |(index, some): (usize, Vec<(usize, &'static str)>)| match index {
+            0 => Vec::new(),
+            _ => some.into_iter().map(|(on, condition)| (on % index, condition)).collect(),
+        };
+        all.into_iter().enumerate().map(before).collect()
+    })
 }
 
 proptest! {
@@ -235,9 +321,10 @@ proptest! {
     #[test]
     fn nothing_goes_back_nothing_starts_twice_and_nothing_is_left_behind(
         essential in proptest::collection::vec(any::<bool>(), 1..4),
+        needs in needs(),
         turns in proptest::collection::vec(turn(), 0..40),
     ) {
-        let mut world = World::new(&essential);
+        let mut world = World::with(&essential, needs);
         world.advance();
         for turn in turns {
             let before: Vec<Phase> = world.machine.members().iter().map(Member::phase).collect();
@@ -262,6 +349,7 @@ proptest! {
         }
         prop_assert!(world.done);
         prop_assert!(world.engine.containers.is_empty(), "left behind: {:?}", world.engine.containers);
+        prop_assert!(!world.engine.volume, "a volume is left behind");
     }
 
     #[test]
@@ -279,7 +367,7 @@ proptest! {
         prop_assert_eq!(world.told, TaskStatus::Stopped);
         prop_assert_eq!(world.engine.containers.len(), count, "kept until it is acknowledged");
         world.take(Turn::Acknowledge);
-        for _ in 0..count {
+        for _ in 0..=count {
             world.take(Turn::Succeed(0));
         }
         prop_assert!(world.done);

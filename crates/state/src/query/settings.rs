@@ -1,0 +1,46 @@
+//! Members of a task definition that only agents see to.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
+
+use crate::object::TaskDefinitionSpec;
+
+/// The part of a `logConfiguration` that is of interest here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogConfiguration {
+    log_driver: Option<String>,
+    options: Option<BTreeMap<String, IgnoredAny>>,
+    secret_options: Option<Vec<IgnoredAny>>,
+}
+
+impl LogConfiguration {
+    /// What Docker does anyway.
+    fn is_plain(&self) -> bool {
+        self.log_driver.as_deref() == Some("json-file")
+            && self.options.as_ref().is_none_or(BTreeMap::is_empty)
+            && self.secret_options.as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+/// What of a task and its containers only the agent sees to, as far as it asks for anything: ECS's member and its JSON.
+pub fn settings(spec: &TaskDefinitionSpec) -> impl Iterator<Item = (&str, &str)> {
+    fn words<'a>((member, json): (&'a String, &'a String)) -> (&'a str, &'a str) {
+        (member, json)
+    }
+    let of_containers = spec.containers.iter().flat_map(|container| &container.described);
+    let of_containers = of_containers.map(words).filter(|(member, _)| SETTINGS.contains(member));
+    let of_task = spec.described.iter().map(words).filter(|(member, _)| TASK_SETTINGS.contains(member));
+    of_containers.chain(of_task).filter(|(member, json)| !asks_for_nothing(member, json))
+}
+
+/// What was taken as asking for nothing before agents saw to it, and still does.
+fn asks_for_nothing(member: &str, json: &str) -> bool {
+    match member {
+        "logConfiguration" => serde_json::from_str(json).is_ok_and(|log: LogConfiguration| log.is_plain()),
+        _ => matches!(json, "false" | "[]" | "{}"),
+    }
+}
