@@ -15,6 +15,7 @@ use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::{Family, Kv, Op};
 use trireme_raft::{Member, Node, World};
 use trireme_rpc::log::HistoryRecord;
+use trireme_state::FeatureLevel;
 use trireme_state::store::{ProposeError, Store};
 use trireme_types::{Sequence, Timestamp};
 
@@ -38,17 +39,30 @@ fn tamper(disk: &MemoryDisk, sequence: u64) {
 async fn a_changed_record_breaks_the_chain_wherever_one_looks() {
     let disk = MemoryDisk::new();
     let node = alone(&disk, World::real(&child::settings())).await;
+    // The node raises the level by itself: not while records are counted.
+    let before = support::wait_for("the latest feature level", || async {
+        let view = node.store().view();
+        let level = view.level();
+        if level == FeatureLevel::LATEST {
+            Ok(view.position().sequence.get())
+        } else {
+            Err(level.to_string())
+        }
+    })
+    .await;
     for number in 0..10 {
         node.store().propose(support::create(&format!("c{number}"))).await.unwrap();
     }
-    assert_eq!(node.store().history(Sequence::new(1), 100).await.unwrap().len(), 10);
-    tamper(&disk, 5);
-    let error = node.store().history(Sequence::new(6), 100).await.unwrap_err();
-    assert!(error.to_string().contains("broken at record 6"), "{error}");
-    assert_eq!(node.store().history(Sequence::new(7), 100).await.unwrap().len(), 4);
-    tamper(&disk, 10);
-    let error = node.store().history(Sequence::new(7), 100).await.unwrap_err();
-    assert!(error.to_string().contains("broken at record 10"), "{error}");
+    let history = async |from: u64| node.store().history(Sequence::new(before + from), 100).await;
+    let broken_at = |number: u64| format!("broken at record {}", before + number);
+    assert_eq!(history(1).await.unwrap().len(), 10);
+    tamper(&disk, before + 5);
+    let error = history(6).await.unwrap_err();
+    assert!(error.to_string().contains(&broken_at(6)), "{error}");
+    assert_eq!(history(7).await.unwrap().len(), 4);
+    tamper(&disk, before + 10);
+    let error = history(7).await.unwrap_err();
+    assert!(error.to_string().contains(&broken_at(10)), "{error}");
 }
 
 /// A clock that panics where nothing catches it: not while a command is decided, but when it is sent off.
