@@ -178,7 +178,8 @@ fn has_devices(member: &str, json: &str) -> bool {
     member == "linuxParameters" && serde_json::from_str(json).is_ok_and(any)
 }
 
-/// What placement asks for: the capabilities, those of Trireme's own, and the processor. Roles are without effect yet, so that no machine need know them.
+/// What placement asks for: the capabilities, those of Trireme's own, and the processor. Roles are without effect yet, so that no
+/// machine need know them.
 fn requirements(spec: &TaskDefinitionSpec) -> Vec<Requirement> {
     let asked = |name: &String| name != TASK_ROLE && name != TASK_ROLE_ON_HOST;
     let devices = settings(spec).filter(|(member, json)| has_devices(member, json));

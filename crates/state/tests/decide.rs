@@ -24,19 +24,6 @@ fn tasks(outcome: Outcome) -> Vec<TaskId> {
     }
 }
 
-fn report(task: TaskId, status: TaskStatus) -> TaskReport {
-    TaskReport {
-        task,
-        status,
-        containers: Vec::new(),
-        stop_code: None,
-        stopped_reason: None,
-        pull_started_at: None,
-        pull_stopped_at: None,
-        execution_stopped_at: None,
-    }
-}
-
 fn tags_of(count: usize) -> Tags {
     (0..count).map(|number| (format!("key-{number}"), String::new())).collect()
 }

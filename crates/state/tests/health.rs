@@ -5,7 +5,7 @@
 mod support;
 
 use support::*;
-use trireme_state::command::{TaskHealthReport, TaskReport};
+use trireme_state::command::TaskHealthReport;
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -20,16 +20,7 @@ fn say(at: &Placement, task: TaskId, health: TaskHealth) -> Command {
 }
 
 fn stop(node: &mut Node, at: &Placement, task: TaskId) {
-    let report = TaskReport {
-        task,
-        status: TaskStatus::Stopped,
-        containers: Vec::new(),
-        stop_code: None,
-        stopped_reason: None,
-        pull_started_at: None,
-        pull_stopped_at: None,
-        execution_stopped_at: None,
-    };
+    let report = report(task, TaskStatus::Stopped);
     node.propose(Command::ReportTasks { instance: at.instance, epoch: at.epoch, reports: vec![report] })
         .unwrap();
 }

@@ -1,5 +1,5 @@
-//! Members that are accepted because they ask for what happens anyway. They have no effect, but clients that compare what they
-//! asked for with what is described (Terraform) must find them: they are kept as JSON, opaque to everyone else, and given back.
+//! Members that are kept as they were given, as JSON: those that only agents see to, and those that ask for what happens anyway.
+//! Clients that compare what they asked for with what is described (Terraform) must find both.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +10,7 @@ use trireme_ecs_model::shapes::{
     UpdateServiceRequest,
 };
 use trireme_state::object::Described;
+use trireme_types::capability::SETTINGS;
 
 pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
 pub(crate) const VOLUMES: &str = "volumes";
@@ -23,33 +24,14 @@ pub(crate) const LOAD_BALANCERS: &str = "loadBalancers";
 pub(crate) const SERVICE_REGISTRIES: &str = "serviceRegistries";
 pub(crate) const SERVICE_CONNECT: &str = "serviceConnectConfiguration";
 
-/// Of a container: those that the agent sees to ([`trireme_types::capability::SETTINGS`]), and of the others what `unsupported` lets
-/// through, which changes nothing.
-const OF_CONTAINER: [&str; 24] = [
+/// Of a container, beside those that agents see to ([`SETTINGS`]): what `unsupported` lets through of these changes nothing.
+const OF_CONTAINER: [&str; 6] = [
     "credentialSpecs",
-    "dependsOn",
     "disableNetworking",
-    "dnsSearchDomains",
-    "dnsServers",
-    "dockerSecurityOptions",
     "environmentFiles",
-    "extraHosts",
-    "firelensConfiguration",
-    "healthCheck",
-    "linuxParameters",
-    "links",
-    "logConfiguration",
-    "mountPoints",
-    "privileged",
-    "repositoryCredentials",
     "resourceRequirements",
     "restartPolicy",
-    "secrets",
-    "startTimeout",
-    "systemControls",
-    "ulimits",
     "versionConsistency",
-    "volumesFrom",
 ];
 /// Of a container: they have an effect, but not when empty.
 const OF_CONTAINER_WHEN_EMPTY: [&str; 3] = ["command", "dockerLabels", "entryPoint"];
@@ -81,7 +63,9 @@ pub(crate) fn of_container(given: &ContainerDefinition) -> Described {
             || value.as_object().is_some_and(serde_json::Map::is_empty)
     };
     let kept = |member: &str, value: &Value| {
-        OF_CONTAINER.contains(&member) || (OF_CONTAINER_WHEN_EMPTY.contains(&member) && empty(value))
+        SETTINGS.contains(&member)
+            || OF_CONTAINER.contains(&member)
+            || (OF_CONTAINER_WHEN_EMPTY.contains(&member) && empty(value))
     };
     let kept = members.iter().filter(|(member, value)| kept(member, value));
     kept.map(|(member, value)| (member.clone(), value.to_string())).collect()

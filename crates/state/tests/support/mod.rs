@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trireme_state::command::{Command, IdempotencyKey, RunTasks};
+use trireme_state::command::{Command, IdempotencyKey, RunTasks, TaskReport};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -203,5 +203,19 @@ impl Node {
             Ok(Outcome::Session { instance, epoch }) => Placement { instance, epoch },
             other => panic!("no session: {other:?}"),
         }
+    }
+}
+
+/// What an agent says of a task of which it knows nothing but the status.
+pub fn report(task: TaskId, status: TaskStatus) -> TaskReport {
+    TaskReport {
+        task,
+        status,
+        containers: Vec::new(),
+        stop_code: None,
+        stopped_reason: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        execution_stopped_at: None,
     }
 }
