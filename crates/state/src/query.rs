@@ -15,7 +15,7 @@ use crate::object::{
     TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
 
-pub use settings::settings;
+pub use settings::{settings, settings_level};
 
 /// ECS's attribute for the zone.
 pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";

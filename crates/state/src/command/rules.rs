@@ -1,7 +1,7 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
 use super::{Command, ServiceChange, TaggedResource};
-use crate::query::settings;
+use crate::query::settings_level;
 use crate::{FeatureLevel, State};
 
 impl Command {
@@ -34,13 +34,10 @@ impl Command {
             | Self::TagResource { resource: TaggedResource::TaskSet(..), .. }
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
-            // A control node that does not know them would have the task run without.
-            Self::RegisterTaskDefinition { spec, .. } if settings(spec).next().is_some() => {
-                FeatureLevel::CONTAINERS
-            }
+            // A control node that does not know a member would have the task run without.
+            Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
-            | Self::RegisterTaskDefinition { .. }
             | Self::DeregisterTaskDefinition { .. }
             | Self::CreateService { .. }
             | Self::UpdateService { .. }

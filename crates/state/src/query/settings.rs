@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 
+use crate::FeatureLevel;
 use crate::object::TaskDefinitionSpec;
 
 /// The part of a `logConfiguration` that is of interest here.
@@ -35,6 +36,21 @@ pub fn settings(spec: &TaskDefinitionSpec) -> impl Iterator<Item = (&str, &str)>
     let of_containers = of_containers.map(words).filter(|(member, _)| SETTINGS.contains(member));
     let of_task = spec.described.iter().map(words).filter(|(member, _)| TASK_SETTINGS.contains(member));
     of_containers.chain(of_task).filter(|(member, json)| !asks_for_nothing(member, json))
+}
+
+/// Members that came after the others.
+const OF_NODE_SERVICES: [&str; 0] = [];
+
+/// The level from which a definition may be registered: a control node of a lower one would have its tasks run without some member.
+pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
+    let level = |(member, _): (&str, &str)| {
+        if OF_NODE_SERVICES.contains(&member) {
+            FeatureLevel::NODE_SERVICES
+        } else {
+            FeatureLevel::CONTAINERS
+        }
+    };
+    settings(spec).map(level).max().unwrap_or(FeatureLevel::FIRST)
 }
 
 /// What was taken as asking for nothing before agents saw to it, and still does.
