@@ -41,6 +41,8 @@ pub struct AgentConfig {
     pub attributes: BTreeMap<String, String>,
     /// What of the machine containers may have.
     pub allow: Allowed,
+    /// Whether containers can ask for their metadata at 169.254.170.2.
+    pub metadata: bool,
 }
 
 /// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
@@ -100,6 +102,7 @@ impl Default for AgentConfig {
             reserved_ports: RESERVED_PORTS.to_vec(),
             attributes: BTreeMap::new(),
             allow: Allowed::default(),
+            metadata: true,
         }
     }
 }
@@ -134,6 +137,11 @@ impl AgentConfig {
             Some(error) => Err(Error::Config { reason: error.to_string() }),
             None => Ok(()),
         }
+    }
+
+    /// Containers in memory ask nothing.
+    pub(crate) fn serves_metadata(&self) -> bool {
+        self.metadata && matches!(self.runtime, RuntimeConfig::Docker { .. })
     }
 
     pub(crate) fn offered_cpu(&self) -> u32 {

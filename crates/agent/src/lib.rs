@@ -7,15 +7,17 @@
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
 //! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
-//! [`outbox`].
+//! [`outbox`] · [`control`] · [`metadata`].
 
 mod clock;
 mod config;
+mod control;
 pub mod dial;
 mod endpoints;
 mod error;
 pub mod image;
 pub mod ledger;
+mod metadata;
 pub mod outbox;
 pub mod runtime;
 mod session;
@@ -86,12 +88,26 @@ pub async fn run_over(
     let ledger = Ledger::open(config.data_dir.as_deref(), synced)?;
     let about = runtime.about().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
     let outbox = Arc::new(Outbox::default());
-    let (worker, inbox) = worker::Worker::new(runtime, Arc::clone(&outbox));
-    let sessions =
-        session::Sessions { config, dial, about, ledger, outbox, worker: inbox, shutdown, welcomed: false };
-    sessions.introduce().await;
+    let (worker, inbox) = worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox));
+    let (links, control) = control::ControlPlane::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(worker.run());
+    if config.serves_metadata() {
+        let zone = config.zone.clone();
+        tasks.spawn(metadata::run(runtime, inbox.clone(), control, zone, shutdown.clone()));
+    }
+    let sessions = session::Sessions {
+        config,
+        dial,
+        about,
+        ledger,
+        outbox,
+        worker: inbox,
+        links,
+        shutdown,
+        welcomed: false,
+    };
+    sessions.introduce().await;
     sessions.run().await
 }
 
@@ -146,6 +162,7 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
         instance: known.instance,
         cluster_uuid: cluster_uuid.map_or(known.cluster_uuid, str::to_owned),
         name: config.name.clone(),
+        ..runtime::Owner::default()
     };
     if owner.instance.is_empty() && owner.cluster_uuid.is_empty() {
         return Ok(0);

@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub mod fake;
+mod inspection;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding};
 use trireme_types::TaskId;
+
+pub use inspection::{Attached, Checked, Inspection, Mounted};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -88,6 +91,18 @@ pub struct Owner {
     pub cluster_uuid: String,
     /// The agent's name, for people.
     pub name: String,
+    /// What only this agent knows: from it follow ids that nobody can guess, and that are the same after a restart.
+    pub secret: Secret,
+}
+
+/// A text that is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// One container of a task, to be made.
@@ -252,6 +267,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Removes what tasks of `owner` that are over had beside their containers. Succeeds when there is nothing.
     fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// What the runtime knows of a container.
+    fn look<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Inspection, Failure>>;
+
+    /// What a container uses, in Docker's words (Docker API: ContainerStats). It may take seconds.
+    fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>>;
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;

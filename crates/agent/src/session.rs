@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
@@ -17,12 +17,13 @@ use trireme_rpc::agent::control_message::Message as ToAgent;
 use trireme_types::capability;
 
 use crate::clock::{self, Instant};
+use crate::control::{Link, Links};
 use crate::dial::Dial;
 use crate::endpoints;
 use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
-use crate::runtime::{About, Owner};
+use crate::runtime::{About, Owner, Secret};
 use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
 
@@ -76,6 +77,8 @@ pub(crate) struct Sessions {
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
+    /// The session's connection, for questions beside it.
+    pub(crate) links: Links,
     pub(crate) shutdown: CancellationToken,
     /// Whether there was a session since the agent's start.
     pub(crate) welcomed: bool,
@@ -170,8 +173,15 @@ impl Sessions {
         stream.epoch = welcome.epoch;
         self.welcomed = true;
         let _connected = Connected::begin();
+        self.links.send_replace(Some(Link {
+            client: stream.client.clone(),
+            instance: welcome.container_instance_id.clone(),
+            epoch: welcome.epoch,
+        }));
         let heartbeat = Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into());
-        Ok(self.follow(stream, heartbeat).await)
+        let end = self.follow(stream, heartbeat).await;
+        self.links.send_replace(None);
+        Ok(end)
     }
 
     /// Tells the worker who it is, if that is known from a former life: it sees to its containers before any session.
@@ -188,6 +198,7 @@ impl Sessions {
             instance: known.instance.clone(),
             cluster_uuid: known.cluster_uuid.clone(),
             name: self.config.name.clone(),
+            secret: Secret(known.registration_token.clone()),
         }
     }
 
@@ -203,7 +214,7 @@ impl Sessions {
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
         let (out, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
-        let mut stream = Stream { out, inbound: None, epoch: 0 };
+        let mut stream = Stream { client: client.clone(), out, inbound: None, epoch: 0 };
         stream.send(FromAgent::Hello(self.hello())).await?;
         let answer = client.session(ReceiverStream::new(receiver)).await;
         let mut inbound = answer.map_err(|status| refusal(&status))?.into_inner();
@@ -357,6 +368,7 @@ impl Sessions {
 }
 
 struct Stream {
+    client: AgentsClient<Channel>,
     out: mpsc::Sender<wire::AgentMessage>,
     inbound: Option<Streaming<wire::ControlMessage>>,
     epoch: u64,

@@ -10,14 +10,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
-use trireme_rpc::agent::{AssignedTask, Assignments};
+use trireme_rpc::agent::{AssignedTask, Assignments, Container};
 use trireme_types::{TaskId, planted};
 
 use crate::clock;
+use crate::metadata::uri;
 use crate::outbox::Outbox;
 use crate::runtime::{Event, Failure, FailureKind, Found, Happening, Over, Owner, Runtime};
 use crate::task::run::Order;
-use crate::task::step::{Answer, Machine, Move, Operation, Wanted};
+use crate::task::step::{Answer, Machine, Move, Operation, Record, Wanted};
 
 /// How often the runtime is asked for the full list, in case an event was missed.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
@@ -37,6 +38,13 @@ pub(crate) enum Input {
     Acknowledged(Vec<TaskId>),
     /// Everything goes; answered when it is gone.
     Forget(oneshot::Sender<()>),
+    /// Which task and container this name in a metadata URI means, if any.
+    Record {
+        /// The name.
+        name: String,
+        /// Where it is answered.
+        answer: oneshot::Sender<Option<Record>>,
+    },
 }
 
 enum Finished {
@@ -136,7 +144,20 @@ impl Worker {
                 self.forgotten = Some(done);
                 self.receive_all(Assignments::default());
             }
+            Input::Record { name, answer } => {
+                // Who asked may have stopped waiting.
+                let _ = answer.send(self.record(&name));
+            }
         }
+    }
+
+    /// What is known of the container that a metadata URI names.
+    fn record(&self, name: &str) -> Option<Record> {
+        let secret = &self.owner.as_ref()?.secret.0;
+        let machine = self.machines.get(&uri::task(name)?)?;
+        let spec = machine.spec();
+        let same = |container: &Container| uri::name(secret, &spec.task_id, &container.name) == name;
+        spec.containers.iter().position(same).map(|index| machine.record(index))
     }
 
     fn identify(&mut self, owner: Arc<Owner>) {

@@ -14,7 +14,10 @@ use trireme_agent::AgentConfig;
 use trireme_agent::runtime::fake::FakeRuntime;
 use trireme_rpc::agent::agents_server::{Agents, AgentsServer};
 use trireme_rpc::agent::control_message::Message;
-use trireme_rpc::agent::{AgentMessage, AssignedTask, Assignments, Container, ControlMessage, Welcome};
+use trireme_rpc::agent::{
+    AgentMessage, AssignedTask, Assignments, Container, ControlMessage, ProtectionRequest,
+    ProtectionResponse, TagsResponse, TaskQuestion, Welcome,
+};
 use trireme_testkit::wait_for;
 
 /// Sends the script's assignments to whoever comes, under epoch 5, and reports when a session ends.
@@ -50,6 +53,17 @@ impl Agents for Scripted {
             let _ = ended.send(()).await;
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn tags(&self, _: Request<TaskQuestion>) -> Result<Response<TagsResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn protection(
+        &self,
+        _: Request<ProtectionRequest>,
+    ) -> Result<Response<ProtectionResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 }
 

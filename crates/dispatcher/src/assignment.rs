@@ -90,6 +90,7 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
         memory_mib: memory.get(),
         known_status: status_to_wire(task.last_status).into(),
         settings: settings(&spec.described, &TASK_SETTINGS),
+        service_name: task.service().map(|service| service.name.to_string()).unwrap_or_default(),
     })
 }
 

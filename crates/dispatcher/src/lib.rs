@@ -6,10 +6,11 @@
 //!   watcher finds the instances whose tasks changed and wakes their sessions ([`watcher`]).
 //! - Status reports become commands in batches ([`status`]), acknowledged once they are committed.
 //! - A session whose epoch is over is closed ([`session`]). The agent opens a new one.
+//! - What tasks ask their agent, and it does not know, it asks beside the session ([`question`]).
 //!
 //! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
 //!
-//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`].
+//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`] · [`question`].
 
 mod assignment;
 mod clock;
@@ -18,6 +19,7 @@ mod error;
 pub mod heartbeat;
 mod later;
 mod opening;
+mod question;
 mod session;
 mod status;
 mod watcher;
@@ -30,7 +32,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use trireme_rpc::agent::agents_server::{Agents, AgentsServer};
-use trireme_rpc::agent::{AgentMessage, ControlMessage};
+use trireme_rpc::agent::{
+    AgentMessage, ControlMessage, ProtectionRequest, ProtectionResponse, TagsResponse, TaskQuestion,
+};
 use trireme_state::store::Store;
 use trireme_types::{ClusterUuid, RequestId};
 
@@ -169,6 +173,17 @@ impl Agents for Dispatcher {
             drop(permit);
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn tags(&self, request: Request<TaskQuestion>) -> Result<Response<TagsResponse>, Status> {
+        question::tags(&self.shared, request.get_ref()).map(Response::new)
+    }
+
+    async fn protection(
+        &self,
+        request: Request<ProtectionRequest>,
+    ) -> Result<Response<ProtectionResponse>, Status> {
+        question::protection(&self.shared, request.into_inner()).await.map(Response::new)
     }
 }
 

@@ -348,3 +348,35 @@ async fn reports_of_a_lost_instance_change_nothing() {
     agent.goodbye().await;
     assert_eq!(world.store.view().task(task).unwrap().last_status, TaskStatus::Stopped);
 }
+
+#[tokio::test]
+async fn an_agent_is_told_of_its_own_tasks_only_and_under_its_own_epoch() {
+    let world = World::start().await;
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = agent.welcome().await;
+    let task = world.place(instance);
+    let question =
+        wire::TaskQuestion { container_instance_id: instance.to_string(), epoch, task_id: task.to_string() };
+    let mut client = world.client.clone();
+    assert!(client.tags(question.clone()).await.unwrap().into_inner().task.is_empty());
+    let refused = [
+        (wire::TaskQuestion { epoch: epoch + 1, ..question.clone() }, Code::FailedPrecondition),
+        (
+            wire::TaskQuestion { container_instance_id: format!("{:032x}", 7), ..question.clone() },
+            Code::FailedPrecondition,
+        ),
+        (wire::TaskQuestion { task_id: format!("{:032x}", 7), ..question.clone() }, Code::NotFound),
+        (wire::TaskQuestion { task_id: "x".into(), ..question.clone() }, Code::InvalidArgument),
+    ];
+    let before = world.store.view().position();
+    let change = Some(wire::ProtectionChange { enabled: true, minutes: None });
+    for (question, code) in refused {
+        assert_eq!(client.tags(question.clone()).await.unwrap_err().code(), code, "{question:?}");
+        let request = wire::ProtectionRequest { task: Some(question.clone()), change };
+        assert_eq!(client.protection(request).await.unwrap_err().code(), code, "{question:?}");
+    }
+    // No service stops it, so that nothing protects it.
+    let request = wire::ProtectionRequest { task: Some(question), change };
+    assert!(client.protection(request).await.unwrap().into_inner().not_valid);
+    assert_eq!(world.store.view().position(), before, "nothing was changed");
+}

@@ -28,6 +28,10 @@ pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
 pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
 /// ECS API: task sets of a service, with those that are draining.
 pub const TASK_SETS_PER_SERVICE: usize = 5;
+/// ECS API: UpdateTaskProtection.expiresInMinutes.
+pub const PROTECTION_MINUTES: std::ops::RangeInclusive<u32> = 1..=2_880;
+/// The same, when it is not given.
+pub const PROTECTION_MINUTES_DEFAULT: u32 = 120;
 /// ECS API: services in a cluster.
 pub const SERVICES_PER_CLUSTER: usize = 5_000;
 /// ECS API: a service's desired count.

@@ -58,6 +58,10 @@ pub struct AgentArgs {
     /// ATTRIBUTE.
     #[arg(long)]
     allow_host_paths: bool,
+    /// Do not answer containers that ask for their metadata at 169.254.170.2. To answer them takes port 80 there, which all agents of a
+    /// machine share, and the right to give the loopback device that address.
+    #[arg(long)]
+    no_metadata: bool,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -130,6 +134,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             host_devices: args.allow_host_devices,
             host_paths: args.allow_host_paths,
         },
+        metadata: !args.no_metadata,
         ..AgentConfig::default()
     }
 }

@@ -1,5 +1,7 @@
 //! Amazon Resource Names, written and read. The long formats only: `task/CLUSTER/ID`, not `task/ID`.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{
     AccountId, CapacityProviderName, ClusterName, ContainerInstanceId, DeploymentId, Family, Region, Scope,
     ServiceName, ServiceRevisionId, TaskId,
@@ -66,6 +68,13 @@ impl Arn {
     pub fn looks_like(text: &str) -> bool {
         text.starts_with("arn:")
     }
+}
+
+/// The UUID of a task's container. It follows from the task and the name, so that nobody has to keep it.
+pub fn container_uuid(task: TaskId, name: &str) -> String {
+    let digest = Sha256::digest(format!("{task}/{name}"));
+    let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 impl std::fmt::Display for Arn {

@@ -7,6 +7,7 @@ mod call;
 mod found;
 mod health;
 mod labels;
+mod look;
 mod settings;
 mod spec;
 mod stop;
@@ -27,8 +28,8 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, NewContainer, Over, Owner,
-    Runtime, Started,
+    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, Inspection, NewContainer,
+    Over, Owner, Runtime, Started,
 };
 use crate::clock;
 use crate::image::{Images, Source};
@@ -43,6 +44,8 @@ const PULLS_AT_ONCE: usize = 4;
 const QUICK: Duration = Duration::from_secs(10);
 const CREATE: Duration = Duration::from_secs(60);
 const START: Duration = Duration::from_secs(90);
+/// Docker looks twice, a second apart.
+const STATS: Duration = Duration::from_secs(10);
 /// The client's own limit is out of the way: each call has one here.
 const CLIENT_SECONDS: u64 = 24 * 3600;
 const EVENTS_PAUSE: Duration = Duration::from_millis(500);
@@ -372,6 +375,14 @@ impl Runtime for DockerRuntime {
 
     fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(volumes::release(&self.docker, owner, over))
+    }
+
+    fn look<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Inspection, Failure>> {
+        Box::pin(look::look(&self.docker, id))
+    }
+
+    fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>> {
+        Box::pin(look::stats(&self.docker, id))
     }
 
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

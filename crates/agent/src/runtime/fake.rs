@@ -13,7 +13,7 @@ use trireme_types::TaskId;
 
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    NewContainer, Over, Owner, Runtime, Started,
+    Inspection, NewContainer, Over, Owner, Runtime, Started,
 };
 
 /// Ports that are given to those who asked for any.
@@ -229,6 +229,19 @@ impl Runtime for FakeRuntime {
     /// There is nothing beside containers here.
     fn release<'a>(&'a self, _: &'a Owner, _: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn look<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Inspection, Failure>> {
+        Box::pin(async move {
+            let machine = self.lock();
+            let gone = || Failure::new(FailureKind::CannotInspect, format!("no such container: {id}"));
+            let container = machine.containers.get(id).ok_or_else(gone)?;
+            Ok(Inspection { engine_name: container.new.container_name(), ..Inspection::default() })
+        })
+    }
+
+    fn stats<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>> {
+        Box::pin(std::future::ready(Ok(serde_json::Value::Object(serde_json::Map::new()))))
     }
 
     fn watch<'a>(&'a self, _: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

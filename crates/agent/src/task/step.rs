@@ -7,6 +7,7 @@
 mod dependencies;
 mod member;
 mod moves;
+mod record;
 mod report;
 mod resources;
 mod sight;
@@ -21,6 +22,7 @@ use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding, PortMapping, S
 use dependencies::Dependencies;
 pub use member::{Member, Phase};
 pub use moves::{Answer, Move, Operation, Wanted};
+pub use record::Record;
 use sight::vanished;
 
 use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Health, Image, Started};

@@ -1,6 +1,5 @@
 //! Tasks.
 
-use sha2::{Digest as _, Sha256};
 use trireme_ecs_model::shapes::{
     self, Connectivity, Container, ContainerOverride, HealthStatus, LaunchType, TaskOverride, TaskStopCode,
 };
@@ -8,7 +7,7 @@ use trireme_state::State;
 use trireme_state::object::{
     self, ClusterKey, ContainerDefinition, ContainerReport, DesiredStatus, NetworkBinding, Task, TaskStatus,
 };
-use trireme_types::arn::Resource;
+use trireme_types::arn::{Resource, container_uuid};
 use trireme_types::{Arn, ContainerName, TaskId};
 
 use super::task_definition::{pair, protocol};
@@ -18,11 +17,8 @@ pub(crate) fn arn(cluster: &ClusterKey, id: TaskId) -> String {
     Arn::new(&cluster.scope, Resource::Task(cluster.name.clone(), id)).to_string()
 }
 
-/// A container's ARN. Its UUID follows from the task and the name, so that it need not be stored.
 fn container_arn(task: &Task, name: &ContainerName) -> String {
-    let digest = Sha256::digest(format!("{}/{name}", task.id));
-    let hex = hex::encode(&digest[..16]);
-    let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    let uuid = container_uuid(task.id, name.as_str());
     Arn::new(&task.cluster.scope, Resource::Container(task.cluster.name.clone(), task.id, uuid)).to_string()
 }
 

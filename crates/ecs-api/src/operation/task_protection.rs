@@ -4,6 +4,7 @@ use trireme_ecs_model::shapes::{
     Failure, GetTaskProtectionRequest, GetTaskProtectionResponse, ProtectedTask, UpdateTaskProtectionRequest,
     UpdateTaskProtectionResponse,
 };
+use trireme_state::limits::{PROTECTION_MINUTES, PROTECTION_MINUTES_DEFAULT};
 use trireme_state::object::{ClusterKey, Task, TaskStatus};
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Rejection, State};
@@ -19,10 +20,6 @@ use crate::resolve;
 const UPDATE_LIMIT: usize = 10;
 /// ECS API: tasks in one GetTaskProtection.
 const GET_LIMIT: usize = 100;
-/// ECS API: UpdateTaskProtection.expiresInMinutes.
-const MINUTES: std::ops::RangeInclusive<i32> = 1..=2_880;
-/// Two hours, unless told otherwise.
-const MINUTES_DEFAULT: i32 = 120;
 
 fn protected(task: &Task, until: Option<Timestamp>) -> ProtectedTask {
     ProtectedTask {
@@ -95,11 +92,11 @@ fn minutes(enabled: bool, given: Option<i32>) -> Result<Option<u32>> {
     if !enabled {
         return Ok(None);
     }
-    let minutes = given.unwrap_or(MINUTES_DEFAULT);
-    if !MINUTES.contains(&minutes) {
-        return Err(Error::invalid("expiresInMinutes must be between 1 and 2880."));
+    let minutes = given.map_or(Ok(PROTECTION_MINUTES_DEFAULT), u32::try_from);
+    match minutes {
+        Ok(minutes) if PROTECTION_MINUTES.contains(&minutes) => Ok(Some(minutes)),
+        _ => Err(Error::invalid("expiresInMinutes must be between 1 and 2880.")),
     }
-    Ok(u32::try_from(minutes).ok())
 }
 
 /// One task: what it has then, or why not.

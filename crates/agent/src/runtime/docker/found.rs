@@ -10,7 +10,7 @@ use super::{health, labels};
 use crate::runtime::{Exit, Found, FoundState, Started};
 
 /// Docker's time for "never".
-const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// A listed container, its state still open.
 pub(super) fn container(summary: &ContainerSummary) -> Option<Found> {

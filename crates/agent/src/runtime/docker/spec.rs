@@ -7,6 +7,7 @@ use trireme_rpc::agent::{Container, PortMapping};
 
 use super::{health, labels, settings, volumes};
 use crate::Allowed;
+use crate::metadata::uri;
 use crate::runtime::NewContainer;
 
 /// Docker refuses less; ECS passes it on as Linux's minimum.
@@ -30,7 +31,7 @@ pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCrea
     }
     let definition = new.definition();
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let environment = definition.environment.iter();
+    let environment = environment(new);
     let bridge = mode == "bridge";
     let ports: &[PortMapping] = if bridge { &definition.port_mappings } else { &[] };
     let patience = (definition.stop_timeout_seconds > 0).then_some(definition.stop_timeout_seconds.into());
@@ -45,7 +46,7 @@ pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCrea
         image: Some(definition.image.clone()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
         cmd: definition.command.as_ref().map(|list| list.values.clone()),
-        env: Some(environment.map(|variable| format!("{}={}", variable.name, variable.value)).collect()),
+        env: Some(environment),
         working_dir: text(&definition.working_directory),
         user: text(&definition.user),
         hostname: text(&definition.hostname),
@@ -58,6 +59,14 @@ pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCrea
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
     })
+}
+
+/// The definition's variables, and those by which a container finds its metadata. These cannot be replaced.
+fn environment(new: &NewContainer) -> Vec<String> {
+    let given = new.definition().environment.iter();
+    let given = given.map(|variable| format!("{}={}", variable.name, variable.value));
+    let ours = uri::environment(new).into_iter().map(|(name, value)| format!("{name}={value}"));
+    given.chain(ours).collect()
 }
 
 /// Placement does not put such a task here; what does is an older control node.

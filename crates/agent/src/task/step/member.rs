@@ -86,6 +86,21 @@ impl Member {
         self.id.as_deref()
     }
 
+    /// How it ended, as far as that is known.
+    pub fn exit(&self) -> &Exit {
+        &self.exit
+    }
+
+    /// Its published ports.
+    pub fn bindings(&self) -> &[NetworkBinding] {
+        &self.bindings
+    }
+
+    /// What its health check says.
+    pub fn health(&self) -> Health {
+        self.health.0
+    }
+
     pub(super) fn living(&self) -> bool {
         self.phase == Phase::Running || matches!(self.busy, Some(Operation::Create | Operation::Start))
     }
