@@ -40,7 +40,10 @@ missing() {
             apparmor_ok || printf 'apparmor\tfor the profile that Docker loads\n'
             busybox_ok || printf 'busybox-static\ta statically linked busybox, for the local images\n'
             ;;
-        test) python_ok || printf 'python3-venv\tPython 3 with venv and pip, for the AWS clients\n' ;;
+        test)
+            python_ok || printf 'python3-venv\tPython 3 with venv and pip, for the AWS clients\n'
+            have docker-registry || printf 'docker-registry\ta registry of images, on loopback\n'
+            ;;
         bench) have etcd || printf 'etcd-server\tetcd, to compare with\n' ;;
         *) die "no such group of packages: $group" ;;
         esac

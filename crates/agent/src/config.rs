@@ -43,6 +43,8 @@ pub struct AgentConfig {
     pub allow: Allowed,
     /// Whether containers can ask for their metadata at 169.254.170.2.
     pub metadata: bool,
+    /// How images are had, and how they go again.
+    pub images: ImageConfig,
 }
 
 /// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
@@ -55,6 +57,71 @@ pub struct Allowed {
     pub host_devices: bool,
     /// Its paths and disks (ECS API: HostVolumeProperties.sourcePath; `device` of a volume's driverOpts).
     pub host_paths: bool,
+}
+
+/// When a registry is asked for an image (ECS developer guide: ECS_IMAGE_PULL_BEHAVIOR).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullBehavior {
+    /// For a tag, for it may have moved; when that fails, the local image is used. Never for a digest that is here.
+    #[default]
+    Default,
+    /// Each time. When that fails, so does the task.
+    Always,
+    /// Once for each image, even if it is here already. When that fails, so does the task.
+    Once,
+    /// Only for an image that is not here. What is here is never removed.
+    PreferCached,
+}
+
+impl PullBehavior {
+    /// Whether a local image will do when the registry gives none.
+    pub const fn may_use_local(self) -> bool {
+        matches!(self, Self::Default | Self::PreferCached)
+    }
+}
+
+/// How images are had, and how they go again. The defaults are those of ECS's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImageConfig {
+    /// When a registry is asked.
+    pub pull_behavior: PullBehavior,
+    /// Docker's configuration folder, with the credentials for registries; `$DOCKER_CONFIG` or `~/.docker` when not given.
+    pub docker_config: Option<PathBuf>,
+    /// Pulls at the same time.
+    pub pulls_at_once: usize,
+    /// A pull that makes no progress for so long has failed.
+    pub pull_inactivity_seconds: u64,
+    /// A pull that takes so long has failed.
+    pub pull_limit_seconds: u64,
+    /// Whether images that this agent pulled and nobody uses are removed.
+    pub cleanup: bool,
+    /// How often.
+    pub cleanup_interval_seconds: u64,
+    /// Not before they were unused for so long.
+    pub cleanup_minimum_age_seconds: u64,
+    /// So many at a time.
+    pub cleanup_at_most: usize,
+    /// Earlier when less of Docker's disk is free, in percent; 0 to never do so.
+    pub cleanup_below_free_percent: u32,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            pull_behavior: PullBehavior::Default,
+            docker_config: None,
+            pulls_at_once: 4,
+            pull_inactivity_seconds: 60,
+            pull_limit_seconds: 2 * 3600,
+            cleanup: true,
+            cleanup_interval_seconds: 30 * 60,
+            cleanup_minimum_age_seconds: 3600,
+            cleanup_at_most: 5,
+            cleanup_below_free_percent: 10,
+        }
+    }
 }
 
 /// What runs an agent's containers.
@@ -103,6 +170,7 @@ impl Default for AgentConfig {
             attributes: BTreeMap::new(),
             allow: Allowed::default(),
             metadata: true,
+            images: ImageConfig::default(),
         }
     }
 }
@@ -119,6 +187,9 @@ impl AgentConfig {
             }
         }
         self.check_names()?;
+        if self.images.pull_inactivity_seconds == 0 || self.images.pull_limit_seconds == 0 {
+            return bad("the limits of an image pull must be a second at least");
+        }
         if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
             return bad("an agent with Docker needs a data folder, to find its containers again");
         }
@@ -177,12 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked_before_anybody_is_asked() {
+    fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
         for text in [
             refused(|config| config.zone = "a/b".into()),
             refused(|config| config.cluster = String::new()),
             refused(|config| config.region = "us east".into()),
             refused(|config| config.account = "me".into()),
+            refused(|config| config.images.pull_inactivity_seconds = 0),
         ] {
             assert!(text.starts_with("bad configuration: "), "{text}");
         }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use dial::{Dial, TcpDial};
 
-pub use config::{AgentConfig, Allowed, RESERVED_PORTS, RuntimeConfig};
+pub use config::{AgentConfig, Allowed, ImageConfig, PullBehavior, RESERVED_PORTS, RuntimeConfig};
 pub use error::Error;
 use ledger::Ledger;
 use outbox::Outbox;
@@ -51,8 +51,15 @@ const CONNECTED: &str = "trireme_agent_connected";
 /// agent uses the data folder, or the instance was deregistered. Everything else that has to do with the control plane is retried and never ends an agent.
 pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(), Error> {
     config.check()?;
+    let mut upkeep = JoinSet::new();
     let runtime: Arc<dyn Runtime> = match &config.runtime {
-        RuntimeConfig::Docker { socket } => Arc::new(DockerRuntime::connect(socket, config.allow).await?),
+        RuntimeConfig::Docker { socket } => {
+            let (images, folder) = (config.images.clone(), config.data_dir.as_deref());
+            let docker = Arc::new(DockerRuntime::connect(socket, config.allow, images, folder).await?);
+            let tended = Arc::clone(&docker);
+            upkeep.spawn(async move { tended.clean_up_images().await });
+            docker
+        }
         RuntimeConfig::Fake { start_delay_ms } => {
             Arc::new(FakeRuntime::new(Duration::from_millis(*start_delay_ms)))
         }
@@ -167,7 +174,8 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
     if owner.instance.is_empty() && owner.cluster_uuid.is_empty() {
         return Ok(0);
     }
-    let runtime = Arc::new(DockerRuntime::connect(socket, Allowed::default()).await?);
+    let runtime =
+        Arc::new(DockerRuntime::connect(socket, Allowed::default(), ImageConfig::default(), None).await?);
     let found = runtime.find(&owner).await.map_err(Error::List)?;
     let count = found.len();
     let mut removals = JoinSet::new();

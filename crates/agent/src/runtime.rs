@@ -6,7 +6,6 @@ mod inspection;
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use trireme_types::TaskId;
 pub use inspection::{Attached, Checked, Inspection, Mounted};
 
 /// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a failed call was about, as ECS names it in a container's `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +79,59 @@ impl Failure {
 pub struct Image {
     /// Its repository digest, or its id when it came from no repository.
     pub digest: String,
+    /// What it is for whoever is to run the same. The runtime cannot tell when it is absent.
+    pub pin: Option<Pin>,
+}
+
+impl Image {
+    /// The image that a pin means.
+    pub fn of(pin: Pin) -> Self {
+        let (Pin::Manifest(digest) | Pin::Id(digest)) = &pin;
+        Self { digest: digest.clone(), pin: Some(pin) }
+    }
+}
+
+/// An image, whatever its tag says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The manifest of this digest in its repository.
+    Manifest(String),
+    /// The image of this id, which came from no repository.
+    Id(String),
+}
+
+/// An image as it is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageName {
+    /// Its name in the task definition.
+    pub name: String,
+    /// Which of those that had this name, if it matters.
+    pub pin: Option<Pin>,
+    /// What is found holds for a whole deployment: what the name meant a while ago will not do.
+    pub anew: bool,
+}
+
+impl ImageName {
+    /// The name that means this image only, as far as it matters.
+    pub fn exact(&self) -> String {
+        match &self.pin {
+            None => self.name.clone(),
+            Some(Pin::Id(id)) => id.clone(),
+            Some(Pin::Manifest(digest)) => match self.name.split_once('@') {
+                Some((name, _)) => format!("{name}@{digest}"),
+                None => format!("{}@{digest}", self.name),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for ImageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.pin {
+            Some(Pin::Id(id)) => write!(f, "{} ({id})", self.name),
+            _ => f.write_str(&self.exact()),
+        }
+    }
 }
 
 /// Whose containers: the labels that keep agents on one engine, and control planes, apart.
@@ -114,6 +166,8 @@ pub struct NewContainer {
     pub task: Arc<AssignedTask>,
     /// Which of its containers.
     pub index: usize,
+    /// What it is made from.
+    pub image: ImageName,
 }
 
 impl NewContainer {
@@ -250,7 +304,7 @@ pub trait Runtime: Send + Sync + 'static {
     fn list<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Vec<Found>, Failure>>;
 
     /// Sees to it that the image is there.
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>>;
+    fn pull<'a>(&'a self, image: &'a ImageName) -> BoxFuture<'a, Result<Image, Failure>>;
 
     /// Makes a container and gives its id. The same container asked for twice is made once.
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>>;

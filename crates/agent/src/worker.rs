@@ -25,6 +25,8 @@ const LIST_INTERVAL: Duration = Duration::from_secs(10);
 const LIST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two tries to remove what is left of tasks that are over.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+/// A pull that takes longer is told of while it goes on.
+const SLOW_PULL: Duration = Duration::from_secs(3);
 /// Inputs and events that wait for the worker.
 const WAITING: usize = 1_024;
 
@@ -51,6 +53,7 @@ enum Finished {
     Answer { task: TaskId, index: usize, answer: Answer },
     Listed { tick: u64, result: Result<Vec<Found>, Failure> },
     Rang { task: TaskId, index: usize },
+    StillPulling(TaskId),
     Swept(Result<(), Failure>),
     SweepAgain,
     Watched,
@@ -210,8 +213,9 @@ impl Worker {
         let wanted = if spec.desired_running { Wanted::Running } else { Wanted::Stopped };
         let machine = self.machines.entry(task).or_insert_with(|| {
             tracing::info!(%task, ?wanted, adopted = found.len(), "task");
-            Machine::new(spec, found)
+            Machine::new(Arc::clone(&spec), found)
         });
+        machine.choose_images(&spec);
         machine.want(wanted);
     }
 
@@ -260,6 +264,12 @@ impl Worker {
             Finished::Rang { task, index } => {
                 if let Some(machine) = self.machines.get_mut(&task) {
                     machine.ring(index);
+                    self.advance(task);
+                }
+            }
+            Finished::StillPulling(task) => {
+                if let Some(machine) = self.machines.get_mut(&task) {
+                    machine.tell_slow_pull();
                     self.advance(task);
                 }
             }
@@ -369,6 +379,12 @@ impl Worker {
         while !machine.rising() || self.gate.is_empty() {
             match machine.step(clock::wall_millis(), self.tick) {
                 Move::Do(operation, index) => {
+                    if operation == Operation::Pull {
+                        self.operations.spawn(async move {
+                            tokio::time::sleep(SLOW_PULL).await;
+                            Finished::StillPulling(task)
+                        });
+                    }
                     let order = Order::new(machine, owner, task, operation, index);
                     let runtime = Arc::clone(&self.runtime);
                     let under_way = self.operations.spawn(async move {

@@ -15,6 +15,7 @@ use trireme_types::{
 };
 
 use crate::convert::status_to_wire;
+use crate::image_pin;
 
 /// What one session was sent so far.
 pub(crate) struct Assignment {
@@ -22,8 +23,16 @@ pub(crate) struct Assignment {
     life: (ClusterUuid, u64),
     instance: ContainerInstanceId,
     epoch: SessionEpoch,
-    /// The only part of an assigned task that ever changes.
-    sent: Option<BTreeMap<TaskId, DesiredStatus>>,
+    /// Of each task what may change.
+    sent: Option<BTreeMap<TaskId, Sent>>,
+}
+
+/// The parts of an assigned task that ever change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    desired: DesiredStatus,
+    /// Images that are not pinned. They only get fewer.
+    open_images: usize,
 }
 
 impl Assignment {
@@ -43,14 +52,20 @@ impl Assignment {
         }
         let mut tasks = Vec::new();
         for task in wanted.tasks.iter().filter_map(|id| state.task(*id)) {
-            if sent.get(&task.id) == Some(&task.desired_status) {
+            let last = sent.get(&task.id);
+            let open_images = match last {
+                Some(Sent { open_images: 0, .. }) => 0,
+                _ => image_pin::open(state, task),
+            };
+            let now = Sent { desired: task.desired_status, open_images };
+            if last == Some(&now) {
                 continue;
             }
             let Some(assigned) = assigned(state, task) else {
                 tracing::warn!(task = %task.id, definition = ?task.definition, "a task without a definition");
                 continue;
             };
-            sent.insert(task.id, task.desired_status);
+            sent.insert(task.id, now);
             tasks.push(assigned);
         }
         if !full && tasks.is_empty() && gone.is_empty() {
@@ -72,7 +87,9 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
     let spec = &state.task_definition(&task.definition)?.spec;
     let containers = spec.containers.iter().map(|definition| {
         let change = task.overrides.containers.iter().find(|change| change.name == definition.name);
-        container(spec, definition, change)
+        let mut assigned = container(spec, definition, change);
+        image_pin::assign(state, task, definition, &mut assigned);
+        assigned
     });
     let cpu = task.overrides.cpu.or(spec.cpu).unwrap_or(CpuUnits::ZERO);
     let memory = task.overrides.memory.or(spec.memory).unwrap_or(Mebibytes::ZERO);
@@ -144,6 +161,7 @@ fn container(
         interactive: definition.interactive.unwrap_or(false),
         pseudo_terminal: definition.pseudo_terminal.unwrap_or(false),
         settings: settings(&definition.described, &SETTINGS),
+        pin: None,
     }
 }
 

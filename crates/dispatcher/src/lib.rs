@@ -10,13 +10,15 @@
 //!
 //! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
 //!
-//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`status`] · [`question`].
+//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`image_pin`] · [`status`] ·
+//! [`question`].
 
 mod assignment;
 mod clock;
 mod convert;
 mod error;
 pub mod heartbeat;
+mod image_pin;
 mod later;
 mod opening;
 mod question;

@@ -9,14 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 use trireme_rpc::agent as wire;
 use trireme_rpc::convert::wire_bytes;
-use trireme_state::command::{TaskHealthReport, TaskReport};
+use trireme_state::command::{TaskHealthReport, TaskImages, TaskReport};
 use trireme_state::limits::REPORTS_PER_COMMAND;
 use trireme_state::store::ProposeError;
 use trireme_state::{Actor, Command, FeatureLevel, Proposal, Rejection};
 use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
 
 use crate::session::Goodbye;
-use crate::{Shared, convert, request_id};
+use crate::{Shared, convert, image_pin, request_id};
 
 /// Batches of one agent that wait to be proposed. An agent has fewer on their way.
 pub(crate) const BATCHES_WAITING: usize = 8;
@@ -61,10 +61,14 @@ impl Pump {
             for part in parts(reports) {
                 // What is said of tasks that are new comes after them.
                 let health = part.iter().filter_map(convert::health).collect();
+                let images = part.iter().filter_map(image_pin::said).collect();
                 if let Err(goodbye) = self.commit(self.understood(part)).await {
                     return Some(goodbye);
                 }
                 if let Err(goodbye) = self.commit_health(health).await {
+                    return Some(goodbye);
+                }
+                if let Err(goodbye) = self.commit_images(images).await {
                     return Some(goodbye);
                 }
             }
@@ -141,6 +145,23 @@ impl Pump {
             }
         }
         Ok(())
+    }
+
+    /// The same for images that wait to be pinned. No agent waits before every control node knows of it.
+    async fn commit_images(&self, images: Vec<TaskImages>) -> Result<(), Goodbye> {
+        if images.is_empty() || !self.shared.store.view().pins_images() {
+            return Ok(());
+        }
+        let command = Command::PinImages { instance: self.instance, epoch: self.epoch, images };
+        match self.propose(command).await {
+            Ok(()) => Ok(()),
+            Err(Rejection::StaleEpoch) => Err(Goodbye::epoch_over()),
+            Err(Rejection::ContainerInstanceNotFound) => Err(Goodbye::unknown_instance()),
+            Err(rejection) => {
+                tracing::warn!(instance = %self.instance, %rejection, "what images are is refused");
+                Ok(())
+            }
+        }
     }
 
     async fn propose(&self, command: Command) -> Result<(), Rejection> {

@@ -1,7 +1,8 @@
 //! One task that watches the state for all sessions, and wakes those whose instance has other tasks than before.
 //!
 //! Every change of a task makes a new `InstanceLoad` for its instance (see `trireme_state::index`). The watcher keeps the one
-//! it saw last, so that comparing pointers is enough: nobody can change or reuse what it holds.
+//! it saw last, so that comparing pointers is enough: nobody can change or reuse what it holds. A pin of an image changes no task: it
+//! wakes those whose tasks may wait for one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,14 +60,15 @@ impl Sessions {
         metrics::gauge!("trireme_agent_sessions").set(sessions.len() as f64);
     }
 
-    fn pass(&self, state: &State) {
+    fn pass(&self, state: &State, pins_changed: bool) {
         for (id, watched) in self.lock().iter_mut() {
             let load = state.index().instance_load(*id);
             let same_epoch = state.instance(*id).is_some_and(|instance| instance.epoch == watched.epoch);
             let same_load = watched.load.as_ref().is_some_and(|known| {
                 Arc::ptr_eq(known, &load) || (known.tasks.is_empty() && load.tasks.is_empty())
             });
-            if !same_epoch || !same_load {
+            let may_wait = pins_changed && load.pending > 0;
+            if !same_epoch || !same_load || may_wait {
                 watched.load = Some(load);
                 watched.wake.notify_one();
             }
@@ -77,6 +79,7 @@ impl Sessions {
 /// Watches until `shutdown`.
 pub(crate) async fn run(shared: &Shared, shutdown: &CancellationToken) {
     let mut views = shared.store.watch();
+    let mut last = shared.store.view();
     loop {
         let state = tokio::select! {
             view = views.next() => match view {
@@ -85,8 +88,8 @@ pub(crate) async fn run(shared: &Shared, shutdown: &CancellationToken) {
             },
             () = shutdown.cancelled() => return,
         };
-        shared.sessions.pass(&state);
-        drop(state);
+        shared.sessions.pass(&state, !state.has_pins_of(&last));
+        last = state;
         tokio::time::sleep(PASS_INTERVAL).await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod configuration;
 mod deployment_history;
+mod image_pin;
 mod instance;
 mod request;
 mod service;
@@ -69,6 +70,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
             deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
         }
+        Event::ImagesPinned { key, revision, images } => image_pin::pinned(state, key, *revision, images),
         Event::ServiceUpdated { .. }
         | Event::ServiceDraining { .. }
         | Event::ServiceInactive { .. }

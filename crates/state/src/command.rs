@@ -22,7 +22,7 @@ use crate::object::{
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, ServiceChange};
 pub use outcome::Outcome;
-pub use report::{ServiceProgress, TaskHealthReport, TaskReport, TaskSetProgress};
+pub use report::{ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress};
 pub use rules::Growth;
 pub use run::{Placement, RunTasks};
 
@@ -472,5 +472,14 @@ pub enum Command {
         epoch: SessionEpoch,
         /// At most [`crate::limits::REPORTS_PER_COMMAND`].
         reports: Vec<TaskHealthReport>,
+    },
+    /// What images of an agent's tasks are that wait to be pinned. Refused under another epoch.
+    PinImages {
+        /// The agent's instance.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+        /// At most [`crate::limits::REPORTS_PER_COMMAND`].
+        images: Vec<TaskImages>,
     },
 }

@@ -1,13 +1,14 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
 
 mod account_setting;
 mod attribute;
 mod capacity_provider;
 mod cluster;
 mod deployment;
+mod image_pin;
 mod instance;
 mod operator;
 mod progress;
@@ -145,6 +146,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::ReportTaskHealth { instance, epoch, reports } => {
             task::report_health(state, *instance, *epoch, reports)
         }
+        Command::PinImages { instance, epoch, images } => image_pin::pin(state, *instance, *epoch, images),
         Command::LoseInstance { instance, epoch, reason } => instance::lose(state, *instance, *epoch, reason),
         Command::ReapTasks { tasks } => task::reap(state, tasks),
         Command::CreateAccessKey { id, account, principal, secret } => {

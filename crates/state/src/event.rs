@@ -14,7 +14,7 @@ use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
     AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
-    InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, Scale, ServiceKey,
+    Images, InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, Scale, ServiceKey,
     ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec, TaskHealth,
     TaskSet,
 };
@@ -270,6 +270,15 @@ pub enum Event {
         id: DeploymentId,
         /// All of them.
         tags: Tags,
+    },
+    /// What some images of a service's revision are: all its tasks run these from now on.
+    ImagesPinned {
+        /// The service.
+        key: ServiceKey,
+        /// Which revision.
+        revision: ServiceRevisionId,
+        /// By container. None of them was pinned before.
+        images: Images,
     },
     /// A task is there, placed, PENDING.
     TaskCreated {

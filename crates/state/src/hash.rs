@@ -65,6 +65,7 @@ impl StateHasher {
         sum.follow(15, &old.deleted_definitions, &state.deleted_definitions);
         sum.follow(16, &old.task_sets, &state.task_sets);
         sum.follow(17, &old.task_health, &state.task_health);
+        sum.follow(21, &old.image_pins, &state.image_pins);
         self.sum = sum.sum;
         self.hash(layout)
     }

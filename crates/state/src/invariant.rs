@@ -8,8 +8,8 @@ use std::sync::Arc;
 use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
 use crate::object::{
-    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Service, ServiceKey, ServiceStatus,
-    Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
+    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, ImagePin, Service, ServiceKey,
+    ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
 };
 use crate::{Event, State};
 
@@ -57,7 +57,9 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
             one_primary_deployment(after, service)?;
             service_tasks_have_a_deployment(after, service)?;
             at_most_one_primary_task_set(after, service)?;
+            pins_have_their_revision(after, service)?;
         }
+        pins_are_for_ever(before, after, &key)?;
     }
     Ok(())
 }
@@ -92,6 +94,8 @@ fn touched(
         | Event::TaskSetDraining { key, .. }
         | Event::TaskSetDeleted { key, .. }
         | Event::PrimaryTaskSetChanged { key, .. }
+        | Event::ImagesPinned { key, .. }
+        | Event::ServiceDeploymentStarted { key, .. }
         | Event::DeploymentRetired { key, .. } => {
             services.insert(key.clone());
         }
@@ -116,6 +120,7 @@ pub fn check_state(state: &State) -> Check {
         service_tasks_have_a_deployment(state, service)?;
         at_most_one_primary_task_set(state, service)?;
         service_events_are_bounded(service)?;
+        pins_have_their_revision(state, service)?;
     }
     revisions_are_counted(state)?;
     requests_are_bounded(state)?;
@@ -248,6 +253,29 @@ pub fn service_tasks_have_a_deployment(state: &State, service: &Service) -> Chec
     hold("service_tasks_have_a_deployment", holds, || format!("service {}", service.key.name))
 }
 
+/// What a revision of a service runs never changes while it has that revision.
+pub fn pins_are_for_ever(before: &State, after: &State, key: &ServiceKey) -> Check {
+    let (old, new) = (before.image_pins(key), after.image_pins(key));
+    let same = |(revision, name, pin): (_, _, &ImagePin)| {
+        new.revisions.get(revision).is_none_or(|images| images.get(name) == Some(pin))
+    };
+    let all = old
+        .revisions
+        .iter()
+        .flat_map(|(revision, images)| images.iter().map(move |(name, pin)| (revision, name, pin)));
+    hold("pins_are_for_ever", all.into_iter().all(same), || format!("service {}", key.name))
+}
+
+/// Pins are of revisions that the service has.
+pub fn pins_have_their_revision(state: &State, service: &Service) -> Check {
+    let pins = state.image_pins(&service.key);
+    let has = pins.revisions.is_empty() || {
+        let revisions = state.revisions_of(&service.key);
+        pins.revisions.keys().all(|revision| revisions.contains(revision))
+    };
+    hold("pins_have_their_revision", has, || format!("service {}", service.key.name))
+}
+
 /// A service keeps at most 100 events.
 pub fn service_events_are_bounded(service: &Service) -> Check {
     let bounded = service.events.len() <= crate::limits::EVENTS_PER_SERVICE;
@@ -295,6 +323,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         state.service(key).is_some() && bounded && named
     });
     let sets = state.task_sets.keys().all(|key| state.service(key).is_some());
+    let pins = state.image_pins.keys().all(|key| state.service(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
         definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
@@ -312,11 +341,11 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     });
     hold(
         "configuration_has_its_objects",
-        attributes && protections && health && clusters && histories && deleted && sets,
+        attributes && protections && health && clusters && histories && deleted && sets && pins,
         || {
             format!(
                 "attributes {attributes}, protections {protections}, health {health}, clusters {clusters}, histories {histories}, \
-             deleted definitions {deleted}, task sets {sets}"
+             deleted definitions {deleted}, task sets {sets}, pins {pins}"
             )
         },
     )
@@ -334,7 +363,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.deleted_definitions.is_empty();
     let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
         && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
-        && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS);
+        && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)
+        && (state.image_pins.is_empty() || state.level() >= crate::FeatureLevel::NODE_SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

@@ -6,6 +6,7 @@ pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
 pub mod deployment_history;
+pub mod image_pin;
 pub mod restore;
 pub mod retention;
 pub mod service;
@@ -23,6 +24,7 @@ pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceRe
 pub use deployment_history::{
     DeploymentHistory, Rollback, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
 };
+pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{

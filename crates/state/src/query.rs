@@ -1,5 +1,6 @@
 //! Questions that more than one room asks of the state.
 
+mod images;
 mod settings;
 
 use std::sync::Arc;

@@ -12,8 +12,8 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, Retention, Service, ServiceKey,
-    SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Retention, Service,
+    ServiceKey, SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets,
 };
 
 /// What is remembered of an API write.
@@ -65,6 +65,8 @@ pub struct State {
     pub(crate) task_sets: OrdMap<ServiceKey, Arc<TaskSets>>,
     /// Of tasks of which a health check has said something.
     pub(crate) task_health: OrdMap<TaskId, Arc<TaskHealth>>,
+    /// Of services whose tasks have said what their images are.
+    pub(crate) image_pins: OrdMap<ServiceKey, Arc<ImagePins>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,

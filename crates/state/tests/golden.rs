@@ -281,6 +281,14 @@ fn configuration_events() -> Vec<Event> {
         Event::TaskDefinitionDeleted { key: definition("web", 1) },
         Event::TaskDefinitionForgotten { key: definition("web", 1) },
         Event::TaskProtectionChanged { task: task_id(), until: Some(Timestamp::from_millis(5)) },
+        Event::ImagesPinned {
+            key: service("web"),
+            revision: ServiceRevisionId::of(DeploymentId::from_random(7)),
+            images: Images::from([
+                (ContainerName::new("main").unwrap(), ImagePin::Manifest(ContentDigest::from_bytes([3; 32]))),
+                (ContainerName::new("side").unwrap(), ImagePin::Image(ContentDigest::from_bytes([4; 32]))),
+            ]),
+        },
         Event::TaskHealthChanged {
             task: task_id(),
             health: TaskHealth::from([

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::*;
 use trireme_state::command::{
     AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, ServiceChange, ServiceProgress,
-    TaskHealthReport, TaskReport,
+    TaskHealthReport, TaskImages, TaskReport,
 };
 use trireme_state::object::*;
 use trireme_state::*;
@@ -34,6 +34,7 @@ enum Step {
     Stop { task: usize },
     Report { task: usize, status: usize, exit: Option<i32> },
     Health { task: usize, healthy: Option<bool> },
+    Pin { task: usize, image: u8 },
     Retire { name: u8 },
     Reap { task: usize },
     Tag { task: usize },
@@ -93,6 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(task, status, exit)| Step::Report { task, status, exit }),
         3 => (0usize..20, proptest::option::of(any::<bool>()))
             .prop_map(|(task, healthy)| Step::Health { task, healthy }),
+        3 => (0usize..20, 0u8..3).prop_map(|(task, image)| Step::Pin { task, image }),
         3 => name().prop_map(|name| Step::Retire { name }),
         2 => (0usize..20).prop_map(|task| Step::Reap { task }),
         1 => (0usize..20).prop_map(|task| Step::Tag { task }),
@@ -306,6 +308,14 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             let report = TaskHealthReport { task: found.id, health: health.into_iter().collect() };
             let epoch = state.instance(found.instance)?.epoch;
             Command::ReportTaskHealth { instance: found.instance, epoch, reports: vec![report] }
+        }
+        Step::Pin { task: number, image } => {
+            let found = state.task(task(state, *number)?)?;
+            let pin = ImagePin::Manifest(ContentDigest::from_bytes([*image; 32]));
+            let images = found.containers.iter().map(|container| (container.name.clone(), pin)).collect();
+            let epoch = state.instance(found.instance)?.epoch;
+            let images = vec![TaskImages { task: found.id, images }];
+            Command::PinImages { instance: found.instance, epoch, images }
         }
         Step::Retire { name } => {
             let found = state.service(&service_name(*name))?;

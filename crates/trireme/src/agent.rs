@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use trireme_agent::{AgentConfig, Allowed, RuntimeConfig};
 use trireme_server::metrics::Metrics;
 
+use crate::image_args::ImageArgs;
+
 /// An agent.
 ///
 /// It dials a control node, registers this machine as a container instance, and runs what it is assigned. Without a control
@@ -62,6 +64,8 @@ pub struct AgentArgs {
     /// machine share, and the right to give the loopback device that address.
     #[arg(long)]
     no_metadata: bool,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -135,6 +139,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             host_paths: args.allow_host_paths,
         },
         metadata: !args.no_metadata,
+        images: args.images.config(),
         ..AgentConfig::default()
     }
 }

@@ -7,6 +7,7 @@
 mod agent;
 mod chaos;
 mod dev;
+mod image_args;
 mod process;
 mod recover;
 mod server;

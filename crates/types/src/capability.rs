@@ -31,6 +31,10 @@ pub const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container"
 /// Devices of the machine in containers. Trireme's own; an agent has it only when its operator says so.
 pub const HOST_DEVICES: &str = "trireme.capability.host-devices";
 
+/// Images that a service's tasks share whatever their tag says. Trireme's own. An agent without it is given the shared image in the
+/// tag's place: nothing is placed elsewhere for it.
+pub const IMAGE_PINS: &str = "trireme.capability.image-pins";
+
 /// A security module of Linux; its name follows.
 pub const SECURITY: &str = "com.amazonaws.ecs.capability.";
 /// Paths of the machine in containers. Trireme's own; an agent has it only when its operator says so.
@@ -39,7 +43,7 @@ pub const HOST_PATHS: &str = "trireme.capability.host-paths";
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 
 /// What every agent of this version can do, beside log drivers and [`SETTINGS`].
-pub const OF_AGENT: [&str; 5] = [DOCKER, DOCKER_VOLUMES, TASK_LIMIT, HEALTH_CHECK, ORDERING];
+pub const OF_AGENT: [&str; 6] = [DOCKER, DOCKER_VOLUMES, TASK_LIMIT, HEALTH_CHECK, ORDERING, IMAGE_PINS];
 
 /// Members of a container definition that only the agent sees to (ECS API: ContainerDefinition). They go to it as they were
 /// registered. An agent that came before a member would run containers without it: so each is a capability.

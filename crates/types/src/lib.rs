@@ -1,11 +1,12 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) · [`planted`]
+//! [`arn`] · [`digest`] (of images) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) · [`planted`]
 //! (defects on purpose).
 
 pub mod arn;
 pub mod capability;
+pub mod digest;
 pub mod id;
 pub mod name;
 pub mod planted;
@@ -14,6 +15,7 @@ pub mod scope;
 pub mod time;
 
 pub use arn::{Arn, ArnError};
+pub use digest::{ContentDigest, DigestError};
 pub use id::{
     ClusterUuid, ContainerInstanceId, DeploymentId, IdError, NodeId, RequestId, Sequence, ServiceRevisionId,
     SessionEpoch, TaskId,

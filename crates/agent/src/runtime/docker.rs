@@ -4,10 +4,13 @@
 //! none is tried twice: starting a container that has ended would be a restart.
 
 mod call;
+mod credentials;
 mod found;
 mod health;
 mod labels;
 mod look;
+mod progress;
+mod registry;
 mod settings;
 mod spec;
 mod stop;
@@ -15,31 +18,33 @@ mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, EventMessage, ImageInspect, SystemInfo};
+use bollard::models::{ContainerCreateBody, EventMessage, SystemInfo};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
     ListContainersOptionsBuilder, ListPluginsOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, Inspection, NewContainer,
-    Over, Owner, Runtime, Started,
+    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, ImageName, Inspection,
+    NewContainer, Over, Owner, Runtime, Started,
 };
 use crate::clock;
-use crate::image::{Images, Source};
+use crate::config::ImageConfig;
+use crate::image::Images;
 use crate::{Allowed, Error};
 use call::{Outcome, call, failed};
+use credentials::Credentials;
+use registry::Registry;
 use stop::Stopper;
 
 /// Docker makes and starts this many containers at once; more only wait inside it.
 const STARTS_AT_ONCE: usize = 8;
-const PULLS_AT_ONCE: usize = 4;
 /// Limits of calls that take no time but Docker's own.
 const QUICK: Duration = Duration::from_secs(10);
 const CREATE: Duration = Duration::from_secs(60);
@@ -71,11 +76,16 @@ const NO_IMAGE: &str = "No such image";
 const SECURITY_MODULES: [&str; 2] = ["apparmor", "selinux"];
 
 impl DockerRuntime {
-    /// Connects to the engine at `socket`, in the API version that both know.
+    /// Connects to the engine at `socket`, in the API version that both know. Which images were pulled is remembered in `folder`.
     ///
     /// # Errors
     /// No engine answers there.
-    pub async fn connect(socket: &Path, allowed: Allowed) -> Result<Self, Error> {
+    pub async fn connect(
+        socket: &Path,
+        allowed: Allowed,
+        images: ImageConfig,
+        folder: Option<&Path>,
+    ) -> Result<Self, Error> {
         describe_metrics();
         let none = |reason| Error::NoDocker { socket: socket.to_owned(), reason };
         let path = socket.to_string_lossy();
@@ -84,15 +94,21 @@ impl DockerRuntime {
         let docker = call("version", QUICK, client.negotiate_version())
             .await
             .map_err(|outcome| none(failed(FailureKind::Unreachable, outcome).message))?;
-        let registry = Registry { docker: docker.clone(), pulls: Semaphore::new(PULLS_AT_ONCE) };
+        let credentials = Credentials::new(docker.clone(), images.docker_config.clone());
+        let registry = Registry::new(docker.clone(), images.pulls_at_once, credentials);
         Ok(Self {
             stopper: Stopper::new(docker.clone()),
             docker,
-            images: Images::new(Arc::new(registry)),
+            images: Images::new(registry, images, folder),
             starts: Semaphore::new(STARTS_AT_ONCE),
             unanswered: Mutex::default(),
             allowed,
         })
+    }
+
+    /// Removes images that nobody uses, as long as it is let.
+    pub async fn clean_up_images(&self) {
+        self.images.clean_up().await;
     }
 
     fn unanswered(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
@@ -327,8 +343,8 @@ impl Runtime for DockerRuntime {
         Box::pin(self.list_now(owner))
     }
 
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>> {
-        Box::pin(self.images.get(reference))
+    fn pull<'a>(&'a self, image: &'a ImageName) -> BoxFuture<'a, Result<Image, Failure>> {
+        Box::pin(self.images.get(image))
     }
 
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {
@@ -341,9 +357,8 @@ impl Runtime for DockerRuntime {
             match self.create_once(&new, &body).await {
                 // Removed within the minute in which the image is taken to be there.
                 Err(Outcome::Refused { status: 404, message }) if message.contains(NO_IMAGE) => {
-                    let reference = &new.definition().image;
-                    self.images.forget(reference);
-                    self.images.get(reference).await?;
+                    self.images.forget(&new.image);
+                    self.images.get(&new.image).await?;
                     self.create_once(&new, &body).await.map_err(cannot)
                 }
                 created => created.map_err(cannot),
@@ -396,58 +411,10 @@ impl Runtime for DockerRuntime {
     }
 }
 
-/// Docker's images, local and by registry.
-struct Registry {
-    docker: Docker,
-    pulls: Semaphore,
-}
-
-impl Source for Registry {
-    fn local<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<Image>, Failure>> {
-        Box::pin(async move {
-            match call("image", QUICK, self.docker.inspect_image(reference)).await {
-                Ok(image) => Ok(Some(Image { digest: digest(&image) })),
-                Err(outcome) if outcome.is_not_found() => Ok(None),
-                Err(outcome) => Err(failed(FailureKind::CannotPull, outcome)),
-            }
-        })
-    }
-
-    fn pull<'a>(&'a self, reference: &'a str, idle: Duration) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            let _permit = self.pulls.acquire().await;
-            let cannot = |message: String| Failure::new(FailureKind::CannotPull, message);
-            let full = spec::with_tag(reference);
-            let options = CreateImageOptionsBuilder::default().from_image(&full).build();
-            let mut progress = Box::pin(self.docker.create_image(Some(options), None, None));
-            let outcome = loop {
-                match tokio::time::timeout(idle, progress.next()).await {
-                    Ok(Some(Ok(_))) => {}
-                    Ok(Some(Err(error))) => break Err(cannot(error.to_string())),
-                    Ok(None) => break Ok(()),
-                    Err(_) => break Err(cannot(format!("no progress within {} s", idle.as_secs()))),
-                }
-            };
-            let result = if outcome.is_ok() { "ok" } else { "error" };
-            metrics::counter!("trireme_image_pulls_total", "result" => result).increment(1);
-            outcome
-        })
-    }
-}
-
-fn digest(image: &ImageInspect) -> String {
-    let repository = image.repo_digests.iter().flatten().find_map(|digest| digest.split_once('@'));
-    match repository {
-        Some((_, digest)) => digest.to_owned(),
-        None => image.id.clone().unwrap_or_default(),
-    }
-}
-
 fn describe_metrics() {
     metrics::describe_histogram!(
         "trireme_docker_call_seconds",
         metrics::Unit::Seconds,
         "Time that calls of the Docker Engine took, by call and result"
     );
-    metrics::describe_counter!("trireme_image_pulls_total", "Image pulls that were tried, by result");
 }

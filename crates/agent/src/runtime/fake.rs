@@ -13,7 +13,7 @@ use trireme_types::TaskId;
 
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    Inspection, NewContainer, Over, Owner, Runtime, Started,
+    ImageName, Inspection, NewContainer, Over, Owner, Pin, Runtime, Started,
 };
 
 /// Ports that are given to those who asked for any.
@@ -170,12 +170,13 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Image, Failure>> {
+    fn pull<'a>(&'a self, image: &'a ImageName) -> BoxFuture<'a, Result<Image, Failure>> {
         Box::pin(async move {
-            if reference.starts_with("missing/") {
-                return Err(Failure::new(FailureKind::CannotPull, format!("{reference} is nowhere")));
+            if image.name.starts_with("missing/") {
+                return Err(Failure::new(FailureKind::CannotPull, format!("{image} is nowhere")));
             }
-            Ok(Image { digest: digest(reference) })
+            let found = || Pin::Manifest(digest(&image.name));
+            Ok(Image::of(image.pin.clone().unwrap_or_else(found)))
         })
     }
 
@@ -252,6 +253,10 @@ impl Runtime for FakeRuntime {
     }
 }
 
+/// A digest of its own for each name, that looks like one.
 fn digest(reference: &str) -> String {
-    format!("sha256:fake-{reference}")
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    reference.hash(&mut hasher);
+    format!("sha256:{:064x}", hasher.finish())
 }

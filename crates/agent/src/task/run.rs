@@ -32,7 +32,8 @@ impl Order {
         operation: Operation,
         index: usize,
     ) -> Self {
-        let new = NewContainer { owner: Arc::clone(owner), task: Arc::clone(machine.spec()), index };
+        let image = machine.image_name(index);
+        let new = NewContainer { owner: Arc::clone(owner), task: Arc::clone(machine.spec()), index, image };
         let id = machine.members()[index].id().unwrap_or_default().to_owned();
         Self { operation, new, id, task }
     }
@@ -41,10 +42,7 @@ impl Order {
     pub async fn carry_out(self, runtime: &dyn Runtime) -> Answer {
         let mut pauses = Pauses::default();
         match self.operation {
-            Operation::Pull => {
-                let image = &self.new.definition().image;
-                Answer::Pulled(pauses.retry(|| runtime.pull(image)).await)
-            }
+            Operation::Pull => Answer::Pulled(pauses.retry(|| runtime.pull(&self.new.image)).await),
             Operation::Create => Answer::Created {
                 result: pauses.retry(|| runtime.create(self.new.clone())).await,
                 fallback_id: self.new.container_name(),

@@ -1,10 +1,11 @@
 //! The life of one task as a pure machine: it is told what happened and says one move at a time. No clock, no I/O.
 //!
-//! Each container goes pulled → created → running → exited → removed, never back. All images are there before the first
+//! Each container goes (resolved →) pulled → created → running → exited → removed, never back. All images are there before the first
 //! container is made, and all containers are made before the first is started. Each is started once what it needs of others is
 //! so ([`dependencies`]). A failed start or the end of an essential container stops the rest, those that need others first. Containers are removed once the control plane has acknowledged that the task is STOPPED.
 
 mod dependencies;
+mod image;
 mod member;
 mod moves;
 mod record;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding, PortMapping, StopCode, TaskStatus};
 
 use dependencies::Dependencies;
+use image::Choice;
 pub use member::{Member, Phase};
 pub use moves::{Answer, Move, Operation, Wanted};
 pub use record::Record;
@@ -58,6 +60,8 @@ pub struct Machine {
     news: bool,
     pull_started_at: u64,
     pull_stopped_at: u64,
+    /// A pull takes long enough to be told of.
+    slow_pull: bool,
     execution_stopped_at: u64,
 }
 
@@ -68,7 +72,7 @@ impl Machine {
         let known = spec.known_status();
         let ran = known > TaskStatus::Pending
             || found.iter().any(|found| !matches!(found.state, FoundState::Created));
-        let members: Vec<Member> = spec
+        let mut members: Vec<Member> = spec
             .containers
             .iter()
             .map(|container| match found.iter().find(|found| found.name == container.name) {
@@ -77,6 +81,9 @@ impl Machine {
                 None => Member::new(),
             })
             .collect();
+        for (member, container) in members.iter_mut().zip(&spec.containers) {
+            member.choice = Choice::of(container.pin.as_ref());
+        }
         let mut machine = Self {
             wanted: if spec.desired_running { Wanted::Running } else { Wanted::Stopped },
             dependencies: Dependencies::of(&spec),
@@ -91,6 +98,7 @@ impl Machine {
             news: !found.is_empty(),
             pull_started_at: 0,
             pull_stopped_at: 0,
+            slow_pull: false,
             execution_stopped_at: 0,
             spec,
         };
@@ -212,8 +220,9 @@ impl Machine {
             let member = &mut self.members[index];
             member.busy = Some(operation);
             member.changed_at = tick;
-            if operation == Operation::Pull && self.pull_started_at == 0 {
-                self.pull_started_at = now;
+            if operation == Operation::Pull {
+                member.asked = member.choice.clone();
+                self.pull_started_at = if self.pull_started_at == 0 { now } else { self.pull_started_at };
             }
         }
         next
@@ -222,6 +231,7 @@ impl Machine {
     fn up(&self) -> Move {
         let ladder = [
             (Phase::New, Operation::Pull),
+            (Phase::Resolved, Operation::Pull),
             (Phase::Pulled, Operation::Create),
             (Phase::Created, Operation::Start),
         ];
@@ -230,7 +240,8 @@ impl Machine {
                 let now = match operation {
                     Operation::Create => self.dependencies.may_be_made(index, &self.members),
                     Operation::Start => self.dependencies.may_be_started(index, &self.members),
-                    Operation::Pull | Operation::Stop | Operation::Remove | Operation::Release => true,
+                    Operation::Pull => member.may_be_pulled(),
+                    Operation::Stop | Operation::Remove | Operation::Release => true,
                 };
                 (now && member.idle_in(phase)).then_some(index)
             };
@@ -345,8 +356,7 @@ impl Machine {
         let member = &mut self.members[index];
         match result {
             Ok(image) => {
-                member.phase = member.phase.max(Phase::Pulled);
-                member.digest = image.digest;
+                member.resolve(image);
             }
             Err(failure) => {
                 member.exit.reason = Some(failure.to_string());

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod node;
+pub mod registry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

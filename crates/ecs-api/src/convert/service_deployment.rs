@@ -7,7 +7,7 @@ use trireme_ecs_model::shapes::{
 use trireme_state::State;
 use trireme_state::index::{ServiceLoad, TaskCounts};
 use trireme_state::object::{
-    Deployment, DeploymentHistory, DeploymentStatus, Service, ServiceDeployment,
+    ContainerDefinition, Deployment, DeploymentHistory, DeploymentStatus, Images, Service, ServiceDeployment,
     ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, TaskDefinition,
 };
 use trireme_types::arn::Resource;
@@ -105,7 +105,8 @@ pub(crate) fn describe_revision(
     revision: &ServiceRevision,
 ) -> shapes::ServiceRevision {
     let spec = &revision.spec;
-    let images = state.task_definition(&spec.task_definition).map(|found| images(found));
+    let pins = state.images_of_revision(key, revision.id);
+    let images = state.task_definition(&spec.task_definition).map(|found| images(found, &pins));
     shapes::ServiceRevision {
         service_revision_arn: Some(revision_arn(key, revision.id)),
         service_arn: Some(service::arn(key)),
@@ -154,11 +155,17 @@ pub(super) fn current_revisions(
     Some(all).filter(|all| !all.is_empty())
 }
 
-fn images(definition: &TaskDefinition) -> Vec<shapes::ContainerImage> {
-    let of = |container: &trireme_state::object::ContainerDefinition| shapes::ContainerImage {
+/// What a revision runs: the digests are known once its first task has found them.
+fn images(definition: &TaskDefinition, pins: &Images) -> Vec<shapes::ContainerImage> {
+    let of = |container: &ContainerDefinition| shapes::ContainerImage {
         container_name: Some(container.name.to_string()),
         image: Some(container.image.clone()),
-        image_digest: None,
+        image_digest: digest(container, pins),
     };
     definition.spec.containers.iter().map(of).collect()
+}
+
+fn digest(container: &ContainerDefinition, pins: &Images) -> Option<String> {
+    let pinned = pins.get(&container.name).map(|pin| pin.digest().to_string());
+    pinned.or_else(|| container.image.split_once('@').map(|(_, digest)| digest.to_owned()))
 }

@@ -1,7 +1,7 @@
 //! Container definitions.
 
 use trireme_ecs_model::Operation;
-use trireme_ecs_model::shapes::{ContainerDefinition, LogDriver, PortMapping, VersionConsistency};
+use trireme_ecs_model::shapes::{ContainerDefinition, LogDriver, PortMapping};
 
 use super::Refuse;
 use crate::error::Result;
@@ -10,10 +10,6 @@ pub(crate) fn container_definition(container: &ContainerDefinition) -> Result<()
     let refuse = Refuse(Operation::RegisterTaskDefinition);
     refuse.on("restartPolicy", container.restart_policy.as_ref().and_then(|policy| policy.enabled))?;
     refuse.filled("environmentFiles", &container.environment_files)?;
-    refuse.when(
-        "versionConsistency enabled",
-        container.version_consistency == Some(VersionConsistency::Enabled),
-    )?;
     refuse.on("disableNetworking", container.disable_networking)?;
     let log = container.log_configuration.as_ref();
     let awslogs = log.is_some_and(|log| log.log_driver == Some(LogDriver::Awslogs));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use trireme_types::{DeploymentId, ServiceRevisionId, Timestamp};
 
+use super::image_pin;
 use crate::State;
 use crate::limits::DEPLOYMENTS_PER_SERVICE;
 use crate::object::{
@@ -40,6 +41,7 @@ pub(super) fn started(
     });
     shorten(&mut history, DEPLOYMENTS_PER_SERVICE);
     state.deployment_histories.insert(key.clone(), Arc::new(history));
+    image_pin::revisions_went(state, key);
 }
 
 /// Keeps the newest, and the last successful one, without which there is no way back; and the revisions that they name.

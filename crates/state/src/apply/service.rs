@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment_history, request, task_set};
+use super::{deployment_history, image_pin, request, task_set};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
@@ -48,6 +48,7 @@ fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
     }
     state.index.add_definitions(&service, sets.as_ref());
     state.deployment_histories.remove(&key);
+    state.image_pins.remove(&key);
     match sets {
         Some(sets) => state.task_sets.insert(key.clone(), Arc::new(sets)),
         None => state.task_sets.remove(&key),
@@ -92,6 +93,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
             });
             deployment_history::service_is_inactive(state, key);
             task_set::service_is_inactive(state, key);
+            image_pin::revisions_went(state, key);
             request::service_is_gone(state, key);
         }
         Event::ServiceEventRecorded { key, id, message } => with(state, key, |service| {
@@ -108,10 +110,13 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
             });
             deployment_history::progressed(state, at, key, *deployment, *rollout);
         }
-        Event::DeploymentRetired { key, deployment } => with_definitions(state, key, |service| {
-            service.deployments.retain(|one| one.id != *deployment);
-            bump(service);
-        }),
+        Event::DeploymentRetired { key, deployment } => {
+            with_definitions(state, key, |service| {
+                service.deployments.retain(|one| one.id != *deployment);
+                bump(service);
+            });
+            image_pin::revisions_went(state, key);
+        }
         Event::DeploymentBackedOff { key, deployment, back_off, failed_tasks } => {
             with(state, key, |service| {
                 with_deployment(service, at, *deployment, |one| {

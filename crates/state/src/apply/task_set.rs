@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{request, service};
+use super::{image_pin, request, service};
 use crate::object::{Described, Service, ServiceKey, TaskDefinitionKey, TaskSet, TaskSetStatus, roll_out};
 use crate::{Event, State};
 
@@ -24,6 +24,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
         Event::TaskSetDeleted { key, id } => {
             with_sets(state, key, |_, all| all.retain(|set| set.id != *id));
             request::task_set_is_gone(state, *id);
+            image_pin::revisions_went(state, key);
         }
         Event::PrimaryTaskSetChanged { key, id } => {
             with_sets(state, key, |service, all| choose(service, all, at, *id));

@@ -109,4 +109,5 @@ kinds! {
     98 @ 1 from 3 => TaskSetBackedOff { key, id, back_off, failed_tasks },
     99 @ 1 from 3 => TaskSetSteadinessChanged { key, id, steady },
     100 @ 1 from 3 => TaskSetTagged { key, id, tags },
+    101 @ 1 from 5 => ImagesPinned { key, revision, images },
 }

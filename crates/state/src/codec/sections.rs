@@ -57,4 +57,5 @@ sections! {
     15 => deleted_definitions,
     16 => task_sets,
     17 => task_health,
+    21 => image_pins,
 }

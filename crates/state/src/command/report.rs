@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
-use crate::object::{BackOff, ContainerReport, RolloutState, StopCode, TaskHealth, TaskStatus};
+use crate::object::{BackOff, ContainerReport, Images, RolloutState, StopCode, TaskHealth, TaskStatus};
 
 /// What an agent says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub struct TaskHealthReport {
     pub task: TaskId,
     /// Of each container of which something is known.
     pub health: TaskHealth,
+}
+
+/// What the images of one task's containers are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskImages {
+    /// Which one.
+    pub task: TaskId,
+    /// Of each container that waits for its pin.
+    pub images: Images,
 }
 
 /// What the service controller says of a service's progress. Each part is optional; all of it is one atomic step.

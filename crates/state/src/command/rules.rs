@@ -34,6 +34,7 @@ impl Command {
             | Self::TagResource { resource: TaggedResource::TaskSet(..), .. }
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
+            Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
@@ -71,6 +72,7 @@ impl Command {
             self,
             Self::ReportTasks { .. }
                 | Self::ReportTaskHealth { .. }
+                | Self::PinImages { .. }
                 | Self::LoseInstance { .. }
                 | Self::StopServiceTasks { .. }
                 | Self::ReapTasks { .. }
@@ -130,6 +132,7 @@ impl Command {
             | Self::OpenSession { instance: Some(_), .. }
             | Self::ReportTasks { .. }
             | Self::ReportTaskHealth { .. }
+            | Self::PinImages { .. }
             | Self::LoseInstance { .. }
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }

@@ -211,7 +211,7 @@ pub(super) fn report(
 }
 
 /// A batch is of the session that its instance has now, and of a size that one command may have.
-fn check_batch(
+pub(super) fn check_batch(
     state: &State,
     instance: ContainerInstanceId,
     epoch: SessionEpoch,

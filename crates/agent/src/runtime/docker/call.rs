@@ -72,7 +72,7 @@ pub(super) async fn call<T>(
     result
 }
 
-fn outcome(error: DockerError) -> Outcome {
+pub(super) fn outcome(error: DockerError) -> Outcome {
     match error {
         DockerError::DockerResponseServerError { status_code, message } => {
             Outcome::Refused { status: status_code, message }

@@ -43,7 +43,7 @@ pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCrea
     settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
     check(&host_config, of_machine, allowed)?;
     Ok(ContainerCreateBody {
-        image: Some(definition.image.clone()),
+        image: Some(new.image.exact()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
         cmd: definition.command.as_ref().map(|list| list.values.clone()),
         env: Some(environment),

@@ -212,7 +212,8 @@ mod tests {
             containers: vec![container],
             ..AssignedTask::default()
         };
-        of(&NewContainer { owner: Arc::default(), task: Arc::new(task), index: 0 })
+        let image = crate::runtime::ImageName::default();
+        of(&NewContainer { owner: Arc::default(), task: Arc::new(task), index: 0, image })
     }
 
     const POINT: &str = r#"[{"sourceVolume":"data","containerPath":"/data","readOnly":true}]"#;

@@ -3,13 +3,16 @@
 use trireme_rpc::agent::NetworkBinding;
 
 use super::Operation;
-use crate::runtime::{Exit, Found, FoundState, Health};
+use super::image::Choice;
+use crate::runtime::{Exit, Found, FoundState, Health, Image};
 
 /// How far a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing was done.
     New,
+    /// An image is there, and may be the right one.
+    Resolved,
     /// Its image is there.
     Pulled,
     /// It is made.
@@ -29,7 +32,12 @@ pub struct Member {
     pub(super) id: Option<String>,
     /// The id that was reported, kept after the removal.
     pub(super) runtime_id: String,
-    pub(super) digest: String,
+    /// Which image it is to run.
+    pub(super) choice: Choice,
+    /// The same when its image was last asked for.
+    pub(super) asked: Choice,
+    /// The image that is there.
+    pub(super) image: Image,
     pub(super) exit: Exit,
     pub(super) bindings: Vec<NetworkBinding>,
     /// What its health check says, and the tick at which that was heard.
@@ -47,7 +55,9 @@ impl Member {
             busy: None,
             id: None,
             runtime_id: String::new(),
-            digest: String::new(),
+            choice: Choice::Free,
+            asked: Choice::Free,
+            image: Image::default(),
             exit: Exit::default(),
             bindings: Vec::new(),
             health: (Health::Unknown, 0),
@@ -72,7 +82,7 @@ impl Member {
         };
         member.id = Some(found.id.clone());
         member.runtime_id.clone_from(&found.id);
-        member.digest.clone_from(&found.digest);
+        member.image.digest.clone_from(&found.digest);
         member
     }
 

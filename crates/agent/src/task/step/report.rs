@@ -9,7 +9,9 @@ impl Machine {
     /// What there is to tell the control plane, once.
     pub fn take_news(&mut self) -> Option<TaskReport> {
         // What comes before RUNNING is told with it, unless that may take its time.
-        let waits = self.dependencies.hold_back(&self.members);
+        let waits = self.dependencies.hold_back(&self.members)
+            || self.slow_pull
+            || self.members.iter().any(Member::waits_for_choice);
         let worth_telling = (self.status > TaskStatus::Pending || waits) && self.wanted != Wanted::Gone;
         if !self.news || !worth_telling || self.acknowledged {
             return None;
@@ -38,19 +40,20 @@ impl Machine {
     fn report_member(&self, member: &Member, container: &Container) -> ContainerReport {
         let status = match member.phase {
             _ if self.status == TaskStatus::Stopped => TaskStatus::Stopped,
-            Phase::New | Phase::Pulled | Phase::Created => TaskStatus::Pending,
+            Phase::New | Phase::Resolved | Phase::Pulled | Phase::Created => TaskStatus::Pending,
             Phase::Running => TaskStatus::Running,
             Phase::Exited => TaskStatus::Stopped,
         };
         ContainerReport {
             name: container.name.clone(),
             runtime_id: member.runtime_id.clone(),
-            image_digest: member.digest.clone(),
+            image_digest: member.image.digest.clone(),
             status: status.into(),
             exit_code: member.exit.code,
             reason: member.exit.reason.clone().unwrap_or_default(),
             network_bindings: member.bindings.clone(),
             health: health(member, container).into(),
+            found: member.found_image(),
         }
     }
 }

@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::*;
 
+#[path = "tests/images.rs"]
+mod images;
 #[path = "tests/together.rs"]
 mod together;
 
