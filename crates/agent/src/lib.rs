@@ -4,11 +4,13 @@
 //! - After its own restart an agent finds its containers by their labels and adopts them. It restarts nothing ([`worker`]).
 //! - What is older than what it has accepted is refused ([`ledger`]). In a full set of assignments, what is not in it goes before
 //!   anything new starts.
+//! - What an operator wants of a container, a command in it or its log, goes through a channel beside the session ([`channel`]).
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
-//! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`worker`] · [`task`] · [`runtime`] · [`image`] · [`ledger`] ·
-//! [`outbox`] · [`control`] · [`metadata`].
+//! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`channel`] · [`worker`] · [`task`] · [`runtime`] · [`image`] ·
+//! [`ledger`] · [`outbox`] · [`control`] · [`metadata`].
 
+mod channel;
 mod clock;
 mod config;
 mod control;
@@ -101,11 +103,12 @@ pub async fn run_over(
     tasks.spawn(worker.run());
     if config.serves_metadata() {
         let zone = config.zone.clone();
-        tasks.spawn(metadata::run(runtime, inbox.clone(), control, zone, shutdown.clone()));
+        tasks.spawn(metadata::run(Arc::clone(&runtime), inbox.clone(), control, zone, shutdown.clone()));
     }
     let sessions = session::Sessions {
         config,
         dial,
+        runtime,
         about,
         ledger,
         outbox,

@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub mod fake;
+pub mod inside;
 mod inspection;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use trireme_rpc::agent::{AssignedTask, Container, NetworkBinding};
 use trireme_types::TaskId;
 
+use inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 pub use inspection::{Attached, Checked, Inspection, Mounted};
 
 /// A future that a trait object can return.
@@ -330,4 +332,18 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;
+
+    /// Runs a command in a running container.
+    fn execute<'a>(
+        &'a self,
+        member: &'a Member,
+        new: &'a NewCommand,
+    ) -> BoxFuture<'a, Result<Running, Denied>>;
+
+    /// Reads what a container wrote, as fast as it is taken. A container that is over still has its log while it is there.
+    fn lines<'a>(
+        &'a self,
+        member: &'a Member,
+        lines: Lines,
+    ) -> BoxFuture<'a, Result<BoxStream<Result<Line, Denied>>, Denied>>;
 }

@@ -16,6 +16,7 @@ use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
 use trireme_types::capability;
 
+use crate::channel::{Asked, Channels};
 use crate::clock::{self, Instant};
 use crate::control::{Link, Links};
 use crate::dial::Dial;
@@ -23,7 +24,7 @@ use crate::endpoints;
 use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
-use crate::runtime::{About, Owner, Secret};
+use crate::runtime::{About, Owner, Runtime, Secret};
 use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
 
@@ -73,6 +74,7 @@ fn lost(reason: impl Into<String>) -> End {
 pub(crate) struct Sessions {
     pub(crate) config: AgentConfig,
     pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) about: About,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
@@ -165,8 +167,8 @@ impl Sessions {
             return Ok(lost(fenced.to_string()));
         }
         self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid, incarnation)?;
-        let owner = self.owner();
-        if self.tell(Input::Identity(Arc::new(owner))).await.is_none() {
+        let owner = Arc::new(self.owner());
+        if self.tell(Input::Identity(Arc::clone(&owner))).await.is_none() {
             return Ok(End::Shutdown);
         }
         tracing::info!(endpoint, instance = welcome.container_instance_id, epoch = welcome.epoch, "session");
@@ -179,7 +181,14 @@ impl Sessions {
             epoch: welcome.epoch,
         }));
         let heartbeat = Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into());
-        let end = self.follow(stream, heartbeat).await;
+        let asked = Asked {
+            runtime: Arc::clone(&self.runtime),
+            dial: Arc::clone(&self.dial),
+            owner,
+            endpoint: endpoint.to_owned(),
+            epoch: welcome.epoch,
+        };
+        let end = self.follow(stream, heartbeat, Channels::new(asked)).await;
         self.links.send_replace(None);
         Ok(end)
     }
@@ -292,7 +301,7 @@ impl Sessions {
         self.worker.send(input).await.ok()
     }
 
-    async fn follow(&mut self, mut stream: Stream, heartbeat: Duration) -> End {
+    async fn follow(&mut self, mut stream: Stream, heartbeat: Duration, mut channels: Channels) -> End {
         let Some(mut inbound) = stream.inbound.take() else { return lost("no stream") };
         let mut beats = tokio::time::interval(heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -302,6 +311,10 @@ impl Sessions {
             let due = flush.due(&self.outbox);
             let result = tokio::select! {
                 message = inbound.message() => match message {
+                    Ok(Some(wire::ControlMessage { message: Some(ToAgent::OpenChannel(call)) })) => {
+                        channels.open(call);
+                        Ok(())
+                    }
                     Ok(Some(message)) => self.hear(&stream, message).await,
                     Ok(None) => Err(lost("the control node closed the stream")),
                     Err(status) => Err(lost(status.message())),
@@ -335,7 +348,7 @@ impl Sessions {
                 }
                 Some(())
             }
-            Some(ToAgent::Welcome(_)) | None => Some(()),
+            Some(ToAgent::Welcome(_) | ToAgent::OpenChannel(_)) | None => Some(()),
         };
         told.ok_or(End::Shutdown)
     }

@@ -15,9 +15,10 @@ use trireme_agent::runtime::fake::FakeRuntime;
 use trireme_rpc::agent::agents_server::{Agents, AgentsServer};
 use trireme_rpc::agent::control_message::Message;
 use trireme_rpc::agent::{
-    AgentMessage, AssignedTask, Assignments, Container, ControlMessage, ProtectionRequest,
+    AgentMessage, AssignedTask, Assignments, ChannelMessage, Container, ControlMessage, ProtectionRequest,
     ProtectionResponse, TagsResponse, TaskQuestion, Welcome,
 };
+use trireme_rpc::channel::ToAgent;
 use trireme_testkit::wait_for;
 
 /// Sends the script's assignments to whoever comes, under epoch 5, and reports when a session ends.
@@ -53,6 +54,15 @@ impl Agents for Scripted {
             let _ = ended.send(()).await;
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    type ChannelStream = ReceiverStream<Result<ToAgent, Status>>;
+
+    async fn channel(
+        &self,
+        _: Request<Streaming<ChannelMessage>>,
+    ) -> Result<Response<Self::ChannelStream>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn tags(&self, _: Request<TaskQuestion>) -> Result<Response<TagsResponse>, Status> {

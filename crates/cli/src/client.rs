@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_client::OperatorClient;
 use trireme_rpc::operator::{
     BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetRetentionRequest,
-    VerifyRequest, VerifyResponse,
+    ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
+    ServiceStatusResponse, SetRetentionRequest, VerifyRequest, VerifyResponse,
 };
 
 use crate::Error;
@@ -17,6 +19,9 @@ use crate::target::{KnownNode, Target};
 
 const CONNECT_LIMIT: Duration = Duration::from_millis(500);
 const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
+/// A node that does not answer pings for so long is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+const PING_LIMIT: Duration = Duration::from_secs(3);
 /// A change may have to wait for an election.
 const COMMIT_LIMIT: Duration = Duration::from_secs(15);
 
@@ -113,6 +118,101 @@ pub async fn verify(address: &str, limit: Duration) -> Result<VerifyResponse, St
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_) => Err("it did not end in time".to_owned()),
     }
+}
+
+/// Why a node did not begin what it was asked for.
+#[derive(Debug)]
+pub enum Failure {
+    /// Another one may.
+    Here(String),
+    /// Every node would say so.
+    Everywhere(String),
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        use tonic::Code;
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition => Self::Everywhere(message),
+            Code::Unimplemented => Self::Here(format!("an older version: {message}")),
+            _ => Self::Here(message),
+        }
+    }
+}
+
+/// What came of the nodes that were tried.
+#[derive(Debug, Default)]
+pub struct Tried(Vec<String>);
+
+impl Tried {
+    /// Notes a failure.
+    ///
+    /// # Errors
+    /// No other node need be tried.
+    pub fn note(&mut self, address: &str, failure: Failure) -> Result<(), Error> {
+        match failure {
+            Failure::Here(reason) => {
+                self.0.push(format!("{address}: {reason}"));
+                Ok(())
+            }
+            Failure::Everywhere(reason) => Err(Error::Refused { reason }),
+        }
+    }
+
+    /// No node did it.
+    pub fn unreachable(self) -> Error {
+        Error::Unreachable { tried: self.0.join(", ") }
+    }
+}
+
+/// The nodes that answer, those of the target first.
+///
+/// # Errors
+/// None does.
+pub async fn every_node(target: &Target) -> Result<Vec<KnownNode>, Error> {
+    let answers = ask_all(target).await;
+    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
+    let nodes: Vec<KnownNode> = answering.map(|answer| answer.node.clone()).collect();
+    if nodes.is_empty() { Err(unreachable(&answers)) } else { Ok(nodes) }
+}
+
+/// A connection for a stream that lasts: a node that does not answer pings is gone.
+async fn connect_for_long(address: &str) -> Result<OperatorClient<Channel>, Failure> {
+    let connecting = endpoint(address).map_err(Failure::Here)?;
+    let connecting = connecting
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_LIMIT)
+        .keep_alive_while_idle(true);
+    match tokio::time::timeout(CONNECT_LIMIT, connecting.connect()).await {
+        Ok(Ok(channel)) => Ok(OperatorClient::new(channel)),
+        _ => Err(Failure::Here("no connection".to_owned())),
+    }
+}
+
+/// Begins a stream within the limit.
+async fn begun<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(COMMIT_LIMIT, call).await {
+        Ok(response) => Ok(response?.into_inner()),
+        Err(_) => Err(Failure::Here("not begun in time".to_owned())),
+    }
+}
+
+/// Has one node run a command. The first request says which.
+pub async fn exec(
+    address: &str,
+    requests: tokio::sync::mpsc::Receiver<ExecRequest>,
+) -> Result<tonic::Streaming<FromAgent>, Failure> {
+    let mut client = connect_for_long(address).await?;
+    begun(client.exec(ReceiverStream::new(requests))).await
+}
+
+/// What containers wrote, by way of one node.
+pub async fn logs(address: &str, request: LogsRequest) -> Result<tonic::Streaming<LogsResponse>, Failure> {
+    let mut client = connect_for_long(address).await?;
+    begun(client.logs(request)).await
 }
 
 /// Asks every node of the target, then every node that the answers name.

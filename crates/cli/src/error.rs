@@ -95,6 +95,15 @@ pub enum Error {
         /// Its words.
         reason: String,
     },
+    /// What was under way broke off.
+    #[error("it broke off: {reason}")]
+    Broken {
+        /// What is known of it.
+        reason: String,
+    },
+    /// The terminal, or a signal, cannot be had.
+    #[error("cannot use the terminal")]
+    Terminal(#[source] std::io::Error),
     /// Standard output is closed.
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),

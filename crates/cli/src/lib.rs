@@ -1,7 +1,7 @@
 //! The operator's verbs: what they ask of control nodes, and how they print it.
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
-//! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] ·
+//! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] · [`exec`] · [`logs`] ·
 //! [`retention`] · [`backup`] · [`verify`] ·
 //! [`output`] (tables and JSON).
 
@@ -10,6 +10,8 @@ pub mod client;
 pub mod cluster_file;
 pub mod error;
 pub mod events;
+pub mod exec;
+pub mod logs;
 pub mod output;
 pub mod report;
 pub mod retention;

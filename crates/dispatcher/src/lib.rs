@@ -8,12 +8,14 @@
 //! - A session whose epoch is over is closed ([`session`]). The agent opens a new one.
 //! - What tasks ask their agent, and it does not know, it asks beside the session ([`question`]).
 //!
+//! - What an operator wants of one agent goes through a channel of its own, which the agent opens when it is asked ([`channel`]).
 //! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
 //!
-//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`image_pin`] · [`status`] ·
+//! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`image_pin`] · [`status`] · [`channel`] ·
 //! [`question`].
 
 mod assignment;
+pub mod channel;
 mod clock;
 mod convert;
 mod error;
@@ -35,11 +37,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use trireme_rpc::agent::agents_server::{Agents, AgentsServer};
 use trireme_rpc::agent::{
-    AgentMessage, ControlMessage, ProtectionRequest, ProtectionResponse, TagsResponse, TaskQuestion,
+    AgentMessage, ChannelMessage, ControlMessage, ProtectionRequest, ProtectionResponse, TagsResponse,
+    TaskQuestion,
 };
+use trireme_rpc::channel::{Purpose, ToAgent};
 use trireme_state::store::Store;
-use trireme_types::{ClusterUuid, RequestId};
+use trireme_types::{ClusterUuid, ContainerInstanceId, RequestId, SessionEpoch};
 
+pub use channel::{Broken, FromChannel, ToChannel, Unreachable};
 pub use error::Error;
 pub use heartbeat::{Heard, HeartbeatTable, HeartbeatTransport, RelayedHeartbeat, relay};
 
@@ -112,6 +117,7 @@ struct Shared {
     report_bytes: Arc<Semaphore>,
     closing: CancellationToken,
     later: later::Later,
+    channels: channel::Channels,
 }
 
 /// Serves agents on one control node. Cheap to clone.
@@ -134,6 +140,7 @@ impl Dispatcher {
             report_bytes: Arc::new(Semaphore::new(config.report_bytes.min(Semaphore::MAX_PERMITS))),
             closing: CancellationToken::new(),
             later: later::Later::default(),
+            channels: channel::Channels::default(),
             config,
         };
         Self { shared: Arc::new(shared) }
@@ -144,6 +151,23 @@ impl Dispatcher {
         AgentsServer::new(self.clone())
             .max_decoding_message_size(AGENT_MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// The epoch of an instance's session with this node, if there is one.
+    pub fn session_of(&self, instance: ContainerInstanceId) -> Option<SessionEpoch> {
+        channel::held(&self.shared, instance)
+    }
+
+    /// Opens a channel to an instance whose session this node has.
+    ///
+    /// # Errors
+    /// There is none, there are too many channels, or the agent does not open it.
+    pub async fn open(
+        &self,
+        instance: ContainerInstanceId,
+        purpose: Purpose,
+    ) -> Result<(ToChannel, FromChannel), Unreachable> {
+        channel::open(&self.shared, instance, purpose).await
     }
 
     /// Watches the state for the sessions until `shutdown`, then says goodbye to every agent.
@@ -187,6 +211,17 @@ impl Agents for Dispatcher {
     ) -> Result<Response<ProtectionResponse>, Status> {
         question::protection(&self.shared, request.into_inner()).await.map(Response::new)
     }
+
+    type ChannelStream = ReceiverStream<Result<ToAgent, Status>>;
+
+    async fn channel(
+        &self,
+        request: Request<Streaming<ChannelMessage>>,
+    ) -> Result<Response<Self::ChannelStream>, Status> {
+        let (sender, receiver) = mpsc::channel(1);
+        channel::arrive(&self.shared, request.into_inner(), sender).await?;
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
 }
 
 fn request_id() -> RequestId {
@@ -203,6 +238,10 @@ fn describe_metrics() {
         "trireme_agent_shed_total",
         "What agents were turned away with, to come again: sessions (as many as the node takes), openings (too many at once), \
          reports (too many bytes, or batches, at once)"
+    );
+    metrics::describe_counter!(
+        "trireme_channels_total",
+        "Channels to agents that were to be opened by this control node, by result"
     );
     metrics::describe_gauge!("trireme_agent_sessions", "Agents that have a session with this control node");
     metrics::describe_counter!(

@@ -20,6 +20,7 @@ use trireme_state::{Actor, Command, Outcome, Proposal, Rejection};
 use trireme_types::{ClusterUuid, ContainerInstanceId, SessionEpoch};
 
 use crate::assignment::Assignment;
+use crate::channel::Calls;
 use crate::status::{BATCHES_WAITING, Held, Pump};
 use crate::{Shared, clock, convert, request_id};
 
@@ -245,6 +246,8 @@ struct Session<'a> {
     assignment: Assignment,
     batches: mpsc::Sender<Held>,
     control_nodes: watch::Receiver<Vec<String>>,
+    /// Channels that the agent is asked for; they end with the session.
+    calls: Calls,
     /// Ends with the session.
     pump: JoinSet<Option<Goodbye>>,
 }
@@ -271,7 +274,8 @@ impl<'a> Session<'a> {
         let assignment = Assignment::new(life, instance, epoch);
         let mut control_nodes = shared.config.control_nodes.clone();
         control_nodes.mark_changed();
-        Self { shared, instance, epoch, out, assignment, batches, control_nodes, pump }
+        let calls = Calls::of_session(shared, instance, epoch);
+        Self { shared, instance, epoch, out, assignment, batches, control_nodes, calls, pump }
     }
 
     /// Runs until the session ends. `None` when the agent is gone: nobody is left to be told why.
@@ -307,6 +311,7 @@ impl<'a> Session<'a> {
                     let message = wire::ControlNodes { addresses };
                     send(&self.out, ToAgent::ControlNodes(message)).await?;
                 }
+                Some(call) = self.calls.next.recv() => send(&self.out, ToAgent::OpenChannel(call)).await?,
                 ended = self.pump.join_next() => {
                     return match ended {
                         Some(Ok(goodbye)) => goodbye,

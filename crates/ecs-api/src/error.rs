@@ -90,6 +90,10 @@ impl Error {
         Self::ecs(ErrorCode::InvalidParameter, message)
     }
 
+    pub(crate) fn not_connected(message: impl Into<String>) -> Self {
+        Self::ecs(ErrorCode::TargetNotConnected, message)
+    }
+
     pub(crate) fn client(message: impl Into<String>) -> Self {
         Self::ecs(ErrorCode::Client, message)
     }

@@ -2,7 +2,7 @@
 //! conversions of the values that several rooms send.
 //!
 //! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
-//! ([`control`]) · `proto/agent.proto` ([`agent`]) · [`convert`] · [`tcp`] · [`gather`].
+//! ([`control`]) · `proto/agent.proto` ([`agent`]) · `proto/channel.proto` ([`channel`]) · [`convert`] · [`tcp`] · [`gather`].
 
 pub mod convert;
 pub mod gather;
@@ -15,6 +15,8 @@ mod generated {
 
 /// Between an agent and a control node.
 pub use generated::trireme::agent::v1 as agent;
+/// Frames between a control node and an agent about one thing on its machine.
+pub use generated::trireme::channel::v1 as channel;
 /// Forwarding, status, history and membership of control nodes.
 pub use generated::trireme::control::v1 as control;
 /// The log's frame: entries, votes, membership, history records.

@@ -8,15 +8,17 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use trireme_dispatcher::{Heard, HeartbeatTable};
 use trireme_raft::RaftStore;
 use trireme_raft::node::Node;
+use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_server::Operator;
 use trireme_rpc::operator::{
     self, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary,
-    ServiceTasks, SetRetentionRequest, TaskCount, VerifyRequest, VerifyResponse,
+    ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
+    ServiceStatusResponse, ServiceSummary, ServiceTasks, SetRetentionRequest, TaskCount, VerifyRequest,
+    VerifyResponse,
 };
 use trireme_state::State;
 use trireme_state::object::{
@@ -25,7 +27,8 @@ use trireme_state::object::{
 use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence};
 
-use crate::{backup, record, recovery, retention};
+use crate::channels::Channels;
+use crate::{backup, exec, logs, record, recovery, retention};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -37,6 +40,7 @@ const AHEAD: usize = 64;
 pub(crate) struct OperatorService {
     pub(crate) node: Node,
     pub(crate) heartbeats: Arc<HeartbeatTable>,
+    pub(crate) channels: Channels,
     pub(crate) stop: CancellationToken,
     /// Of this binary.
     pub(crate) version: &'static str,
@@ -84,6 +88,8 @@ impl OperatorService {
 #[tonic::async_trait]
 impl Operator for OperatorService {
     type EventsStream = ReceiverStream<Result<EventRecord, Status>>;
+    type ExecStream = ReceiverStream<Result<FromAgent, Status>>;
+    type LogsStream = ReceiverStream<Result<LogsResponse, Status>>;
     type BackupStream = Pin<Box<dyn Stream<Item = backup::Sent> + Send>>;
 
     async fn cluster_status(
@@ -158,6 +164,19 @@ impl Operator for OperatorService {
     async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         let parts = backup::make(&self.node, self.version, request.into_inner())?;
         Ok(Response::new(Box::pin(parts)))
+    }
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let frames = Box::pin(exec::run(&self.channels, request)).await?;
+        Ok(Response::new(ReceiverStream::new(frames)))
+    }
+
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let lines = logs::run(&self.channels, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(lines)))
     }
 
     async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {

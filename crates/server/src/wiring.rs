@@ -19,16 +19,18 @@ use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::{Admission, Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
 use trireme_raft::{Folder, Node, Threads, VotersClock};
+use trireme_rpc::channel::channels_server::ChannelsServer;
 use trireme_rpc::operator::operator_server::OperatorServer;
 use trireme_state::store::Store;
 use trireme_types::Timestamp;
 
 use crate::accept;
+use crate::channels::Channels;
 use crate::founding::key_path;
 use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
 use crate::shutdown::Signals;
-use crate::{Auth, Error, ServerConfig, rooms};
+use crate::{Auth, Error, ServerConfig, logs, rooms};
 
 /// For requests that are under way when the node is told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -43,6 +45,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let mut signals = Signals::new()?;
     let metrics = Metrics::install(version)?;
     metrics::describe();
+    logs::describe_metrics();
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
@@ -65,8 +68,19 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
     let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
-    let operator = OperatorService { node: node.clone(), heartbeats, stop: stop.clone(), version };
-    let routes = node.routes().add_service(dispatcher.service()).add_service(OperatorServer::new(operator));
+    let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
+    let operator = OperatorService {
+        node: node.clone(),
+        heartbeats,
+        channels: channels.clone(),
+        stop: stop.clone(),
+        version,
+    };
+    let routes = node
+        .routes()
+        .add_service(dispatcher.service())
+        .add_service(ChannelsServer::new(channels))
+        .add_service(OperatorServer::new(operator));
     let serving = serve_grpc(&threads, &node, grpc, routes);
     let api = tokio::spawn(serve_api(&node, api, auth, metrics, leaving.clone(), stop.clone()));
 

@@ -94,6 +94,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskLost { .. }
         | Event::TaskProtectionChanged { .. }
         | Event::TaskHealthChanged { .. }
+        | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
@@ -115,8 +116,8 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::FeatureLevelRaised { level } => state.level = state.level.max(*level),
         Event::RetentionSet { retention } => state.retention = *retention,
         Event::HistoryTrimmed { to } => state.trimmed = state.trimmed.max(*to),
-        // It is for those who read the history: the incarnation is the control nodes' own, not the state's.
-        Event::ClusterRestored { .. } => {}
+        // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
+        Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    AccountId, ContainerInstanceId, DeploymentId, Family, RequestId, Scope, Sequence, SessionEpoch, TaskId,
+    AccountId, ContainerInstanceId, ContainerName, DeploymentId, Family, RequestId, Scope, Sequence,
+    SessionEpoch, TaskId,
 };
 
 use crate::FeatureLevel;
@@ -24,7 +25,7 @@ pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, Servi
 pub use outcome::Outcome;
 pub use report::{ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress};
 pub use rules::Growth;
-pub use run::{Placement, RunTasks};
+pub use run::{Placement, RunTasks, StartCommand};
 
 /// On whose behalf a command comes. Stored with each entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -482,4 +483,21 @@ pub enum Command {
         /// At most [`crate::limits::REPORTS_PER_COMMAND`].
         images: Vec<TaskImages>,
     },
+    /// Operator: a command begins in a container. Refused when the task does not allow it.
+    StartCommand(Box<StartCommand>),
+    /// Operator: that command is over.
+    EndCommand {
+        /// Its number.
+        execution: u128,
+        /// The task.
+        task: TaskId,
+        /// The container.
+        container: ContainerName,
+        /// Its exit code, if anybody knows.
+        exit_code: Option<i32>,
+        /// Why, when there is more to say.
+        reason: String,
+    },
+    /// ECS API: RunTask, StartTask, with enableExecuteCommand: whatever command runs tasks.
+    RunAllowingCommands(Box<Command>),
 }

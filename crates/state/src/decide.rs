@@ -1,13 +1,14 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
 
 mod account_setting;
 mod attribute;
 mod capacity_provider;
 mod cluster;
 mod deployment;
+mod execute_command;
 mod image_pin;
 mod instance;
 mod operator;
@@ -65,7 +66,13 @@ pub fn decide(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided 
             Err(Rejection::IdempotencyConflict { resources: recorded.outcome.resources() })
         };
     }
-    let mut decision = decide_command(state, proposal, stamp)?;
+    let mut decision = match &proposal.command {
+        Command::RunAllowingCommands(run) => {
+            let inner = Proposal { command: (**run).clone(), ..proposal.clone() };
+            execute_command::allow(state, true, decide_command(state, &inner, stamp)?)
+        }
+        _ => execute_command::allow(state, false, decide_command(state, proposal, stamp)?),
+    };
     if proposal.key.is_some() && state.request_order.len() >= REQUESTS_MAX {
         return Err(Rejection::LimitExceeded {
             what: "writes within a minute".to_owned(),
@@ -119,6 +126,9 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::SetPrimaryTaskSet { .. }
         | Command::RecordTaskSets { .. } => decide_task_set(state, proposal, stamp),
         Command::RunTasks(run) => task::run(state, run, stamp),
+        Command::StartCommand(_) | Command::EndCommand { .. } | Command::RunAllowingCommands(_) => {
+            execute_command::decide(state, &proposal.command)
+        }
         Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
         Command::ProtectTask { cluster, task, minutes } => {
             task::protect(state, cluster, *task, *minutes, stamp)

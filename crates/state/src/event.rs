@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    ContainerInstanceId, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId, Timestamp,
+    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId,
+    Timestamp,
 };
 
 use crate::FeatureLevel;
@@ -326,6 +327,39 @@ pub enum Event {
         task: TaskId,
         /// Of each container of which something is known.
         health: TaskHealth,
+    },
+    /// Someone runs a command in a container. For those who read the history; it stands there before the command runs.
+    CommandStarted {
+        /// Its number, under which its end is told too.
+        execution: u128,
+        /// The task.
+        task: TaskId,
+        /// The container.
+        container: ContainerName,
+        /// The command and its arguments. What is typed into it is not recorded.
+        command: Vec<String>,
+        /// Who, as the caller says.
+        by: String,
+        /// The task does not allow commands: an operator forced it.
+        forced: bool,
+    },
+    /// A command in a container is over, or nothing can be said of it any more. For those who read the history.
+    CommandEnded {
+        /// Its number.
+        execution: u128,
+        /// The task.
+        task: TaskId,
+        /// The container.
+        container: ContainerName,
+        /// Its exit code, if anybody knows.
+        exit_code: Option<i32>,
+        /// Why, when there is more to say.
+        reason: String,
+    },
+    /// Tasks allow commands (ECS API: enableExecuteCommand). It follows [`Event::TaskCreated`] in the same entry.
+    TasksAllowCommands {
+        /// Which ones.
+        tasks: Vec<TaskId>,
     },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {

@@ -66,6 +66,7 @@ impl StateHasher {
         sum.follow(16, &old.task_sets, &state.task_sets);
         sum.follow(17, &old.task_health, &state.task_health);
         sum.follow(21, &old.image_pins, &state.image_pins);
+        sum.follow(24, &old.tasks_allowing_commands, &state.tasks_allowing_commands);
         self.sum = sum.sum;
         self.hash(layout)
     }

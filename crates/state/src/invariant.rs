@@ -299,11 +299,12 @@ pub fn requests_are_bounded(state: &State) -> Check {
     hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
 }
 
-/// What is said of an object goes with it: attributes with their instance, protection and health with their task, a cluster's configuration
+/// What is said of an object goes with it: attributes with their instance, protection, health and leave to run commands with their task, a cluster's configuration
 /// with the cluster, a deployment history with its service; and the capacity providers that an active cluster names are there.
 pub fn configuration_has_its_objects(state: &State) -> Check {
     let attributes = state.custom_attributes.keys().all(|id| state.instance(*id).is_some());
     let protections = state.task_protections.keys().all(|id| state.task(*id).is_some());
+    let commands = state.tasks_allowing_commands.keys().all(|id| state.task(*id).is_some());
     let health = state.task_health.iter().all(|(id, health)| {
         let has =
             |task: &Arc<Task>| health.keys().all(|name| task.containers.iter().any(|one| one.name == *name));
@@ -339,16 +340,21 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         let active = state.active_cluster(key).is_some();
         state.cluster(key).is_some() && (!active || configuration.capacity_providers.iter().all(there))
     });
-    hold(
-        "configuration_has_its_objects",
-        attributes && protections && health && clusters && histories && deleted && sets && pins,
-        || {
-            format!(
-                "attributes {attributes}, protections {protections}, health {health}, clusters {clusters}, histories {histories}, \
-             deleted definitions {deleted}, task sets {sets}, pins {pins}"
-            )
-        },
-    )
+    let kept = [
+        ("attributes", attributes),
+        ("protections", protections),
+        ("commands", commands),
+        ("health", health),
+        ("clusters", clusters),
+        ("histories", histories),
+        ("deleted definitions", deleted),
+        ("task sets", sets),
+        ("image pins", pins),
+    ];
+    let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
+    hold("configuration_has_its_objects", broken().next().is_none(), || {
+        broken().collect::<Vec<_>>().join(", ")
+    })
 }
 
 /// Below the second feature level there is nothing that the first layout of a snapshot has no place for, and nothing below any level
@@ -361,10 +367,11 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.account_settings.is_empty()
         && state.deployment_histories.is_empty()
         && state.deleted_definitions.is_empty();
+    let node_services = state.image_pins.is_empty() && state.tasks_allowing_commands.is_empty();
     let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
         && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
         && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)
-        && (state.image_pins.is_empty() || state.level() >= crate::FeatureLevel::NODE_SERVICES);
+        && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

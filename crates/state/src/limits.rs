@@ -8,6 +8,12 @@ pub const BYTES_PER_COMMAND: usize = 512 * 1024;
 pub const REPORTS_PER_COMMAND: usize = 200;
 /// Tasks that one container instance may hold, so that losing it is one command.
 pub const TASKS_PER_INSTANCE: usize = 900;
+/// Bytes of a command in a container, with its arguments and who runs it.
+pub const COMMAND_BYTES: usize = 64 * 1024;
+/// Words of such a command.
+pub const COMMAND_WORDS: usize = 1_000;
+/// Bytes of what is said of its end.
+pub const COMMAND_END_BYTES: usize = 1024;
 /// Placements in one command.
 pub const PLACEMENTS_PER_COMMAND: usize = 500;
 /// ECS API: tags on a resource.

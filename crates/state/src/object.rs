@@ -28,8 +28,8 @@ pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{
-    BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, PropagateTags, ROLLED_OUT, RolloutState,
-    Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
+    BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,
+    ROLLED_OUT, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
 };
 pub use task::{
     ContainerOverride, ContainerReport, DesiredStatus, HealthStatus, NetworkBinding, Reservation, StopCode,

@@ -67,6 +67,8 @@ pub struct State {
     pub(crate) task_health: OrdMap<TaskId, Arc<TaskHealth>>,
     /// Of services whose tasks have said what their images are.
     pub(crate) image_pins: OrdMap<ServiceKey, Arc<ImagePins>>,
+    /// Of tasks that were started with enableExecuteCommand.
+    pub(crate) tasks_allowing_commands: OrdMap<TaskId, ()>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -172,6 +174,11 @@ impl State {
     /// What the health checks of a task's containers say; empty while none has said anything.
     pub fn task_health(&self, task: TaskId) -> Arc<TaskHealth> {
         self.task_health.get(&task).cloned().unwrap_or_default()
+    }
+
+    /// Whether commands may be run in a task's containers (ECS API: Task.enableExecuteCommand).
+    pub fn allows_commands(&self, task: TaskId) -> bool {
+        self.tasks_allowing_commands.contains_key(&task)
     }
 
     /// Until when a task is protected, if it is at `now`.

@@ -245,6 +245,28 @@ fn task_set_events() -> Vec<Event> {
     ]
 }
 
+/// Commands in containers.
+fn command_events() -> Vec<Event> {
+    vec![
+        Event::CommandStarted {
+            execution: 7,
+            task: task_id(),
+            container: ContainerName::new("main").unwrap(),
+            command: vec![text("sh"), text("-c")],
+            by: text("ops@host"),
+            forced: true,
+        },
+        Event::CommandEnded {
+            execution: 7,
+            task: task_id(),
+            container: ContainerName::new("main").unwrap(),
+            exit_code: Some(3),
+            reason: text("gone"),
+        },
+        Event::TasksAllowCommands { tasks: vec![task_id()] },
+    ]
+}
+
 fn configuration_events() -> Vec<Event> {
     let key = || CapacityProviderKey {
         scope: Scope::development(),
@@ -360,6 +382,7 @@ fn samples() -> Vec<Event> {
         },
     ];
     events.extend(configuration_events());
+    events.extend(command_events());
     events.extend(service_events());
     events.extend(task_set_events());
     events.extend(task_events());

@@ -209,7 +209,9 @@ fn command(state: &State, step: &Step) -> Option<Command> {
             Command::DeleteService { key: service_name(*name), force: *force }
         }
         Step::Run { family: f, instances, .. } => {
-            run_tasks(definition(&family(*f), 1), placements(state, instances))
+            let run = run_tasks(definition(&family(*f), 1), placements(state, instances));
+            let allowing = instances.len() == 1 && state.level() >= FeatureLevel::NODE_SERVICES;
+            if allowing { Command::RunAllowingCommands(Box::new(run)) } else { run }
         }
         Step::Start { name, instances } => {
             let found = state.service(&service_name(*name))?;

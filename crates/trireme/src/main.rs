@@ -56,6 +56,10 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Make a fault on a cluster of your own, with guard rails.
     Chaos(chaos::ChaosArgs),
+    /// Run a command in a task's container, with this terminal.
+    Exec(trireme_cli::exec::ExecArgs),
+    /// Show what a task's containers wrote.
+    Logs(trireme_cli::logs::LogsArgs),
     /// Wait until a service is whole: all its tasks RUNNING, on machines that live.
     Wait(trireme_cli::wait::WaitArgs),
 }
@@ -63,19 +67,24 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let long_lived = matches!(arguments.verb, Verb::Server(_) | Verb::Agent(_));
+    // Its other exit codes are those of what it runs.
+    let failure = match arguments.verb {
+        Verb::Exec(_) => ExitCode::from(trireme_cli::exec::FAILED),
+        _ => ExitCode::FAILURE,
+    };
     start_log(long_lived);
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if !is_closed_pipe(&error) {
                 eprintln!("error: {error:#}");
             }
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: Arguments) -> Result<ExitCode> {
     // Few threads: three control nodes and their agents may share one small machine, and Raft has threads of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -88,7 +97,17 @@ fn run(arguments: Arguments) -> Result<()> {
     result
 }
 
-async fn verb(verb: Verb) -> Result<()> {
+async fn verb(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Exec(args) => return Ok(Box::pin(trireme_cli::exec::run(&args)).await?),
+        Verb::Logs(args) => return Ok(Box::pin(trireme_cli::logs::run(&args)).await?),
+        other => plain(other).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A verb whose exit code says only whether it failed.
+async fn plain(verb: Verb) -> Result<()> {
     match verb {
         Verb::Server(args) => Box::pin(server::run(args)).await,
         Verb::Agent(args) => Box::pin(agent::run(args)).await,
@@ -101,6 +120,7 @@ async fn verb(verb: Verb) -> Result<()> {
         Verb::Restore(args) => Box::pin(server::restore(args)).await,
         Verb::Verify(args) => verify::run(args).await,
         Verb::Wait(args) => Ok(trireme_cli::wait::run(&args).await?),
+        Verb::Exec(_) | Verb::Logs(_) => unreachable!("they have exit codes of their own"),
     }
 }
 

@@ -200,7 +200,7 @@ pub(super) fn container(record: &Record, index: usize, found: &Inspection) -> Co
         desired_status: desired(record.wanted),
         known_status: match member.phase() {
             Phase::New => "NONE",
-            Phase::Pulled => "PULLED",
+            Phase::Resolved | Phase::Pulled => "PULLED",
             Phase::Created => "CREATED",
             Phase::Running => "RUNNING",
             Phase::Exited => "STOPPED",

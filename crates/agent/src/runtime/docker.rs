@@ -5,9 +5,11 @@
 
 mod call;
 mod credentials;
+mod exec;
 mod found;
 mod health;
 mod labels;
+mod logs;
 mod look;
 mod progress;
 mod registry;
@@ -17,7 +19,7 @@ mod stop;
 mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, ImageName, Inspection,
     NewContainer, Over, Owner, Runtime, Started,
@@ -61,6 +64,7 @@ const PORT_PAUSE: Duration = Duration::from_secs(1);
 /// A Docker Engine.
 pub struct DockerRuntime {
     docker: Docker,
+    socket: PathBuf,
     images: Images<Registry>,
     starts: Semaphore,
     stopper: Stopper,
@@ -97,6 +101,7 @@ impl DockerRuntime {
         let credentials = Credentials::new(docker.clone(), images.docker_config.clone());
         let registry = Registry::new(docker.clone(), images.pulls_at_once, credentials);
         Ok(Self {
+            socket: socket.to_owned(),
             stopper: Stopper::new(docker.clone()),
             docker,
             images: Images::new(registry, images, folder),
@@ -408,6 +413,22 @@ impl Runtime for DockerRuntime {
                 tokio::time::sleep(EVENTS_PAUSE).await;
             }
         })
+    }
+
+    fn execute<'a>(
+        &'a self,
+        member: &'a Member,
+        new: &'a NewCommand,
+    ) -> BoxFuture<'a, Result<Running, Denied>> {
+        Box::pin(exec::execute(self, member, new))
+    }
+
+    fn lines<'a>(
+        &'a self,
+        member: &'a Member,
+        lines: Lines,
+    ) -> BoxFuture<'a, Result<BoxStream<Result<Line, Denied>>, Denied>> {
+        Box::pin(logs::lines(self, member, lines))
     }
 }
 

@@ -3,6 +3,8 @@
 //! A container's environment may say how it behaves: `FAKE_EXIT_AFTER_MS` and `FAKE_EXIT_CODE` end it by itself. An image
 //! whose reference begins with `missing/` cannot be pulled; one that begins with `broken/` cannot be started.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::sync::mpsc;
 use trireme_rpc::agent::NetworkBinding;
 use trireme_types::TaskId;
 
+use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
     ImageName, Inspection, NewContainer, Over, Owner, Pin, Runtime, Started,
@@ -250,6 +253,22 @@ impl Runtime for FakeRuntime {
             self.lock().watchers.push(events.clone());
             events.closed().await;
         })
+    }
+
+    fn execute<'a>(
+        &'a self,
+        member: &'a Member,
+        new: &'a NewCommand,
+    ) -> BoxFuture<'a, Result<Running, Denied>> {
+        Box::pin(std::future::ready(inside::execute(self, member, new)))
+    }
+
+    fn lines<'a>(
+        &'a self,
+        member: &'a Member,
+        lines: Lines,
+    ) -> BoxFuture<'a, Result<BoxStream<Result<Line, Denied>>, Denied>> {
+        Box::pin(std::future::ready(inside::lines(self, member, lines)))
     }
 }
 

@@ -39,6 +39,7 @@ pub struct World {
     pub store: LocalStore,
     pub heartbeats: Arc<HeartbeatTable>,
     pub address: SocketAddr,
+    pub dispatcher: Dispatcher,
     /// The control nodes that agents are told of.
     pub control_nodes: watch::Sender<Vec<String>>,
     shutdown: CancellationToken,
@@ -61,8 +62,9 @@ impl World {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let (service, stop) = (dispatcher.service(), shutdown.clone());
+        let serving = dispatcher.clone();
         let server = tokio::spawn(async move {
-            let watcher = tokio::spawn(dispatcher.run(stop.clone()));
+            let watcher = tokio::spawn(serving.run(stop.clone()));
             tonic::transport::Server::builder()
                 .tcp_nodelay(true)
                 .add_service(service)
@@ -71,7 +73,7 @@ impl World {
                 .unwrap();
             watcher.await.unwrap();
         });
-        Self { store, heartbeats, address, control_nodes, shutdown, server }
+        Self { store, heartbeats, address, dispatcher, control_nodes, shutdown, server }
     }
 
     /// Stops the node; the store stays.

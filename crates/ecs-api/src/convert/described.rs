@@ -9,7 +9,7 @@ use trireme_ecs_model::shapes::{
     PlacementStrategy, RegisterTaskDefinitionRequest, ServiceConnectConfiguration, ServiceRegistry,
     UpdateServiceRequest,
 };
-use trireme_state::object::Described;
+use trireme_state::object::{Described, EXECUTE_COMMAND};
 use trireme_types::capability::SETTINGS;
 
 pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
@@ -92,6 +92,7 @@ pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
         connect: request.service_connect_configuration.as_ref(),
         load_balancers: request.load_balancers.as_ref(),
         registries: request.service_registries.as_ref(),
+        commands: request.enable_execute_command,
     });
     changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
 }
@@ -113,6 +114,7 @@ pub(crate) fn of_update(
         connect: request.service_connect_configuration.as_ref(),
         load_balancers: request.load_balancers.as_ref(),
         registries: request.service_registries.as_ref(),
+        commands: request.enable_execute_command,
     })
 }
 
@@ -123,6 +125,7 @@ struct Given<'a> {
     connect: Option<&'a ServiceConnectConfiguration>,
     load_balancers: Option<&'a Vec<LoadBalancer>>,
     registries: Option<&'a Vec<ServiceRegistry>>,
+    commands: Option<bool>,
 }
 
 fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<String>> {
@@ -136,6 +139,9 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
     list(&mut changes, PLACEMENT_STRATEGY, given.strategy);
     list(&mut changes, LOAD_BALANCERS, given.load_balancers);
     list(&mut changes, SERVICE_REGISTRIES, given.registries);
+    if let Some(commands) = given.commands {
+        changes.insert(EXECUTE_COMMAND.to_owned(), commands.then(|| commands.to_string()));
+    }
     changes
 }
 

@@ -7,8 +7,8 @@ use trireme_ecs_model::shapes::{
 use trireme_state::State;
 use trireme_state::index::TaskCounts;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, PropagateTags, RolloutState, Service, ServiceEvent, ServiceKey,
-    ServiceSpec, ServiceStatus,
+    Deployment, DeploymentStatus, EXECUTE_COMMAND, PropagateTags, RolloutState, Service, ServiceEvent,
+    ServiceKey, ServiceSpec, ServiceStatus,
 };
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
@@ -65,7 +65,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         created_by: Some(service.created_by.clone()),
         enable_ecs_managed_tags: Some(spec.enable_ecs_managed_tags),
         propagate_tags: Some(propagate(spec.propagate_tags)),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(described::read(&spec.described, EXECUTE_COMMAND) == Some(true)),
         availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
         ..Default::default()
     }

@@ -56,7 +56,7 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
             }
             .to_owned(),
         ),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(state.allows_commands(task.id)),
         execution_stopped_at: times.execution_stopped_at.map(time),
         group: Some(task.group.clone()),
         health_status: Some(health_check::of_task(&health, task, definition.map(|one| &**one))),

@@ -1,4 +1,4 @@
-//! ExecuteCommand. A task can be entered only if it was started so, and none can be started so yet.
+//! ExecuteCommand. Session Manager's channel to the client is not there yet: `trireme exec` is.
 
 use trireme_ecs_model::shapes::{ExecuteCommandRequest, ExecuteCommandResponse};
 use trireme_state::Rejection;
@@ -12,6 +12,10 @@ use crate::resolve;
 const NOT_ENABLED: &str = "The execute command failed because execute command was not enabled when the task was run or the execute \
                            command agent isn\u{2019}t running. Wait and try again or run a new task with execute command enabled and \
                            try again.";
+
+/// The first sentence in ECS's words.
+const NOT_CONNECTED: &str = "The execute command failed due to an internal error. Sessions of Session Manager are not offered; use \
+                             `trireme exec`.";
 
 pub(crate) async fn execute(cx: Context, request: ExecuteCommandRequest) -> Result<ExecuteCommandResponse> {
     if request.interactive != Some(true) {
@@ -33,5 +37,8 @@ pub(crate) async fn execute(cx: Context, request: ExecuteCommandRequest) -> Resu
         }
         _ => {}
     }
-    Err(Error::invalid(NOT_ENABLED))
+    if !state.allows_commands(task.id) || task.last_status != TaskStatus::Running {
+        return Err(Error::invalid(NOT_ENABLED));
+    }
+    Err(Error::not_connected(NOT_CONNECTED))
 }

@@ -38,6 +38,7 @@ struct Asked {
     tags: Vec<Tag>,
     propagate: Option<PropagateTags>,
     managed_tags: bool,
+    commands: bool,
 }
 
 /// Tasks that were started, and why others were not.
@@ -64,6 +65,7 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
         tags: request.tags.unwrap_or_default(),
         propagate: request.propagate_tags,
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        commands: request.enable_execute_command.unwrap_or(false),
     };
     let started = start_anywhere(&cx, &wanted, count).await?;
     let tasks = describe(&started);
@@ -98,6 +100,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         tags: request.tags.unwrap_or_default(),
         propagate: request.propagate_tags,
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
+        commands: request.enable_execute_command.unwrap_or(false),
     };
     let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
         place_on_named(state, run, definition, &instances)
@@ -154,7 +157,9 @@ async fn start_with(
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
         run.placements = placements;
-        match cx.propose("", Command::RunTasks(Box::new(run))).await {
+        let command = Command::RunTasks(Box::new(run));
+        let command = if wanted.commands { Command::RunAllowingCommands(Box::new(command)) } else { command };
+        match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
             Ok(_) => return Err(Error::server("The tasks have no ids.")),
             Err(ProposeError::Rejected(Rejection::Stale { .. })) if retries > 0 => retries -= 1,

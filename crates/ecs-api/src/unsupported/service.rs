@@ -24,7 +24,6 @@ pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
         refuse.when(&format!("schedulingStrategy {strategy}"), *strategy != SchedulingStrategy::Replica)?;
     }
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
-    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
@@ -49,7 +48,6 @@ pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     refuse.placement_strategy(request.placement_strategy.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
-    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;

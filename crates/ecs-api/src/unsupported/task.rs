@@ -9,7 +9,6 @@ use crate::error::Result;
 pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::RunTask);
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
-    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
     refuse.launch_type(request.launch_type.as_ref())?;
     refuse.given("networkConfiguration", &request.network_configuration)?;
     refuse.filled("placementConstraints", &request.placement_constraints)?;
@@ -21,7 +20,6 @@ pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
 
 pub(crate) fn start_task(request: &StartTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::StartTask);
-    refuse.on("enableExecuteCommand", request.enable_execute_command)?;
     refuse.given("networkConfiguration", &request.network_configuration)?;
     refuse.given("referenceId", &request.reference_id)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)

@@ -338,6 +338,14 @@ async fn why_a_task_cannot_be_entered() {
     says(arn, None, true, "execute command was not enabled when the task was run").await;
     server.report(arn, TaskStatus::Stopped, Some(0));
     says(arn, None, true, "the task is stopped").await;
+    let run = client.run_task().task_definition("job").enable_execute_command(true);
+    let ran = run.send().await.unwrap();
+    assert!(ran.tasks()[0].enable_execute_command());
+    let open = ran.tasks()[0].task_arn().unwrap();
+    says(open, Some("app"), true, "execute command was not enabled when the task was run or").await;
+    server.report(open, TaskStatus::Running, None);
+    assert_eq!(execute(open, Some("app"), true).await.0, "TargetNotConnectedException");
+    says(open, Some("nope"), true, "The task has no container named nope.").await;
     let elsewhere = client.execute_command().cluster("nope").task(arn).interactive(true).command("sh");
     assert_eq!(refused(elsewhere.send().await).0, "ClusterNotFoundException");
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use trireme_rpc::channel::channels_client::ChannelsClient;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::raft;
 use trireme_rpc::raft::raft_client::RaftClient;
@@ -106,15 +108,30 @@ impl Peers {
         &self.fence
     }
 
+    /// Refuses what is for another cluster, or for another incarnation of this one.
+    ///
+    /// # Errors
+    /// `FAILED_PRECONDITION`, with both sides named.
+    pub fn check(&self, life: &[u8]) -> Result<(), Status> {
+        self.fence.check(life)
+    }
+
+    /// Notes what a refusal of a peer says of the cluster's incarnation.
+    pub fn note(&self, status: &Status) {
+        self.fence.note(status);
+    }
+
+    fn dial(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
+        let dialled = self.connect.connect(address, lane);
+        dialled.map_err(|error| Error::WrongPeer { address: address.to_owned(), reason: error.to_string() })
+    }
+
     fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(&(address.to_owned(), lane)) {
             return Ok(channel.clone());
         }
-        let channel = self
-            .connect
-            .connect(address, lane)
-            .map_err(|error| Error::WrongPeer { address: address.to_owned(), reason: error.to_string() })?;
+        let channel = self.dial(address, lane)?;
         channels.insert((address.to_owned(), lane), channel.clone());
         Ok(channel)
     }
@@ -130,6 +147,22 @@ impl Peers {
     /// Not an address.
     pub fn control(&self, address: &str) -> Result<ControlClient<Channel>, Error> {
         self.control_by(address, Lane::Control)
+    }
+
+    /// The channels service at `address`, for questions.
+    ///
+    /// # Errors
+    /// Not an address.
+    pub fn channels(&self, address: &str) -> Result<ChannelsClient<Channel>, Error> {
+        Ok(ChannelsClient::new(self.channel(address, Lane::Control)?))
+    }
+
+    /// The channels service at `address`, on a connection of its own: a channel that stands still fills it.
+    ///
+    /// # Errors
+    /// Not an address.
+    pub fn channels_apart(&self, address: &str) -> Result<ChannelsClient<Channel>, Error> {
+        Ok(ChannelsClient::new(self.dial(address, Lane::Control)?))
     }
 
     pub(crate) fn control_by(&self, address: &str, lane: Lane) -> Result<ControlClient<Channel>, Error> {

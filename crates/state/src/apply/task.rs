@@ -43,8 +43,16 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             // It is a change of the task to whoever looks at its version.
             with(state, *task, |_| {});
         }
+        Event::TasksAllowCommands { tasks } => {
+            for task in tasks {
+                if state.tasks.contains_key(task) {
+                    state.tasks_allowing_commands.insert(*task, ());
+                }
+            }
+        }
         Event::TaskReaped { task } => {
             state.task_protections.remove(task);
+            state.tasks_allowing_commands.remove(task);
             state.task_health.remove(task);
             if let Some(gone) = state.tasks.remove(task) {
                 state.index.listing.remove(&gone);

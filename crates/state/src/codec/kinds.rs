@@ -110,4 +110,7 @@ kinds! {
     99 @ 1 from 3 => TaskSetSteadinessChanged { key, id, steady },
     100 @ 1 from 3 => TaskSetTagged { key, id, tags },
     101 @ 1 from 5 => ImagesPinned { key, revision, images },
+    120 @ 1 from 5 => CommandStarted { execution, task, container, command, by, forced },
+    121 @ 1 from 5 => CommandEnded { execution, task, container, exit_code, reason },
+    122 @ 1 from 5 => TasksAllowCommands { tasks },
 }

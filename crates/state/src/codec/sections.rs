@@ -58,4 +58,5 @@ sections! {
     16 => task_sets,
     17 => task_health,
     21 => image_pins,
+    24 => tasks_allowing_commands,
 }

@@ -35,6 +35,9 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
             Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
+            Self::StartCommand(_) | Self::EndCommand { .. } | Self::RunAllowingCommands(_) => {
+                FeatureLevel::NODE_SERVICES
+            }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
@@ -95,6 +98,8 @@ impl Command {
             | Self::CreateServiceWithTaskSets { .. }
             | Self::CreateTaskSet { .. }
             | Self::RunTasks(_)
+            | Self::StartCommand(_)
+            | Self::RunAllowingCommands(_)
             | Self::TagResource { .. }
             | Self::OpenSession { instance: None, .. }
             | Self::CreateAccessKey { .. }
@@ -133,6 +138,7 @@ impl Command {
             | Self::ReportTasks { .. }
             | Self::ReportTaskHealth { .. }
             | Self::PinImages { .. }
+            | Self::EndCommand { .. }
             | Self::LoseInstance { .. }
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }

@@ -1,7 +1,7 @@
-//! Tasks to be started, and where.
+//! Tasks to be started, and where; and commands in their containers.
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, SessionEpoch};
+use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
 
 use crate::object::{ClusterKey, Tags, TaskDefinitionKey, TaskOverrides};
 
@@ -31,4 +31,21 @@ pub struct RunTasks {
     pub tags: Tags,
     /// One for each task.
     pub placements: Vec<Placement>,
+}
+
+/// A command that someone runs in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartCommand {
+    /// Its number, drawn at random.
+    pub execution: u128,
+    /// The task.
+    pub task: TaskId,
+    /// The container.
+    pub container: ContainerName,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Who, as the caller says.
+    pub by: String,
+    /// Though the task does not allow it.
+    pub forced: bool,
 }

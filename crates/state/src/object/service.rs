@@ -73,6 +73,9 @@ pub struct ServiceSpec {
     pub described: Described,
 }
 
+/// A described member with an effect: the service's tasks are started with it (ECS API: Service.enableExecuteCommand).
+pub const EXECUTE_COMMAND: &str = "enableExecuteCommand";
+
 /// Described members that a deployment rolls out: another value begins one (ECS API: UpdateService).
 pub const ROLLED_OUT: [&str; 3] = ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration"];
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use trireme_types::TaskId;
 
+use crate::runtime::inside::Member;
 use crate::runtime::{NewContainer, Owner};
 
 pub(super) const TASK_ID: &str = "io.trireme.task-id";
@@ -69,4 +70,12 @@ pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
 pub(super) fn same(labels: &HashMap<String, String>, new: &NewContainer) -> bool {
     let ours = all(new);
     [AGENT, TASK_ID, CONTAINER_NAME].iter().all(|name| labels.get(*name) == ours.get(*name))
+}
+
+/// Whether these are the labels of a container of that very name, task and agent.
+pub(super) fn is_of(labels: &HashMap<String, String>, member: &Member) -> bool {
+    let task = member.task.to_string();
+    [(AGENT, &member.owner.instance), (TASK_ID, &task), (CONTAINER_NAME, &member.container)]
+        .iter()
+        .all(|(name, value)| labels.get(*name) == Some(*value))
 }
