@@ -1,6 +1,5 @@
 """What a task definition says of its containers, on a real Docker Engine: it has its effect inside, and is described as it was given."""
 
-import json
 import subprocess
 import urllib.request
 

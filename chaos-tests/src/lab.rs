@@ -6,7 +6,7 @@
 //! `lo` keeps 127.0.0.1 alone. The bridge lies in a namespace of its own, where no rule of the machine's firewall applies.
 //!
 //! Reading order: [`host`] (who there is) · [`net`] (namespaces and links) · [`rule`] (what can be done to a link) ·
-//! [`proc`] (a process in a namespace) · [`engine`] (Docker in a zone) · [`socket`] (what can be done to its socket) ·
+//! [`proc`] (a process in a namespace) · [`engine`] (Docker in a zone) ·
 //! [`shim`] (clock and disk of a control node) · [`cluster`] (all of it together) · [`verbs`] (what scenarios do to it) ·
 //! [`members`] (other binaries, further control nodes and agents) ·
 //! [`sweep`] (nothing is left behind, whatever happened) · [`lock`] (one at a time).
@@ -20,7 +20,6 @@ pub mod net;
 pub mod proc;
 pub mod rule;
 pub mod shim;
-pub mod socket;
 pub mod sweep;
 pub mod verbs;
 

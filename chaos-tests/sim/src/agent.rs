@@ -19,6 +19,9 @@ use crate::trace;
 /// Cpu units and mebibytes of one task.
 pub const TASK: u32 = 64;
 
+/// For how long agents that are told to stop say that they go away.
+const ABSENCE_MS: u64 = 12_000;
+
 /// What outlives the process of an agent.
 pub struct AgentHost {
     /// Its number, and its name on the network: `a1`.
@@ -35,7 +38,9 @@ pub struct AgentHost {
     pub clock: Arc<SimClock>,
     /// Its containers.
     pub runtime: RefCell<FakeRuntime>,
-    /// Why the process ended by itself.
+    /// Tells the process to stop.
+    pub shutdown: RefCell<CancellationToken>,
+    /// Why the process ended without having been told to.
     pub ended: RefCell<Option<String>>,
     /// Rises with each start.
     pub starts: Cell<u64>,
@@ -50,6 +55,11 @@ impl AgentHost {
     /// An engine without containers.
     pub fn fresh_runtime() -> FakeRuntime {
         FakeRuntime::new(Duration::from_millis(50))
+    }
+
+    /// What SIGTERM does.
+    pub fn stop(&self) {
+        self.shutdown.borrow().cancel();
     }
 
     /// The machine was switched off: its containers are gone.
@@ -77,15 +87,20 @@ impl AgentHost {
             runtime: RuntimeConfig::fake(),
             cpu_units: Some(TASK * self.slots),
             memory_mib: Some(TASK * self.slots),
+            // Now and then somebody stays away for longer than it said.
+            absence_ms: ABSENCE_MS,
             ..AgentConfig::default()
         };
         let runtime = Arc::new(self.runtime.borrow().clone());
         let pace = tokio::spawn(keep_pace(Arc::clone(&self.clock)));
-        let ended =
-            trireme_agent::run_over(config, runtime, Arc::new(SimDial), CancellationToken::new()).await;
+        let shutdown = CancellationToken::new();
+        self.shutdown.replace(shutdown.clone());
+        let ended = trireme_agent::run_over(config, runtime, Arc::new(SimDial), shutdown.clone()).await;
         pace.abort();
         trace::line(format_args!("{} ends: {ended:?}", self.name()));
-        self.ended.replace(Some(format!("{ended:?}")));
+        if !shutdown.is_cancelled() || ended.is_err() {
+            self.ended.replace(Some(format!("{ended:?}")));
+        }
         Ok(())
     }
 }

@@ -247,7 +247,7 @@ impl Chaos {
             Kind::Kill | Kind::PowerLoss | Kind::Stop => self.stop_one(sim, now, kind),
             Kind::Blackout => self.dim(sim, now),
             Kind::PowerLossAtCall => self.fail_at_call(now),
-            Kind::AgentKill | Kind::MachineLoss => self.stop_agent(sim, now, kind),
+            Kind::AgentKill | Kind::AgentStop | Kind::MachineLoss => self.stop_agent(sim, now, kind),
             Kind::ZoneLoss => self.lose_zone(sim, now),
             Kind::SlowDisk | Kind::FailedSync => self.spoil_disk(now, kind),
             Kind::SlowApply | Kind::Refusals => self.burden(now, kind),
@@ -346,7 +346,11 @@ impl Chaos {
             self.undo.push((now, Undo::Mend(ways)));
             agent.lose_containers();
         }
-        sim.crash(agent.name());
+        if kind == Kind::AgentStop {
+            agent.stop();
+        } else {
+            sim.crash(agent.name());
+        }
         self.later(now, Undo::StartAgent(agent.number));
     }
 

@@ -81,6 +81,7 @@ impl Profile {
             ],
             Self::Agents => &[
                 K::AgentKill,
+                K::AgentStop,
                 K::MachineLoss,
                 K::ZoneLoss,
                 K::Partition,

@@ -9,6 +9,7 @@ use trireme_cli::client::ask_all;
 use trireme_cli::cluster_file::{AgentSize, ClusterFile, ZoneFile};
 use trireme_cli::report::Report;
 use trireme_cli::target::{KnownNode, Target};
+use trireme_testkit::socket::Socket;
 use trireme_testkit::{cluster::binary, try_wait};
 
 use super::engine::{Engine, save_image};
@@ -17,7 +18,6 @@ use super::lock::{self, Held};
 use super::net;
 use super::proc::Proc;
 use super::shim::Shim;
-use super::socket::Socket;
 use super::sweep::sweep;
 
 /// For the cluster to be whole after its start.
@@ -244,7 +244,7 @@ impl Lab {
     pub fn start_agent(&mut self, zone: u8) -> Result<()> {
         let binary = self.binary_on(Host::Agent(zone)).display().to_string();
         let mut command = net::on(Host::Agent(zone), &binary);
-        command.args(["agent", "--data"]).arg(self.ground.zone(zone).join("agent"));
+        command.args(["agent", "--oversubscribe", "--data"]).arg(self.ground.zone(zone).join("agent"));
         command.args(["--zone", &zone_name(zone), "--name", &format!("{}/agent", zone_name(zone))]);
         command.args(["--cpu", &AGENT.cpu_units.to_string(), "--memory", &AGENT.memory_mib.to_string()]);
         command.args(["--listen-metrics", &agent_metrics(zone)]);

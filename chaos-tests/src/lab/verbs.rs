@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
+use trireme_testkit::socket::Mode;
 
 use super::cluster::Lab;
 use super::engine::Engine;
@@ -12,7 +13,6 @@ use super::net::namespace;
 use super::proc::{Proc, descendants};
 use super::rule;
 use super::shim::Disturbance;
-use super::socket::Mode;
 use super::sweep::{kill_9, pids_in};
 
 impl Lab {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use trireme_testkit::socket::Mode;
 use trireme_testkit::try_wait;
 
 use super::stage::SERVICE;
@@ -11,7 +12,6 @@ use crate::containers::{self, Container};
 use crate::ecs;
 use crate::lab::engine::{IMAGE, docker};
 use crate::lab::host::ZONES;
-use crate::lab::socket::Mode;
 
 /// 30: the engine's socket fails, hangs, is slow, one after the other, while its tasks run.
 pub fn socket(stage: &mut Stage) -> Step<'_> {

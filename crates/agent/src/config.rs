@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use trireme_types::{AccountId, ClusterName, Region, Zone};
 
-use crate::Error;
+use crate::{Error, resources};
 
 /// Ports that ECS keeps from tasks: ssh, Docker's and the agent's own (ECS API: registeredResources).
 pub const RESERVED_PORTS: [u16; 5] = [22, 2375, 2376, 51678, 51679];
@@ -35,6 +35,13 @@ pub struct AgentConfig {
     pub cpu_units: Option<u32>,
     /// Memory to offer, in MiB; the machine's when not given.
     pub memory_mib: Option<u32>,
+    /// Cpu units of the machine that are kept for the system; none when not given.
+    pub reserve_cpu_units: Option<u32>,
+    /// Memory of the machine that is kept for the system, in MiB; when neither it nor `memory_mib` is given, a twentieth of the
+    /// machine's, at most a GiB.
+    pub reserve_memory_mib: Option<u32>,
+    /// Offer more than the machine has: several agents share it, for development.
+    pub oversubscribe: bool,
     /// Host ports that tasks may not have.
     pub reserved_ports: Vec<u16>,
     /// ECS attributes beside those that the agent sets itself.
@@ -45,6 +52,8 @@ pub struct AgentConfig {
     pub metadata: bool,
     /// How images are had, and how they go again.
     pub images: ImageConfig,
+    /// For how long an agent that is told to stop says that it goes away, in milliseconds; nothing is said when 0.
+    pub absence_ms: u64,
 }
 
 /// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
@@ -166,11 +175,15 @@ impl Default for AgentConfig {
             runtime: RuntimeConfig::docker(),
             cpu_units: None,
             memory_mib: None,
+            reserve_cpu_units: None,
+            reserve_memory_mib: None,
+            oversubscribe: false,
             reserved_ports: RESERVED_PORTS.to_vec(),
             attributes: BTreeMap::new(),
             allow: Allowed::default(),
             metadata: true,
             images: ImageConfig::default(),
+            absence_ms: 120_000,
         }
     }
 }
@@ -193,7 +206,16 @@ impl AgentConfig {
         if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
             return bad("an agent with Docker needs a data folder, to find its containers again");
         }
-        Ok(())
+        self.check_offer(&resources::Machine::here())
+    }
+
+    /// What is offered is there. Simulated containers need nothing.
+    fn check_offer(&self, machine: &resources::Machine) -> Result<(), Error> {
+        if self.oversubscribe || !matches!(self.runtime, RuntimeConfig::Docker { .. }) {
+            return Ok(());
+        }
+        let offer = resources::Offer::of(self, machine);
+        offer.check(machine).map_err(|reason| Error::Config { reason })
     }
 
     /// What the control node would refuse.
@@ -215,24 +237,10 @@ impl AgentConfig {
         self.metadata && matches!(self.runtime, RuntimeConfig::Docker { .. })
     }
 
-    pub(crate) fn offered_cpu(&self) -> u32 {
-        let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.cpu_units.unwrap_or_else(|| u32::try_from(processors()).unwrap_or(1).saturating_mul(1024))
+    /// What tasks may have of the machine.
+    pub(crate) fn offer(&self) -> resources::Offer {
+        resources::Offer::of(self, &resources::Machine::here())
     }
-
-    pub(crate) fn offered_memory(&self) -> u32 {
-        self.memory_mib.unwrap_or_else(machine_memory_mib)
-    }
-}
-
-/// The machine's memory. 512 when the system does not say.
-fn machine_memory_mib() -> u32 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kibibytes = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kibibytes.and_then(|kibibytes| u32::try_from(kibibytes / 1024).ok()).unwrap_or(512)
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub struct Entries {
     /// Where the control plane's nodes listened when one of them last said so (`host:port`).
     #[serde(default)]
     pub control_nodes: Vec<String>,
+    /// The machine's boot in which it was written, in the system's own words; empty when nobody knows.
+    #[serde(default)]
+    pub boot_id: String,
 }
 
 fn first_incarnation() -> u64 {
@@ -69,6 +72,7 @@ pub struct Ledger {
     path: Option<PathBuf>,
     entries: Entries,
     synced: bool,
+    rebooted: bool,
     /// Kept as long as the ledger is open: two agents under one identity would take each other's sessions for ever.
     _lock: Option<File>,
 }
@@ -82,8 +86,11 @@ impl Ledger {
     pub fn open(folder: Option<&Path>, synced: bool) -> Result<Self, Error> {
         let lock = folder.map(lock).transpose()?;
         let known = folder.map(read).transpose()?.flatten();
-        let mut ledger =
-            Self { path: folder.map(path_in), entries: known.unwrap_or_default(), synced, _lock: lock };
+        let mut entries = known.unwrap_or_default();
+        // It is kept with the next write: until then the restart of the machine is still to be told of.
+        let before = std::mem::replace(&mut entries.boot_id, boot_id());
+        let rebooted = !before.is_empty() && before != entries.boot_id;
+        let mut ledger = Self { path: folder.map(path_in), entries, synced, rebooted, _lock: lock };
         if ledger.entries.registration_token.is_empty() {
             ledger.entries.registration_token = format!("{:032x}", rand::random::<u128>());
             ledger.write()?;
@@ -94,6 +101,11 @@ impl Ledger {
     /// What is kept.
     pub fn entries(&self) -> &Entries {
         &self.entries
+    }
+
+    /// Whether the machine was started again since an agent last wrote the ledger.
+    pub fn rebooted(&self) -> bool {
+        self.rebooted
     }
 
     /// The agent was given an identity.
@@ -172,6 +184,7 @@ impl Ledger {
         self.entries = Entries {
             registration_token: format!("{:032x}", rand::random::<u128>()),
             control_nodes: std::mem::take(&mut self.entries.control_nodes),
+            boot_id: std::mem::take(&mut self.entries.boot_id),
             ..Entries::default()
         };
         self.write()
@@ -198,6 +211,11 @@ fn replace(path: &Path, text: &[u8], synced: bool) -> std::io::Result<()> {
         Some(folder) if synced => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }
+}
+
+/// What the system calls the time since the machine was started.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 fn path_in(folder: &Path) -> PathBuf {
@@ -234,6 +252,23 @@ pub fn read(folder: &Path) -> Result<Option<Entries>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restart_of_the_machine_is_told_until_something_is_written_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = || Ledger::open(Some(folder.path()), true).unwrap();
+        assert!(!opened().rebooted(), "it is new");
+        assert!(!opened().rebooted());
+        let path = path_in(folder.path());
+        let text = std::fs::read_to_string(&path).unwrap().replace(&boot_id(), "another-boot");
+        std::fs::write(&path, text).unwrap();
+        assert!(opened().rebooted());
+        let mut ledger = opened();
+        assert!(ledger.rebooted());
+        ledger.identify("i", "c", 1).unwrap();
+        drop(ledger);
+        assert!(!opened().rebooted());
+    }
 
     #[test]
     fn what_is_older_is_refused_also_after_a_restart() {

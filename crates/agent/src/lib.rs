@@ -8,7 +8,7 @@
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
 //! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`channel`] · [`worker`] · [`task`] · [`runtime`] · [`image`] ·
-//! [`ledger`] · [`outbox`] · [`control`] · [`metadata`].
+//! [`ledger`] · [`outbox`] · [`control`] · [`metadata`] · [`resources`] · [`usage`].
 
 mod channel;
 mod clock;
@@ -21,15 +21,18 @@ pub mod image;
 pub mod ledger;
 mod metadata;
 pub mod outbox;
+mod resources;
 pub mod runtime;
 mod session;
 mod setting;
 pub mod task;
+mod usage;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +49,7 @@ use runtime::fake::FakeRuntime;
 /// How many agents of this process have a session.
 const CONNECTED: &str = "trireme_agent_connected";
 
-/// Runs an agent until `shutdown`. Its containers go on running afterwards.
+/// Runs an agent until `shutdown`. Its containers go on running afterwards, and the control plane is told that the agent is away.
 ///
 /// # Errors
 /// There is no container runtime, the configuration makes no sense or is refused, the ledger cannot be read or begun, another
@@ -97,10 +100,16 @@ pub async fn run_over(
     let ledger = Ledger::open(config.data_dir.as_deref(), synced)?;
     let about = runtime.about().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
     let outbox = Arc::new(Outbox::default());
-    let (worker, inbox) = worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox));
+    let (owned, owner) = watch::channel(None);
+    let (used, latest) = watch::channel(Arc::default());
+    let looks = usage::run(Arc::clone(&runtime), owner, used);
+    let (worker, inbox) = worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox), ledger.rebooted());
     let (links, control) = control::ControlPlane::new();
     let mut tasks = JoinSet::new();
+    let over = CancellationToken::new();
+    tasks.spawn(session::absence::time_out(shutdown.clone(), over.clone()));
     tasks.spawn(worker.run());
+    tasks.spawn(looks);
     if config.serves_metadata() {
         let zone = config.zone.clone();
         tasks.spawn(metadata::run(Arc::clone(&runtime), inbox.clone(), control, zone, shutdown.clone()));
@@ -115,9 +124,13 @@ pub async fn run_over(
         worker: inbox,
         links,
         shutdown,
+        over,
+        owned,
+        usage: latest,
         welcomed: false,
     };
-    sessions.introduce().await;
+    // A worker that has ended is told of by the first session.
+    let _ended = sessions.introduce().await;
     sessions.run().await
 }
 
@@ -144,6 +157,7 @@ pub async fn run_many(configs: Vec<AgentConfig>, shutdown: CancellationToken) ->
 fn describe_metrics() {
     metrics::describe_gauge!(CONNECTED, "Agents of this process that have a session");
     metrics::gauge!(CONNECTED).increment(0.0);
+    usage::describe_metrics();
     metrics::describe_counter!(
         "trireme_agent_ledger_errors_total",
         "Assignments of which the ledger could not keep that they were accepted"

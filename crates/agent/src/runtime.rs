@@ -5,7 +5,7 @@ pub mod fake;
 pub mod inside;
 mod inspection;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,6 +265,24 @@ pub enum Happening {
     Health(Health),
 }
 
+/// What the kernel has counted of a running container since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Time of processors.
+    pub cpu_nanos: u64,
+    /// Memory now, without what the kernel gives back at once.
+    pub memory_bytes: u64,
+    /// Read from disks.
+    pub disk_read_bytes: u64,
+    /// Written to disks.
+    pub disk_written_bytes: u64,
+    /// Its network's name, and the bytes received and sent there; none in the machine's own.
+    pub network: Option<(String, u64, u64)>,
+}
+
+/// What running containers have used, by the runtime's id, with the task of each.
+pub type Readings = BTreeMap<String, (TaskId, Reading)>;
+
 /// Tasks that are over: what they had beside their containers may go.
 #[derive(Debug, Clone)]
 pub enum Over {
@@ -329,6 +347,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// What a container uses, in Docker's words (Docker API: ContainerStats). It may take seconds.
     fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>>;
+
+    /// What `owner`'s running containers have used.
+    fn usage<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>>;
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;

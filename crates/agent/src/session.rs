@@ -1,10 +1,12 @@
 //! Sessions with control nodes, one after the other: dial, say Hello, follow assignments, send heartbeats and reports. When one
 //! ends the next control node is tried; the containers do not notice.
 
+pub(crate) mod absence;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,7 @@ use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
 use crate::outbox::Outbox;
 use crate::runtime::{About, Owner, Runtime, Secret};
+use crate::usage::Latest;
 use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
 
@@ -82,6 +85,12 @@ pub(crate) struct Sessions {
     /// The session's connection, for questions beside it.
     pub(crate) links: Links,
     pub(crate) shutdown: CancellationToken,
+    /// After shutdown there is no time left to say so.
+    pub(crate) over: CancellationToken,
+    /// Who the agent is, for who looks at what its tasks use.
+    pub(crate) owned: watch::Sender<Option<Arc<Owner>>>,
+    /// What they use.
+    pub(crate) usage: Latest,
     /// Whether there was a session since the agent's start.
     pub(crate) welcomed: bool,
 }
@@ -132,7 +141,7 @@ impl Sessions {
             }
             failures = if begun.elapsed() > GOOD_SESSION { 0 } else { failures.saturating_add(1) };
             turn = turn.wrapping_add(1);
-            if self.shutdown.is_cancelled() {
+            if self.is_done() {
                 return Ok(());
             }
             // The first round over the control nodes is quick: one of them may just have died.
@@ -141,16 +150,15 @@ impl Sessions {
             let longest = (first * 2_u32.saturating_pow(rounds.min(8))).min(LONGEST_PAUSE);
             tokio::select! {
                 () = tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))) => {}
-                () = self.shutdown.cancelled() => return Ok(()),
+                () = self.done() => return Ok(()),
             }
         }
     }
 
     async fn hold(&mut self, endpoint: &str) -> Result<End, Error> {
-        let shutdown = self.shutdown.clone();
         let opened = tokio::select! {
             opened = timeout(WELCOME_LIMIT, self.open(endpoint)) => opened,
-            () = shutdown.cancelled() => return Ok(End::Shutdown),
+            () = self.done() => return Ok(End::Shutdown),
         };
         let (mut stream, welcome) = match opened {
             Ok(Ok(opened)) => opened,
@@ -168,7 +176,7 @@ impl Sessions {
         }
         self.ledger.identify(&welcome.container_instance_id, &welcome.cluster_uuid, incarnation)?;
         let owner = Arc::new(self.owner());
-        if self.tell(Input::Identity(Arc::clone(&owner))).await.is_none() {
+        if self.introduce().await.is_none() {
             return Ok(End::Shutdown);
         }
         tracing::info!(endpoint, instance = welcome.container_instance_id, epoch = welcome.epoch, "session");
@@ -193,11 +201,14 @@ impl Sessions {
         Ok(end)
     }
 
-    /// Tells the worker who it is, if that is known from a former life: it sees to its containers before any session.
-    pub(crate) async fn introduce(&self) {
-        if !self.ledger.entries().instance.is_empty() {
-            let _ = self.tell(Input::Identity(Arc::new(self.owner()))).await;
+    /// Tells the worker who it is, if that is known, if only from a former life: it sees to its containers before any session.
+    pub(crate) async fn introduce(&self) -> Option<()> {
+        if self.ledger.entries().instance.is_empty() {
+            return Some(());
         }
+        let owner = Arc::new(self.owner());
+        self.owned.send_replace(Some(Arc::clone(&owner)));
+        self.tell(Input::Identity(owner)).await
     }
 
     /// This agent's labels.
@@ -254,6 +265,7 @@ impl Sessions {
         for name in self.capabilities() {
             attributes.entry(name).or_default();
         }
+        let offer = self.config.offer();
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };
         wire::Hello {
             container_instance_id: known.instance.clone(),
@@ -263,8 +275,8 @@ impl Sessions {
             cluster: self.config.cluster.clone(),
             name: self.config.name.clone(),
             zone: self.config.zone.clone(),
-            cpu_units: self.config.offered_cpu(),
-            memory_mib: self.config.offered_memory(),
+            cpu_units: offer.cpu_units,
+            memory_mib: offer.memory_mib,
             reserved_ports: self.config.reserved_ports.iter().map(port).collect(),
             attributes: attributes.into_iter().collect(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -306,6 +318,7 @@ impl Sessions {
         let mut beats = tokio::time::interval(heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flush = Flush::default();
+        let mut usage = self.usage.clone();
         let shutdown = self.shutdown.clone();
         loop {
             let due = flush.due(&self.outbox);
@@ -323,9 +336,15 @@ impl Sessions {
                     let heartbeat = wire::Heartbeat { epoch: stream.epoch };
                     stream.send(FromAgent::Heartbeat(heartbeat)).await
                 }
+                Ok(()) = usage.changed() => {
+                    let tasks = (**usage.borrow_and_update()).clone();
+                    stream.send(FromAgent::Usage(wire::Usage { epoch: stream.epoch, tasks })).await
+                }
                 () = self.outbox.filled() => Ok(()),
                 () = at(due) => flush.send(&self.outbox, &stream).await,
-                () = shutdown.cancelled() => Err(End::Shutdown),
+                () = shutdown.cancelled() => {
+                    return self.announce(&stream, &mut inbound, &mut flush).await;
+                }
             };
             if let Err(end) = result {
                 return end;

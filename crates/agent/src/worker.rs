@@ -81,11 +81,13 @@ pub(crate) struct Worker {
     stops: BTreeMap<(TaskId, usize), AbortHandle>,
     listing: bool,
     sweeping: bool,
+    /// The machine was started again: containers that are found ended have ended with it.
+    rebooted: bool,
     tick: u64,
 }
 
 impl Worker {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, outbox: Arc<Outbox>) -> (Self, Inbox) {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, outbox: Arc<Outbox>, rebooted: bool) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::channel(WAITING);
         let worker = Self {
             runtime,
@@ -102,6 +104,7 @@ impl Worker {
             stops: BTreeMap::new(),
             listing: false,
             sweeping: false,
+            rebooted,
             tick: 1,
         };
         (worker, sender)
@@ -211,9 +214,14 @@ impl Worker {
 
     fn accept(&mut self, task: TaskId, spec: Arc<AssignedTask>, found: &[Found]) {
         let wanted = if spec.desired_running { Wanted::Running } else { Wanted::Stopped };
+        let ended_with_the_machine = self.rebooted && !self.settled;
         let machine = self.machines.entry(task).or_insert_with(|| {
             tracing::info!(%task, ?wanted, adopted = found.len(), "task");
-            Machine::new(Arc::clone(&spec), found)
+            let mut machine = Machine::new(Arc::clone(&spec), found);
+            if ended_with_the_machine {
+                machine.blame_restart();
+            }
+            machine
         });
         machine.choose_images(&spec);
         machine.want(wanted);

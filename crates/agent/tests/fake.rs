@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{LIMIT, Running, World, container, spec, with_data};
+use trireme_agent::AgentConfig;
 use trireme_agent::runtime::fake::FakeRuntime;
 use trireme_state::object::{StopCode, TaskStatus};
 use trireme_state::{Command, Outcome};
@@ -297,4 +298,52 @@ async fn an_agent_finds_a_control_plane_whose_every_first_node_was_replaced() {
     agent.kill().await;
     let _agent = Running::with(config, runtime);
     wait_for("a session after a restart", LIMIT, || later(epoch)).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_told_to_stop_says_for_how_long_it_goes() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = FakeRuntime::default();
+    let config = AgentConfig { absence_ms: 90_000, ..with_data(world.config("a"), folder.path()) };
+    let agent = Running::with(config.clone(), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let definition = world.define(spec(vec![container("app")]));
+    let task = world.place(instance, &definition, 1)[0];
+    world.wait_status(task, TaskStatus::Running).await;
+    agent.stop().await.unwrap();
+    let view = world.view();
+    assert_eq!(view.absence(instance), Some(view.clock().plus(Duration::from_secs(90))));
+    assert!(view.instance(instance).unwrap().connected, "it is not lost");
+
+    let agent = Running::with(config.clone(), Arc::new(runtime.clone()));
+    wait_for("it to be back", LIMIT, || async {
+        world.view().absence(instance).map_or(Ok(()), |until| Err(format!("away until {until:?}")))
+    })
+    .await;
+    assert_eq!(runtime.containers(), 1);
+    assert_eq!(world.view().task(task).unwrap().last_status, TaskStatus::Running);
+    drop(agent);
+
+    // One that is not to be waited for says nothing.
+    let silent = Running::with(AgentConfig { absence_ms: 0, ..config }, Arc::new(runtime));
+    let epoch = world.view().instance(instance).unwrap().epoch;
+    wait_for("its session", LIMIT, || async {
+        let now = world.view().instance(instance).unwrap().epoch;
+        if now > epoch { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+    silent.stop().await.unwrap();
+    assert_eq!(world.view().absence(instance), None);
+}
+
+#[tokio::test]
+async fn without_a_control_plane_an_agent_that_is_told_to_stop_does_not_wait_for_long() {
+    let world = World::start().await;
+    let agent = Running::with(world.config("a"), Arc::new(FakeRuntime::default()));
+    world.instance("a").await;
+    let _store = world.stop().await;
+    let begun = Instant::now();
+    tokio::time::timeout(Duration::from_secs(10), agent.stop()).await.expect("it ends").unwrap();
+    println!("told to stop without a control plane: {:?}", begun.elapsed());
 }

@@ -11,7 +11,8 @@ use trireme_rpc::operator::operator_client::OperatorClient;
 use trireme_rpc::operator::{
     BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
     ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
-    ServiceStatusResponse, SetRetentionRequest, VerifyRequest, VerifyResponse,
+    ServiceStatusResponse, SetClusterRequest, SetClusterResponse, SetRetentionRequest, VerifyRequest,
+    VerifyResponse,
 };
 
 use crate::Error;
@@ -94,7 +95,14 @@ pub async fn set_retention(
     request: SetRetentionRequest,
 ) -> Result<Result<RetentionResponse, String>, String> {
     let mut client = connect(address).await?;
-    match tokio::time::timeout(COMMIT_LIMIT, client.set_retention(request)).await {
+    committed(client.set_retention(request)).await
+}
+
+/// Waits for a change to be committed.
+async fn committed<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<Result<T, String>, String> {
+    match tokio::time::timeout(COMMIT_LIMIT, call).await {
         Ok(Ok(response)) => Ok(Ok(response.into_inner())),
         Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
             Ok(Err(status.message().to_owned()))
@@ -102,6 +110,15 @@ pub async fn set_retention(
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_) => Err("not committed in time".to_owned()),
     }
+}
+
+/// Sets something of an ECS cluster, through one node. The inner error is a refusal, which every node would repeat.
+pub async fn set_cluster(
+    address: &str,
+    request: SetClusterRequest,
+) -> Result<Result<SetClusterResponse, String>, String> {
+    let mut client = connect(address).await?;
+    committed(client.set_cluster(request)).await
 }
 
 /// A backup from one node, part by part.

@@ -151,7 +151,7 @@ async fn from_any(
 
 fn print(record: &EventRecord, json: bool) -> Result<(), Error> {
     if !json {
-        let at = clock(record.at_millis);
+        let at = output::clock(record.at_millis);
         return output::line(format!(
             "{} {at} {} {} {}",
             record.sequence, record.actor, record.kind, record.body
@@ -167,19 +167,4 @@ fn print(record: &EventRecord, json: bool) -> Result<(), Error> {
     };
     let text = serde_json::to_string(&line).map_err(|error| Error::Output(error.into()))?;
     output::line(text)
-}
-
-/// The time of day in UTC; the JSON has the date.
-fn clock(millis: u64) -> String {
-    let seconds = millis / 1000;
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_clock_is_utc() {
-        assert_eq!(super::clock(1_700_000_000_123), "22:13:20.123Z");
-    }
 }

@@ -2,12 +2,14 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] · [`exec`] · [`logs`] ·
-//! [`retention`] · [`backup`] · [`verify`] ·
-//! [`output`] (tables and JSON).
+//! [`retention`] · [`cluster`] · [`backup`] · [`verify`] ·
+//! [`output`] (tables and JSON) · [`duration`] (times in arguments).
 
 pub mod backup;
 pub mod client;
+pub mod cluster;
 pub mod cluster_file;
+pub mod duration;
 pub mod error;
 pub mod events;
 pub mod exec;

@@ -37,8 +37,20 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Error> {
     line(text)
 }
 
+/// The time of day in UTC; the JSON has the date.
+pub fn clock(millis: u64) -> String {
+    let seconds = millis / 1000;
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_clock_is_utc() {
+        assert_eq!(super::clock(1_700_000_000_123), "22:13:20.123Z");
+    }
+
     #[test]
     fn columns_line_up() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long name".to_owned(), "2".to_owned()]];

@@ -101,6 +101,8 @@ pub struct AgentReport {
     pub status: String,
     /// Whether its agent is heard.
     pub connected: bool,
+    /// Until when it said that it is away, in milliseconds since 1970 on the control plane's clock.
+    pub absent_until_ms: Option<u64>,
     /// Milliseconds since its last heartbeat, as far as is known.
     pub silent_for_ms: Option<u64>,
     /// Its tasks that are RUNNING.
@@ -244,6 +246,7 @@ fn agent_report(instance: &Instance) -> AgentReport {
         container_instance: instance.id.clone(),
         status: if instance.active { "ACTIVE" } else { "DRAINING" }.to_owned(),
         connected: instance.connected,
+        absent_until_ms: instance.absent_until_ms,
         silent_for_ms: instance.silent_for_ms,
         running_tasks: instance.running_tasks,
     }

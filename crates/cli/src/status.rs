@@ -119,7 +119,12 @@ fn agents(report: &Report) -> String {
 
 /// Only a leader with a quorum judges agents. Any other view knows what was so, and not which of them it hears of now.
 fn agent_state(agent: &AgentReport, quorum: bool) -> String {
-    let known = if agent.connected { agent.status.as_str() } else { "lost" };
+    let absent = agent.absent_until_ms.map(|until| format!("absent until {}", output::clock(until)));
+    let known = match &absent {
+        Some(absent) => absent.as_str(),
+        None if agent.connected => agent.status.as_str(),
+        None => "lost",
+    };
     match (quorum, agent.connected, agent.silent_for_ms) {
         (false, ..) => format!("last known: {known}"),
         (true, true, None) => "unknown".to_owned(),
@@ -163,6 +168,7 @@ mod tests {
             container_instance: "1".to_owned(),
             status: "ACTIVE".to_owned(),
             connected,
+            absent_until_ms: None,
             silent_for_ms,
             running_tasks: 0,
         };
@@ -174,5 +180,7 @@ mod tests {
         assert_eq!(agent_state(&agent(true, None), false), "last known: ACTIVE");
         assert_eq!(agent_state(&agent(true, Some(9_000)), false), "last known: ACTIVE");
         assert_eq!(agent_state(&agent(false, Some(100)), false), "last known: lost");
+        let absent = AgentReport { absent_until_ms: Some(3_600_000), ..agent(false, Some(9_000)) };
+        assert_eq!(agent_state(&absent, true), "absent until 01:00:00.000Z");
     }
 }

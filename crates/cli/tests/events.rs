@@ -14,7 +14,7 @@ use trireme_rpc::operator::operator_server::{Operator, OperatorServer};
 use trireme_rpc::operator::{
     BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
     Member, Node, RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse,
-    SetRetentionRequest, VerifyRequest, VerifyResponse,
+    SetClusterRequest, SetClusterResponse, SetRetentionRequest, VerifyRequest, VerifyResponse,
 };
 
 /// A control node that sends `records` and then breaks off, if it is told to.
@@ -65,6 +65,13 @@ impl Operator for FakeNode {
         &self,
         _: Request<SetRetentionRequest>,
     ) -> Result<Response<RetentionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn set_cluster(
+        &self,
+        _: Request<SetClusterRequest>,
+    ) -> Result<Response<SetClusterResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

@@ -1,4 +1,6 @@
-//! Node health: an instance that was silent for five seconds is lost, and its tasks with it.
+//! Node health: an instance that was silent for five seconds, or for what its cluster has set, is lost, and its tasks with it.
+//!
+//! An agent that said that it goes away is waited for until the time that the log holds; then its silence counts as any other's.
 //!
 //! Silence counts from the latest of: a heartbeat under the instance's epoch, the session's start, this node's office, its
 //! quorum, its own last stall. So a new leader, or one that stood still, first listens.
@@ -21,7 +23,7 @@ use crate::observed::{Heard, Observed};
 /// Declares silent instances lost.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeHealth {
-    /// Silence after which an instance is lost.
+    /// Silence after which an instance is lost, unless its cluster has set another time.
     pub lost_after: Duration,
     /// How recently a witness must have been heard.
     pub witness_within: Duration,
@@ -55,10 +57,14 @@ impl Controller for NodeHealth {
         for instance in view.instances().filter(|instance| instance.connected) {
             let heard = heard(instance, observed).map_or(Duration::MAX, |heard| heard.age);
             let silent = heard.min(attentive).min(now.since(instance.session_opened_at));
-            if silent < self.lost_after {
-                plan.wake(now.plus(self.lost_after.saturating_sub(silent)));
+            let absence = view.absence(instance.id);
+            let lost_after = view.lost_after(&instance.registration.cluster).unwrap_or(self.lost_after);
+            if let Some(until) = absence.filter(|until| *until > now) {
+                plan.wake(until);
+            } else if silent < lost_after {
+                plan.wake(now.plus(lost_after.saturating_sub(silent)));
             } else if has_witness(&zones, &instance.registration.zone) {
-                self.lose(&mut plan, instance, silent);
+                lose(&mut plan, instance, silent, absence);
             } else {
                 held_back = held_back.saturating_add(1);
             }
@@ -74,7 +80,8 @@ impl Controller for NodeHealth {
 impl NodeHealth {
     fn zones<'a>(&self, view: &'a State, observed: &Observed) -> BTreeMap<&'a Zone, ZoneCount> {
         let mut zones: BTreeMap<&Zone, ZoneCount> = BTreeMap::new();
-        for instance in view.instances().filter(|instance| instance.connected) {
+        // Who said that it goes away is no sign of anything.
+        for instance in view.instances().filter(|instance| view.is_present(instance)) {
             let zone = zones.entry(&instance.registration.zone).or_default();
             zone.connected = zone.connected.saturating_add(1);
             let witness = heard(instance, observed).is_some_and(|heard| heard.age <= self.witness_within);
@@ -82,18 +89,18 @@ impl NodeHealth {
         }
         zones
     }
+}
 
-    fn lose(&self, plan: &mut Plan, instance: &ContainerInstance, silent: Duration) {
-        let registration = &instance.registration;
-        let reason = format!(
-            "Container instance {} ({}) was lost: its agent was not heard for {} seconds",
-            registration.name,
-            registration.zone,
-            silent.as_secs()
-        );
-        plan.report.say(reason.clone());
-        plan.commands.push(Command::LoseInstance { instance: instance.id, epoch: instance.epoch, reason });
-    }
+fn lose(plan: &mut Plan, instance: &ContainerInstance, silent: Duration, absence: Option<Timestamp>) {
+    let registration = &instance.registration;
+    let why = match absence {
+        Some(_) => "went away for a while and did not come back in the time that it gave".to_owned(),
+        None => format!("was not heard for {} seconds", silent.as_secs()),
+    };
+    let reason =
+        format!("Container instance {} ({}) was lost: its agent {why}", registration.name, registration.zone);
+    plan.report.say(reason.clone());
+    plan.commands.push(Command::LoseInstance { instance: instance.id, epoch: instance.epoch, reason });
 }
 
 /// A heartbeat under an older epoch is a stranger's.

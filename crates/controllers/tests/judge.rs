@@ -64,6 +64,49 @@ fn five_seconds_of_silence_are_too_many() {
 }
 
 #[test]
+fn an_agent_that_goes_away_for_a_while_is_waited_for_and_no_longer() {
+    let mut world = world(&ZONES);
+    let gone = world.agents[1];
+    world.user(Command::AnnounceAbsence { instance: gone, epoch: SessionEpoch::new(1), millis: 120_000 });
+    let until = world.now.plus(Duration::from_secs(120));
+    world.advance(Duration::from_secs(119));
+    let silent = observed(&world, &[0.5, 119.0, 0.5]);
+    let waiting = plan(&world, &silent);
+    assert_eq!(lost(&waiting), []);
+    assert_eq!(waiting.wake_at, Some(until));
+    world.advance(Duration::from_secs(1));
+    let over = plan(&world, &silent);
+    assert_eq!(lost(&over), [gone]);
+    assert!(over.report.to_string().contains("did not come back"), "{}", over.report);
+    // A new leader hears for as long as any other silence takes.
+    let new = Observed { deciding_for: Duration::from_secs(4), ..silent };
+    assert_eq!(lost(&plan(&world, &new)), []);
+}
+
+#[test]
+fn who_is_away_by_its_own_word_is_no_sign_that_all_look_dead() {
+    let mut world = world(&[ZONES[0], ZONES[0], ZONES[1]]);
+    let silent = observed(&world, &[0.1, 60.0, 60.0]);
+    let gone = world.agents[2];
+    world.user(Command::AnnounceAbsence { instance: gone, epoch: SessionEpoch::new(1), millis: 120_000 });
+    assert_eq!(lost(&plan(&world, &silent)), [world.agents[1]], "the one beside it is the witness");
+}
+
+#[test]
+fn each_cluster_waits_for_as_long_as_is_set() {
+    let mut world = world(&ZONES);
+    let set = |millis| Command::SetLostAfter { cluster: cluster(), millis };
+    world.user(set(Some(30_000)));
+    let soon = plan(&world, &observed(&world, &[0.5, 29.0, 0.5]));
+    assert_eq!((lost(&soon), soon.wake_at), (vec![], Some(world.now.plus(Duration::from_secs(1)))));
+    assert_eq!(lost(&plan(&world, &observed(&world, &[0.5, 30.0, 0.5]))), [world.agents[1]]);
+    world.user(set(Some(2_000)));
+    assert_eq!(lost(&plan(&world, &observed(&world, &[0.5, 2.5, 0.5]))), [world.agents[1]]);
+    world.user(set(None));
+    assert_eq!(lost(&plan(&world, &observed(&world, &[0.5, 4.9, 0.5]))), []);
+}
+
+#[test]
 fn an_agent_that_was_never_heard_is_given_its_time_from_its_session_on() {
     let mut world = world(&ZONES);
     let fresh = world.agent(ZONES[1], 1024, 1024);

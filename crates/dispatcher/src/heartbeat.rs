@@ -18,8 +18,8 @@ use crate::clock::{self, Instant};
 pub const RELAY_INTERVAL: Duration = Duration::from_millis(500);
 /// The time that one relay may take.
 const RELAY_LIMIT: Duration = Duration::from_secs(1);
-/// An instance that was silent for so long is forgotten here; the state knows that it is lost.
-const KEPT: Duration = Duration::from_secs(600);
+/// An instance that was silent for so long is forgotten here: a cluster may wait for an hour before it takes one for lost.
+const KEPT: Duration = Duration::from_secs(3_700);
 
 /// When an instance was last heard, and under which epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl HeartbeatTable {
     pub fn oldest_ages(&self, state: &State, at_most: Duration) -> BTreeMap<Zone, Duration> {
         let heard = self.snapshot();
         let mut ages = BTreeMap::new();
-        for instance in state.instances().filter(|instance| instance.connected) {
+        for instance in state.instances().filter(|instance| state.is_present(instance)) {
             let age = heard.get(&instance.id).map_or(at_most, |heard| heard.age.min(at_most));
             let oldest = ages.entry(instance.registration.zone.clone()).or_insert(Duration::ZERO);
             *oldest = age.max(*oldest);

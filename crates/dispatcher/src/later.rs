@@ -21,7 +21,8 @@ impl Later {
         named.retain(|id, _| state.instance(*id).is_some());
         let mut all: Vec<u64> = named.values().copied().collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
-        let others = state.instances().filter(|one| one.connected && !named.contains_key(&one.id)).count();
+        let others =
+            state.instances().filter(|one| state.is_present(one) && !named.contains_key(&one.id)).count();
         all.get((all.len() + others) / 2).copied()
     }
 }

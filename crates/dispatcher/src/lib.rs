@@ -12,7 +12,7 @@
 //! - What too many agents want at once waits, within bounds; the rest is sent away to come again ([`opening`]).
 //!
 //! Reading order: [`Dispatcher`] · [`session`] · [`opening`] · [`later`] · [`heartbeat`] · [`watcher`] · [`assignment`] · [`image_pin`] · [`status`] · [`channel`] ·
-//! [`question`].
+//! [`question`] · [`usage`].
 
 mod assignment;
 pub mod channel;
@@ -26,6 +26,7 @@ mod opening;
 mod question;
 mod session;
 mod status;
+pub mod usage;
 mod watcher;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use trireme_types::{ClusterUuid, ContainerInstanceId, RequestId, SessionEpoch};
 pub use channel::{Broken, FromChannel, ToChannel, Unreachable};
 pub use error::Error;
 pub use heartbeat::{Heard, HeartbeatTable, HeartbeatTransport, RelayedHeartbeat, relay};
+pub use usage::{TaskUsage, UsageTable};
 
 /// The longest message to an agent: a full set of assignments of large tasks.
 pub const MESSAGE_BYTES: usize = 64 << 20;
@@ -118,6 +120,7 @@ struct Shared {
     closing: CancellationToken,
     later: later::Later,
     channels: channel::Channels,
+    usage: usage::UsageTable,
 }
 
 /// Serves agents on one control node. Cheap to clone.
@@ -141,6 +144,7 @@ impl Dispatcher {
             closing: CancellationToken::new(),
             later: later::Later::default(),
             channels: channel::Channels::default(),
+            usage: usage::UsageTable::default(),
             config,
         };
         Self { shared: Arc::new(shared) }
@@ -168,6 +172,11 @@ impl Dispatcher {
         purpose: Purpose,
     ) -> Result<(ToChannel, FromChannel), Unreachable> {
         channel::open(&self.shared, instance, purpose).await
+    }
+
+    /// What the tasks of this node's sessions really use.
+    pub fn usage(&self) -> &UsageTable {
+        &self.shared.usage
     }
 
     /// Watches the state for the sessions until `shutdown`, then says goodbye to every agent.

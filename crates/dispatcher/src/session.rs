@@ -21,7 +21,7 @@ use trireme_types::{ClusterUuid, ContainerInstanceId, SessionEpoch};
 
 use crate::assignment::Assignment;
 use crate::channel::Calls;
-use crate::status::{BATCHES_WAITING, Held, Pump};
+use crate::status::{BATCHES_WAITING, Held, Pump, Word};
 use crate::{Shared, clock, convert, request_id};
 
 /// The first message must come within this time.
@@ -39,11 +39,12 @@ type Outbound = mpsc::Sender<Result<wire::ControlMessage, Status>>;
 pub(crate) struct Goodbye {
     reason: String,
     unknown_instance: bool,
+    absence_noted: bool,
 }
 
 impl Goodbye {
-    fn because(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), unknown_instance: false }
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), unknown_instance: false, absence_noted: false }
     }
 
     pub(crate) fn epoch_over() -> Self {
@@ -52,7 +53,12 @@ impl Goodbye {
 
     pub(crate) fn unknown_instance() -> Self {
         let reason = "this container instance is not registered".to_owned();
-        Self { reason, unknown_instance: true }
+        Self { unknown_instance: true, ..Self::because(reason) }
+    }
+
+    /// The answer to an agent that goes away for a while.
+    pub(crate) fn until_later() -> Self {
+        Self { absence_noted: true, ..Self::because("the absence is noted") }
     }
 }
 
@@ -85,7 +91,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut inbound: Streaming<wire::Agen
 }
 
 async fn say_goodbye(out: &Outbound, goodbye: Goodbye) {
-    let message = wire::Goodbye { reason: goodbye.reason, unknown_instance: goodbye.unknown_instance };
+    let Goodbye { reason, unknown_instance, absence_noted } = goodbye;
+    let message = wire::Goodbye { reason, unknown_instance, absence_noted };
     let _ = send(out, ToAgent::Goodbye(message)).await;
 }
 
@@ -244,7 +251,7 @@ struct Session<'a> {
     epoch: SessionEpoch,
     out: Outbound,
     assignment: Assignment,
-    batches: mpsc::Sender<Held>,
+    batches: mpsc::Sender<Word>,
     control_nodes: watch::Receiver<Vec<String>>,
     /// Channels that the agent is asked for; they end with the session.
     calls: Calls,
@@ -359,10 +366,20 @@ impl<'a> Session<'a> {
                 let bytes = u32::try_from(wire_bytes(&batch)).unwrap_or(u32::MAX);
                 let room = Arc::clone(&self.shared.report_bytes).try_acquire_many_owned(bytes);
                 let held = room.ok().map(|room| Held { batch, room });
-                if held.is_none_or(|held| self.batches.try_send(held).is_err()) {
+                if held.is_none_or(|held| self.batches.try_send(Word::Batch(held)).is_err()) {
                     crate::count_shed("reports");
                     return Some(Goodbye::because("too many reports at once; send them again soon"));
                 }
+            }
+            Some(FromAgent::Absence(absence)) if absence.epoch == self.epoch.get() => {
+                if self.batches.try_send(Word::Absence { millis: absence.millis }).is_err() {
+                    return Some(Goodbye::because(
+                        "too many reports at once; say again soon that you go away",
+                    ));
+                }
+            }
+            Some(FromAgent::Usage(usage)) if usage.epoch == self.epoch.get() => {
+                self.shared.usage.record(&self.shared.store.view(), self.instance, &usage.tasks);
             }
             Some(FromAgent::Ack(ack)) if ack.epoch == self.epoch.get() => {
                 tracing::trace!(instance = %self.instance, sequence = ack.sequence, "assignments acknowledged");

@@ -33,12 +33,20 @@ pub(crate) struct Held {
     pub(crate) room: OwnedSemaphorePermit,
 }
 
+/// What an agent says that is committed in the order in which it came.
+pub(crate) enum Word {
+    /// Reports.
+    Batch(Held),
+    /// It goes away for a while.
+    Absence { millis: u64 },
+}
+
 /// Proposes one session's batches until the session is over.
 pub(crate) struct Pump {
     pub(crate) shared: Arc<Shared>,
     pub(crate) instance: ContainerInstanceId,
     pub(crate) epoch: SessionEpoch,
-    pub(crate) batches: mpsc::Receiver<Held>,
+    pub(crate) batches: mpsc::Receiver<Word>,
     pub(crate) out: mpsc::Sender<Result<wire::ControlMessage, Status>>,
     /// What health checks said that is not committed, the latest of each task.
     pub(crate) untold: BTreeMap<TaskId, TaskHealthReport>,
@@ -47,13 +55,25 @@ pub(crate) struct Pump {
 impl Pump {
     /// Runs until the session ends, or until it must.
     pub(crate) async fn run(mut self) -> Option<Goodbye> {
-        while let Some(first) = self.batches.recv().await {
+        let mut waiting = None;
+        while let Some(word) = self.next(&mut waiting).await {
+            let first = match word {
+                Word::Batch(held) => held,
+                Word::Absence { millis } => return Some(self.commit_absence(millis).await),
+            };
             let mut rooms = vec![first.room];
             let mut numbers = vec![first.batch.batch];
             let mut reports = first.batch.reports;
             while reports.len() < REPORTS_PER_COMMAND
                 && let Ok(next) = self.batches.try_recv()
             {
+                let next = match next {
+                    Word::Batch(held) => held,
+                    absence @ Word::Absence { .. } => {
+                        waiting = Some(absence);
+                        break;
+                    }
+                };
                 rooms.push(next.room);
                 numbers.push(next.batch.batch);
                 reports.extend(next.batch.reports);
@@ -79,6 +99,24 @@ impl Pump {
             }
         }
         None
+    }
+
+    async fn next(&mut self, waiting: &mut Option<Word>) -> Option<Word> {
+        match waiting.take() {
+            Some(word) => Some(word),
+            None => self.batches.recv().await,
+        }
+    }
+
+    /// The agent's last word. Whatever comes of it, the session is over.
+    async fn commit_absence(&self, millis: u64) -> Goodbye {
+        let command = Command::AnnounceAbsence { instance: self.instance, epoch: self.epoch, millis };
+        match self.propose(command).await {
+            Ok(()) => Goodbye::until_later(),
+            Err(Rejection::StaleEpoch) => Goodbye::epoch_over(),
+            Err(Rejection::ContainerInstanceNotFound) => Goodbye::unknown_instance(),
+            Err(rejection) => Goodbye::because(rejection.to_string()),
+        }
     }
 
     fn understood(&self, reports: Vec<wire::TaskReport>) -> Vec<TaskReport> {

@@ -380,3 +380,27 @@ async fn an_agent_is_told_of_its_own_tasks_only_and_under_its_own_epoch() {
     assert!(client.protection(request).await.unwrap().into_inner().not_valid);
     assert_eq!(world.store.view().position(), before, "nothing was changed");
 }
+
+#[tokio::test]
+async fn the_last_word_of_who_goes_away_comes_after_its_reports_and_ends_the_session() {
+    let world = World::start().await;
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = agent.welcome().await;
+    agent.assignments().await;
+    let task = world.place(instance);
+    agent.assignments().await;
+    agent.say(status(epoch, 1, task, wire::TaskStatus::Running)).await;
+    agent.say(FromAgent::Absence(wire::Absence { epoch: epoch + 1, millis: 1 })).await;
+    agent.say(FromAgent::Absence(wire::Absence { epoch, millis: 120_000 })).await;
+    assert!(matches!(agent.hear().await.unwrap(), ToAgent::StatusAck(wire::StatusAck { batch: 1 })));
+    let goodbye = agent.goodbye().await;
+    assert!(goodbye.absence_noted && !goodbye.unknown_instance, "{goodbye:?}");
+    let view = world.store.view();
+    assert_eq!(view.task(task).unwrap().last_status, TaskStatus::Running);
+    assert_eq!(view.absence(instance), Some(view.clock().plus(Duration::from_secs(120))));
+    // It counts for nothing in what is told of silence, and is there again with its next session.
+    assert!(world.heartbeats.oldest_ages(&view, Duration::from_secs(60)).is_empty());
+    let back = wire::Hello { container_instance_id: instance.to_string(), ..hello() };
+    world.open(FromAgent::Hello(back)).await.welcome().await;
+    assert_eq!(world.store.view().absence(instance), None);
+}

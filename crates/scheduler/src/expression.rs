@@ -99,7 +99,9 @@ impl Looked<'_> {
     fn any(&self, subject: &Subject, passes: impl Fn(&str) -> bool) -> bool {
         let registration = &self.instance.registration;
         match subject {
-            Subject::AgentConnected => passes(if self.instance.connected { "true" } else { "false" }),
+            Subject::AgentConnected => {
+                passes(if self.state.is_present(self.instance) { "true" } else { "false" })
+            }
             Subject::AgentVersion => passes(&registration.agent_version),
             Subject::Ec2InstanceId => passes(&registration.name),
             Subject::RegisteredAt => passes(&self.instance.registered_at.millis().to_string()),

@@ -95,8 +95,12 @@ impl Nodes {
     pub fn of_cluster(view: &State, cluster: &ClusterKey) -> Self {
         let ids = view.index().instances_of_cluster(cluster);
         Self::new(ids.iter().filter_map(|id| {
-            let instance = view.instance(*id)?;
-            Some((instance.clone(), view.index().instance_load(*id)))
+            let mut instance = view.instance(*id)?.clone();
+            if instance.connected && !view.is_present(&instance) {
+                // Its agent is away: it takes no tasks.
+                Arc::make_mut(&mut instance).connected = false;
+            }
+            Some((instance, view.index().instance_load(*id)))
         }))
     }
 

@@ -8,6 +8,7 @@
 pub mod accept;
 mod backup;
 mod channels;
+mod cluster;
 pub mod config;
 pub mod error;
 mod exec;

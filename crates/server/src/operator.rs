@@ -17,18 +17,18 @@ use trireme_rpc::operator::operator_server::Operator;
 use trireme_rpc::operator::{
     self, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
     ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
-    ServiceStatusResponse, ServiceSummary, ServiceTasks, SetRetentionRequest, TaskCount, VerifyRequest,
-    VerifyResponse,
+    ServiceStatusResponse, ServiceSummary, ServiceTasks, SetClusterRequest, SetClusterResponse,
+    SetRetentionRequest, TaskCount, VerifyRequest, VerifyResponse,
 };
 use trireme_state::State;
 use trireme_state::object::{
     ContainerInstance, InstanceStatus, Service, ServiceStatus, TaskSetStatus, TaskStatus,
 };
 use trireme_state::store::Store;
-use trireme_types::{ContainerInstanceId, Sequence};
+use trireme_types::{ContainerInstanceId, Sequence, Timestamp};
 
 use crate::channels::Channels;
-use crate::{backup, exec, logs, record, recovery, retention};
+use crate::{backup, cluster, exec, logs, record, recovery, retention};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -161,6 +161,13 @@ impl Operator for OperatorService {
         retention::set(&self.node, &request.into_inner()).await.map(Response::new)
     }
 
+    async fn set_cluster(
+        &self,
+        request: Request<SetClusterRequest>,
+    ) -> Result<Response<SetClusterResponse>, Status> {
+        cluster::set(&self.node, &request.into_inner()).await.map(Response::new)
+    }
+
     async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         let parts = backup::make(&self.node, self.version, request.into_inner())?;
         Ok(Response::new(Box::pin(parts)))
@@ -239,9 +246,10 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
         name: instance.registration.name.clone(),
         zone: instance.registration.zone.to_string(),
         active: instance.status == InstanceStatus::Active,
-        connected: instance.connected,
+        connected: state.is_present(instance),
         running_tasks: load.running,
         pending_tasks: load.pending,
+        absent_until_ms: state.absence(instance.id).map(Timestamp::millis),
         silent_for_ms: heard.map(|heard| u64::try_from(heard.age.as_millis()).unwrap_or(u64::MAX)),
     }
 }

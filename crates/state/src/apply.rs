@@ -56,6 +56,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::ClusterCreated { .. }
         | Event::ClusterDeleted { .. }
         | Event::ClusterConfigured { .. }
+        | Event::ClusterLostAfterSet { .. }
         | Event::CapacityProviderCreated { .. }
         | Event::CapacityProviderUpdated { .. }
         | Event::CapacityProviderDeleted { .. }
@@ -98,6 +99,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskReaped { .. } => task::happened(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
+        | Event::InstanceAbsent { .. }
         | Event::InstanceStatusChanged { .. }
         | Event::InstanceAttributesChanged { .. }
         | Event::InstanceRegistered { .. }
@@ -140,6 +142,7 @@ fn reset(state: &mut State, at: Timestamp) {
         clusters: kept.collect(),
         index: Index::rebuild(instances.iter(), std::iter::empty(), std::iter::empty(), std::iter::empty()),
         instances: instances.iter().map(|instance| (instance.id, as_registered(state, instance))).collect(),
+        absences: state.absences.clone(),
         access_keys: state.access_keys.clone(),
         position: state.position,
         clock: state.clock,

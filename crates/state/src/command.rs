@@ -500,4 +500,20 @@ pub enum Command {
     },
     /// ECS API: RunTask, StartTask, with enableExecuteCommand: whatever command runs tasks.
     RunAllowingCommands(Box<Command>),
+    /// An agent goes away for a while: it is not to be taken for lost. Refused under another epoch.
+    AnnounceAbsence {
+        /// The agent's instance.
+        instance: ContainerInstanceId,
+        /// The session's epoch.
+        epoch: SessionEpoch,
+        /// For how long from now, in milliseconds; at most [`crate::limits::ABSENCE_MILLIS_MAX`] of it count.
+        millis: u64,
+    },
+    /// Operator: after how much silence a cluster's container instances are lost.
+    SetLostAfter {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// Milliseconds, or `None` for the usual time.
+        millis: Option<u64>,
+    },
 }

@@ -100,6 +100,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::CreateCluster { .. }
         | Command::CreateConfiguredCluster { .. }
         | Command::UpdateCluster { .. }
+        | Command::SetLostAfter { .. }
         | Command::DeleteCluster { .. } => decide_cluster(state, proposal),
         Command::CreateCapacityProvider { key, group, tags } => {
             capacity_provider::create(state, key, group, tags)
@@ -133,31 +134,24 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::ProtectTask { cluster, task, minutes } => {
             task::protect(state, cluster, *task, *minutes, stamp)
         }
-        Command::RegisterInstance { instance, registration, tags } => {
-            instance::register(state, *instance, registration, tags, stamp)
-        }
+        Command::RegisterInstance { .. }
+        | Command::SetInstanceStatus { .. }
+        | Command::DeregisterInstance { .. }
+        | Command::OpenSession { .. }
+        | Command::LoseInstance { .. }
+        | Command::AnnounceAbsence { .. } => decide_instance(state, proposal, stamp),
         Command::PutAttributes { cluster, attributes } => attribute::put(state, cluster, attributes),
         Command::DeleteAttributes { cluster, attributes } => attribute::delete(state, cluster, attributes),
         Command::ChangeAccountSetting { key, name, value } => {
             account_setting::change(state, key, name, value.as_deref())
         }
-        Command::SetInstanceStatus { cluster, instance, status } => {
-            instance::set_status(state, cluster, *instance, *status)
-        }
-        Command::DeregisterInstance { cluster, instance, force } => {
-            instance::deregister(state, cluster, *instance, *force)
-        }
         Command::TagResource { resource, tags } => tag::add(state, resource, tags),
         Command::UntagResource { resource, keys } => tag::remove(state, resource, keys),
-        Command::OpenSession { instance, registration } => {
-            instance::open_session(state, *instance, registration, stamp)
-        }
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),
         Command::ReportTaskHealth { instance, epoch, reports } => {
             task::report_health(state, *instance, *epoch, reports)
         }
         Command::PinImages { instance, epoch, images } => image_pin::pin(state, *instance, *epoch, images),
-        Command::LoseInstance { instance, epoch, reason } => instance::lose(state, *instance, *epoch, reason),
         Command::ReapTasks { tasks } => task::reap(state, tasks),
         Command::CreateAccessKey { id, account, principal, secret } => {
             operator::create_access_key(state, id, account, principal, secret, stamp)
@@ -180,6 +174,31 @@ fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
         }
         Command::UpdateCluster { cluster, change } => cluster::update(state, cluster, change),
         Command::DeleteCluster { cluster } => cluster::delete(state, cluster),
+        Command::SetLostAfter { cluster, millis } => cluster::set_lost_after(state, cluster, *millis),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+fn decide_instance(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::RegisterInstance { instance, registration, tags } => {
+            instance::register(state, *instance, registration, tags, stamp)
+        }
+        Command::SetInstanceStatus { cluster, instance, status } => {
+            instance::set_status(state, cluster, *instance, *status)
+        }
+        Command::DeregisterInstance { cluster, instance, force } => {
+            instance::deregister(state, cluster, *instance, *force)
+        }
+        Command::OpenSession { instance, registration } => {
+            instance::open_session(state, *instance, registration, stamp)
+        }
+        Command::LoseInstance { instance, epoch, reason } => {
+            instance::lose(state, *instance, *epoch, reason, stamp)
+        }
+        Command::AnnounceAbsence { instance, epoch, millis } => {
+            instance::announce_absence(state, *instance, *epoch, *millis, stamp)
+        }
         _ => Ok(Decision::nothing()),
     }
 }

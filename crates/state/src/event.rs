@@ -42,6 +42,13 @@ pub enum Event {
         /// All of the new configuration.
         configuration: Box<ClusterConfiguration>,
     },
+    /// A cluster's container instances are lost after another time of silence.
+    ClusterLostAfterSet {
+        /// Its full name.
+        cluster: ClusterKey,
+        /// Milliseconds, or `None` for the usual time.
+        millis: Option<u64>,
+    },
     /// A capacity provider is there.
     CapacityProviderCreated {
         /// Its full name.
@@ -376,6 +383,13 @@ pub enum Event {
         instance: ContainerInstanceId,
         /// The epoch that is over with it, plus one.
         epoch: SessionEpoch,
+    },
+    /// A container instance's agent goes away for a while and says so: its silence is none until then.
+    InstanceAbsent {
+        /// Which one.
+        instance: ContainerInstanceId,
+        /// Until when.
+        until: Timestamp,
     },
     /// A container instance's status changed.
     InstanceStatusChanged {

@@ -67,6 +67,8 @@ impl StateHasher {
         sum.follow(17, &old.task_health, &state.task_health);
         sum.follow(21, &old.image_pins, &state.image_pins);
         sum.follow(24, &old.tasks_allowing_commands, &state.tasks_allowing_commands);
+        sum.follow(22, &old.absences, &state.absences);
+        sum.follow(23, &old.lost_after, &state.lost_after);
         self.sum = sum.sum;
         self.hash(layout)
     }

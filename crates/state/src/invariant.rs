@@ -49,6 +49,7 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
     }
     for id in instances {
         epoch_never_falls(before, after, id)?;
+        who_is_away_is_waited_for(before, after, id)?;
         instance_holds_what_fits(after, id)?;
         lost_instances_hold_nothing(after, id)?;
     }
@@ -82,7 +83,8 @@ fn touched(
         }
         Event::SessionOpened { instance, .. }
         | Event::InstanceRegistered { instance, .. }
-        | Event::InstanceLost { instance, .. } => {
+        | Event::InstanceLost { instance, .. }
+        | Event::InstanceAbsent { instance, .. } => {
             instances.insert(*instance);
         }
         Event::ServiceCreated { key, .. }
@@ -210,6 +212,13 @@ pub fn epoch_never_falls(before: &State, after: &State, id: ContainerInstanceId)
     hold("epoch_never_falls", new.epoch >= old.epoch, || format!("instance {id}"))
 }
 
+/// An instance whose agent said that it goes away is not lost before its time is over.
+pub fn who_is_away_is_waited_for(before: &State, after: &State, id: ContainerInstanceId) -> Check {
+    let away = before.absence(id).is_some_and(|until| until > after.clock());
+    let is_lost = after.instance(id).is_some_and(|instance| !instance.connected);
+    hold("who_is_away_is_waited_for", !(away && is_lost), || format!("instance {id}"))
+}
+
 /// A service that is not inactive has one primary deployment, in front; an inactive one has none, and neither has one with task
 /// sets.
 pub fn one_primary_deployment(state: &State, service: &Service) -> Check {
@@ -300,7 +309,7 @@ pub fn requests_are_bounded(state: &State) -> Check {
 }
 
 /// What is said of an object goes with it: attributes with their instance, protection, health and leave to run commands with their task, a cluster's configuration
-/// with the cluster, a deployment history with its service; and the capacity providers that an active cluster names are there.
+/// with the cluster, a deployment history with its service, an absence with an instance that has a session; and the capacity providers that an active cluster names are there.
 pub fn configuration_has_its_objects(state: &State) -> Check {
     let attributes = state.custom_attributes.keys().all(|id| state.instance(*id).is_some());
     let protections = state.task_protections.keys().all(|id| state.task(*id).is_some());
@@ -325,6 +334,9 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     });
     let sets = state.task_sets.keys().all(|key| state.service(key).is_some());
     let pins = state.image_pins.keys().all(|key| state.service(key).is_some());
+    let absences =
+        state.absences.keys().all(|id| state.instance(*id).is_some_and(|instance| instance.connected));
+    let patience = state.lost_after.keys().all(|key| state.cluster(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
         definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
@@ -350,6 +362,8 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         ("deleted definitions", deleted),
         ("task sets", sets),
         ("image pins", pins),
+        ("absences", absences),
+        ("lost after", patience),
     ];
     let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
     hold("configuration_has_its_objects", broken().next().is_none(), || {
@@ -367,7 +381,10 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.account_settings.is_empty()
         && state.deployment_histories.is_empty()
         && state.deleted_definitions.is_empty();
-    let node_services = state.image_pins.is_empty() && state.tasks_allowing_commands.is_empty();
+    let node_services = state.image_pins.is_empty()
+        && state.tasks_allowing_commands.is_empty()
+        && state.absences.is_empty()
+        && state.lost_after.is_empty();
     let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
         && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
         && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)

@@ -54,3 +54,9 @@ pub const REQUEST_KEPT_MILLIS: u64 = 120_000;
 pub const REQUEST_YOUNG_MILLIS: u64 = 60_000;
 /// Keys beyond which no further write is taken until some are old: 60 seconds at 16,000 writes a second.
 pub const REQUESTS_MAX: usize = 1_000_000;
+/// How long an agent's absence counts at most, in milliseconds.
+pub const ABSENCE_MILLIS_MAX: u64 = 600_000;
+/// The shortest silence after which instances may be lost, in milliseconds: the time in which a witness must have been heard.
+pub const LOST_AFTER_MILLIS_MIN: u64 = 2_000;
+/// The longest such silence, in milliseconds.
+pub const LOST_AFTER_MILLIS_MAX: u64 = 3_600_000;

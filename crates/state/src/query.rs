@@ -75,6 +75,11 @@ impl State {
         self.instances.values()
     }
 
+    /// Whether an instance's agent is there to be spoken to: it has a session, and did not say that it goes away.
+    pub fn is_present(&self, instance: &ContainerInstance) -> bool {
+        instance.connected && !self.absences.contains_key(&instance.id)
+    }
+
     /// A container instance's attributes: its agent's, its zone, and over them those that users gave it.
     pub fn attributes(&self, instance: &ContainerInstance) -> Attributes {
         let registration = &instance.registration;

@@ -1,6 +1,7 @@
 //! The state itself: every object, the indexes over them, and how far the history has been applied.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,10 @@ pub struct State {
     pub(crate) image_pins: OrdMap<ServiceKey, Arc<ImagePins>>,
     /// Of tasks that were started with enableExecuteCommand.
     pub(crate) tasks_allowing_commands: OrdMap<TaskId, ()>,
+    /// Until when agents are away that said so.
+    pub(crate) absences: OrdMap<ContainerInstanceId, Timestamp>,
+    /// Milliseconds of silence after which a cluster's instances are lost, where it is not the usual time.
+    pub(crate) lost_after: OrdMap<ClusterKey, u64>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -179,6 +184,16 @@ impl State {
     /// Whether commands may be run in a task's containers (ECS API: Task.enableExecuteCommand).
     pub fn allows_commands(&self, task: TaskId) -> bool {
         self.tasks_allowing_commands.contains_key(&task)
+    }
+
+    /// Until when an instance's agent is away, if it said that it goes. It may have stayed away longer.
+    pub fn absence(&self, instance: ContainerInstanceId) -> Option<Timestamp> {
+        self.absences.get(&instance).copied()
+    }
+
+    /// Silence after which a cluster's instances are lost, if it was set.
+    pub fn lost_after(&self, cluster: &ClusterKey) -> Option<Duration> {
+        self.lost_after.get(cluster).copied().map(Duration::from_millis)
     }
 
     /// Until when a task is protected, if it is at `now`.

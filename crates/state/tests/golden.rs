@@ -318,6 +318,8 @@ fn configuration_events() -> Vec<Event> {
                 (ContainerName::new("side").unwrap(), HealthStatus::Healthy),
             ]),
         },
+        Event::InstanceAbsent { instance: instance_id(), until: Timestamp::from_millis(6) },
+        Event::ClusterLostAfterSet { cluster: cluster("default"), millis: Some(30_000) },
         Event::InstanceAttributesChanged {
             instance: instance_id(),
             attributes: Attributes::from([(text("stack"), text("prod"))]),

@@ -26,6 +26,8 @@ enum Step {
     Open { zone: u8 },
     Reopen { instance: usize, zone: u8 },
     Lose { instance: usize, stale: bool },
+    Away { instance: usize, seconds: u64 },
+    Patience { seconds: Option<u64> },
     Drain { instance: usize, drain: bool },
     DeregisterInstance { instance: usize, force: bool },
     Run { family: u8, instances: Vec<usize>, token: Option<u8> },
@@ -81,6 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(|zone| Step::Open { zone }),
         2 => (at(), 0u8..3).prop_map(|(instance, zone)| Step::Reopen { instance, zone }),
         2 => (at(), any::<bool>()).prop_map(|(instance, stale)| Step::Lose { instance, stale }),
+        2 => (at(), 1u64..900).prop_map(|(instance, seconds)| Step::Away { instance, seconds }),
+        1 => proptest::option::of(1u64..60).prop_map(|seconds| Step::Patience { seconds }),
         1 => (at(), any::<bool>()).prop_map(|(instance, drain)| Step::Drain { instance, drain }),
         1 => (at(), any::<bool>()).prop_map(|(instance, force)| Step::DeregisterInstance { instance, force }),
         4 => (name(), proptest::collection::vec(at(), 1..4), proptest::option::of(0u8..3))
@@ -394,6 +398,14 @@ fn configuration_command(state: &State, step: &Step) -> Option<Command> {
 /// Instances without a session, and what deployments leave.
 fn record_command(state: &State, step: &Step) -> Option<Command> {
     Some(match step {
+        Step::Away { instance, seconds } => {
+            let Placement { instance, epoch } = placement(state, *instance)?;
+            Command::AnnounceAbsence { instance, epoch, millis: seconds * 1_000 }
+        }
+        Step::Patience { seconds } => Command::SetLostAfter {
+            cluster: cluster("default"),
+            millis: seconds.map(|seconds| seconds * 1_000),
+        },
         Step::RegisterInstance { zone, again } => Command::RegisterInstance {
             instance: again.and_then(|number| placement(state, number)).map(|found| found.instance),
             registration: Box::new(registration("i", &format!("us-east-1{}", char::from(b'a' + zone)))),

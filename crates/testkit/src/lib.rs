@@ -1,10 +1,11 @@
 //! For tests: waiting with a limit, and whole development clusters.
 //!
 //! Reading order: [`wait`] (`wait_for`: no test sleeps for luck) · [`cluster`] (a `trireme dev` that ends with its test) ·
-//! [`linear`] (whether what clients saw is linearizable).
+//! [`linear`] (whether what clients saw is linearizable) · [`socket`] (a Docker Engine that is slow, hangs or fails).
 
 pub mod cluster;
 pub mod linear;
+pub mod socket;
 pub mod wait;
 
 pub use cluster::{DevCluster, Options};

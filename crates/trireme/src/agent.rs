@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -44,12 +45,21 @@ pub struct AgentArgs {
     /// Docker's socket.
     #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock")]
     docker_socket: PathBuf,
-    /// Cpu units to offer. Default: 1024 for each processor.
+    /// Cpu units to offer. Default: 1024 for each processor, less what is kept for the system.
     #[arg(long, value_name = "UNITS")]
     cpu: Option<u32>,
-    /// Memory to offer, in MiB. Default: the machine's.
+    /// Memory to offer, in MiB. Default: the machine's, less what is kept for the system.
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// Cpu units to keep for the system.
+    #[arg(long, value_name = "UNITS")]
+    reserve_cpu: Option<u32>,
+    /// Memory to keep for the system, in MiB. Default, without --memory: a twentieth of the machine's, at most 1024.
+    #[arg(long, value_name = "MIB")]
+    reserve_memory: Option<u32>,
+    /// Offer more than the machine has. Without it such an agent does not start. For several agents that share a machine.
+    #[arg(long)]
+    oversubscribe: bool,
     /// Run containers that ask for all of the machine's rights. Without it they are placed elsewhere, with the reason ATTRIBUTE.
     #[arg(long)]
     allow_privileged: bool,
@@ -66,6 +76,10 @@ pub struct AgentArgs {
     no_metadata: bool,
     #[command(flatten)]
     images: ImageArgs,
+    /// Told to stop with SIGTERM or SIGINT, the agent says that it is away for so long: its tasks run on, and are not replaced unless it
+    /// stays away longer. At most 10m count. 0: it says nothing, and is lost like one that is killed.
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = trireme_cli::duration::duration)]
+    absence: Duration,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -133,6 +147,9 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
         },
         cpu_units: args.cpu,
         memory_mib: args.memory,
+        reserve_cpu_units: args.reserve_cpu,
+        reserve_memory_mib: args.reserve_memory,
+        oversubscribe: args.oversubscribe,
         allow: Allowed {
             privileged: args.allow_privileged,
             host_devices: args.allow_host_devices,
@@ -140,6 +157,11 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
         },
         metadata: !args.no_metadata,
         images: args.images.config(),
+        // Many in one process would say it all at once, and their containers end with them.
+        absence_ms: match args.fake_agents {
+            1 => u64::try_from(args.absence.as_millis()).unwrap_or(u64::MAX),
+            _ => 0,
+        },
         ..AgentConfig::default()
     }
 }

@@ -66,6 +66,7 @@ pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &s
         clock: Arc::default(),
         folder: folder.join(format!("a{number}")),
         runtime: RefCell::new(AgentHost::fresh_runtime()),
+        shutdown: RefCell::default(),
         ended: RefCell::new(None),
         starts: Cell::new(0),
     });
@@ -118,11 +119,11 @@ pub fn start(sim: &mut Sim<'_>, shared: &Shared, number: u64) {
     sim.bounce(host.name());
 }
 
-/// Starts an agent, unless it runs.
+/// Starts an agent, unless it runs. One that was told to stop and has not ended yet is killed.
 pub fn start_agent(sim: &mut Sim<'_>, shared: &Shared, number: u64) {
     let host = shared.agents.borrow().iter().find(|host| host.number == number).cloned();
     let Some(host) = host else { return };
-    if sim.is_host_running(host.name()) {
+    if sim.is_host_running(host.name()) && !host.shutdown.borrow().is_cancelled() {
         return;
     }
     trace::line(format_args!("start {}", host.name()));

@@ -34,6 +34,8 @@ pub enum Kind {
     Stop,
     /// An agent's process is killed; its containers run on.
     AgentKill,
+    /// An agent is told to stop, and says that it is away for a while; its containers run on.
+    AgentStop,
     /// An agent's machine is lost, its containers with it.
     MachineLoss,
     /// A zone is cut off or loses power.
@@ -58,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Partition,
         Self::OneWay,
         Self::Isolate,
@@ -74,6 +76,7 @@ impl Kind {
         Self::PowerLossAtCall,
         Self::Stop,
         Self::AgentKill,
+        Self::AgentStop,
         Self::MachineLoss,
         Self::ZoneLoss,
         Self::SlowDisk,

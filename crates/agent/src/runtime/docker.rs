@@ -16,6 +16,7 @@ mod registry;
 mod settings;
 mod spec;
 mod stop;
+mod usage;
 mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
@@ -35,7 +36,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, ImageName, Inspection,
-    NewContainer, Over, Owner, Runtime, Started,
+    NewContainer, Over, Owner, Readings, Runtime, Started,
 };
 use crate::clock;
 use crate::config::ImageConfig;
@@ -70,6 +71,8 @@ pub struct DockerRuntime {
     stopper: Stopper,
     /// Containers whose start was tried and not answered.
     unanswered: Mutex<BTreeSet<String>>,
+    /// Where the kernel counts what containers use.
+    places: usage::Places,
     /// What of the machine containers may have.
     allowed: Allowed,
 }
@@ -107,6 +110,7 @@ impl DockerRuntime {
             images: Images::new(registry, images, folder),
             starts: Semaphore::new(STARTS_AT_ONCE),
             unanswered: Mutex::default(),
+            places: usage::Places::default(),
             allowed,
         })
     }
@@ -403,6 +407,10 @@ impl Runtime for DockerRuntime {
 
     fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>> {
         Box::pin(look::stats(&self.docker, id))
+    }
+
+    fn usage<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>> {
+        Box::pin(usage::of(&self.docker, &self.places, owner))
     }
 
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

@@ -16,7 +16,7 @@ use trireme_types::TaskId;
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    ImageName, Inspection, NewContainer, Over, Owner, Pin, Runtime, Started,
+    ImageName, Inspection, NewContainer, Over, Owner, Pin, Readings, Runtime, Started,
 };
 
 /// Ports that are given to those who asked for any.
@@ -246,6 +246,11 @@ impl Runtime for FakeRuntime {
 
     fn stats<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<serde_json::Value, Failure>> {
         Box::pin(std::future::ready(Ok(serde_json::Value::Object(serde_json::Map::new()))))
+    }
+
+    /// They use nothing.
+    fn usage<'a>(&'a self, _: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>> {
+        Box::pin(std::future::ready(Ok(Readings::new())))
     }
 
     fn watch<'a>(&'a self, _: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

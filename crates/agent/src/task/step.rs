@@ -34,6 +34,10 @@ pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 /// ECS's words when a task does not come up.
 pub const FAILED_TO_START: &str = "Task failed to start";
 
+/// Why a task ended whose machine was started again.
+pub const MACHINE_RESTARTED: &str =
+    "The container instance was restarted, and the essential container in task exited";
+
 /// How often what a task had beside its containers is asked to go before it is left to [`Over::AllBut`].
 ///
 /// [`Over::AllBut`]: crate::runtime::Over::AllBut
@@ -129,6 +133,13 @@ impl Machine {
             // Nobody knows what it had.
             released: found.is_empty(),
             ..Self::new(Arc::new(spec), &[])
+        }
+    }
+
+    /// Its containers that were found ended have ended with the machine.
+    pub fn blame_restart(&mut self) {
+        if let Some((StopCode::EssentialContainerExited, reason)) = &mut self.cause {
+            *reason = MACHINE_RESTARTED.into();
         }
     }
 

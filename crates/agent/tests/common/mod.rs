@@ -90,6 +90,7 @@ impl World {
             runtime: RuntimeConfig::fake(),
             cpu_units: Some(1_000_000),
             memory_mib: Some(1_000_000),
+            oversubscribe: true,
             ..AgentConfig::default()
         }
     }
@@ -234,20 +235,30 @@ pub fn spec(containers: Vec<ContainerDefinition>) -> TaskDefinitionSpec {
 /// A running agent. Dropping it is like killing its process.
 pub struct Running {
     task: JoinHandle<Result<(), trireme_agent::Error>>,
+    shutdown: CancellationToken,
 }
 
 impl Running {
     pub fn with(config: AgentConfig, runtime: Arc<dyn Runtime>) -> Self {
-        Self { task: tokio::spawn(trireme_agent::run_with(config, runtime, CancellationToken::new())) }
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(trireme_agent::run_with(config, runtime, shutdown.clone()));
+        Self { task, shutdown }
     }
 
     pub fn start(config: AgentConfig) -> Self {
-        Self { task: tokio::spawn(trireme_agent::run(config, CancellationToken::new())) }
+        let shutdown = CancellationToken::new();
+        Self { task: tokio::spawn(trireme_agent::run(config, shutdown.clone())), shutdown }
     }
 
     /// Waits until it ends by itself.
     pub async fn ended(mut self) -> Result<(), trireme_agent::Error> {
         (&mut self.task).await.unwrap()
+    }
+
+    /// Tells it to stop, as SIGTERM does, and waits until it has.
+    pub async fn stop(self) -> Result<(), trireme_agent::Error> {
+        self.shutdown.cancel();
+        self.ended().await
     }
 
     /// Kills it and waits until it is dead.

@@ -441,7 +441,7 @@ fn would_help(look: &Look<'_>, primary: &Deployment, census: &Census<'_>) -> boo
                 let all = &instance.registration.resources;
                 let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
                 let met = requirements.iter().all(|requirement| requirement.is_met(instance));
-                instance.connected
+                look.view.is_present(instance)
                     && met
                     && wanted.cpu <= all.cpu
                     && wanted.memory <= all.memory

@@ -45,7 +45,7 @@ pub(crate) fn describe(
             &taken,
         )),
         status: Some(status.to_owned()),
-        agent_connected: Some(instance.connected),
+        agent_connected: Some(state.is_present(instance)),
         running_tasks_count: Some(number(load.running)),
         pending_tasks_count: Some(number(load.pending)),
         attributes: Some(attributes(state, instance)),

@@ -36,7 +36,7 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
             container(task, one, of_container(&one.name), health)
         })
         .collect();
-    let connected = state.instance(task.instance).is_some_and(|instance| instance.connected);
+    let connected = state.instance(task.instance).is_some_and(|instance| state.is_present(instance));
     let times = &task.times;
     shapes::Task {
         attachments: Some(Vec::new()),

@@ -19,6 +19,13 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.clusters.insert(cluster.clone(), Arc::new(created));
             // A name that is used again begins with nothing.
             state.cluster_configurations.remove(cluster);
+            state.lost_after.remove(cluster);
+        }
+        Event::ClusterLostAfterSet { cluster, millis } => {
+            match millis.filter(|_| state.clusters.contains_key(cluster)) {
+                Some(millis) => state.lost_after.insert(cluster.clone(), millis),
+                None => state.lost_after.remove(cluster),
+            };
         }
         Event::ClusterDeleted { cluster } => {
             if let Some(found) = state.clusters.get_mut(cluster) {

@@ -4,58 +4,31 @@ use std::sync::Arc;
 
 use trireme_types::{ContainerInstanceId, SessionEpoch, Timestamp};
 
-use crate::object::{ContainerInstance, InstanceStatus, Tags};
+use crate::object::{ContainerInstance, InstanceRegistration, InstanceStatus, Tags};
 use crate::{Event, State};
 
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
     match event {
         Event::SessionOpened { instance, epoch, registration } => {
-            if state.instances.contains_key(instance) {
-                with(state, *instance, |known| {
-                    known.registration = (**registration).clone();
-                    known.epoch = *epoch;
-                    known.connected = true;
-                    known.session_opened_at = at;
-                });
-            } else {
-                let new = ContainerInstance {
-                    id: *instance,
-                    registration: (**registration).clone(),
-                    status: InstanceStatus::Active,
-                    connected: true,
-                    epoch: *epoch,
-                    tags: Tags::new(),
-                    registered_at: at,
-                    session_opened_at: at,
-                    version: 1,
-                };
-                state.index.add_instance(&new);
-                state.instances.insert(*instance, Arc::new(new));
-            }
+            state.absences.remove(instance);
+            registered(state, at, *instance, registration, Some(*epoch), &Tags::new());
         }
         Event::InstanceRegistered { instance, registration, tags } => {
-            if state.instances.contains_key(instance) {
-                with(state, *instance, |known| known.registration = (**registration).clone());
-            } else {
-                let new = ContainerInstance {
-                    id: *instance,
-                    registration: (**registration).clone(),
-                    status: InstanceStatus::Active,
-                    connected: false,
-                    epoch: SessionEpoch::default(),
-                    tags: tags.clone(),
-                    registered_at: at,
-                    session_opened_at: at,
-                    version: 1,
-                };
-                state.index.add_instance(&new);
-                state.instances.insert(*instance, Arc::new(new));
-            }
+            registered(state, at, *instance, registration, None, tags);
         }
-        Event::InstanceLost { instance, epoch } => with(state, *instance, |known| {
-            known.connected = false;
-            known.epoch = *epoch;
-        }),
+        Event::InstanceLost { instance, epoch } => {
+            state.absences.remove(instance);
+            with(state, *instance, |known| {
+                known.connected = false;
+                known.epoch = *epoch;
+            });
+        }
+        Event::InstanceAbsent { instance, until } => {
+            if state.instances.contains_key(instance) {
+                state.absences.insert(*instance, *until);
+            }
+            with(state, *instance, |_| {});
+        }
         Event::InstanceStatusChanged { instance, status } => with(state, *instance, |known| {
             known.status = *status;
         }),
@@ -68,6 +41,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             with(state, *instance, |_| {});
         }
         Event::InstanceDeregistered { instance } => {
+            state.absences.remove(instance);
             state.custom_attributes.remove(instance);
             if let Some(gone) = state.instances.remove(instance) {
                 state.index.remove_instance(&gone);
@@ -75,6 +49,41 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
         }
         _ => {}
     }
+}
+
+/// An instance is there, or says something else of itself; with a session if it has an epoch.
+fn registered(
+    state: &mut State,
+    at: Timestamp,
+    id: ContainerInstanceId,
+    registration: &InstanceRegistration,
+    session: Option<SessionEpoch>,
+    tags: &Tags,
+) {
+    if state.instances.contains_key(&id) {
+        with(state, id, |known| {
+            known.registration = registration.clone();
+            if let Some(epoch) = session {
+                known.epoch = epoch;
+                known.connected = true;
+                known.session_opened_at = at;
+            }
+        });
+        return;
+    }
+    let new = ContainerInstance {
+        id,
+        registration: registration.clone(),
+        status: InstanceStatus::Active,
+        connected: session.is_some(),
+        epoch: session.unwrap_or_default(),
+        tags: tags.clone(),
+        registered_at: at,
+        session_opened_at: at,
+        version: 1,
+    };
+    state.index.add_instance(&new);
+    state.instances.insert(id, Arc::new(new));
 }
 
 fn with(state: &mut State, id: ContainerInstanceId, change: impl FnOnce(&mut ContainerInstance)) {

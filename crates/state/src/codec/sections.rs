@@ -59,4 +59,6 @@ sections! {
     17 => task_health,
     21 => image_pins,
     24 => tasks_allowing_commands,
+    22 => absences,
+    23 => lost_after,
 }

@@ -38,6 +38,7 @@ impl Command {
             Self::StartCommand(_) | Self::EndCommand { .. } | Self::RunAllowingCommands(_) => {
                 FeatureLevel::NODE_SERVICES
             }
+            Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
@@ -77,6 +78,8 @@ impl Command {
                 | Self::ReportTaskHealth { .. }
                 | Self::PinImages { .. }
                 | Self::LoseInstance { .. }
+                | Self::AnnounceAbsence { .. }
+                | Self::SetLostAfter { .. }
                 | Self::StopServiceTasks { .. }
                 | Self::ReapTasks { .. }
                 | Self::ForgetTaskDefinitions { .. }
@@ -140,6 +143,8 @@ impl Command {
             | Self::PinImages { .. }
             | Self::EndCommand { .. }
             | Self::LoseInstance { .. }
+            | Self::AnnounceAbsence { .. }
+            | Self::SetLostAfter { .. }
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }
             | Self::ReapTasks { .. }

@@ -3,6 +3,7 @@
 use super::capacity_provider::check_capacity;
 use super::{Decided, Decision};
 use crate::command::ClusterChange;
+use crate::limits::{LOST_AFTER_MILLIS_MAX, LOST_AFTER_MILLIS_MIN};
 use crate::object::{ClusterConfiguration, ClusterKey, ServiceStatus, Tags, TaskStatus};
 use crate::{Actor, Event, Rejection, State};
 
@@ -69,6 +70,24 @@ pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange
     }
     check_capacity(state, &cluster.scope, &configuration)?;
     Ok(Decision::one(configured(cluster, configuration)))
+}
+
+/// After how much silence its container instances are lost.
+pub(super) fn set_lost_after(state: &State, cluster: &ClusterKey, millis: Option<u64>) -> Decided {
+    state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
+    if millis.is_some_and(|millis| !(LOST_AFTER_MILLIS_MIN..=LOST_AFTER_MILLIS_MAX).contains(&millis)) {
+        return Err(Rejection::Invalid {
+            message: format!(
+                "an agent may be silent for {} to {} seconds before it is lost",
+                LOST_AFTER_MILLIS_MIN / 1_000,
+                LOST_AFTER_MILLIS_MAX / 1_000
+            ),
+        });
+    }
+    if millis == state.lost_after.get(cluster).copied() {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::ClusterLostAfterSet { cluster: cluster.clone(), millis }))
 }
 
 pub(super) fn delete(state: &State, cluster: &ClusterKey) -> Decided {

@@ -1,10 +1,12 @@
 //! Container instances: sessions, status, loss, deregistration.
 
+use std::time::Duration;
+
 use trireme_types::{ClusterName, ContainerInstanceId, SessionEpoch, planted};
 
 use super::{Decided, Decision, stale};
 use crate::command::{ClusterChange, Outcome};
-use crate::limits::{INSTANCES_PER_CLUSTER, UNCONNECTED_PER_CLUSTER};
+use crate::limits::{ABSENCE_MILLIS_MAX, INSTANCES_PER_CLUSTER, UNCONNECTED_PER_CLUSTER};
 use crate::object::{ClusterKey, ContainerInstance, InstanceRegistration, InstanceStatus, StopCode, Tags};
 use crate::{Actor, Event, Rejection, Stamp, State};
 
@@ -131,9 +133,36 @@ fn check_return(
     Ok(())
 }
 
-pub(super) fn lose(state: &State, id: ContainerInstanceId, epoch: SessionEpoch, reason: &str) -> Decided {
+/// An agent's own word on how long it is away.
+pub(super) fn announce_absence(
+    state: &State,
+    id: ContainerInstanceId,
+    epoch: SessionEpoch,
+    millis: u64,
+    stamp: &Stamp,
+) -> Decided {
     let instance = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
     if instance.epoch != epoch || !instance.connected {
+        return Err(Rejection::StaleEpoch);
+    }
+    let until = stamp.now.plus(Duration::from_millis(millis.min(ABSENCE_MILLIS_MAX)));
+    // Said again, it does not begin again.
+    if state.absence(id).is_some_and(|known| known >= stamp.now) {
+        return Ok(Decision::nothing());
+    }
+    Ok(Decision::one(Event::InstanceAbsent { instance: id, until }))
+}
+
+pub(super) fn lose(
+    state: &State,
+    id: ContainerInstanceId,
+    epoch: SessionEpoch,
+    reason: &str,
+    stamp: &Stamp,
+) -> Decided {
+    let instance = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
+    let away = state.absence(id).is_some_and(|until| until > stamp.now);
+    if instance.epoch != epoch || !instance.connected || away {
         return Err(stale(format!("container instance {id}")));
     }
     let next = if planted::is("lost-instance-keeps-its-epoch") { epoch } else { epoch.next() };

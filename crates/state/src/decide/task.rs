@@ -89,7 +89,7 @@ fn ready_instance<'a>(
     let instance = state.instance(placement.instance).ok_or_else(moved)?;
     let ready = instance.registration.cluster == *cluster
         && instance.epoch == placement.epoch
-        && instance.connected
+        && state.is_present(instance)
         && instance.status == InstanceStatus::Active;
     if ready { Ok(instance) } else { Err(moved()) }
 }

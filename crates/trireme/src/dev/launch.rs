@@ -129,7 +129,8 @@ impl Launcher {
         let role = Role::Agent(number);
         let index = usize::try_from(number.saturating_sub(1))?;
         let metrics = zone.agent_metrics.get(index).context("there is no such agent")?;
-        let mut arguments = vec!["agent".to_owned()];
+        // They share the machine.
+        let mut arguments = ["agent", "--oversubscribe"].map(str::to_owned).to_vec();
         let size = self.cluster.agent;
         let pairs = [
             ("--data", self.layout.data(&zone.name, role).display().to_string()),

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
-use trireme_testkit::hold;
+
+use crate::hold;
 
 /// What the socket does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
