@@ -195,25 +195,33 @@ async fn read(channels: &Channels, request: &LogsRequest, mut source: Source, se
     let number = source.number;
     let mut told = String::new();
     let mut tries = 0;
+    // Where all that there was had been read: a container that is removed behind that leaves nothing out.
+    let mut whole = None;
     loop {
-        let reason = match read_once(channels, request, &mut source, sender).await {
+        let read = read_once(channels, request, &mut source, sender).await;
+        let over = is_over(channels, &source);
+        let reason = match read {
             End::Gone => return true,
-            End::Complete if !request.follow || is_over(channels, &source) => {
-                let _nobody_reads = send(sender, Message::End(SourceEnd { source: number })).await;
-                return true;
+            End::Complete if !request.follow || over => None,
+            End::Missing(_) if over && whole == Some(source.position) => None,
+            End::Complete => {
+                whole = Some(source.position);
+                tokio::time::sleep(PAUSE).await;
+                continue;
             }
-            End::Complete => None,
             End::Missing(reason) => Some(reason),
         };
-        if let Some(reason) = reason {
-            tries += 1;
-            let over = if request.follow { is_over(channels, &source) } else { tries >= TRIES };
-            if over || (reason != told && has_begun(channels, &source)) {
-                told.clone_from(&reason);
-                let gap = LogGap { source: number, reason, trying: !over };
-                if send(sender, Message::Gap(gap)).await.is_none() || over {
-                    return !over;
-                }
+        let Some(reason) = reason else {
+            let _nobody_reads = send(sender, Message::End(SourceEnd { source: number })).await;
+            return true;
+        };
+        tries += 1;
+        let over = if request.follow { over } else { tries >= TRIES };
+        if over || (reason != told && has_begun(channels, &source)) {
+            told.clone_from(&reason);
+            let gap = LogGap { source: number, reason, trying: !over };
+            if send(sender, Message::Gap(gap)).await.is_none() || over {
+                return !over;
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use support::*;
-use trireme_state::command::StartCommand;
+use trireme_state::command::{ServiceChange, StartCommand};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -103,7 +103,7 @@ fn a_services_tasks_are_as_it_is_when_they_are_made() {
     let at = node.open("agent-1", "us-east-1a");
     node.propose(register("web", None)).unwrap();
     let described = Described::from([(EXECUTE_COMMAND.to_owned(), "true".to_owned())]);
-    let spec = ServiceSpec { described, ..service_spec(definition("web", 1), 2) };
+    let spec = ServiceSpec { described, ..spec(definition("web", 1), 2) };
     let key = service("web");
     node.propose(Command::CreateService {
         key: key.clone(),

@@ -256,6 +256,16 @@ fn command(state: &State, step: &Step) -> Option<Command> {
     })
 }
 
+/// An agent says that all images of its task are this one.
+fn pin(state: &State, number: usize, image: u8) -> Option<Command> {
+    let found = state.task(task(state, number)?)?;
+    let pin = ImagePin::Manifest(ContentDigest::from_bytes([image; 32]));
+    let images = found.containers.iter().map(|container| (container.name.clone(), pin)).collect();
+    let epoch = state.instance(found.instance)?.epoch;
+    let images = vec![TaskImages { task: found.id, images }];
+    Some(Command::PinImages { instance: found.instance, epoch, images })
+}
+
 fn instance_command(state: &State, step: &Step) -> Option<Command> {
     let zone = |number: u8| format!("us-east-1{}", char::from(b'a' + number));
     Some(match step {
@@ -315,14 +325,7 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             let epoch = state.instance(found.instance)?.epoch;
             Command::ReportTaskHealth { instance: found.instance, epoch, reports: vec![report] }
         }
-        Step::Pin { task: number, image } => {
-            let found = state.task(task(state, *number)?)?;
-            let pin = ImagePin::Manifest(ContentDigest::from_bytes([*image; 32]));
-            let images = found.containers.iter().map(|container| (container.name.clone(), pin)).collect();
-            let epoch = state.instance(found.instance)?.epoch;
-            let images = vec![TaskImages { task: found.id, images }];
-            Command::PinImages { instance: found.instance, epoch, images }
-        }
+        Step::Pin { task: number, image } => pin(state, *number, *image)?,
         Step::Retire { name } => {
             let found = state.service(&service_name(*name))?;
             let progress = ServiceProgress {

@@ -17,14 +17,14 @@ use crate::runtime::inside::{Denied, NewCommand, Output, Process, Running, Termi
 
 /// How often it is asked whether a command that says nothing is over: its output may be held open by what it left behind.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long the runtime may take to say how a command ended whose output is at its end.
-const END_LIMIT: Duration = Duration::from_secs(5);
-const END_PAUSE: Duration = Duration::from_millis(20);
+/// Between two questions for how a command ended whose output is at its end; the pause doubles.
+const END_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_END_PAUSE: Duration = Duration::from_secs(1);
 
 /// How the sending of a command's output ended.
 enum Ended {
-    /// The command is over.
-    Over,
+    /// The command is over, with this exit code, if it is known.
+    Over(Option<i32>),
     /// Nobody is interested any more.
     Abandoned,
 }
@@ -54,9 +54,9 @@ pub(super) async fn run(
     };
     match ended {
         Ended::Abandoned => drop(hang_up),
-        Ended::Over => {
-            let (exit_code, reason) = exit_code(&*process).await;
+        Ended::Over(exit_code) => {
             hang_up.forget();
+            let reason = if exit_code.is_none() { "its container is gone" } else { "" }.to_owned();
             let _nobody_reads = out.send(Frame::ExecEnd(ExecEnd { exit_code, reason })).await;
         }
     }
@@ -89,21 +89,21 @@ async fn speak(
     out: &Out,
     process: &dyn Process,
 ) -> Result<Ended, Denied> {
-    let mut was_over = false;
+    let mut was_over = None;
     loop {
         let Ok(written) = tokio::time::timeout(LOOK, output.next()).await else {
             // Once more after it was found over: what it wrote last may still come.
-            if was_over {
-                return Ok(Ended::Over);
+            if let Some(code) = was_over {
+                return Ok(Ended::Over(code));
             }
-            was_over = process.ended().await.is_some();
+            was_over = process.ended().await;
             continue;
         };
         let (mut bytes, stderr) = match written {
             Some(Ok(Output::Stdout(bytes))) => (bytes, false),
             Some(Ok(Output::Stderr(bytes))) => (bytes, true),
             Some(Err(denied)) => return Err(denied),
-            None => return Ok(Ended::Over),
+            None => return Ok(Ended::Over(exit_code(process).await)),
         };
         while !bytes.is_empty() {
             let part: Bytes = bytes.split_to(bytes.len().min(FRAME_BYTES));
@@ -148,19 +148,14 @@ fn size(wire: WireSize) -> TerminalSize {
     TerminalSize { rows: number(wire.rows), columns: number(wire.columns) }
 }
 
-/// The exit code, and why there is none.
-async fn exit_code(process: &dyn Process) -> (Option<i32>, String) {
-    let known = async {
-        loop {
-            if let Some(code) = process.ended().await {
-                return code;
-            }
-            tokio::time::sleep(END_PAUSE).await;
+/// The exit code of a command whose output is at its end. It may have closed it and run on: then it is waited for.
+async fn exit_code(process: &dyn Process) -> Option<i32> {
+    let mut pause = END_PAUSE;
+    loop {
+        if let Some(code) = process.ended().await {
+            return code;
         }
-    };
-    match tokio::time::timeout(END_LIMIT, known).await {
-        Ok(Some(code)) => (Some(code), String::new()),
-        Ok(None) => (None, "its container is gone".to_owned()),
-        Err(_) => (None, "it closed its output and runs on".to_owned()),
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_END_PAUSE);
     }
 }

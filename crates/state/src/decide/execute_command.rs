@@ -32,7 +32,8 @@ fn start(state: &State, new: &StartCommand) -> Decided {
     if task.containers.iter().all(|container| container.name != new.container) {
         return Err(invalid(format!("task {} has no container named {}", new.task, new.container)));
     }
-    if !new.forced && !state.allows_commands(new.task) {
+    let allowed = state.allows_commands(new.task);
+    if !new.forced && !allowed {
         return Err(invalid(format!(
             "task {} was not started with enableExecuteCommand; an operator may force it",
             new.task
@@ -51,7 +52,7 @@ fn start(state: &State, new: &StartCommand) -> Decided {
         container: new.container.clone(),
         command: new.command.clone(),
         by: new.by.clone(),
-        forced: new.forced,
+        forced: !allowed,
     }))
 }
 

@@ -48,8 +48,8 @@ pub(super) async fn execute(
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(tty),
-        // A sequence of keys that lets go of a command is not for us: they are the command's.
-        detach_keys: Some(String::new()),
+        // All keys are the command's. Docker has a sequence that lets go of it; nobody types this one.
+        detach_keys: Some("ctrl-@,ctrl-^,ctrl-@,ctrl-^,ctrl-@".to_owned()),
         cmd: Some(new.command.clone()),
         ..CreateExecOptions::default()
     };
