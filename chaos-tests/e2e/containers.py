@@ -19,6 +19,11 @@ def register(client, family: str, *containers: dict, **members) -> dict:
     return made["taskDefinition"]
 
 
+def described_as_given(definition: dict, *containers: dict) -> None:
+    for given, described in zip(containers, definition["containerDefinitions"], strict=True):
+        assert {member: described[member] for member in given} == given
+
+
 def task(client, arn: str) -> dict:
     return client.describe_tasks(tasks=[arn])["tasks"][0]
 

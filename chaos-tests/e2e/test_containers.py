@@ -6,18 +6,29 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from containers import LIMIT, STAY, container, docker_says, inside, inspected, of, register, run, started, stop, task, wait
+from containers import (
+    LIMIT,
+    STAY,
+    container,
+    described_as_given,
+    docker_says,
+    inside,
+    inspected,
+    of,
+    register,
+    run,
+    started,
+    stop,
+    task,
+    wait,
+)
 from until import until
 from wire import Wire
+
 
 @pytest.fixture(scope="module")
 def client(docker: Wire):
     return docker.client()
-
-
-def described_as_given(definition: dict, *containers: dict) -> None:
-    for given, described in zip(containers, definition["containerDefinitions"], strict=True):
-        assert {member: described[member] for member in given} == given
 
 
 def test_what_runs_and_how(client):

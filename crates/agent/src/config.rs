@@ -54,6 +54,8 @@ pub struct AgentConfig {
     pub images: ImageConfig,
     /// For how long an agent that is told to stop says that it goes away, in milliseconds; nothing is said when 0.
     pub absence_ms: u64,
+    /// Where objects are that tasks name as those of S3: `BUCKET/KEY` below it. Without it tasks that need any are placed elsewhere.
+    pub object_dir: Option<PathBuf>,
 }
 
 /// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
@@ -66,6 +68,8 @@ pub struct Allowed {
     pub host_devices: bool,
     /// Its paths and disks (ECS API: HostVolumeProperties.sourcePath; `device` of a volume's driverOpts).
     pub host_paths: bool,
+    /// Its namespaces of processes and of their communication (ECS API: TaskDefinition.pidMode, ipcMode).
+    pub host_namespaces: bool,
 }
 
 /// When a registry is asked for an image (ECS developer guide: ECS_IMAGE_PULL_BEHAVIOR).
@@ -184,6 +188,7 @@ impl Default for AgentConfig {
             metadata: true,
             images: ImageConfig::default(),
             absence_ms: 120_000,
+            object_dir: None,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The node's side: what the control plane assigns to this container instance becomes containers.
 //!
 //! - Without a control plane everything keeps running, and reports wait ([`outbox`]).
-//! - After its own restart an agent finds its containers by their labels and adopts them. It restarts nothing ([`worker`]).
+//! - After its own restart an agent finds its containers by their labels and adopts them. It restarts nothing but what
+//!   a restart policy asks for ([`worker`]).
 //! - What is older than what it has accepted is refused ([`ledger`]). In a full set of assignments, what is not in it goes before
 //!   anything new starts.
 //! - What an operator wants of a container, a command in it or its log, goes through a channel beside the session ([`channel`]).
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
 //! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`channel`] · [`worker`] · [`task`] · [`runtime`] · [`image`] ·
-//! [`ledger`] · [`outbox`] · [`control`] · [`metadata`] · [`resources`] · [`usage`].
+//! [`ledger`] · [`tally`] · [`outbox`] · [`control`] · [`metadata`] · [`resources`] · [`usage`].
 
 mod channel;
 mod clock;
@@ -20,11 +21,14 @@ mod error;
 pub mod image;
 pub mod ledger;
 mod metadata;
+mod namespace;
+mod object;
 pub mod outbox;
 mod resources;
 pub mod runtime;
 mod session;
 mod setting;
+mod tally;
 pub mod task;
 mod usage;
 mod worker;
@@ -60,7 +64,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
     let runtime: Arc<dyn Runtime> = match &config.runtime {
         RuntimeConfig::Docker { socket } => {
             let (images, folder) = (config.images.clone(), config.data_dir.as_deref());
-            let docker = Arc::new(DockerRuntime::connect(socket, config.allow, images, folder).await?);
+            let docker = DockerRuntime::connect(socket, config.allow, images, folder).await?;
+            let docker = Arc::new(docker.with_objects(config.object_dir.clone()));
             let tended = Arc::clone(&docker);
             upkeep.spawn(async move { tended.clean_up_images().await });
             docker
@@ -103,7 +108,9 @@ pub async fn run_over(
     let (owned, owner) = watch::channel(None);
     let (used, latest) = watch::channel(Arc::default());
     let looks = usage::run(Arc::clone(&runtime), owner, used);
-    let (worker, inbox) = worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox), ledger.rebooted());
+    let tally = tally::Tally::open(config.data_dir.as_deref());
+    let (worker, inbox) =
+        worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox), tally, ledger.rebooted());
     let (links, control) = control::ControlPlane::new();
     let mut tasks = JoinSet::new();
     let over = CancellationToken::new();
@@ -207,5 +214,6 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
         removed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     }
     runtime.remove_volumes(&owner).await.map_err(Error::List)?;
+    runtime.remove_groups(&owner).await.map_err(Error::List)?;
     Ok(count)
 }

@@ -35,6 +35,8 @@ pub enum FailureKind {
     CannotRemove,
     /// A volume could not be had.
     CannotCreateVolume,
+    /// Something that the container needs is not there.
+    CannotInitialize,
     /// The container could not be looked at.
     CannotInspect,
     /// The runtime did not answer in time. What was asked may have been done.
@@ -52,6 +54,7 @@ impl FailureKind {
             Self::CannotStart => "CannotStartContainerError",
             Self::CannotStop | Self::CannotRemove => "CannotStopContainerError",
             Self::CannotCreateVolume => "CannotCreateVolumeError",
+            Self::CannotInitialize => "ResourceInitializationError",
             Self::CannotInspect => "CannotInspectContainerError",
             Self::Unreachable => "CannotGetDockerclientError",
             Self::Timeout => "DockerTimeoutError",
@@ -219,6 +222,16 @@ pub struct Exit {
     pub reason: Option<String>,
 }
 
+/// One run of a container: from a start to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// When it began, as the runtime writes it: no two runs of a container began at once. `None`: nobody asked, as containers
+    /// that are started once have one run.
+    pub started: Option<String>,
+    /// How long it lasted, or has lasted; `None`: nobody asked.
+    pub lasted: Option<Duration>,
+}
+
 /// How a container was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundState {
@@ -243,6 +256,8 @@ pub struct Found {
     pub digest: String,
     /// How it is.
     pub state: FoundState,
+    /// Its last run.
+    pub run: Run,
 }
 
 /// Something that happened to a container without being asked for, or while it was.
@@ -254,6 +269,8 @@ pub struct Event {
     pub container: String,
     /// What it was.
     pub what: Happening,
+    /// In which of its runs.
+    pub run: Run,
 }
 
 /// What can happen to a container.
@@ -313,6 +330,8 @@ pub struct About {
     pub volume_drivers: Vec<String>,
     /// The security modules of Linux that it uses.
     pub security_modules: Vec<String>,
+    /// It can limit what a container writes.
+    pub limits_storage: bool,
 }
 
 /// What runs containers. Each call has a time limit of its own.
@@ -331,6 +350,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Starts a container that was never started. One that was is left as it is. `published`: it has ports to report.
     fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>>;
+
+    /// Starts a container again that has ended. One that runs is left as it is.
+    fn restart<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>>;
 
     /// Asks a container to stop, and kills it after `patience`. Succeeds when it does not run. Dropping the future gives the
     /// stop up.

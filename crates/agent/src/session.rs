@@ -292,6 +292,9 @@ impl Sessions {
             (capability::PRIVILEGED, self.config.allow.privileged),
             (capability::HOST_DEVICES, self.config.allow.host_devices),
             (capability::HOST_PATHS, self.config.allow.host_paths),
+            (capability::HOST_NAMESPACES, self.config.allow.host_namespaces),
+            (capability::ENVIRONMENT_FILES, self.config.object_dir.is_some()),
+            (capability::STORAGE_LIMIT, self.about.limits_storage),
         ];
         let allowed = allowed.into_iter().filter(|(_, allowed)| *allowed).map(|(name, _)| name.to_owned());
         let known = |driver: &&String| LOG_DRIVERS.contains(&driver.as_str());

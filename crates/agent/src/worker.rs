@@ -17,6 +17,7 @@ use crate::clock;
 use crate::metadata::uri;
 use crate::outbox::Outbox;
 use crate::runtime::{Event, Failure, FailureKind, Found, Happening, Over, Owner, Runtime};
+use crate::tally::Tally;
 use crate::task::run::Order;
 use crate::task::step::{Answer, Machine, Move, Operation, Record, Wanted};
 
@@ -66,6 +67,9 @@ pub(crate) struct Worker {
     runtime: Arc<dyn Runtime>,
     owner: Option<Arc<Owner>>,
     outbox: Arc<Outbox>,
+    tally: Tally,
+    /// Machines are told the time since then.
+    begun: clock::Instant,
     inbox: mpsc::Receiver<Input>,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     machines: BTreeMap<TaskId, Machine>,
@@ -87,12 +91,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, outbox: Arc<Outbox>, rebooted: bool) -> (Self, Inbox) {
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        outbox: Arc<Outbox>,
+        tally: Tally,
+        rebooted: bool,
+    ) -> (Self, Inbox) {
         let (sender, inbox) = mpsc::channel(WAITING);
         let worker = Self {
             runtime,
             owner: None,
             outbox,
+            tally,
+            begun: clock::now(),
             inbox,
             events: mpsc::channel(WAITING),
             machines: BTreeMap::new(),
@@ -215,9 +226,12 @@ impl Worker {
     fn accept(&mut self, task: TaskId, spec: Arc<AssignedTask>, found: &[Found]) {
         let wanted = if spec.desired_running { Wanted::Running } else { Wanted::Stopped };
         let ended_with_the_machine = self.rebooted && !self.settled;
+        let (tally, elapsed) = (&self.tally, self.begun.elapsed());
         let machine = self.machines.entry(task).or_insert_with(|| {
             tracing::info!(%task, ?wanted, adopted = found.len(), "task");
             let mut machine = Machine::new(Arc::clone(&spec), found);
+            machine.tell_time(elapsed);
+            machine.remember_restarts(tally.of(task).into_iter().flatten());
             if ended_with_the_machine {
                 machine.blame_restart();
             }
@@ -252,6 +266,7 @@ impl Worker {
                     self.gate.remove(&task);
                 }
                 if let Some(machine) = self.machines.get_mut(&task) {
+                    machine.tell_time(self.begun.elapsed());
                     machine.answer(index, answer, clock::wall_millis(), self.tick);
                     self.advance(task);
                 }
@@ -307,6 +322,7 @@ impl Worker {
             Some((_, arriving)) => self.reconcile(arriving, groups, tick),
             None => {
                 for (task, machine) in &mut self.machines {
+                    machine.tell_time(self.begun.elapsed());
                     machine.sight(&groups.remove(task).unwrap_or_default(), tick);
                 }
                 self.take_strays(groups);
@@ -323,6 +339,7 @@ impl Worker {
     ) {
         self.outbox.retain(|task| arriving.contains_key(&task));
         for (task, machine) in &mut self.machines {
+            machine.tell_time(self.begun.elapsed());
             machine.sight(groups.get(task).map_or(&[], Vec::as_slice), tick);
             if !arriving.contains_key(task) {
                 machine.want(Wanted::Gone);
@@ -339,6 +356,8 @@ impl Worker {
             let found = ours.get(&task).filter(|_| !planted::is("agent-adopts-nothing"));
             self.accept(task, spec, found.map_or(&[], Vec::as_slice));
         }
+        let machines = &self.machines;
+        self.tally.retain(|task| machines.contains_key(&task));
         self.settled = true;
         self.sweep();
         self.advance_all();
@@ -364,8 +383,9 @@ impl Worker {
 
     fn sight(&mut self, event: Event) {
         if let Some(machine) = self.machines.get_mut(&event.task) {
+            machine.tell_time(self.begun.elapsed());
             match event.what {
-                Happening::Ended(exit) => machine.sight_exit(&event.container, exit),
+                Happening::Ended(exit) => machine.sight_exit(&event.container, exit, &event.run),
                 Happening::Health(health) => machine.sight_health(&event.container, health, self.tick),
             }
             self.advance(event.task);
@@ -420,6 +440,7 @@ impl Worker {
                 Finished::Rang { task, index }
             });
         }
+        self.tally.note(task, machine.restarts().map(|(name, count)| (name.to_owned(), count)).collect());
         if machine.status() != before {
             tracing::info!(%task, status = machine.status().as_str_name(), "task");
         }
@@ -428,6 +449,7 @@ impl Worker {
         }
         if done {
             self.machines.remove(&task);
+            self.tally.retain(|left| left != task);
         }
     }
 

@@ -99,7 +99,7 @@ async fn output_is_rotated_and_goes_where_it_is_told_to() {
 #[tokio::test]
 async fn the_machines_rights_and_devices_are_for_agents_that_allow_them() {
     let node = Node::with(|config| AgentConfig {
-        allow: Allowed { privileged: true, host_devices: true, host_paths: false },
+        allow: Allowed { privileged: true, host_devices: true, ..Allowed::default() },
         ..config
     })
     .await;

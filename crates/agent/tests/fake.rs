@@ -133,6 +133,36 @@ fn store_runtime_id(store: &impl trireme_state::store::Store, task: trireme_type
 }
 
 #[tokio::test]
+async fn without_a_control_plane_containers_come_again() {
+    let world = World::start().await;
+    let port = world.address.port();
+    let runtime = FakeRuntime::default();
+    let _agent = Running::with(world.config("a"), Arc::new(runtime.clone()));
+    let instance = world.instance("a").await;
+    let mut short = container("short");
+    short.environment =
+        vec![("FAKE_EXIT_AFTER_MS".into(), "1100".into()), ("FAKE_EXIT_CODE".into(), "3".into())];
+    let policy = r#"{"enabled":true,"restartAttemptPeriod":1}"#;
+    short.described = [("restartPolicy".to_owned(), policy.to_owned())].into();
+    let definition = world.define(spec(vec![short]));
+    let task = world.place(instance, &definition, 1)[0];
+    world.wait_status(task, TaskStatus::Running).await;
+    let store = world.stop().await;
+    let before = runtime.starts();
+    wait_for("the container to come again and again", LIMIT, || async {
+        let starts = runtime.starts();
+        if starts >= before + 2 { Ok(()) } else { Err(format!("{starts} starts")) }
+    })
+    .await;
+    let world = World::over(store, port).await;
+    world.instance("a").await;
+    world.stop_task(task);
+    let stopped = world.wait_status(task, TaskStatus::Stopped).await;
+    assert_eq!(stopped.stop_code, Some(StopCode::UserInitiated), "it never ended by itself");
+    assert_eq!(runtime.running(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_lost_instance_stops_what_was_replaced_before_it_starts_anything() {
     let world = World::start().await;
     let runtime = FakeRuntime::default();

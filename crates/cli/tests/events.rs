@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use trireme_cli::events::{EventsArgs, run};
 use trireme_cli::target::TargetArgs;
+use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_server::{Operator, OperatorServer};
 use trireme_rpc::operator::{
     BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    Member, Node, RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse,
-    SetClusterRequest, SetClusterResponse, SetRetentionRequest, VerifyRequest, VerifyResponse,
+    ExecRequest, LogsRequest, LogsResponse, Member, Node, RetentionRequest, RetentionResponse,
+    ServiceStatusRequest, ServiceStatusResponse, SetClusterRequest, SetClusterResponse, SetRetentionRequest,
+    VerifyRequest, VerifyResponse,
 };
 
 /// A control node that sends `records` and then breaks off, if it is told to.
@@ -31,6 +33,16 @@ struct FakeNode {
 impl Operator for FakeNode {
     type EventsStream = ReceiverStream<Result<EventRecord, Status>>;
     type BackupStream = ReceiverStream<Result<BackupPart, Status>>;
+    type ExecStream = ReceiverStream<Result<FromAgent, Status>>;
+    type LogsStream = ReceiverStream<Result<LogsResponse, Status>>;
+
+    async fn exec(&self, _: Request<Streaming<ExecRequest>>) -> Result<Response<Self::ExecStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn logs(&self, _: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 
     async fn backup(&self, _: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         Err(Status::unimplemented("not here"))

@@ -3,7 +3,7 @@
 //!
 //! - `plan`: one service, looked at in full · `rollout`: how many to stop and start, as arithmetic · `restart`: back-off after
 //!   tasks that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else
-//!   controls · `text`: ECS's event texts.
+//!   controls · `stored`: members without effect yet · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
 //! - Services are planned in the order of their names, on one working copy of the nodes, so that two of them never count on the
@@ -29,6 +29,7 @@ mod health;
 mod plan;
 mod restart;
 mod rollout;
+mod stored;
 mod task_set;
 mod text;
 

@@ -84,11 +84,8 @@ pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) 
         refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;
     }
     refuse.filled("placementConstraints", &request.placement_constraints)?;
-    refuse.given("pidMode", &request.pid_mode)?;
-    refuse.given("ipcMode", &request.ipc_mode)?;
     refuse.given("proxyConfiguration", &request.proxy_configuration)?;
     refuse.filled("inferenceAccelerators", &request.inference_accelerators)?;
-    refuse.given("ephemeralStorage", &request.ephemeral_storage)?;
     if let Some(platform) = &request.runtime_platform {
         let linux = matches!(platform.operating_system_family, None | Some(OSFamily::Linux));
         refuse.when("runtimePlatform.operatingSystemFamily other than LINUX", !linux)?;

@@ -1,5 +1,6 @@
 //! Why a task found no place: per node, the first filter that refused it, with numbers.
 
+use trireme_types::capability::GPU;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::filter;
@@ -50,10 +51,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// As `failures[].reason` has it (ECS API: RunTask, StartTask). ECS has no code for the number of tasks; the last one is ours.
-    pub const fn ecs_reason(&self) -> &'static str {
+    pub fn ecs_reason(&self) -> &'static str {
         match self {
             Self::Inactive => "INACTIVE",
             Self::AgentDisconnected => "AGENT",
+            Self::Attribute { name, .. } if name == GPU => "RESOURCE:GPU",
             Self::Attribute { .. } => "ATTRIBUTE",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
@@ -63,10 +65,11 @@ impl Refusal {
     }
 
     /// What follows "The closest matching (container-instance …)" in a service's event.
-    pub const fn event_text(&self) -> &'static str {
+    pub fn event_text(&self) -> &'static str {
         match self {
             Self::Inactive => "encountered error \"INACTIVE\"",
             Self::AgentDisconnected => "encountered error \"AGENT\"",
+            Self::Attribute { name, .. } if name == GPU => "encountered error \"RESOURCE:GPU\"",
             Self::Attribute { .. } => "is missing an attribute required by your task",
             Self::Cpu { .. } => "has insufficient CPU units available",
             Self::Memory { .. } => "has insufficient memory available",
@@ -91,6 +94,7 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Inactive => f.write_str("is not ACTIVE"),
             Self::AgentDisconnected => f.write_str("agent is not connected"),
+            Self::Attribute { name, .. } if name == GPU => f.write_str("has no GPU to offer"),
             Self::Attribute { name, value: None } => write!(f, "has no attribute {name}"),
             Self::Attribute { name, value: Some(value) } => write!(f, "attribute {name} is not {value}"),
             Self::Cpu { wanted, free } => write!(f, "cpu: wants {wanted} units, {free} free"),

@@ -11,8 +11,9 @@ use trireme_state::object::{
 };
 use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
-    self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, HEALTH_CHECK, HOST_DEVICES, HOST_PATHS, LOG_DRIVER,
-    ORDERING, PRIVILEGED, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
+    self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, ENVIRONMENT_FILES, GPU, HEALTH_CHECK, HOST_DEVICES,
+    HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
+    SHARED_NAMESPACES, STORAGE_LIMIT, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
 
 /// An attribute that a machine must have.
@@ -142,8 +143,16 @@ fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
     if spec.cpu.is_some() || spec.memory.is_some() {
         names.insert(TASK_LIMIT.to_owned());
     }
-    for (member, name) in [("privileged", PRIVILEGED), ("healthCheck", HEALTH_CHECK), ("dependsOn", ORDERING)]
-    {
+    for (member, name) in [
+        ("privileged", PRIVILEGED),
+        ("healthCheck", HEALTH_CHECK),
+        ("dependsOn", ORDERING),
+        ("restartPolicy", RESTART_POLICY),
+        ("portMappings", PORT_RANGE),
+        ("environmentFiles", ENVIRONMENT_FILES),
+        ("pidMode", SHARED_NAMESPACES),
+        ("ipcMode", SHARED_NAMESPACES),
+    ] {
         if settings(spec).any(|(known, _)| known == member) {
             names.insert(name.to_owned());
         }
@@ -173,21 +182,35 @@ fn volumes(spec: &TaskDefinitionSpec) -> Vec<Volume> {
     read(&spec.described, "volumes").unwrap_or_default()
 }
 
-fn has_devices(member: &str, json: &str) -> bool {
+/// Trireme's own capabilities for what an operator, or the machine, must have beside the agent's version.
+fn of_machine(spec: &TaskDefinitionSpec) -> impl Iterator<Item = &'static str> {
+    let of_setting = settings(spec).filter_map(|(member, json)| match member {
+        "linuxParameters" if has_devices(json) => Some(HOST_DEVICES),
+        "pidMode" | "ipcMode" if json == "\"host\"" => Some(HOST_NAMESPACES),
+        "ephemeralStorage" => Some(STORAGE_LIMIT),
+        _ => None,
+    });
+    let paths = volumes(spec).into_iter().filter(Volume::has_path).map(|_| HOST_PATHS);
+    let gpus = spec.containers.iter().filter(|container| {
+        let asked: Vec<serde::de::IgnoredAny> =
+            read(&container.described, "resourceRequirements").unwrap_or_default();
+        !asked.is_empty()
+    });
+    of_setting.chain(paths).chain(gpus.map(|_| GPU))
+}
+
+fn has_devices(json: &str) -> bool {
     let any = |linux: LinuxParameters| linux.devices.is_some_and(|devices| !devices.is_empty());
-    member == "linuxParameters" && serde_json::from_str(json).is_ok_and(any)
+    serde_json::from_str(json).is_ok_and(any)
 }
 
 /// What placement asks for: the capabilities, those of Trireme's own, and the processor. Roles are without effect yet, so that no
 /// machine need know them.
 fn requirements(spec: &TaskDefinitionSpec) -> Vec<Requirement> {
     let asked = |name: &String| name != TASK_ROLE && name != TASK_ROLE_ON_HOST;
-    let devices = settings(spec).filter(|(member, json)| has_devices(member, json));
-    let paths = volumes(spec).into_iter().filter(|volume| volume.has_path());
     let names: BTreeSet<String> = settings(spec)
         .map(|(member, _)| capability::of_setting(member))
-        .chain(devices.map(|_| HOST_DEVICES.to_owned()))
-        .chain(paths.map(|_| HOST_PATHS.to_owned()))
+        .chain(of_machine(spec).map(str::to_owned))
         .chain(capabilities(spec).into_iter().filter(asked))
         .collect();
     let mut all: Vec<Requirement> = names.into_iter().map(|name| Requirement { name, value: None }).collect();

@@ -80,6 +80,14 @@ pub struct AgentArgs {
     /// stays away longer. At most 10m count. 0: it says nothing, and is lost like one that is killed.
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = trireme_cli::duration::duration)]
     absence: Duration,
+    /// Give containers the machine's namespaces of processes and of their communication when their task asks for them. Without it
+    /// they are placed elsewhere, with the reason ATTRIBUTE.
+    #[arg(long)]
+    allow_host_namespaces: bool,
+    /// Read objects that tasks name as those of S3 (files of environment variables) from DIR/BUCKET/KEY. Without it such tasks are
+    /// placed elsewhere, with the reason ATTRIBUTE.
+    #[arg(long, value_name = "DIR")]
+    object_dir: Option<PathBuf>,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -154,6 +162,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             privileged: args.allow_privileged,
             host_devices: args.allow_host_devices,
             host_paths: args.allow_host_paths,
+            host_namespaces: args.allow_host_namespaces,
         },
         metadata: !args.no_metadata,
         images: args.images.config(),
@@ -162,6 +171,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             1 => u64::try_from(args.absence.as_millis()).unwrap_or(u64::MAX),
             _ => 0,
         },
+        object_dir: args.object_dir.clone(),
         ..AgentConfig::default()
     }
 }

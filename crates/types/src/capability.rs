@@ -25,6 +25,14 @@ pub const TASK_LIMIT: &str = "ecs.capability.task-cpu-mem-limit";
 pub const HEALTH_CHECK: &str = "ecs.capability.container-health-check";
 /// Containers that wait for each other.
 pub const ORDERING: &str = "ecs.capability.container-ordering";
+/// Containers that come again in place.
+pub const RESTART_POLICY: &str = "ecs.capability.container-restart-policy";
+/// Ranges of ports that are published as ranges.
+pub const PORT_RANGE: &str = "ecs.capability.container-port-range";
+/// Namespaces that containers of a task, or tasks and the machine, have together.
+pub const SHARED_NAMESPACES: &str = "ecs.capability.pid-ipc-namespace-sharing";
+/// Variables from files. An agent has it only when its operator says where the files are.
+pub const ENVIRONMENT_FILES: &str = "ecs.capability.env-files.s3";
 
 /// Containers with all of the machine's rights. An agent has it only when its operator says so.
 pub const PRIVILEGED: &str = "com.amazonaws.ecs.capability.privileged-container";
@@ -39,19 +47,36 @@ pub const IMAGE_PINS: &str = "trireme.capability.image-pins";
 pub const SECURITY: &str = "com.amazonaws.ecs.capability.";
 /// Paths of the machine in containers. Trireme's own; an agent has it only when its operator says so.
 pub const HOST_PATHS: &str = "trireme.capability.host-paths";
+/// Namespaces of the machine in containers. Trireme's own; an agent has it only when its operator says so.
+pub const HOST_NAMESPACES: &str = "trireme.capability.host-namespaces";
+/// A limit of what a container writes. Trireme's own; an agent has it only when Docker's storage driver can.
+pub const STORAGE_LIMIT: &str = "trireme.capability.storage-limit";
+/// Graphics processors. Trireme's own; no agent has it.
+pub const GPU: &str = "trireme.capability.gpu";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 
 /// What every agent of this version can do, beside log drivers and [`SETTINGS`].
-pub const OF_AGENT: [&str; 6] = [DOCKER, DOCKER_VOLUMES, TASK_LIMIT, HEALTH_CHECK, ORDERING, IMAGE_PINS];
+pub const OF_AGENT: [&str; 9] = [
+    DOCKER,
+    DOCKER_VOLUMES,
+    TASK_LIMIT,
+    HEALTH_CHECK,
+    ORDERING,
+    IMAGE_PINS,
+    RESTART_POLICY,
+    PORT_RANGE,
+    SHARED_NAMESPACES,
+];
 
 /// Members of a container definition that only the agent sees to (ECS API: ContainerDefinition). They go to it as they were
 /// registered. An agent that came before a member would run containers without it: so each is a capability.
-pub const SETTINGS: [&str; 18] = [
+pub const SETTINGS: [&str; 21] = [
     "dependsOn",
     "dnsSearchDomains",
     "dnsServers",
     "dockerSecurityOptions",
+    "environmentFiles",
     "extraHosts",
     "firelensConfiguration",
     "healthCheck",
@@ -59,8 +84,10 @@ pub const SETTINGS: [&str; 18] = [
     "links",
     "logConfiguration",
     "mountPoints",
+    "portMappings",
     "privileged",
     "repositoryCredentials",
+    "restartPolicy",
     "secrets",
     "startTimeout",
     "systemControls",
@@ -69,7 +96,7 @@ pub const SETTINGS: [&str; 18] = [
 ];
 
 /// The same of a task definition (ECS API: TaskDefinition).
-pub const TASK_SETTINGS: [&str; 1] = ["volumes"];
+pub const TASK_SETTINGS: [&str; 4] = ["ephemeralStorage", "ipcMode", "pidMode", "volumes"];
 
 /// The capability to see to one of [`SETTINGS`] or [`TASK_SETTINGS`]. Trireme's own: ECS has none for most of them.
 pub fn of_setting(member: &str) -> String {

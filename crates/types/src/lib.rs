@@ -9,6 +9,7 @@ pub mod capability;
 pub mod digest;
 pub mod id;
 pub mod name;
+pub mod object_path;
 pub mod planted;
 pub mod quantity;
 pub mod scope;

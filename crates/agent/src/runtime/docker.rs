@@ -3,7 +3,9 @@
 //! Docker is the source of truth about containers; this module keeps nothing about them but which starts were tried, so that
 //! none is tried twice: starting a container that has ended would be a restart.
 
+mod around;
 mod call;
+mod cgroup;
 mod credentials;
 mod exec;
 mod found;
@@ -11,17 +13,20 @@ mod health;
 mod labels;
 mod logs;
 mod look;
+mod ports;
 mod progress;
 mod registry;
+mod restart;
 mod settings;
 mod spec;
 mod stop;
+mod storage;
 mod usage;
 mod volumes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -36,13 +41,15 @@ use tokio::sync::{Semaphore, mpsc};
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, ImageName, Inspection,
-    NewContainer, Over, Owner, Readings, Runtime, Started,
+    NewContainer, Over, Owner, Readings, Run, Runtime, Started,
 };
 use crate::clock;
 use crate::config::ImageConfig;
 use crate::image::Images;
+use crate::object::Objects;
 use crate::{Allowed, Error};
 use call::{Outcome, call, failed};
+use cgroup::Cgroups;
 use credentials::Credentials;
 use registry::Registry;
 use stop::Stopper;
@@ -73,8 +80,13 @@ pub struct DockerRuntime {
     unanswered: Mutex<BTreeSet<String>>,
     /// Where the kernel counts what containers use.
     places: usage::Places,
+    /// The same of containers that come again, with when they had begun before.
+    restarts: Mutex<BTreeMap<String, Option<String>>>,
     /// What of the machine containers may have.
     allowed: Allowed,
+    objects: Objects,
+    /// Around tasks with limits, where that can be had.
+    cgroups: Option<Arc<Cgroups>>,
 }
 
 /// What Docker's refusal of a container says when its image is not there.
@@ -101,6 +113,7 @@ impl DockerRuntime {
         let docker = call("version", QUICK, client.negotiate_version())
             .await
             .map_err(|outcome| none(failed(FailureKind::Unreachable, outcome).message))?;
+        let info = call("info", QUICK, docker.info()).await.unwrap_or_default();
         let credentials = Credentials::new(docker.clone(), images.docker_config.clone());
         let registry = Registry::new(docker.clone(), images.pulls_at_once, credentials);
         Ok(Self {
@@ -111,13 +124,23 @@ impl DockerRuntime {
             starts: Semaphore::new(STARTS_AT_ONCE),
             unanswered: Mutex::default(),
             places: usage::Places::default(),
+            restarts: Mutex::default(),
             allowed,
+            objects: Objects::default(),
+            cgroups: Cgroups::of(&info).map(Arc::new),
         })
     }
 
     /// Removes images that nobody uses, as long as it is let.
     pub async fn clean_up_images(&self) {
         self.images.clean_up().await;
+    }
+
+    /// The folder of objects that tasks name.
+    #[must_use]
+    pub fn with_objects(mut self, folder: Option<PathBuf>) -> Self {
+        self.objects = Objects::new(folder);
+        self
     }
 
     fn unanswered(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
@@ -203,8 +226,9 @@ impl DockerRuntime {
         let mut all = Vec::with_capacity(listed.len());
         for summary in &listed {
             let Some(found) = found::container(summary) else { continue };
-            let Some(state) = found::state(summary) else {
-                // Docker's list does not say how it ended.
+            let listed = found::state(summary).filter(|_| !restart::is_listed(summary));
+            let Some(state) = listed else {
+                // Docker's list does not say how it ended, nor which run it was.
                 match self.inspect(&found.id).await {
                     Ok(known) => all.push(found::inspected(found, &known)),
                     Err(outcome) if outcome.is_not_found() => {}
@@ -270,7 +294,12 @@ impl DockerRuntime {
         }
         let task = attributes.get(labels::TASK_ID)?.parse().ok()?;
         if let Some(health) = health {
-            return Some(Event { task, container, what: Happening::Health(health) });
+            let what = Happening::Health(health);
+            return Some(Event { task, container, what, run: Run::default() });
+        }
+        if restart::may_come_again(&attributes) {
+            let (exit, run) = self.last_end(&container).await?;
+            return Some(Event { task, container, what: Happening::Ended(exit), run });
         }
         let code = attributes.get("exitCode").and_then(|code| code.parse::<i32>().ok());
         let mut exit = Exit { code, reason: None };
@@ -280,7 +309,7 @@ impl DockerRuntime {
         {
             exit.reason = found::exit(state).reason;
         }
-        Some(Event { task, container, what: Happening::Ended(exit) })
+        Some(Event { task, container, what: Happening::Ended(exit), run: Run::default() })
     }
 
     async fn watch_once(
@@ -331,6 +360,8 @@ impl Runtime for DockerRuntime {
                 );
                 SystemInfo::default()
             });
+            let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+            let limits_storage = storage::can_be_limited(&info, &mounts);
             let plugins = info.plugins.unwrap_or_default();
             let mut drivers = plugins.volume.unwrap_or_default();
             drivers.extend(self.volume_plugins().await);
@@ -344,6 +375,7 @@ impl Runtime for DockerRuntime {
                 version: format!("DockerVersion: {}", version.version.unwrap_or_default()),
                 log_drivers: plugins.log.unwrap_or_default(),
                 volume_drivers: drivers,
+                limits_storage,
             })
         })
     }
@@ -361,7 +393,8 @@ impl Runtime for DockerRuntime {
             let cannot = |outcome| failed(FailureKind::CannotCreate, outcome);
             let refused = |kind| move |reason: String| Failure::new(kind, reason);
             let mounts = volumes::of(&new).map_err(refused(FailureKind::CannotCreateVolume))?;
-            let body = spec::body(&new, self.allowed).map_err(refused(FailureKind::CannotCreate))?;
+            let around = self.around(&new).await?;
+            let body = spec::body(&new, &around).map_err(refused(FailureKind::CannotCreate))?;
             volumes::expect(&self.docker, &mounts.expected).await?;
             match self.create_once(&new, &body).await {
                 // Removed within the minute in which the image is taken to be there.
@@ -385,6 +418,13 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    fn restart<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>> {
+        Box::pin(async move {
+            self.restart_once(id).await?;
+            Ok(if published { self.ports_of(id).await } else { Started::default() })
+        })
+    }
+
     fn stop<'a>(&'a self, id: &'a str, patience: Duration) -> BoxFuture<'a, Result<Exit, Failure>> {
         Box::pin(self.stopper.stop(id, patience))
     }
@@ -393,12 +433,16 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             self.stopper.remove(id).await?;
             self.unanswered().remove(id);
+            self.forget_restart(id);
             Ok(())
         })
     }
 
     fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(volumes::release(&self.docker, owner, over))
+        Box::pin(async move {
+            let groups = self.release_groups(owner, over).await;
+            volumes::release(&self.docker, owner, over).await.and(groups)
+        })
     }
 
     fn look<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Inspection, Failure>> {

@@ -16,8 +16,9 @@ use trireme_types::TaskId;
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    ImageName, Inspection, NewContainer, Over, Owner, Pin, Readings, Runtime, Started,
+    ImageName, Inspection, NewContainer, Over, Owner, Pin, Readings, Run, Runtime, Started,
 };
+use crate::clock::{self, Instant};
 
 /// Ports that are given to those who asked for any.
 const FIRST_DYNAMIC_PORT: u32 = 32_768;
@@ -26,6 +27,18 @@ struct FakeContainer {
     new: NewContainer,
     task: Option<TaskId>,
     state: FoundState,
+    /// How often it was started, and when last.
+    runs: u64,
+    began: Instant,
+    /// How long its last run was, once it is over.
+    lasted: Option<Duration>,
+}
+
+impl FakeContainer {
+    fn run(&self) -> Run {
+        let lasted = self.lasted.unwrap_or_else(|| clock::now().duration_since(self.began));
+        Run { started: Some(self.runs.to_string()), lasted: Some(lasted) }
+    }
 }
 
 #[derive(Default)]
@@ -95,12 +108,14 @@ impl FakeRuntime {
         }
         let exit = Exit { code: Some(code), reason: None };
         container.state = FoundState::Exited(exit.clone());
-        let event = Event { task: container.task?, container: id.to_owned(), what: Happening::Ended(exit) };
+        container.lasted = Some(clock::now().duration_since(container.began));
+        let (what, run) = (Happening::Ended(exit), container.run());
+        let event = Event { task: container.task?, container: id.to_owned(), what, run };
         machine.watchers.retain(|watcher| !watcher.is_closed());
         Some((event, machine.watchers.clone()))
     }
 
-    fn begin(&self, id: &str) -> Result<(Started, Option<(Duration, i32)>), Failure> {
+    fn begin(&self, id: &str, again: bool) -> Result<(Started, Option<(Duration, i32)>), Failure> {
         let mut guard = self.lock();
         let machine = &mut *guard;
         let Some(container) = machine.containers.get_mut(id) else {
@@ -109,6 +124,7 @@ impl FakeRuntime {
         match &container.state {
             FoundState::Created => {}
             FoundState::Running(started) => return Ok((started.clone(), None)),
+            FoundState::Exited(_) if again => {}
             FoundState::Exited(_) => return Ok((Started::default(), None)),
         }
         if container.new.definition().image.starts_with("broken/") {
@@ -135,6 +151,7 @@ impl FakeRuntime {
             health: Health::Unknown,
         };
         container.state = FoundState::Running(started.clone());
+        (container.runs, container.began, container.lasted) = (container.runs + 1, clock::now(), None);
         let variable = |name: &str| {
             let found = container.new.definition().environment.iter().find(|variable| variable.name == name);
             found.and_then(|variable| variable.value.parse::<u32>().ok())
@@ -147,6 +164,23 @@ impl FakeRuntime {
     }
 }
 
+impl FakeRuntime {
+    async fn run(&self, id: &str, again: bool) -> Result<Started, Failure> {
+        if !self.start_delay.is_zero() {
+            tokio::time::sleep(self.start_delay).await;
+        }
+        let (started, exit_after) = self.begin(id, again)?;
+        if let Some((after, code)) = exit_after {
+            let (runtime, id) = (self.clone(), id.to_owned());
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                runtime.exit(&id, code).await;
+            });
+        }
+        Ok(started)
+    }
+}
+
 impl Runtime for FakeRuntime {
     fn about(&self) -> BoxFuture<'_, Result<About, Failure>> {
         let about = About {
@@ -154,6 +188,7 @@ impl Runtime for FakeRuntime {
             log_drivers: vec!["json-file".to_owned()],
             volume_drivers: vec!["local".to_owned()],
             security_modules: Vec::new(),
+            limits_storage: false,
         };
         Box::pin(std::future::ready(Ok(about)))
     }
@@ -168,6 +203,7 @@ impl Runtime for FakeRuntime {
                 name: one.new.definition().name.clone(),
                 digest: digest(&one.new.definition().image),
                 state: one.state.clone(),
+                run: one.run(),
             });
             Ok(found.collect())
         })
@@ -189,27 +225,19 @@ impl Runtime for FakeRuntime {
             machine.made += 1;
             let id = format!("{:064x}", machine.made);
             let task = new.task.task_id.parse().ok();
-            let container = FakeContainer { new, task, state: FoundState::Created };
+            let (state, began) = (FoundState::Created, clock::now());
+            let container = FakeContainer { new, task, state, runs: 0, began, lasted: None };
             machine.containers.insert(id.clone(), container);
             Ok(id)
         })
     }
 
     fn start<'a>(&'a self, id: &'a str, _: bool) -> BoxFuture<'a, Result<Started, Failure>> {
-        Box::pin(async move {
-            if !self.start_delay.is_zero() {
-                tokio::time::sleep(self.start_delay).await;
-            }
-            let (started, exit_after) = self.begin(id)?;
-            if let Some((after, code)) = exit_after {
-                let (runtime, id) = (self.clone(), id.to_owned());
-                tokio::spawn(async move {
-                    tokio::time::sleep(after).await;
-                    runtime.exit(&id, code).await;
-                });
-            }
-            Ok(started)
-        })
+        Box::pin(self.run(id, false))
+    }
+
+    fn restart<'a>(&'a self, id: &'a str, _: bool) -> BoxFuture<'a, Result<Started, Failure>> {
+        Box::pin(self.run(id, true))
     }
 
     fn stop<'a>(&'a self, id: &'a str, _: Duration) -> BoxFuture<'a, Result<Exit, Failure>> {

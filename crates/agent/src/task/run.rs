@@ -48,9 +48,12 @@ impl Order {
                 fallback_id: self.new.container_name(),
             },
             Operation::Start => {
-                let published =
-                    self.new.task.network_mode == "bridge" && !self.new.definition().port_mappings.is_empty();
+                let published = self.is_published();
                 Answer::Started(pauses.retry(|| runtime.start(&self.id, published)).await)
+            }
+            Operation::Restart => {
+                let published = self.is_published();
+                Answer::Restarted(pauses.retry(|| runtime.restart(&self.id, published)).await)
             }
             Operation::Stop => {
                 let seconds = self.new.definition().stop_timeout_seconds;
@@ -68,6 +71,14 @@ impl Order {
                 Answer::Released(pauses.pace(result).await)
             }
         }
+    }
+}
+
+impl Order {
+    fn is_published(&self) -> bool {
+        let definition = self.new.definition();
+        let any = !definition.port_mappings.is_empty() || definition.settings.contains_key("portMappings");
+        self.new.task.network_mode == "bridge" && any
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each container goes (resolved →) pulled → created → running → exited → removed, never back. All images are there before the first
 //! container is made, and all containers are made before the first is started. Each is started once what it needs of others is
 //! so ([`dependencies`]). A failed start or the end of an essential container stops the rest, those that need others first. Containers are removed once the control plane has acknowledged that the task is STOPPED.
+//! A container whose policy says so is started again when it ends by itself ([`restart`]): it is running all the while.
 
 mod dependencies;
 mod image;
@@ -11,6 +12,7 @@ mod moves;
 mod record;
 mod report;
 mod resources;
+mod restart;
 mod sight;
 
 use std::borrow::Cow;
@@ -28,6 +30,7 @@ pub use record::Record;
 use sight::vanished;
 
 use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Health, Image, Started};
+use crate::setting::RestartPolicy;
 
 /// ECS's words when an essential container ends.
 pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
@@ -50,6 +53,10 @@ pub struct Machine {
     wanted: Wanted,
     members: Vec<Member>,
     dependencies: Dependencies,
+    /// What each container does when it ends by itself.
+    policies: Vec<RestartPolicy>,
+    /// What it was when the time was last told.
+    clock: Option<Duration>,
     /// Containers that have so long until they are what others need, not asked for yet.
     alarms: Vec<(usize, Duration)>,
     /// Containers that had time enough.
@@ -71,7 +78,7 @@ pub struct Machine {
 
 impl Machine {
     /// A task that is new to the agent, with those of its containers that were found. Containers that were started before are
-    /// never started again: what is missing of them counts as ended.
+    /// not started again unless their policy says so: what is missing of them counts as ended.
     pub fn new(spec: Arc<AssignedTask>, found: &[Found]) -> Self {
         let known = spec.known_status();
         let ran = known > TaskStatus::Pending
@@ -91,13 +98,15 @@ impl Machine {
         let mut machine = Self {
             wanted: if spec.desired_running { Wanted::Running } else { Wanted::Stopped },
             dependencies: Dependencies::of(&spec),
+            policies: restart::policies(&spec),
+            clock: None,
             alarms: Vec::new(),
             late: BTreeSet::new(),
             members,
             status: known.max(TaskStatus::Pending),
             cause: None,
             acknowledged: false,
-            released: !spec.settings.contains_key("volumes"),
+            released: !resources::has_some(&spec),
             release_failures: 0,
             news: !found.is_empty(),
             pull_started_at: 0,
@@ -115,6 +124,7 @@ impl Machine {
             machine.cause = Some((StopCode::TaskFailedToStart, reason.into()));
             machine.news = true;
         }
+        machine.find_due();
         if ran && machine.essential_exited() {
             machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED.into()));
         }
@@ -240,6 +250,10 @@ impl Machine {
     }
 
     fn up(&self) -> Move {
+        let again = |member: &Member| member.ended.is_some() && member.busy.is_none();
+        if let Some(index) = self.members.iter().position(again) {
+            return Move::Do(Operation::Restart, index);
+        }
         let ladder = [
             (Phase::New, Operation::Pull),
             (Phase::Resolved, Operation::Pull),
@@ -252,7 +266,7 @@ impl Machine {
                     Operation::Create => self.dependencies.may_be_made(index, &self.members),
                     Operation::Start => self.dependencies.may_be_started(index, &self.members),
                     Operation::Pull => member.may_be_pulled(),
-                    Operation::Stop | Operation::Remove | Operation::Release => true,
+                    Operation::Restart | Operation::Stop | Operation::Remove | Operation::Release => true,
                 };
                 (now && member.idle_in(phase)).then_some(index)
             };
@@ -307,6 +321,7 @@ impl Machine {
             }
             return;
         }
+        self.give_restarts_up();
         if self.members.iter().any(Member::living) {
             self.go_to(TaskStatus::Stopping);
             return;
@@ -344,11 +359,12 @@ impl Machine {
             Answer::Pulled(result) => self.pulled(index, result, now),
             Answer::Created { result, fallback_id } => self.created(index, result, fallback_id),
             Answer::Started(result) => self.started(index, result, now),
-            Answer::Stopped(Ok(exit)) => self.exited(index, exit),
+            Answer::Restarted(result) => self.restarted(index, result),
+            Answer::Stopped(Ok(exit)) => self.over(index, exit),
             Answer::Removed(Ok(())) => {
                 member.id = None;
                 if member.phase != Phase::Exited {
-                    self.exited(index, Exit::default());
+                    self.over(index, Exit::default());
                 }
             }
             // It is asked again; who carries it out sees to the pause.
@@ -389,6 +405,9 @@ impl Machine {
                     member.id = Some(fallback_id);
                 }
                 member.exit.reason = Some(failure.to_string());
+                if failure.kind == FailureKind::CannotInitialize && !self.leaving() {
+                    self.cause = Some((StopCode::TaskFailedToStart, failure.to_string().into()));
+                }
                 self.fail_to_start();
             }
         }
@@ -399,11 +418,8 @@ impl Machine {
         let early_exit = member.early_exit.take();
         match result {
             Ok(started) => {
-                member.bindings = started.bindings;
-                if self.spec.network_mode == "host" {
-                    member.bindings = host_bindings(&self.spec.containers[index]);
-                }
                 member.phase = member.phase.max(Phase::Running);
+                self.bind(index, started);
                 self.set_alarm(index);
             }
             Err(failure) => {
@@ -418,11 +434,18 @@ impl Machine {
         // It was up, if only for a moment.
         self.settle(now);
         if let Some(exit) = early_exit {
-            self.exited(index, exit);
+            self.over(index, exit);
         }
     }
 
-    fn exited(&mut self, index: usize, exit: Exit) {
+    fn bind(&mut self, index: usize, started: Started) {
+        let host = self.spec.network_mode == "host";
+        self.members[index].bindings =
+            if host { host_bindings(&self.spec.containers[index]) } else { started.bindings };
+    }
+
+    /// A container ended, for good.
+    fn over(&mut self, index: usize, exit: Exit) {
         let member = &mut self.members[index];
         let first = member.phase != Phase::Exited;
         member.phase = Phase::Exited;

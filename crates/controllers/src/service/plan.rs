@@ -14,7 +14,7 @@ use trireme_state::{Command, Placement};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use super::health::Health;
-use super::{Look, restart, rollout, task_set, text};
+use super::{Look, restart, rollout, stored, task_set, text};
 use crate::driver::Plan;
 
 /// What one service needs.
@@ -115,6 +115,7 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     if let Some((back_off, not_started)) = found.restart.record {
         progress.back_offs.push((primary.id, back_off, not_started));
     }
+    progress.events.extend(stored::event(look.view, service, primary));
     progress.events.extend(found.events);
     pass.record_rollout(&found.census, &found.counts, load, found.restart.failing, &mut progress);
     pass.record(progress);

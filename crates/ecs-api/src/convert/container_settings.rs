@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use trireme_ecs_model::shapes::{
-    ContainerDefinition, HostEntry, LinuxParameters, SystemControl, Tmpfs, Ulimit,
+    ContainerDefinition, ContainerRestartPolicy, EnvironmentFile, EnvironmentFileType, HostEntry,
+    LinuxParameters, RegisterTaskDefinitionRequest, ResourceRequirement, ResourceType, SystemControl, Tmpfs,
+    Ulimit,
 };
 use trireme_state::object::NetworkMode;
 use trireme_types::ContainerName;
+use trireme_types::object_path::object_of;
 
 use crate::error::{Error, Result};
 
@@ -105,6 +109,15 @@ const MOUNT_OPTIONS: [&str; 33] = [
 /// The same, with a value.
 const MOUNT_VALUES: [&str; 6] = ["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
+/// ECS API: ContainerRestartPolicy.ignoredExitCodes.
+const IGNORED_EXIT_CODES: usize = 50;
+/// ECS API: ContainerRestartPolicy.restartAttemptPeriod, in seconds.
+const RESTART_PERIOD: RangeInclusive<i32> = 60..=1800;
+/// ECS developer guide: files of a task definition.
+const ENVIRONMENT_FILES: usize = 10;
+/// ECS API: EphemeralStorage.sizeInGiB.
+const EPHEMERAL_STORAGE: RangeInclusive<i32> = 21..=200;
+
 type Checked = std::result::Result<(), String>;
 
 pub(crate) fn check(
@@ -120,9 +133,71 @@ pub(crate) fn check(
         given.docker_security_options.iter().flatten().try_for_each(|option| security_option(option)),
         given.system_controls.iter().flatten().try_for_each(|control| system_control(control, mode)),
         given.linux_parameters.as_ref().map_or(Ok(()), linux),
+        given.restart_policy.as_ref().map_or(Ok(()), restart_policy),
+        environment_files(given.environment_files.as_deref().unwrap_or_default()),
+        gpus(given.resource_requirements.as_deref().unwrap_or_default()),
     ];
     let wrong = |what: String| Error::client(format!("Invalid setting for container '{name}'. {what}"));
     checks.into_iter().collect::<std::result::Result<(), String>>().map_err(wrong)
+}
+
+/// What is said of the task as a whole.
+pub(crate) fn check_task(request: &RegisterTaskDefinitionRequest) -> Result<()> {
+    let size = request.ephemeral_storage.as_ref().map(|storage| storage.size_in_gib.unwrap_or_default());
+    match size {
+        Some(size) if !EPHEMERAL_STORAGE.contains(&size) => Err(Error::client(format!(
+            "'ephemeralStorage.sizeInGiB' must be between {} and {}.",
+            EPHEMERAL_STORAGE.start(),
+            EPHEMERAL_STORAGE.end()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn restart_policy(given: &ContainerRestartPolicy) -> Checked {
+    if given.ignored_exit_codes.as_ref().is_some_and(|codes| codes.len() > IGNORED_EXIT_CODES) {
+        return Err(format!("'restartPolicy.ignoredExitCodes' can have at most {IGNORED_EXIT_CODES} codes."));
+    }
+    match given.restart_attempt_period {
+        Some(period) if !RESTART_PERIOD.contains(&period) => Err(format!(
+            "'restartPolicy.restartAttemptPeriod' must be between {} and {}.",
+            RESTART_PERIOD.start(),
+            RESTART_PERIOD.end()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn environment_files(given: &[EnvironmentFile]) -> Checked {
+    if given.len() > ENVIRONMENT_FILES {
+        return Err(format!("'environmentFiles' can have at most {ENVIRONMENT_FILES} files."));
+    }
+    for file in given {
+        let value = file.value.as_deref().unwrap_or_default();
+        if file.r#type != Some(EnvironmentFileType::S3) {
+            return Err("'environmentFiles.type' must be s3.".to_owned());
+        }
+        if object_of(value).is_none() {
+            return Err(format!("'environmentFiles.value' must be arn:aws:s3:::BUCKET/KEY: {value}"));
+        }
+    }
+    Ok(())
+}
+
+fn gpus(given: &[ResourceRequirement]) -> Checked {
+    for requirement in given {
+        if requirement.r#type != Some(ResourceType::Gpu) {
+            return Err("'resourceRequirements.type' must be GPU.".to_owned());
+        }
+        let value = requirement.value.as_deref().unwrap_or_default();
+        if !value.parse::<u32>().is_ok_and(|count| count > 0) {
+            return Err(format!("'resourceRequirements.value' must be a number of GPUs: {value}"));
+        }
+    }
+    match given.len() > 1 {
+        true => Err("'resourceRequirements' can name each type once.".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn ulimits(given: &[Ulimit]) -> Checked {
@@ -262,6 +337,9 @@ mod tests {
     fn what_docker_takes_is_taken() {
         for settings in [
             json!({"ulimits": [{"name": "nofile", "softLimit": 5, "hardLimit": -1}]}),
+            json!({"restartPolicy": {"enabled": true, "ignoredExitCodes": [0, 143], "restartAttemptPeriod": 60}}),
+            json!({"environmentFiles": [{"value": "arn:aws:s3:::b/a/k.env", "type": "s3"}]}),
+            json!({"resourceRequirements": [{"type": "GPU", "value": "2"}]}),
             json!({"extraHosts": [{"hostname": "db", "ipAddress": "fd00::1"}], "dnsServers": ["10.0.0.2"]}),
             json!({"dockerSecurityOptions": ["no-new-privileges", "label:type:web_t"]}),
             json!({"systemControls": [{"namespace": "net.core.somaxconn", "value": "64"}]}),
@@ -276,6 +354,23 @@ mod tests {
     fn what_it_would_refuse_is_refused_by_name() {
         for (settings, words) in [
             (json!({"ulimits": [{"name": "nofile", "softLimit": 6, "hardLimit": 5}]}), "nofile"),
+            (json!({"restartPolicy": {"enabled": true, "restartAttemptPeriod": 59}}), "restartAttemptPeriod"),
+            (
+                json!({"restartPolicy": {"enabled": true, "restartAttemptPeriod": 1801}}),
+                "restartAttemptPeriod",
+            ),
+            (
+                json!({"restartPolicy": {"enabled": true, "ignoredExitCodes": vec![1; 51]}}),
+                "at most 50 codes",
+            ),
+            (json!({"environmentFiles": [{"value": "arn:aws:s3:::b", "type": "s3"}]}), "BUCKET/KEY"),
+            (json!({"environmentFiles": [{"value": "arn:aws:s3:::b/../k", "type": "s3"}]}), "BUCKET/KEY"),
+            (json!({"environmentFiles": [{"value": "arn:aws:s3:::b/k", "type": "file"}]}), "must be s3"),
+            (
+                json!({"resourceRequirements": [{"type": "InferenceAccelerator", "value": "1"}]}),
+                "must be GPU",
+            ),
+            (json!({"resourceRequirements": [{"type": "GPU", "value": "0"}]}), "a number of GPUs"),
             (json!({"extraHosts": [{"hostname": "db", "ipAddress": "db2"}]}), "db2"),
             (json!({"extraHosts": [{"hostname": "a:b", "ipAddress": "10.0.0.1"}]}), "a:b"),
             (json!({"dnsServers": ["dns"]}), "dns"),

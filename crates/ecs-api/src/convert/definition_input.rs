@@ -8,7 +8,9 @@ use trireme_state::object::{
 };
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
-use super::{container_order, container_settings, described, health_check, role, volumes};
+use super::{
+    container_order, container_settings, described, health_check, namespaces, port_range, role, volumes,
+};
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;
 
@@ -66,6 +68,8 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
     };
     check_together(&spec)?;
     container_order::check(given, network_mode)?;
+    container_settings::check_task(request)?;
+    namespaces::check(request, given)?;
     volumes::check(request.volumes.as_deref().unwrap_or_default(), given)?;
     Ok(spec)
 }
@@ -146,7 +150,8 @@ fn container(
     unsupported::container_definition(given)?;
     check_memory(given, &name, task_memory)?;
     container_settings::check(given, &name, network_mode)?;
-    let kept = described::of_container(&health_check::with_defaults(given, &name)?);
+    let filled_in = port_range::with_defaults(&health_check::with_defaults(given, &name)?);
+    let kept = described::of_container(&filled_in);
     let cpu = u32::try_from(given.cpu.unwrap_or(0)).map_err(|_| {
         Error::client(format!("Invalid setting for container '{name}'. 'cpu' must not be negative."))
     })?;
@@ -155,7 +160,10 @@ fn container(
             "Invalid setting for container '{name}'. 'stopTimeout' must be at least {LEAST_STOP_TIMEOUT}."
         )));
     }
-    let ports = given.port_mappings.iter().flatten().map(|mapping| port(mapping, &name, network_mode));
+    port_range::check(given, &name, network_mode)?;
+    let single = |mapping: &&shapes::PortMapping| mapping.container_port_range.is_none();
+    let ports = given.port_mappings.iter().flatten().filter(single);
+    let ports = ports.map(|mapping| port(mapping, &name, network_mode));
     Ok(ContainerDefinition {
         image: image.to_owned(),
         cpu: CpuUnits::new(cpu),
@@ -373,10 +381,11 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_refused_by_name() {
         for (member, value) in [
-            ("environmentFiles", json!([{"value": "arn:aws:s3:::b/k", "type": "s3"}])),
-            ("resourceRequirements", json!([{"type": "GPU", "value": "1"}])),
+            ("credentialSpecs", json!(["credentialspec:arn:aws:s3:::b/k"])),
+            ("portMappings.appProtocol", json!([{"containerPort": 80, "appProtocol": "http"}])),
         ] {
-            assert_eq!(refused(json!({ member: value })), format!("{member} is not supported yet."));
+            let given = member.split('.').next().unwrap();
+            assert_eq!(refused(json!({ given: value })), format!("{member} is not supported yet."));
         }
         let task = |member: &str, value: Value| {
             let container = json!({"name": "app", "image": "busybox", "memory": 64});

@@ -12,8 +12,13 @@ use trireme_ecs_model::shapes::{
 use trireme_state::object::{Described, EXECUTE_COMMAND};
 use trireme_types::capability::SETTINGS;
 
+use super::port_range;
+
 pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
 pub(crate) const VOLUMES: &str = "volumes";
+pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeralStorage";
+pub(crate) const IPC_MODE: &str = "ipcMode";
+pub(crate) const PID_MODE: &str = "pidMode";
 pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
 pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
 pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
@@ -25,14 +30,8 @@ pub(crate) const SERVICE_REGISTRIES: &str = "serviceRegistries";
 pub(crate) const SERVICE_CONNECT: &str = "serviceConnectConfiguration";
 
 /// Of a container, beside those that agents see to ([`SETTINGS`]): what `unsupported` lets through of these changes nothing.
-const OF_CONTAINER: [&str; 6] = [
-    "credentialSpecs",
-    "disableNetworking",
-    "environmentFiles",
-    "resourceRequirements",
-    "restartPolicy",
-    "versionConsistency",
-];
+const OF_CONTAINER: [&str; 4] =
+    ["credentialSpecs", "disableNetworking", "resourceRequirements", "versionConsistency"];
 /// Of a container: they have an effect, but not when empty.
 const OF_CONTAINER_WHEN_EMPTY: [&str; 3] = ["command", "dockerLabels", "entryPoint"];
 
@@ -51,6 +50,9 @@ pub(crate) fn of_task_definition(request: &RegisterTaskDefinitionRequest) -> Des
     let mut kept = Described::new();
     keep(&mut kept, RUNTIME_PLATFORM, request.runtime_platform.as_ref());
     keep(&mut kept, FAULT_INJECTION, request.enable_fault_injection.as_ref());
+    keep(&mut kept, EPHEMERAL_STORAGE, request.ephemeral_storage.as_ref());
+    keep(&mut kept, IPC_MODE, request.ipc_mode.as_ref());
+    keep(&mut kept, PID_MODE, request.pid_mode.as_ref());
     let volumes = super::volumes::with_defaults(request.volumes.as_deref().unwrap_or_default());
     keep(&mut kept, VOLUMES, Some(&volumes).filter(|volumes| !volumes.is_empty()));
     kept
@@ -63,6 +65,9 @@ pub(crate) fn of_container(given: &ContainerDefinition) -> Described {
             || value.as_object().is_some_and(serde_json::Map::is_empty)
     };
     let kept = |member: &str, value: &Value| {
+        if member == port_range::MEMBER && !port_range::is_given(given) {
+            return false;
+        }
         SETTINGS.contains(&member)
             || OF_CONTAINER.contains(&member)
             || (OF_CONTAINER_WHEN_EMPTY.contains(&member) && empty(value))

@@ -11,7 +11,7 @@ use trireme_types::arn::{Resource, container_uuid};
 use trireme_types::{Arn, ContainerName, TaskId};
 
 use super::task_definition::{pair, protocol};
-use super::{cluster, container_instance, health_check, number, tags, task_definition, time};
+use super::{cluster, container_instance, health_check, number, port_range, tags, task_definition, time};
 
 pub(crate) fn arn(cluster: &ClusterKey, id: TaskId) -> String {
     Arn::new(&cluster.scope, Resource::Task(cluster.name.clone(), id)).to_string()
@@ -109,7 +109,7 @@ fn container(
         last_status: Some(status.as_str().to_owned()),
         exit_code: report.exit_code,
         reason: report.reason.clone(),
-        network_bindings: Some(report.network_bindings.iter().map(binding).collect()),
+        network_bindings: Some(port_range::bindings(&report.network_bindings, definition, binding)),
         network_interfaces: Some(Vec::new()),
         health_status: Some(health),
         cpu: cpu.map(|cpu| cpu.to_string()),

@@ -8,18 +8,14 @@ use crate::error::Result;
 
 pub(crate) fn container_definition(container: &ContainerDefinition) -> Result<()> {
     let refuse = Refuse(Operation::RegisterTaskDefinition);
-    refuse.on("restartPolicy", container.restart_policy.as_ref().and_then(|policy| policy.enabled))?;
-    refuse.filled("environmentFiles", &container.environment_files)?;
     refuse.on("disableNetworking", container.disable_networking)?;
     let log = container.log_configuration.as_ref();
     let awslogs = log.is_some_and(|log| log.log_driver == Some(LogDriver::Awslogs));
     refuse.when("logConfiguration.logDriver awslogs", awslogs)?;
-    refuse.filled("resourceRequirements", &container.resource_requirements)?;
     refuse.filled("credentialSpecs", &container.credential_specs)?;
     container.port_mappings.iter().flatten().try_for_each(|mapping| port_mapping(refuse, mapping))
 }
 
 fn port_mapping(refuse: Refuse, mapping: &PortMapping) -> Result<()> {
-    refuse.given("portMappings.appProtocol", &mapping.app_protocol)?;
-    refuse.given("portMappings.containerPortRange", &mapping.container_port_range)
+    refuse.given("portMappings.appProtocol", &mapping.app_protocol)
 }

@@ -27,6 +27,18 @@ impl LogConfiguration {
     }
 }
 
+/// The part of a `restartPolicy` that is of interest here.
+#[derive(Deserialize)]
+struct RestartPolicy {
+    enabled: Option<bool>,
+}
+
+impl RestartPolicy {
+    fn is_on(&self) -> bool {
+        self.enabled == Some(true)
+    }
+}
+
 /// What of a task and its containers only the agent sees to, as far as it asks for anything: ECS's member and its JSON.
 pub fn settings(spec: &TaskDefinitionSpec) -> impl Iterator<Item = (&str, &str)> {
     fn words<'a>((member, json): (&'a String, &'a String)) -> (&'a str, &'a str) {
@@ -39,7 +51,8 @@ pub fn settings(spec: &TaskDefinitionSpec) -> impl Iterator<Item = (&str, &str)>
 }
 
 /// Members that came after the others.
-const OF_NODE_SERVICES: [&str; 0] = [];
+const OF_NODE_SERVICES: [&str; 6] =
+    ["environmentFiles", "ephemeralStorage", "ipcMode", "pidMode", "portMappings", "restartPolicy"];
 
 /// The level from which a definition may be registered: a control node of a lower one would have its tasks run without some member.
 pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
@@ -57,6 +70,7 @@ pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
 fn asks_for_nothing(member: &str, json: &str) -> bool {
     match member {
         "logConfiguration" => serde_json::from_str(json).is_ok_and(|log: LogConfiguration| log.is_plain()),
+        "restartPolicy" => serde_json::from_str(json).is_ok_and(|policy: RestartPolicy| !policy.is_on()),
         _ => matches!(json, "false" | "[]" | "{}"),
     }
 }

@@ -6,8 +6,8 @@ use bollard::models::{
 };
 use trireme_rpc::agent::NetworkBinding;
 
-use super::{health, labels};
-use crate::runtime::{Exit, Found, FoundState, Started};
+use super::{health, labels, restart};
+use crate::runtime::{Exit, Found, FoundState, Run, Started};
 
 /// Docker's time for "never".
 pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -22,6 +22,7 @@ pub(super) fn container(summary: &ContainerSummary) -> Option<Found> {
         // The list knows the image's id only; the digest was reported when it was pulled.
         digest: String::new(),
         state: FoundState::Created,
+        run: Run::default(),
     })
 }
 
@@ -57,7 +58,7 @@ pub(super) fn inspected(found: Found, known: &ContainerInspectResponse) -> Found
         }
         _ => FoundState::Exited(exit(docker)),
     };
-    Found { state, ..found }
+    Found { state, run: restart::run(docker), ..found }
 }
 
 /// Whether a container was ever started.

@@ -9,6 +9,8 @@ use crate::runtime::{NewContainer, Owner};
 
 pub(super) const TASK_ID: &str = "io.trireme.task-id";
 pub(super) const CONTAINER_NAME: &str = "com.amazonaws.ecs.container-name";
+/// It may come again when it ends by itself.
+pub(super) const RESTARTS: &str = "io.trireme.restarts";
 /// What all labels of ours begin with, but for ECS's.
 pub(super) const OURS: &str = "io.trireme.";
 const AGENT: &str = "io.trireme.agent";
@@ -63,6 +65,9 @@ pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
         labels.insert(name.to_owned(), value);
     }
     labels.extend(of_task(new));
+    if new.definition().settings.contains_key("restartPolicy") {
+        labels.insert(RESTARTS.to_owned(), "true".to_owned());
+    }
     labels
 }
 

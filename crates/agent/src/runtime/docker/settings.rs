@@ -7,6 +7,8 @@ use bollard::models::{DeviceMapping, HostConfig, HostConfigLogConfig, ResourcesU
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::setting::RestartPolicy;
+
 const MEBIBYTE: i64 = 1 << 20;
 /// ECS API: LinuxParameters.swappiness, when only maxSwap is given.
 const SWAPPINESS: i64 = 60;
@@ -120,8 +122,10 @@ pub(super) fn apply(
             "volumesFrom" => config.volumes_from = Some(volumes(read(member, json)?, name_of)),
             // In which order containers come up is the task's to see to.
             "dependsOn" | "startTimeout" => {}
+            // When it comes again is too, but it is not to run if nobody can tell.
+            "restartPolicy" => drop(read::<RestartPolicy>(member, json)?),
             // They are no part of what is set here.
-            "healthCheck" | "mountPoints" => {}
+            "environmentFiles" | "healthCheck" | "mountPoints" | "portMappings" => {}
             // A task that has them stops before it gets here.
             "firelensConfiguration" | "repositoryCredentials" | "secrets" => {}
             "ulimits" => config.ulimits = Some(limits(read(member, json)?)),

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
-use trireme_rpc::agent::{Container, PortMapping};
+use bollard::models::{ContainerCreateBody, HostConfig};
+use trireme_rpc::agent::Container;
 
-use super::{health, labels, settings, volumes};
+use super::around::Around;
+use super::{cgroup, health, labels, ports, settings, storage, volumes};
 use crate::Allowed;
 use crate::metadata::uri;
+use crate::namespace::{Mode, Namespaces, holder};
 use crate::runtime::NewContainer;
 
 /// Docker refuses less; ECS passes it on as Linux's minimum.
@@ -24,24 +26,27 @@ pub(super) fn with_tag(reference: &str) -> String {
 ///
 /// # Errors
 /// Why this agent cannot run it.
-pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCreateBody, String> {
+pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreateBody, String> {
     let mode = new.task.network_mode.as_str();
     if !["bridge", "host", "none"].contains(&mode) {
         return Err(format!("network mode {mode} is not supported on this container instance"));
     }
     let definition = new.definition();
     let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let environment = environment(new);
-    let bridge = mode == "bridge";
-    let ports: &[PortMapping] = if bridge { &definition.port_mappings } else { &[] };
+    let environment = environment(new, around);
+    let ports = if mode == "bridge" { ports::bindings(definition)? } else { HashMap::new() };
+    let exposed = ports.keys().cloned().collect();
     let patience = (definition.stop_timeout_seconds > 0).then_some(definition.stop_timeout_seconds.into());
     let mounts = volumes::of(new)?;
     let of_machine = mounts.of_machine;
-    let mut host_config = host_config(new, definition, ports);
+    let mut host_config = host_config(new, definition, around);
+    host_config.port_bindings = Some(ports);
+    host_config.storage_opt = storage::option(&new.task.settings)?;
+    let of_host = join(new, &mut host_config)?;
     host_config.binds = Some(mounts.binds);
     host_config.mounts = Some(mounts.volumes);
     settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
-    check(&host_config, of_machine, allowed)?;
+    check(&host_config, of_machine, of_host, around.allowed)?;
     Ok(ContainerCreateBody {
         image: Some(new.image.exact()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
@@ -54,23 +59,23 @@ pub(super) fn body(new: &NewContainer, allowed: Allowed) -> Result<ContainerCrea
         open_stdin: Some(definition.interactive),
         stop_timeout: patience,
         labels: Some(labels::all(new)),
-        exposed_ports: Some(ports.iter().map(port_name).collect()),
+        exposed_ports: Some(exposed),
         healthcheck: Some(health::check(&definition.settings)?),
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
     })
 }
 
-/// The definition's variables, and those by which a container finds its metadata. These cannot be replaced.
-fn environment(new: &NewContainer) -> Vec<String> {
-    let given = new.definition().environment.iter();
+/// The variables of the definition and its files, and those by which a container finds its metadata. These cannot be replaced.
+fn environment(new: &NewContainer, around: &Around) -> Vec<String> {
+    let given = around.environment.iter();
     let given = given.map(|variable| format!("{}={}", variable.name, variable.value));
     let ours = uri::environment(new).into_iter().map(|(name, value)| format!("{name}={value}"));
     given.chain(ours).collect()
 }
 
 /// Placement does not put such a task here; what does is an older control node.
-fn check(config: &HostConfig, has_paths: bool, allowed: Allowed) -> Result<(), String> {
+fn check(config: &HostConfig, has_paths: bool, has_namespaces: bool, allowed: Allowed) -> Result<(), String> {
     let devices = config.devices.as_ref().is_some_and(|devices| !devices.is_empty());
     for (asked, allowed, what) in [
         (
@@ -80,6 +85,7 @@ fn check(config: &HostConfig, has_paths: bool, allowed: Allowed) -> Result<(), S
         ),
         (devices, allowed.host_devices, "devices of the machine (--allow-host-devices)"),
         (has_paths, allowed.host_paths, "paths of the machine (--allow-host-paths)"),
+        (has_namespaces, allowed.host_namespaces, "namespaces of the machine (--allow-host-namespaces)"),
     ] {
         if asked && !allowed {
             return Err(format!("this container instance does not allow {what}"));
@@ -88,36 +94,45 @@ fn check(config: &HostConfig, has_paths: bool, allowed: Allowed) -> Result<(), S
     Ok(())
 }
 
-fn host_config(new: &NewContainer, definition: &Container, ports: &[PortMapping]) -> HostConfig {
+/// The namespaces of processes and of their communication. True when one is the machine's.
+fn join(new: &NewContainer, config: &mut HostConfig) -> Result<bool, String> {
+    let namespaces = Namespaces::of(&new.task.settings)?;
+    let holder = holder(&new.task).filter(|holder| *holder != new.index);
+    let of_holder =
+        holder.map(|holder| format!("container:{}", new.name_of(&new.task.containers[holder].name)));
+    config.pid_mode = match namespaces.pid {
+        Mode::Host => Some("host".to_owned()),
+        Mode::Task => of_holder.clone(),
+        Mode::Own | Mode::None => None,
+    };
+    config.ipc_mode = match namespaces.ipc {
+        Mode::Host => Some("host".to_owned()),
+        Mode::None => Some("none".to_owned()),
+        Mode::Task => of_holder.or_else(|| Some("shareable".to_owned())),
+        Mode::Own => None,
+    };
+    Ok(namespaces.of_host())
+}
+
+fn host_config(new: &NewContainer, definition: &Container, around: &Around) -> HostConfig {
     let bytes = |mebibytes: u32| (mebibytes > 0).then(|| i64::from(mebibytes) * MEBIBYTE);
     // A task's own limit holds for each container that has none.
     let memory = bytes(definition.memory_mib).or_else(|| bytes(new.task.memory_mib));
     let reservation = bytes(definition.memory_reservation_mib)
         .filter(|reserved| memory.is_none_or(|limit| *reserved <= limit));
+    let alone = around.cgroup.is_none();
+    let (period, quota) = cgroup::quota_of_container(&new.task).filter(|_| alone).unzip();
     HostConfig {
+        cgroup_parent: around.cgroup.clone(),
+        cpu_period: period,
+        cpu_quota: quota,
         cpu_shares: Some(definition.cpu_units.max(LOWEST_CPU_SHARES).into()),
         memory,
         memory_reservation: reservation,
         network_mode: Some(new.task.network_mode.clone()),
-        port_bindings: Some(port_bindings(ports)),
         readonly_rootfs: Some(definition.readonly_root_filesystem),
         ..HostConfig::default()
     }
-}
-
-fn port_name(mapping: &PortMapping) -> String {
-    format!("{}/{}", mapping.container_port, if mapping.udp { "udp" } else { "tcp" })
-}
-
-fn port_bindings(ports: &[PortMapping]) -> HashMap<String, Option<Vec<PortBinding>>> {
-    let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
-    for mapping in ports {
-        let any = mapping.host_port == 0;
-        let host_port = if any { String::new() } else { mapping.host_port.to_string() };
-        let binding = PortBinding { host_ip: Some("0.0.0.0".to_owned()), host_port: Some(host_port) };
-        bindings.entry(port_name(mapping)).or_default().get_or_insert_default().push(binding);
-    }
-    bindings
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One container of a task, as far as its machine knows.
 
+use std::time::Duration;
+
 use trireme_rpc::agent::NetworkBinding;
 
 use super::Operation;
@@ -44,6 +46,14 @@ pub struct Member {
     pub(super) health: (Health, u64),
     /// Heard before the answer to its start.
     pub(super) early_exit: Option<Exit>,
+    /// How long it has been up since it was last started.
+    pub(super) up: Duration,
+    /// How often it came again.
+    pub(super) restarts: u32,
+    /// It ended so and is to come again, or is about to.
+    pub(super) ended: Option<Exit>,
+    /// The run of it that ended before it came again; what is heard of its end later is no news.
+    pub(super) over: Option<String>,
     /// The runtime's list at or before this tick cannot know it.
     pub(super) changed_at: u64,
 }
@@ -62,6 +72,10 @@ impl Member {
             bindings: Vec::new(),
             health: (Health::Unknown, 0),
             early_exit: None,
+            up: Duration::ZERO,
+            restarts: 0,
+            ended: None,
+            over: None,
             changed_at: 0,
         }
     }
@@ -80,10 +94,19 @@ impl Member {
                 Phase::Exited
             }
         };
+        member.up = found.run.lasted.unwrap_or_default();
+        if matches!(found.state, FoundState::Exited(_)) {
+            member.over.clone_from(&found.run.started);
+        }
         member.id = Some(found.id.clone());
         member.runtime_id.clone_from(&found.id);
         member.image.digest.clone_from(&found.digest);
         member
+    }
+
+    /// How often it was started again after it had ended (ECS task metadata: RestartCount).
+    pub fn restarts(&self) -> u32 {
+        self.restarts
     }
 
     /// How far it is.

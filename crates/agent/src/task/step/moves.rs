@@ -22,6 +22,8 @@ pub enum Operation {
     Create,
     /// Start it.
     Start,
+    /// Start it again after it ended.
+    Restart,
     /// Ask it to stop, and kill it when it does not.
     Stop,
     /// Kill it and remove it.
@@ -55,6 +57,8 @@ pub enum Answer {
     },
     /// Published ports.
     Started(Result<Started, Failure>),
+    /// The same, once more: ports may be others.
+    Restarted(Result<Started, Failure>),
     /// How it ended.
     Stopped(Result<Exit, Failure>),
     /// It is not there any more.
@@ -69,6 +73,7 @@ impl Answer {
             Self::Pulled(_) => Operation::Pull,
             Self::Created { .. } => Operation::Create,
             Self::Started(_) => Operation::Start,
+            Self::Restarted(_) => Operation::Restart,
             Self::Stopped(_) => Operation::Stop,
             Self::Removed(_) => Operation::Remove,
             Self::Released(_) => Operation::Release,

@@ -25,6 +25,11 @@ struct LogConfiguration {
     secret_options: Vec<IgnoredAny>,
 }
 
+/// Whether a task has something beside its containers: volumes, or limits, for which there may be a group around them.
+pub(super) fn has_some(task: &AssignedTask) -> bool {
+    task.settings.contains_key("volumes") || task.cpu_units > 0 || task.memory_mib > 0
+}
+
 /// What is missing, in words before "not supported yet". What cannot be read is another's to refuse.
 pub(super) fn missing(task: &AssignedTask) -> Option<String> {
     let volumes: Vec<Volume> = setting::read(&task.settings, "volumes").unwrap_or_default();

@@ -1,19 +1,25 @@
 //! What is seen of a task's containers without having been asked for.
 
 use super::{Machine, Operation, Phase};
-use crate::runtime::{Exit, Found, FoundState, Health};
+use crate::runtime::{Exit, Found, FoundState, Health, Run};
 
 impl Machine {
-    /// A container ended, with or without having been asked to.
-    pub fn sight_exit(&mut self, container: &str, exit: Exit) {
+    /// A container ended, with or without having been asked to. It may be heard more than once, and late.
+    pub fn sight_exit(&mut self, container: &str, exit: Exit, run: &Run) {
         let Some(index) = self.members.iter().position(|member| member.id.as_deref() == Some(container))
         else {
             return;
         };
         let member = &mut self.members[index];
+        if member.over.is_some() && member.over == run.started {
+            return;
+        }
         match (member.phase, member.busy) {
-            (Phase::Created, Some(Operation::Start)) => member.early_exit = Some(exit),
-            (Phase::Running, _) => self.exited(index, exit),
+            (Phase::Created, Some(Operation::Start)) | (Phase::Running, Some(Operation::Restart)) => {
+                member.early_exit = Some(exit);
+            }
+            (Phase::Running, _) if member.ended.is_some() => {}
+            (Phase::Running, _) => self.exited(index, exit, run),
             _ => {}
         }
     }
@@ -32,16 +38,21 @@ impl Machine {
         for index in 0..self.members.len() {
             let member = &self.members[index];
             let Some(id) = member.id.clone() else { continue };
-            if member.changed_at >= tick || member.phase != Phase::Running {
+            let restarting = member.ended.is_some() || member.busy == Some(Operation::Restart);
+            if member.changed_at >= tick || member.phase != Phase::Running || restarting {
                 continue;
             }
-            match found.iter().find(|found| found.id == id).map(|found| &found.state) {
+            let found = found.iter().find(|found| found.id == id);
+            match found.map(|found| &found.state) {
                 Some(FoundState::Running(started)) if member.health.1 < tick => {
                     self.sight_health(&id, started.health, tick);
                 }
                 Some(FoundState::Running(_)) => {}
-                Some(FoundState::Exited(exit)) => self.exited(index, exit.clone()),
-                Some(FoundState::Created) | None => self.exited(index, vanished()),
+                Some(FoundState::Exited(exit)) => {
+                    let run = found.map(|found| found.run.clone()).unwrap_or_default();
+                    self.exited(index, exit.clone(), &run);
+                }
+                Some(FoundState::Created) | None => self.over(index, vanished()),
             }
         }
     }

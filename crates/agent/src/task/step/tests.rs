@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::runtime::Run;
 
+#[path = "tests/again.rs"]
+mod again;
 #[path = "tests/images.rs"]
 mod images;
 #[path = "tests/together.rs"]
@@ -13,13 +16,20 @@ mod together;
 /// What each container needs: another's index, and the condition.
 type Needs = Vec<Vec<(usize, &'static str)>>;
 
-fn spec(essential: &[bool], needs: &Needs) -> Arc<AssignedTask> {
+/// A container that may come again does so after this time, unless it exits with 0.
+const PERIOD: Duration = Duration::from_secs(60);
+
+fn spec(essential: &[bool], needs: &Needs, again: &[bool]) -> Arc<AssignedTask> {
     let containers = essential.iter().enumerate().map(|(index, essential)| {
         let needs = needs.get(index).into_iter().flatten();
         let needs =
             needs.map(|(on, condition)| json!({"containerName": format!("c{on}"), "condition": condition}));
         let depends = json!(needs.collect::<Vec<_>>()).to_string();
-        let settings = [("dependsOn", depends), ("startTimeout", "5".to_owned())];
+        let again = again.get(index).copied().unwrap_or_default();
+        let policy =
+            json!({"enabled": again, "ignoredExitCodes": [0], "restartAttemptPeriod": PERIOD.as_secs()});
+        let settings =
+            [("dependsOn", depends), ("startTimeout", "5".to_owned()), ("restartPolicy", policy.to_string())];
         Container {
             name: format!("c{index}"),
             essential: *essential,
@@ -47,6 +57,8 @@ struct Engine {
     /// Containers by id: whether they run.
     containers: BTreeMap<String, bool>,
     starts: BTreeMap<String, u32>,
+    /// How long each was up in its last run.
+    up: BTreeMap<String, Duration>,
     codes: BTreeMap<String, i32>,
     /// The task has a volume.
     volume: bool,
@@ -65,6 +77,10 @@ enum Turn {
     Vanish(usize),
     /// The full list comes in.
     List,
+    /// So many seconds go by.
+    Pass(u64),
+    /// An end that was heard before is heard again.
+    HearAgain(usize),
     /// A container had time enough to be what others need.
     Ring(usize),
     Want(Wanted),
@@ -80,6 +96,8 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, heard)| Turn::Exit(at, heard)),
         1 => any::<usize>().prop_map(Turn::Vanish),
         1 => Just(Turn::List),
+        3 => prop_oneof![Just(7), Just(60)].prop_map(Turn::Pass),
+        1 => any::<usize>().prop_map(Turn::HearAgain),
         1 => (0_usize..4).prop_map(Turn::Ring),
         1 => Just(Turn::Want(Wanted::Stopped)),
         1 => Just(Turn::Want(Wanted::Gone)),
@@ -98,6 +116,12 @@ struct World {
     tick: u64,
     done: bool,
     needs: Needs,
+    again: Vec<bool>,
+    clock: Duration,
+    /// What was heard of ends.
+    heard: Vec<(String, Exit, Run)>,
+    /// Runs that came after the first: each was due.
+    restarts: u32,
 }
 
 impl World {
@@ -106,9 +130,17 @@ impl World {
     }
 
     fn with(essential: &[bool], needs: Needs) -> Self {
+        Self::again(essential, needs, &[])
+    }
+
+    fn again(essential: &[bool], needs: Needs, again: &[bool]) -> Self {
         Self {
-            machine: Machine::new(spec(essential, &needs), &[]),
+            machine: Machine::new(spec(essential, &needs, again), &[]),
             needs,
+            again: again.to_vec(),
+            clock: Duration::ZERO,
+            heard: Vec::new(),
+            restarts: 0,
             engine: Engine::default(),
             open: Vec::new(),
             told: TaskStatus::Pending,
@@ -120,6 +152,11 @@ impl World {
 
     fn name(&self, index: usize) -> String {
         format!("id-c{index}")
+    }
+
+    fn run(&self, id: &str) -> Run {
+        let started = self.engine.starts.get(id).map(u32::to_string);
+        Run { started, lasted: self.engine.up.get(id).copied() }
     }
 
     fn found(&self) -> Vec<Found> {
@@ -135,6 +172,7 @@ impl World {
                     FoundState::Exited(Exit { code: self.engine.codes.get(id).copied(), reason: None })
                 }
             },
+            run: self.run(id),
         });
         found.collect()
     }
@@ -145,6 +183,14 @@ impl World {
             match self.machine.step(self.tick, self.tick) {
                 Move::Do(operation, index) => {
                     let id = self.machine.members()[index].id().unwrap_or_default().to_owned();
+                    if operation == Operation::Restart {
+                        let wanted = self.machine.wanted() == Wanted::Running;
+                        assert!(
+                            wanted && self.highest <= TaskStatus::Running,
+                            "comes again while the task ends"
+                        );
+                        assert!(self.again[index], "comes again without a policy");
+                    }
                     self.open.push((operation, index, id));
                 }
                 Move::Wait => break,
@@ -175,6 +221,14 @@ impl World {
         met && self.engine.starts.contains_key(&id)
     }
 
+    fn start(&mut self, id: &str) {
+        if let Some(runs) = self.engine.containers.get_mut(id) {
+            *runs = true;
+            *self.engine.starts.entry(id.to_owned()).or_default() += 1;
+            self.engine.up.insert(id.to_owned(), Duration::ZERO);
+        }
+    }
+
     /// The engine does it, and says what it was.
     fn perform(&mut self, operation: Operation, index: usize, id: &str) -> Answer {
         let name = self.name(index);
@@ -195,11 +249,20 @@ impl World {
                     late || self.needs_of(index).all(|need| self.is_met(need)),
                     "started before what it needs"
                 );
-                if let Some(runs) = self.engine.containers.get_mut(id) {
-                    *runs = true;
-                    *self.engine.starts.entry(id.to_owned()).or_default() += 1;
-                }
+                self.start(id);
                 Answer::Started(Ok(Started::default()))
+            }
+            Operation::Restart => {
+                if self.engine.containers.get(id) == Some(&false) {
+                    let up = self.engine.up.get(id).copied().unwrap_or_default();
+                    assert!(
+                        up >= PERIOD && self.engine.codes.get(id) != Some(&0),
+                        "came again, not due: {up:?}"
+                    );
+                    self.restarts += 1;
+                    self.start(id);
+                }
+                Answer::Restarted(Ok(Started::default()))
             }
             Operation::Stop => {
                 let needed = self
@@ -233,14 +296,39 @@ impl World {
             Operation::Pull => Answer::Pulled(Err(failure)),
             Operation::Create => Answer::Created { result: Err(failure), fallback_id: name },
             Operation::Start => Answer::Started(Err(failure)),
+            Operation::Restart => Answer::Restarted(Err(failure)),
             Operation::Stop => Answer::Stopped(Err(failure)),
             Operation::Remove => Answer::Removed(Err(failure)),
             Operation::Release => Answer::Released(Err(failure)),
         }
     }
 
+    /// A running container ends by itself.
+    fn exit(&mut self, at: usize, heard: bool) {
+        let running = self.engine.containers.iter().filter(|(_, runs)| **runs);
+        let running: Vec<String> = running.map(|(id, _)| id.clone()).collect();
+        let Some(id) = running.get(at % running.len().max(1)) else { return };
+        let code = i32::from(at.is_multiple_of(2));
+        self.engine.containers.insert(id.clone(), false);
+        self.engine.codes.insert(id.clone(), code);
+        if heard {
+            let (exit, run) = (Exit { code: Some(code), reason: None }, self.run(id));
+            self.heard.push((id.clone(), exit.clone(), run.clone()));
+            self.machine.sight_exit(id, exit, &run);
+        }
+    }
+
+    fn pass(&mut self, passed: Duration) {
+        self.clock += passed;
+        for (id, up) in &mut self.engine.up {
+            *up += if self.engine.containers.get(id) == Some(&true) { passed } else { Duration::ZERO };
+        }
+        self.machine.tell_time(self.clock);
+    }
+
     fn take(&mut self, turn: Turn) {
         self.tick += 1;
+        self.machine.tell_time(self.clock);
         match turn {
             Turn::Succeed(at) if !self.open.is_empty() => {
                 let (operation, index, id) = self.open.remove(at % self.open.len());
@@ -258,23 +346,7 @@ impl World {
                 let answer = Self::refuse(operation, kind, self.name(index));
                 self.machine.answer(index, answer, self.tick, self.tick);
             }
-            Turn::Exit(at, heard) => {
-                let running: Vec<String> = self
-                    .engine
-                    .containers
-                    .iter()
-                    .filter(|(_, runs)| **runs)
-                    .map(|(id, _)| id.clone())
-                    .collect();
-                if let Some(id) = running.get(at % running.len().max(1)) {
-                    let code = i32::from(at % 2 == 0);
-                    self.engine.containers.insert(id.clone(), false);
-                    self.engine.codes.insert(id.clone(), code);
-                    if heard {
-                        self.machine.sight_exit(id, Exit { code: Some(code), reason: None });
-                    }
-                }
-            }
+            Turn::Exit(at, heard) => self.exit(at, heard),
             // Before the control plane was told, nobody could know of it after a restart.
             Turn::Vanish(at) if self.told >= TaskStatus::Running => {
                 let ids: Vec<String> = self.engine.containers.keys().cloned().collect();
@@ -295,7 +367,17 @@ impl World {
                 let mut assigned = (**self.machine.spec()).clone();
                 assigned.known_status = self.told.into();
                 self.machine = Machine::new(Arc::new(assigned), &self.found());
+                self.machine.tell_time(self.clock);
+                self.heard.clear();
                 self.highest = self.told;
+            }
+            Turn::Pass(seconds) => self.pass(Duration::from_secs(seconds)),
+            // The runtime looks again before it says anything: it says nothing of a run that is not the last.
+            Turn::HearAgain(at) if !self.heard.is_empty() => {
+                let (id, exit, run) = self.heard[at % self.heard.len()].clone();
+                if self.engine.containers.get(&id) == Some(&false) && run == self.run(&id) {
+                    self.machine.sight_exit(&id, exit, &run);
+                }
             }
             Turn::Ring(index) => self.machine.ring(index),
             _ => {}
@@ -321,12 +403,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_goes_back_nothing_starts_twice_and_nothing_is_left_behind(
+    fn nothing_goes_back_nothing_starts_unasked_and_nothing_is_left_behind(
         essential in proptest::collection::vec(any::<bool>(), 1..4),
         needs in needs(),
-        turns in proptest::collection::vec(turn(), 0..40),
+        again in proptest::collection::vec(any::<bool>(), 3),
+        turns in proptest::collection::vec(turn(), 0..60),
     ) {
-        let mut world = World::with(&essential, needs);
+        let mut world = World::again(&essential, needs, &again);
         world.advance();
         for turn in turns {
             let before: Vec<Phase> = world.machine.members().iter().map(Member::phase).collect();
@@ -336,7 +419,8 @@ proptest! {
             if !restart {
                 prop_assert!(before.into_iter().zip(after).all(|(before, after)| before <= after));
             }
-            prop_assert!(world.engine.starts.values().all(|starts| *starts <= 1), "a container was started again");
+            let starts: u32 = world.engine.starts.values().map(|starts| starts - 1).sum();
+            prop_assert_eq!(starts, world.restarts, "a container was started again that was not to be");
             if world.told == TaskStatus::Stopped {
                 prop_assert!(!world.engine.containers.values().any(|runs| *runs), "STOPPED, but one runs");
             }
@@ -382,7 +466,7 @@ fn an_exit_that_is_heard_before_the_answer_to_the_start_counts_as_having_run() {
     world.advance();
     world.take(Turn::Succeed(0));
     world.take(Turn::Succeed(0));
-    world.machine.sight_exit("id-c0", Exit { code: Some(7), reason: None });
+    world.machine.sight_exit("id-c0", Exit { code: Some(7), reason: None }, &Run::default());
     world.take(Turn::Succeed(0));
     let report = world.machine.report();
     assert_eq!(report.stop_code(), StopCode::EssentialContainerExited);

@@ -37,7 +37,7 @@ fn what_needs_another_to_start_comes_up_after_it_and_goes_down_before_it() {
 fn what_needs_another_to_complete_waits_for_its_end_however_it_ends() {
     let mut world = two("COMPLETE");
     assert!(world.open.is_empty());
-    world.machine.sight_exit("id-c0", Exit { code: Some(3), reason: None });
+    world.machine.sight_exit("id-c0", Exit { code: Some(3), reason: None }, &Run::default());
     world.engine.containers.insert("id-c0".to_owned(), false);
     world.advance();
     world.take(Turn::Succeed(0));
@@ -47,7 +47,7 @@ fn what_needs_another_to_complete_waits_for_its_end_however_it_ends() {
 #[test]
 fn a_task_does_not_start_when_what_was_to_succeed_failed() {
     let mut world = two("SUCCESS");
-    world.machine.sight_exit("id-c0", Exit { code: Some(3), reason: None });
+    world.machine.sight_exit("id-c0", Exit { code: Some(3), reason: None }, &Run::default());
     world.advance();
     let report = world.machine.report();
     assert_eq!((report.status(), report.stop_code()), (TaskStatus::Stopped, StopCode::TaskFailedToStart));
@@ -122,14 +122,14 @@ fn what_needs_another_to_be_healthy_waits_for_its_check() {
     assert_eq!(phases(&world), [Phase::Running, Phase::Running]);
 
     let mut world = two("HEALTHY");
-    world.machine.sight_exit("id-c0", Exit { code: Some(0), reason: None });
+    world.machine.sight_exit("id-c0", Exit { code: Some(0), reason: None }, &Run::default());
     world.advance();
     assert_eq!(world.told, TaskStatus::Stopped);
 }
 
 #[test]
 fn what_a_check_says_is_told_and_an_older_list_does_not_take_it_back() {
-    let mut assigned = (*spec(&[true], &Needs::new())).clone();
+    let mut assigned = (*spec(&[true], &Needs::new(), &[])).clone();
     assigned.containers[0].settings.insert("healthCheck".to_owned(), "{}".to_owned());
     let mut world = World::new(&[true]);
     world.machine = Machine::new(Arc::new(assigned), &[]);
