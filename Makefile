@@ -10,6 +10,7 @@
 #   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
 #   make bench   figures: commits a second, placements a second, passes of the controllers, reads of the API
 #   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
+#   make bench-launch  the start of tasks beside Docker's own and Swarm's; ARGS="--rounds 1 --tasks 20" is passed on (as root)
 #   make fix     repair what can be repaired: format, lints, generated code
 #   make clean   remove what was built, except the RocksDB library
 
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: dev build test chaos chaos-kill verify sim sim-planted bench bench-core fix clean setup-build setup-run setup-test
+.PHONY: dev build test chaos chaos-kill verify sim sim-planted bench bench-core bench-launch fix clean setup-build setup-run setup-test
 
 SETUP := deploy/setup
 CACHE := $(or $(TRIREME_CACHE),$(HOME)/.cache/trireme)
@@ -129,6 +130,10 @@ bench-core: setup-build
 	@$(SETUP)/packages.sh bench
 	cargo build --release --locked --package trireme --package trireme-bench
 	"$$CARGO_TARGET_DIR/release/bench-core" --trireme "$$CARGO_TARGET_DIR/release/trireme" $(ARGS)
+
+bench-launch: setup-run setup-build
+	cargo build --release --locked --package trireme --package trireme-bench
+	"$$CARGO_TARGET_DIR/release/bench-launch" --trireme "$$CARGO_TARGET_DIR/release/trireme" $(ARGS)
 
 fix: setup-build
 	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets --locked

@@ -5,11 +5,10 @@
 //! after a minute; two zones, which take the quorum with them, after 10 s.
 //!
 //! Reading order: [`plan`] (what dies, in which order) · [`side`] (what both sides can do) · [`trireme`] · [`swarm`] ·
-//! [`http`] (Swarm's API on a socket) · [`measure`] (one death) · [`compare`] (the ratios, and what they
+//! [`measure`] (one death) · [`compare`] (the ratios, and what they
 //! do not say).
 
 pub mod compare;
-pub mod http;
 pub mod measure;
 pub mod plan;
 pub mod side;

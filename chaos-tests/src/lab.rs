@@ -17,7 +17,6 @@ pub mod host;
 pub mod lock;
 pub mod members;
 pub mod net;
-pub mod proc;
 pub mod rule;
 pub mod shim;
 pub mod sweep;
@@ -25,3 +24,4 @@ pub mod verbs;
 
 pub use cluster::{Lab, Runtime};
 pub use host::Host;
+pub use trireme_testkit::proc;

@@ -9,13 +9,13 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use trireme_testkit::docker_api::{ask, filter};
 use trireme_testkit::{hold, try_wait};
 
-use super::http::{ask, filter};
 use super::plan::Victim;
 use super::side::{Audit, Shared, Side, TASKS, copy, push};
 use crate::lab::cluster::Ground;
-use crate::lab::engine::{Engine, IMAGE, docker, save_image};
+use crate::lab::engine::{self, Engine, IMAGE, docker, save_image};
 use crate::lab::host::{Host, ZONES};
 use crate::lab::net::{namespace, plain_address};
 use crate::lab::proc::descendants;
@@ -53,7 +53,7 @@ impl Swarm {
         let mut engines = BTreeMap::new();
         for zone in ZONES {
             std::fs::create_dir_all(ground.zone(zone))?;
-            engines.insert(zone, Engine::start(&folder(&ground, zone), zone)?);
+            engines.insert(zone, engine::start(&folder(&ground, zone), zone)?);
         }
         for engine in engines.values_mut() {
             engine.wait_answers().await?;
@@ -240,7 +240,7 @@ impl Side for Swarm {
     async fn revive(&mut self) -> Result<()> {
         for zone in ZONES {
             if self.engines.get_mut(&zone).is_none_or(Engine::ended) {
-                let mut engine = Engine::start(&folder(&self.ground, zone), zone)?;
+                let mut engine = engine::start(&folder(&self.ground, zone), zone)?;
                 engine.wait_answers().await?;
                 self.engines.insert(zone, engine);
             }

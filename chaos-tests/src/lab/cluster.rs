@@ -12,7 +12,7 @@ use trireme_cli::target::{KnownNode, Target};
 use trireme_testkit::socket::Socket;
 use trireme_testkit::{cluster::binary, try_wait};
 
-use super::engine::{Engine, save_image};
+use super::engine::{self, Engine, save_image};
 use super::host::{Host, ZONES, agent_metrics, api, grpc, zone_name};
 use super::lock::{self, Held};
 use super::net;
@@ -166,7 +166,7 @@ impl Lab {
         save_image(&archive)?;
         for zone in ZONES {
             let folder = self.engine_folder(zone);
-            self.engines.insert(zone, Engine::start(&folder, zone)?);
+            self.engines.insert(zone, engine::start(&folder, zone)?);
             let socket = Socket::start(&self.ground.zone(zone).join("docker.sock"), Engine::socket(&folder))?;
             self.sockets.insert(zone, socket);
         }

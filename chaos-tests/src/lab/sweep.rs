@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use super::net::{existing, run};
 use super::proc::descendants;
+pub use super::proc::kill_9;
 
 /// The parent of all containers' control groups.
 pub const CGROUP: &str = "trireme-chaos";
@@ -30,12 +28,6 @@ pub fn sweep(folder: &Path) {
     }
     let _gone = std::fs::remove_dir_all(folder);
     remove_cgroups();
-}
-
-/// Kills a process by its number, if it is still there, and waits until it is gone.
-pub fn kill_9(pid: u32) {
-    let Ok(number) = i32::try_from(pid) else { return };
-    let _gone = kill(Pid::from_raw(number), Signal::SIGKILL);
 }
 
 /// Every process of ours but this one.

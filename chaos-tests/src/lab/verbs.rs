@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use trireme_testkit::socket::Mode;
 
 use super::cluster::Lab;
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::host::{Host, ZONES, zone_number};
 use super::net::namespace;
 use super::proc::{Proc, descendants};
@@ -134,7 +134,7 @@ impl Lab {
         let dead = |(zone, engine): (&u8, &mut Engine)| engine.ended().then_some(*zone);
         let engines: Vec<u8> = self.engines.iter_mut().filter_map(dead).collect();
         for zone in &engines {
-            self.engines.insert(*zone, Engine::start(&self.engine_folder(*zone), *zone)?);
+            self.engines.insert(*zone, engine::start(&self.engine_folder(*zone), *zone)?);
         }
         for zone in ZONES {
             if self.server_ended(zone) {

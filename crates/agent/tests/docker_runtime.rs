@@ -108,6 +108,20 @@ async fn sigterm_is_honoured_and_sigkill_follows() {
 
 /// Each waits out its patience. That must not keep what is stale alive.
 #[tokio::test]
+async fn what_takes_more_memory_than_it_may_says_so() {
+    let node = Node::start().await;
+    let mut app = shell("app", "x=0123456789abcdef; while :; do x=$x$x; done");
+    app.memory = Some(Mebibytes::new(8));
+    let stopped = node.world.wait_status(node.run(vec![app]), TaskStatus::Stopped).await;
+    let app = &stopped.containers[0];
+    let reason = app.reason.as_deref().unwrap_or_default();
+    assert_eq!(
+        (app.exit_code, reason),
+        (Some(137), "OutOfMemoryError: Container killed due to memory usage")
+    );
+}
+
+#[tokio::test]
 async fn many_stubborn_containers_are_fenced_at_once() {
     const COUNT: usize = 70;
     let node = Node::start().await;

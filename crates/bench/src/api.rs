@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use crate::target::{Connection, Target};
+use crate::beside_etcd::target::{Connection, Target};
 use crate::trireme::{self, object_name};
 
 /// The API of the leader.
@@ -26,23 +26,25 @@ impl<'a> Client<'a> {
         let (id, secret) = cluster.access_key()?;
         Ok(Self { cluster, credentials: Credentials::new(id, secret, None, None, "bench") })
     }
+
+    /// A client of that port, whoever leads.
+    pub(crate) fn at(&self, port: u16) -> Signed {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Signed {
+            http: Http::builder(TokioExecutor::new()).build(connector),
+            address: format!("127.0.0.1:{port}"),
+            credentials: self.credentials.clone(),
+        }
+    }
 }
 
 impl Target for Client<'_> {
     type Connection = Signed;
 
     async fn connect(&self, count: usize) -> Result<Vec<Signed>> {
-        let address = format!("127.0.0.1:{}", self.cluster.leader_api().await?);
-        let one = || {
-            let mut connector = HttpConnector::new();
-            connector.set_nodelay(true);
-            Signed {
-                http: Http::builder(TokioExecutor::new()).build(connector),
-                address: address.clone(),
-                credentials: self.credentials.clone(),
-            }
-        };
-        Ok((0..count).map(|_| one()).collect())
+        let port = self.cluster.leader_api().await?;
+        Ok((0..count).map(|_| self.at(port)).collect())
     }
 
     fn processor_time(&self) -> Duration {
@@ -59,7 +61,8 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    async fn call(&self, operation: &str, body: String) -> Result<()> {
+    /// Calls an operation and gives what it answers.
+    pub(crate) async fn call(&self, operation: &str, body: String) -> Result<Bytes> {
         let uri = format!("http://{}/", self.address);
         let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
         let headers = [
@@ -94,7 +97,7 @@ impl Signed {
         if !status.is_success() {
             bail!("{status}: {}", String::from_utf8_lossy(&text));
         }
-        Ok(())
+        Ok(text)
     }
 }
 
@@ -102,11 +105,11 @@ impl Connection for Signed {
     async fn write(&mut self, object: u64, value: &str) -> Result<()> {
         let arn = format!("arn:aws:ecs:us-east-1:123456789012:cluster/{}", object_name(object));
         let body = serde_json::json!({ "resourceArn": arn, "tags": [{ "key": "value", "value": value }] });
-        self.call("TagResource", body.to_string()).await
+        self.call("TagResource", body.to_string()).await.map(drop)
     }
 
     async fn read(&mut self, object: u64) -> Result<()> {
         let body = serde_json::json!({ "clusters": [object_name(object)] });
-        self.call("DescribeClusters", body.to_string()).await
+        self.call("DescribeClusters", body.to_string()).await.map(drop)
     }
 }

@@ -16,8 +16,8 @@ use trireme_state::object::{ClusterKey, Tags};
 use trireme_state::{Actor, Command as Change, Proposal, codec};
 use trireme_types::{ClusterName, RequestId, Scope};
 
+use crate::beside_etcd::target::{Connection, Killable, OBJECTS, Target};
 use crate::processes::{Process, free_port};
-use crate::target::{Connection, Killable, OBJECTS, Target};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,7 +32,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it and makes the objects.
+    /// Starts it, empty.
     pub(crate) async fn start(binary: &Path, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let ports = |_| free_port();
@@ -45,7 +45,6 @@ impl Cluster {
             cluster_id: Bytes::new(),
         };
         cluster.found().await?;
-        cluster.fill().await?;
         Ok(cluster)
     }
 
@@ -60,6 +59,11 @@ impl Cluster {
     /// Where the leader serves the API.
     pub(crate) async fn leader_api(&self) -> Result<u16> {
         Ok(self.api[self.leader().await?])
+    }
+
+    /// Where agents may dial.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = String> {
+        self.grpc.iter().map(|port| format!("127.0.0.1:{port}"))
     }
 
     pub(crate) fn memory(&self) -> Vec<u64> {
@@ -145,7 +149,7 @@ impl Cluster {
     }
 
     /// Makes the objects: clusters, whose tags are the values.
-    async fn fill(&self) -> Result<()> {
+    pub(crate) async fn fill(&self) -> Result<()> {
         let wire = self.connect(1).await?.remove(0);
         let numbers: Vec<u64> = (0..OBJECTS).collect();
         for part in numbers.chunks(256) {

@@ -7,12 +7,14 @@ mod around;
 mod call;
 mod cgroup;
 mod credentials;
+mod events;
 mod exec;
 mod found;
 mod health;
 mod labels;
 mod logs;
 mod look;
+mod memory;
 mod ports;
 mod progress;
 mod registry;
@@ -30,18 +32,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, EventMessage, SystemInfo};
+use bollard::models::{ContainerCreateBody, SystemInfo};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
-    ListContainersOptionsBuilder, ListPluginsOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListPluginsOptionsBuilder, StartContainerOptions,
 };
-use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
-    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Happening, Image, ImageName, Inspection,
-    NewContainer, Over, Owner, Readings, Run, Runtime, Started,
+    About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, ImageName, Inspection, NewContainer,
+    Over, Owner, Readings, Runtime, Started,
 };
 use crate::clock;
 use crate::config::ImageConfig;
@@ -51,11 +52,12 @@ use crate::{Allowed, Error};
 use call::{Outcome, call, failed};
 use cgroup::Cgroups;
 use credentials::Credentials;
+use memory::LackOfMemory;
 use registry::Registry;
 use stop::Stopper;
 
 /// Docker makes and starts this many containers at once; more only wait inside it.
-const STARTS_AT_ONCE: usize = 8;
+const STARTS_AT_ONCE: usize = 16;
 /// Limits of calls that take no time but Docker's own.
 const QUICK: Duration = Duration::from_secs(10);
 const CREATE: Duration = Duration::from_secs(60);
@@ -76,6 +78,7 @@ pub struct DockerRuntime {
     images: Images<Registry>,
     starts: Semaphore,
     stopper: Stopper,
+    memory: LackOfMemory,
     /// Containers whose start was tried and not answered.
     unanswered: Mutex<BTreeSet<String>>,
     /// Where the kernel counts what containers use.
@@ -119,6 +122,7 @@ impl DockerRuntime {
         Ok(Self {
             socket: socket.to_owned(),
             stopper: Stopper::new(docker.clone()),
+            memory: LackOfMemory::default(),
             docker,
             images: Images::new(registry, images, folder),
             starts: Semaphore::new(STARTS_AT_ONCE),
@@ -281,69 +285,6 @@ impl DockerRuntime {
             volumes::remove_labelled(&self.docker, labels, |_| true).await?;
         }
         Ok(())
-    }
-
-    /// An event of Docker as one of ours. Only an exit by SIGKILL asks Docker whether it was for lack of memory.
-    async fn understand(&self, message: EventMessage) -> Option<Event> {
-        let actor = message.actor?;
-        let attributes = actor.attributes.unwrap_or_default();
-        let container = actor.id?;
-        let health = message.action.as_deref().and_then(health::told);
-        if health.is_none() {
-            self.stopper.sight(&container);
-        }
-        let task = attributes.get(labels::TASK_ID)?.parse().ok()?;
-        if let Some(health) = health {
-            let what = Happening::Health(health);
-            return Some(Event { task, container, what, run: Run::default() });
-        }
-        if restart::may_come_again(&attributes) {
-            let (exit, run) = self.last_end(&container).await?;
-            return Some(Event { task, container, what: Happening::Ended(exit), run });
-        }
-        let code = attributes.get("exitCode").and_then(|code| code.parse::<i32>().ok());
-        let mut exit = Exit { code, reason: None };
-        if code == Some(137)
-            && let Ok(known) = self.inspect(&container).await
-            && let Some(state) = &known.state
-        {
-            exit.reason = found::exit(state).reason;
-        }
-        Some(Event { task, container, what: Happening::Ended(exit), run: Run::default() })
-    }
-
-    async fn watch_once(
-        &self,
-        owner: &Owner,
-        since: &mut Option<String>,
-        events: &mpsc::Sender<Event>,
-    ) -> Option<()> {
-        let filters = HashMap::from([
-            ("label", vec![labels::of_agent(owner)]),
-            ("type", vec!["container".to_owned()]),
-            ("event", vec!["die".to_owned(), "health_status".to_owned()]),
-        ]);
-        let mut options = EventsOptionsBuilder::default().filters(&filters);
-        if let Some(since) = since {
-            options = options.since(since);
-        }
-        let mut stream = Box::pin(self.docker.events(Some(options.build())));
-        while let Some(message) = stream.next().await {
-            let message = match message {
-                Ok(message) => message,
-                Err(error) => {
-                    tracing::debug!(%error, "Docker's events broke off");
-                    return Some(());
-                }
-            };
-            if let Some(nanos) = message.time_nano {
-                *since = Some(format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000));
-            }
-            if let Some(event) = self.understand(message).await {
-                events.send(event).await.ok()?;
-            }
-        }
-        Some(())
     }
 }
 

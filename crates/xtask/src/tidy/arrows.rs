@@ -56,7 +56,7 @@ const ROOMS: &[Room] = &[
         "testkit",
         &["types", "state", "rpc", "iam", "scheduler", "dispatcher", "agent", "raft", "server"],
     ),
-    room(DEV, "bench", &["types", "state", "rpc"]),
+    room(DEV, "bench", &["types", "state", "rpc", "testkit"]),
     room(DEV, "xtask", &[]),
     room(
         DEV,

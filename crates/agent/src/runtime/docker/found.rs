@@ -9,6 +9,8 @@ use trireme_rpc::agent::NetworkBinding;
 use super::{health, labels, restart};
 use crate::runtime::{Exit, Found, FoundState, Run, Started};
 
+/// ECS's words for a container that took more memory than it may have.
+pub(super) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// Docker's time for "never".
 pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
@@ -72,10 +74,7 @@ pub(super) fn exit(state: &ContainerState) -> Exit {
     let ran = state.started_at.as_deref().is_some_and(|at| !at.is_empty() && at != NEVER);
     let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).filter(|_| ran);
     let out_of_memory = state.oom_killed == Some(true);
-    Exit {
-        code,
-        reason: out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned()),
-    }
+    Exit { code, reason: out_of_memory.then(|| OUT_OF_MEMORY.to_owned()) }
 }
 
 /// A started container's published ports.

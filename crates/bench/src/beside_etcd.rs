@@ -4,16 +4,13 @@
 //! after it is synced on a quorum and applied. Calls are counted, never events. A read is linearizable. Each figure is the
 //! median of several rounds, in which the two take turns, so that noise of the machine meets both.
 //!
-//! Reading order: [`figures`] · [`target`] · [`load`] · [`trireme`] · [`etcd`] · [`api`] · [`gap`].
+//! Reading order: [`figures`] · [`target`] · [`load`] · [`crate::trireme`] · [`etcd`] · [`crate::api`] · [`gap`].
 
-mod api;
 mod etcd;
-mod figures;
+pub(crate) mod figures;
 mod gap;
 mod load;
-mod processes;
-mod target;
-mod trireme;
+pub(crate) mod target;
 
 /// etcd's messages.
 #[allow(missing_docs, clippy::all)]
@@ -27,12 +24,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::{api, trireme};
 use figures::{Rounds, Table};
 use target::Target;
 
 /// Measures Trireme's core beside etcd's.
 #[derive(Debug, Clone, Parser)]
-struct Args {
+pub struct Args {
     /// The release binary of trireme.
     #[arg(long, env = "TRIREME_BIN")]
     trireme: PathBuf,
@@ -59,16 +57,15 @@ struct Args {
     json: Option<PathBuf>,
 }
 
-/// The client has its share of the machine: the less it takes, the more is left for both.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-#[tokio::main]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+/// Measures, and prints the table.
+///
+/// # Errors
+/// A cluster does not start, or does not answer.
+pub async fn run(args: &Args) -> Result<()> {
     let place = tempfile::Builder::new().prefix("bench-core").tempdir().context("no temporary folder")?;
     let data = args.data.clone().unwrap_or_else(|| place.path().to_owned());
     let mut trireme = trireme::Cluster::start(&args.trireme, &data.join("trireme")).await?;
+    trireme.fill().await?;
     let mut etcd = etcd::Cluster::start(&args.etcd, &data.join("etcd")).await?;
     let mut rounds = Rounds::default();
     for round in 0..args.rounds {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::figures::Figure;
-use crate::target::{CONNECTIONS, Connection, Numbers, Target};
+use super::figures::Figure;
+use super::target::{CONNECTIONS, Connection, Numbers, Target};
 
 /// What a client does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

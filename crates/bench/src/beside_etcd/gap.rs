@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use tokio::sync::Mutex;
 
-use crate::target::{Connection, Killable, Numbers};
+use super::target::{Connection, Killable, Numbers};
 
 const CLIENTS: usize = 32;
 /// A client that hears nothing for so long turns to the next node.

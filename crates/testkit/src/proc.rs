@@ -1,4 +1,4 @@
-//! A process on one of the machines.
+//! A process that logs to a file, and what it started.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -45,6 +45,11 @@ impl Proc {
         let _waited = self.child.wait();
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) {
+        let _waited = self.child.wait();
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
@@ -58,6 +63,12 @@ impl Proc {
         lines.reverse();
         lines.join("\n")
     }
+}
+
+/// Kills a process by its number, if it is still there.
+pub fn kill_9(pid: u32) {
+    let Ok(number) = i32::try_from(pid) else { return };
+    let _gone = kill(Pid::from_raw(number), Signal::SIGKILL);
 }
 
 /// The processes that another started, and those that they started.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::median;
+
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Figure {
@@ -29,12 +31,6 @@ impl Figure {
         let cpu_us = cpu.as_secs_f64() * 1e6 / calls;
         Self { per_second: calls / seconds, p50_ms: at(0.5), p99_ms: at(0.99), cpu_us, errors }
     }
-}
-
-/// The middle one; 0 of none.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// All measurements of a run.

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::tcp;
 
+use super::target::{Connection, Killable, Target};
+use super::wire::kv_client::KvClient;
+use super::wire::maintenance_client::MaintenanceClient;
+use super::wire::{PutRequest, RangeRequest, StatusRequest};
 use crate::processes::{Process, free_port};
-use crate::target::{Connection, Killable, Target};
-use crate::wire::kv_client::KvClient;
-use crate::wire::maintenance_client::MaintenanceClient;
-use crate::wire::{PutRequest, RangeRequest, StatusRequest};
 
 /// The cluster.
 pub(crate) struct Cluster {
