@@ -57,11 +57,11 @@ class Wire:
         assert answer.status == 200, f"{operation} {body}: {answer}"
         return answer.body
 
-    def client(self, validate: bool = True):
+    def client(self, validate: bool = True, service: str = "ecs"):
         """boto3's client; without validation it sends what it is given."""
         config = Config(parameter_validation=validate, retries={"total_max_attempts": 1})
         return boto3.client(
-            "ecs",
+            service,
             endpoint_url=self.endpoint,
             region_name=self.region,
             aws_access_key_id=self.credentials.access_key,

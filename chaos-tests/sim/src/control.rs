@@ -273,6 +273,7 @@ async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> 
         auth: AuthMode::Off,
         clock: Arc::new(SystemClock),
         admission: trireme_ecs_api::Admission::default(),
+        logs: Arc::new(trireme_ecs_api::logs::NoNodes),
     };
     let router = trireme_ecs_api::router(api);
     let incoming = incoming(API).await.map_err(|error| error.to_string())?;

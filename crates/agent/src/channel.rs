@@ -3,6 +3,7 @@
 
 mod exec;
 mod logs;
+mod stored;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use trireme_rpc::channel::purpose::Purpose;
 use trireme_rpc::channel::{FromAgent, Refusal, ToAgent};
 
 use crate::dial::Dial;
+use crate::logs::store::Store;
 use crate::runtime::inside::{Denied, Member};
 use crate::runtime::{Owner, Runtime};
 
@@ -39,6 +41,8 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// What is kept of logs, if anything is.
+    pub(crate) logs: Option<Arc<Store>>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) owner: Arc<Owner>,
     /// The control node of the session.
@@ -122,6 +126,7 @@ async fn carry_out(asked: &Asked, purpose: Option<Purpose>, out: Out, mut inboun
     let done = match purpose {
         Some(Purpose::Exec(exec)) => exec::run(asked, exec, &out, &mut inbound).await,
         Some(Purpose::Logs(logs)) => logs::run(asked, logs, &out, &mut inbound).await,
+        Some(Purpose::StoredLogs(_)) => stored::run(asked, &out, &mut inbound).await,
         None => {
             Err(Denied::because("this agent does not know what is asked of it; it may have to be updated"))
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use trireme_types::{AccountId, ClusterName, Region, Zone};
 
+use crate::logs::forward::{Origin, Sink};
 use crate::{Error, resources};
 
 /// Ports that ECS keeps from tasks: ssh, Docker's and the agent's own (ECS API: registeredResources).
@@ -56,6 +57,8 @@ pub struct AgentConfig {
     pub absence_ms: u64,
     /// Where objects are that tasks name as those of S3: `BUCKET/KEY` below it. Without it tasks that need any are placed elsewhere.
     pub object_dir: Option<PathBuf>,
+    /// Where lines are shipped to, off the node: `syslog://host:port` (UDP), `syslog+tcp://host:port`, `http://host:port/path`.
+    pub log_forward: Option<String>,
 }
 
 /// What of the machine containers may have. Placement asks for it, and the agent itself refuses what is not allowed.
@@ -189,6 +192,7 @@ impl Default for AgentConfig {
             images: ImageConfig::default(),
             absence_ms: 120_000,
             object_dir: None,
+            log_forward: None,
         }
     }
 }
@@ -207,6 +211,11 @@ impl AgentConfig {
         self.check_names()?;
         if self.images.pull_inactivity_seconds == 0 || self.images.pull_limit_seconds == 0 {
             return bad("the limits of an image pull must be a second at least");
+        }
+        if let Some(address) = &self.log_forward
+            && let Err(reason) = Sink::new(address, Origin::default())
+        {
+            return bad(&format!("where logs are shipped to: {reason}"));
         }
         if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
             return bad("an agent with Docker needs a data folder, to find its containers again");

@@ -55,6 +55,15 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Logs cannot be kept.
+    #[error("cannot keep logs in {folder}")]
+    Logs {
+        /// Where.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The control plane does not know the agent any more.
     #[error(
         "container instance {instance} was deregistered, its containers are removed; start the agent again to register it anew"

@@ -20,6 +20,7 @@ mod endpoints;
 mod error;
 pub mod image;
 pub mod ledger;
+pub mod logs;
 mod metadata;
 mod namespace;
 mod object;
@@ -101,8 +102,15 @@ pub async fn run_over(
 ) -> Result<(), Error> {
     config.check()?;
     describe_metrics();
+    logs::describe_metrics();
     let synced = matches!(config.runtime, RuntimeConfig::Docker { .. });
+    // First: it holds the folder for this agent alone.
     let ledger = Ledger::open(config.data_dir.as_deref(), synced)?;
+    let logs = match &config.data_dir {
+        Some(folder) => Some(logs::Logs::open(folder, &config, Arc::clone(&runtime))?),
+        None => None,
+    };
+    let runtime = logs.as_ref().map_or(runtime, |logs| Arc::clone(&logs.runtime));
     let about = runtime.about().await.map_err(|failure| Error::NoRuntime { reason: failure.message })?;
     let outbox = Arc::new(Outbox::default());
     let (owned, owner) = watch::channel(None);
@@ -125,6 +133,7 @@ pub async fn run_over(
         config,
         dial,
         runtime,
+        logs: logs.as_ref().map(|logs| Arc::clone(&logs.store)),
         about,
         ledger,
         outbox,

@@ -260,6 +260,15 @@ pub struct Found {
     pub run: Run,
 }
 
+/// A line that a container said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutputLine {
+    /// When the runtime had each part of it, in nanoseconds since the Unix epoch.
+    pub stamps: Vec<u64>,
+    /// The line, without its end.
+    pub text: String,
+}
+
 /// Something that happened to a container without being asked for, or while it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -372,6 +381,18 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// What `owner`'s running containers have used.
     fn usage<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>>;
+
+    /// Sends the lines that a container has said since a time (nanoseconds since the Unix epoch; some may be older). With `follow` until it
+    /// ends or the receiver is gone. Fails with [`FailureKind::CannotInspect`] when it is not there.
+    fn output<'a>(
+        &'a self,
+        _id: &'a str,
+        _since: u64,
+        _follow: bool,
+        _lines: mpsc::Sender<OutputLine>,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Sends what happens to `owner`'s containers, until the receiver is gone.
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()>;

@@ -25,6 +25,7 @@ use crate::dial::Dial;
 use crate::endpoints;
 use crate::error::describe;
 use crate::ledger::{Fenced, Ledger};
+use crate::logs::store::Store;
 use crate::outbox::Outbox;
 use crate::runtime::{About, Owner, Runtime, Secret};
 use crate::usage::Latest;
@@ -32,8 +33,8 @@ use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
 
 const MESSAGE_BYTES: usize = 64 << 20;
-/// ECS API: LogDriver, those that Docker alone sees to.
-const LOG_DRIVERS: [&str; 6] = ["fluentd", "gelf", "journald", "json-file", "splunk", "syslog"];
+/// ECS API: LogDriver, those that Docker sees to, and the agent's own.
+const LOG_DRIVERS: [&str; 7] = ["awslogs", "fluentd", "gelf", "journald", "json-file", "splunk", "syslog"];
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Opening a session waits for a leader.
 const WELCOME_LIMIT: Duration = Duration::from_secs(4);
@@ -78,6 +79,8 @@ pub(crate) struct Sessions {
     pub(crate) config: AgentConfig,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// What is kept of logs, if anything is.
+    pub(crate) logs: Option<Arc<Store>>,
     pub(crate) about: About,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
@@ -191,6 +194,7 @@ impl Sessions {
         let heartbeat = Duration::from_millis(welcome.heartbeat_interval_ms.clamp(50, 10_000).into());
         let asked = Asked {
             runtime: Arc::clone(&self.runtime),
+            logs: self.logs.clone(),
             dial: Arc::clone(&self.dial),
             owner,
             endpoint: endpoint.to_owned(),

@@ -8,6 +8,7 @@ use trireme_state::State;
 use trireme_state::object::{
     ContainerDefinition, ContainerOverride, Described, DesiredStatus, NetworkMode, Task, TaskDefinitionSpec,
 };
+use trireme_state::query::log_group;
 use trireme_types::arn::Resource;
 use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 use trireme_types::{
@@ -89,7 +90,9 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
         let change = task.overrides.containers.iter().find(|change| change.name == definition.name);
         let mut assigned = container(spec, definition, change);
         image_pin::assign(state, task, definition, &mut assigned);
-        assigned
+        let group = log_group(definition, &task.cluster.scope);
+        let log_group_missing = group.is_some_and(|(key, _)| state.log_group(&key).is_none());
+        wire::Container { log_group_missing, ..assigned }
     });
     let cpu = task.overrides.cpu.or(spec.cpu).unwrap_or(CpuUnits::ZERO);
     let memory = task.overrides.memory.or(spec.memory).unwrap_or(Mebibytes::ZERO);
@@ -162,6 +165,7 @@ fn container(
         pseudo_terminal: definition.pseudo_terminal.unwrap_or(false),
         settings: settings(&definition.described, &SETTINGS),
         pin: None,
+        log_group_missing: false,
     }
 }
 

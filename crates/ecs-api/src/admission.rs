@@ -71,7 +71,7 @@ pub(crate) enum Class {
 impl Class {
     /// By an operation's name: all of AWS's reads begin so.
     pub(crate) fn of(operation: &str) -> Self {
-        let reads = ["Describe", "List", "Get", "Discover"];
+        let reads = ["Describe", "List", "Get", "Discover", "Filter"];
         if reads.iter().any(|read| operation.starts_with(read)) { Self::Read } else { Self::Write }
     }
 }

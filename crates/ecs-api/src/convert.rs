@@ -10,6 +10,7 @@ pub(crate) mod definition_input;
 pub(crate) mod described;
 pub(crate) mod health_check;
 pub(crate) mod instance_input;
+pub(crate) mod log_configuration;
 mod namespaces;
 pub(crate) mod overrides;
 mod port_range;

@@ -22,7 +22,7 @@ use trireme_types::{RequestId, Timestamp};
 use crate::admission::{Class, Room};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::{Api, AuthMode, auth, local, metrics, operation, sts};
+use crate::{Api, AuthMode, auth, local, logs, metrics, operation, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -172,17 +172,24 @@ async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> 
     }
 }
 
-/// An ECS call.
+/// An ECS call, or one of the logs API.
 async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Result<Bytes> {
-    let caller = auth::authenticate(&api, parts, body, trireme_ecs_model::SIGNING_NAME).await?;
-    let operation = target(&parts.headers)?;
+    let logs = logs::target(&parts.headers);
+    let service = if logs.is_some() { logs::SIGNING_NAME } else { trireme_ecs_model::SIGNING_NAME };
+    let caller = auth::authenticate(&api, parts, body, service).await?;
     if media_type(&parts.headers) != JSON {
         return Err(Error::new(Code::serialization(), format!("The Content-Type must be {JSON}.")));
     }
     let invocation = parts.headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok());
     let invocation = invocation.map(str::to_owned);
     let call = operation::Call { api, caller, request_id, invocation, host: host(parts) };
-    tokio::time::timeout(OPERATION_TIME, operation::answer(call, operation, body)).await.unwrap_or_else(|_| {
+    let answer = async {
+        match logs {
+            Some(operation) => logs::answer(call, operation?, body).await,
+            None => operation::answer(call, target(&parts.headers)?, body).await,
+        }
+    };
+    tokio::time::timeout(OPERATION_TIME, answer).await.unwrap_or_else(|_| {
         Err(Error::server(
             "The request did not finish in time. It may still take effect; retry it with the same client token.",
         ))
@@ -202,7 +209,10 @@ fn is_call(parts: &Parts) -> bool {
 
 /// The operation's name, for metrics and doors.
 fn named(headers: &HeaderMap) -> &'static str {
-    target(headers).ok().map_or("None", Operation::name)
+    match logs::target(headers) {
+        Some(operation) => operation.map_or("None", logs::Operation::name),
+        None => target(headers).ok().map_or("None", Operation::name),
+    }
 }
 
 fn target(headers: &HeaderMap) -> Result<Operation> {
@@ -359,6 +369,7 @@ mod tests {
             auth: AuthMode::Off,
             clock: Arc::new(crate::SystemClock),
             admission: admission.clone(),
+            logs: Arc::new(crate::logs::NoNodes),
         };
         let (parts, body) = http::Request::post("/").body(body).unwrap().into_parts();
         receive(&api, &parts, body).await.map(|(read, _room)| read.len()).map_err(|error| error.code.status())

@@ -2,7 +2,7 @@
 //!
 //! A call's way: [`http`](crate) (body, protocol, request id) · `admission` (who is turned away when there is too much) · `local` (what comes in without authentication) · `auth` (who calls) · `operation` (what is asked, one room for
 //! each noun) · `resolve` (names and ARNs to keys) · `unsupported` (what is refused because it has no effect yet) ·
-//! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · `error` (every error
+//! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · [`logs`] (CloudWatch Logs on the same port) · `error` (every error
 //! that a client can see) · [`coverage`] (which operations are real).
 //!
 //! Invariant: a request member that would change what runs, and cannot, is refused by name. Nothing is ignored in silence.
@@ -18,6 +18,7 @@ mod error;
 mod http;
 mod length;
 mod local;
+pub mod logs;
 mod metrics;
 mod operation;
 mod page;
@@ -56,4 +57,6 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// How much is let in at once.
     pub admission: Admission,
+    /// The agents' part of the logs API.
+    pub logs: Arc<dyn logs::LogNodes>,
 }

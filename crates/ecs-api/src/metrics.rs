@@ -6,6 +6,7 @@ use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 const REQUESTS: &str = "trireme_api_requests_total";
 const SHED: &str = "trireme_api_shed_total";
+const INCOMPLETE: &str = "trireme_logs_incomplete_total";
 const SECONDS: &str = "trireme_api_request_seconds";
 
 /// Gives the metrics their help texts. Once, after the recorder is installed.
@@ -16,6 +17,11 @@ pub fn describe() {
         Unit::Count,
         "API requests that were turned away because the node is busy, by class (read, write, body) and reason: too many waited \
          (queue), one waited too long (time). A body waits for memory."
+    );
+    describe_counter!(
+        INCOMPLETE,
+        Unit::Count,
+        "Answers of the logs API that may lack what container instances have that could not be reached or are lost."
     );
     describe_histogram!(SECONDS, Unit::Seconds, "Time from an API request's last byte to its answer.");
 }
@@ -29,4 +35,9 @@ pub(crate) fn record_shed(class: &'static str, reason: &'static str) {
 pub(crate) fn record(operation: &'static str, code: &'static str, took: Duration) {
     counter!(REQUESTS, "operation" => operation, "code" => code).increment(1);
     histogram!(SECONDS, "operation" => operation).record(took.as_secs_f64());
+}
+
+/// Counts one answer that may lack something.
+pub(crate) fn record_incomplete() {
+    counter!(INCOMPLETE).increment(1);
 }

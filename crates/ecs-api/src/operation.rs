@@ -170,6 +170,7 @@ mod tests {
                 auth: AuthMode::Off,
                 clock: Arc::new(SystemClock),
                 admission: crate::Admission::default(),
+                logs: Arc::new(crate::logs::NoNodes),
             },
             caller: Caller {
                 principal: trireme_iam::Principal::unauthenticated(scope.account.clone()),

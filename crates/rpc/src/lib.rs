@@ -2,7 +2,8 @@
 //! conversions of the values that several rooms send.
 //!
 //! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
-//! ([`control`]) · `proto/agent.proto` ([`agent`]) · `proto/channel.proto` ([`channel`]) · [`convert`] · [`tcp`] · [`gather`].
+//! ([`control`]) · `proto/agent.proto` ([`agent`]) · `proto/channel.proto` ([`channel`]) · `proto/logs.proto` ([`logs`]) ·
+//! [`convert`] · [`tcp`] · [`gather`].
 
 pub mod convert;
 pub mod gather;
@@ -21,6 +22,8 @@ pub use generated::trireme::channel::v1 as channel;
 pub use generated::trireme::control::v1 as control;
 /// The log's frame: entries, votes, membership, history records.
 pub use generated::trireme::log::v1 as log;
+/// What agents keep of logs, and what is asked of it.
+pub use generated::trireme::logs::v1 as logs;
 /// What the operator's verbs ask of a control node.
 pub use generated::trireme::operator::v1 as operator;
 /// Raft between control nodes.

@@ -1,7 +1,7 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`)
-//! · `channels` (from any control node to any agent), `exec` and `logs` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
+//! · `channels` (from any control node to any agent), `exec`, `logs` and `log_reader` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
 //! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer` and `relay` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
 
@@ -14,6 +14,7 @@ pub mod error;
 mod exec;
 mod founding;
 mod identity;
+mod log_reader;
 mod logs;
 mod members;
 pub mod metrics;

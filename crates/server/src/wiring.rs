@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
+use trireme_ecs_api::logs::LogNodes;
 use trireme_ecs_api::{Admission, Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
 use trireme_raft::{Folder, Node, Threads, VotersClock};
@@ -69,6 +70,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let heartbeats = Arc::new(HeartbeatTable::new());
     let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
+    let logs = Arc::new(channels.clone());
     let operator = OperatorService {
         node: node.clone(),
         heartbeats,
@@ -82,7 +84,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .add_service(ChannelsServer::new(channels))
         .add_service(OperatorServer::new(operator));
     let serving = serve_grpc(&threads, &node, grpc, routes);
-    let api = tokio::spawn(serve_api(&node, api, auth, metrics, leaving.clone(), stop.clone()));
+    let api = tokio::spawn(serve_api(&node, api, (auth, logs), metrics, leaving.clone(), stop.clone()));
 
     let unable = async {
         tokio::select! {
@@ -147,14 +149,14 @@ impl Clock for VotersTime {
 fn serve_api(
     node: &Node,
     listener: TcpListener,
-    auth: AuthMode,
+    (auth, logs): (AuthMode, Arc<dyn LogNodes>),
     metrics: Metrics,
     leaving: CancellationToken,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default() };
+    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default(), logs };
     let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()
         .route("/healthz", get(move || async move { health_of(&health, gone.is_cancelled()) }))

@@ -7,6 +7,7 @@ mod configuration;
 mod deployment_history;
 mod image_pin;
 mod instance;
+mod log_group;
 mod request;
 mod service;
 mod tag;
@@ -110,6 +111,10 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::ResourceUntagged { resource, keys } => tag::change(state, resource, |known| {
             known.retain(|key, _| !keys.contains(key));
         }),
+        Event::LogGroupCreated { .. }
+        | Event::LogGroupDeleted { .. }
+        | Event::LogGroupRetentionChanged { .. }
+        | Event::LogGroupTagged { .. } => log_group::happened(state, at, event),
         Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
         Event::AccessKeyCreated { key } => {
             state.access_keys.insert(key.id.clone(), Arc::new((**key).clone()));

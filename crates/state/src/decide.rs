@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -11,6 +11,7 @@ mod deployment;
 mod execute_command;
 mod image_pin;
 mod instance;
+mod log_group;
 mod operator;
 mod progress;
 mod service;
@@ -145,6 +146,9 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::ChangeAccountSetting { key, name, value } => {
             account_setting::change(state, key, name, value.as_deref())
         }
+        Command::CreateLogGroup { key, tags } => log_group::create(state, key, tags),
+        Command::DeleteLogGroup { key } => log_group::delete(state, key),
+        Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),
         Command::TagResource { resource, tags } => tag::add(state, resource, tags),
         Command::UntagResource { resource, keys } => tag::remove(state, resource, keys),
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),

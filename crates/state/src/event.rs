@@ -15,9 +15,9 @@ use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
 use crate::object::{
     AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
-    Images, InstanceRegistration, InstanceStatus, RestoreSource, Retention, RolloutState, Scale, ServiceKey,
-    ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec, TaskHealth,
-    TaskSet,
+    Images, InstanceRegistration, InstanceStatus, LogGroupKey, RestoreSource, Retention, RolloutState, Scale,
+    ServiceKey, ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
+    TaskHealth, TaskSet,
 };
 
 /// What happened. The entry that carries it says when and on whose behalf.
@@ -453,6 +453,32 @@ pub enum Event {
         name: String,
         /// Its value, or `None` when it is as one level above.
         value: Option<String>,
+    },
+    /// A log group is there.
+    LogGroupCreated {
+        /// Its full name.
+        key: LogGroupKey,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// It is gone, with all that it had.
+    LogGroupDeleted {
+        /// Its full name.
+        key: LogGroupKey,
+    },
+    /// It keeps its events for another time.
+    LogGroupRetentionChanged {
+        /// Its full name.
+        key: LogGroupKey,
+        /// How many days, or `None` for ever.
+        days: Option<u32>,
+    },
+    /// Its tags are these now.
+    LogGroupTagged {
+        /// Its full name.
+        key: LogGroupKey,
+        /// All of them.
+        tags: Tags,
     },
     /// Clusters, services, tasks and task definitions are dropped. Development only.
     Reset {},

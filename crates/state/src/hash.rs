@@ -69,6 +69,7 @@ impl StateHasher {
         sum.follow(24, &old.tasks_allowing_commands, &state.tasks_allowing_commands);
         sum.follow(22, &old.absences, &state.absences);
         sum.follow(23, &old.lost_after, &state.lost_after);
+        sum.follow(20, &old.log_groups, &state.log_groups);
         self.sum = sum.sum;
         self.hash(layout)
     }

@@ -381,7 +381,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.account_settings.is_empty()
         && state.deployment_histories.is_empty()
         && state.deleted_definitions.is_empty();
-    let node_services = state.image_pins.is_empty()
+    let node_services = state.log_groups.is_empty()
+        && state.image_pins.is_empty()
         && state.tasks_allowing_commands.is_empty()
         && state.absences.is_empty()
         && state.lost_after.is_empty();

@@ -30,6 +30,8 @@ pub const CAPACITY_PROVIDERS_PER_CLUSTER: usize = 20;
 pub const CAPACITY_PROVIDERS: usize = 1_000;
 /// Principals of an account in a region that have settings of their own.
 pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
+/// Log groups of an account in a region.
+pub const LOG_GROUPS: usize = 10_000;
 /// Deployments of a service whose records are kept. `apply` reads it: it is frozen.
 pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
 /// ECS API: task sets of a service, with those that are draining.

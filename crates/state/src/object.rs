@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod container_instance;
 pub mod deployment_history;
 pub mod image_pin;
+pub mod log_group;
 pub mod restore;
 pub mod retention;
 pub mod service;
@@ -25,6 +26,7 @@ pub use deployment_history::{
     DeploymentHistory, Rollback, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
 };
 pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
+pub use log_group::{LogGroup, LogGroupKey};
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use service::{

@@ -1,6 +1,7 @@
 //! Questions that more than one room asks of the state.
 
 mod images;
+mod logs;
 mod settings;
 
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use crate::State;
 use crate::command::TaggedResource;
 use crate::object::{
     AccessKey, AccountSettings, Attributes, CapacityProvider, Cluster, ClusterKey, ClusterStatus,
-    ContainerInstance, NetworkMode, Reservation, Service, ServiceKey, SettingsKey, Tags, Task,
-    TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
+    ContainerInstance, LogGroup, LogGroupKey, NetworkMode, Reservation, Service, ServiceKey, SettingsKey,
+    Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
 
+pub use logs::{AWSLOGS, log_group};
 pub use settings::{settings, settings_level};
 
 /// ECS's attribute for the zone.
@@ -112,6 +114,13 @@ impl State {
         scope: &'a Scope,
     ) -> impl Iterator<Item = (&'a SettingsKey, &'a Arc<AccountSettings>)> {
         self.account_settings.iter().filter(move |(key, _)| key.scope == *scope)
+    }
+
+    /// The log groups of an account and region, by name.
+    pub fn log_groups_of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<LogGroup>> {
+        let first = LogGroupKey { scope: scope.clone(), name: String::new() };
+        let groups = self.log_groups.range(first..);
+        groups.take_while(move |(key, _)| key.scope == *scope).map(|(_, group)| group)
     }
 
     /// Every access key, by id.

@@ -156,4 +156,10 @@ pub enum Rejection {
     /// DeleteTaskSet without force.
     #[error("the task set is primary")]
     PrimaryTaskSet,
+    /// No such log group.
+    #[error("the specified log group does not exist")]
+    LogGroupNotFound,
+    /// CreateLogGroup: one of that name is there.
+    #[error("the specified log group already exists")]
+    LogGroupExists,
 }

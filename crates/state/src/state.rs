@@ -13,8 +13,9 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Retention, Service,
-    ServiceKey, SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, LogGroup, LogGroupKey,
+    Retention, Service, ServiceKey, SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth,
+    TaskSets,
 };
 
 /// What is remembered of an API write.
@@ -74,6 +75,8 @@ pub struct State {
     pub(crate) absences: OrdMap<ContainerInstanceId, Timestamp>,
     /// Milliseconds of silence after which a cluster's instances are lost, where it is not the usual time.
     pub(crate) lost_after: OrdMap<ClusterKey, u64>,
+    /// Where tasks and clients send their logs.
+    pub(crate) log_groups: OrdMap<LogGroupKey, Arc<LogGroup>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -194,6 +197,11 @@ impl State {
     /// Silence after which a cluster's instances are lost, if it was set.
     pub fn lost_after(&self, cluster: &ClusterKey) -> Option<Duration> {
         self.lost_after.get(cluster).copied().map(Duration::from_millis)
+    }
+
+    /// A log group.
+    pub fn log_group(&self, key: &LogGroupKey) -> Option<&Arc<LogGroup>> {
+        self.log_groups.get(key)
     }
 
     /// Until when a task is protected, if it is at `now`.

@@ -4,8 +4,12 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use support::*;
-use trireme_state::command::{AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute};
+use trireme_state::command::{
+    AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, LogGroupChange,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -220,6 +224,63 @@ fn a_deleted_definition_is_forgotten_when_nothing_uses_it_any_more() {
     assert!(!is_there(&mut node));
     node.propose(register("web", None)).unwrap();
     assert!(node.state.task_definition(&definition("web", 2)).is_some(), "a revision is never used again");
+}
+
+#[test]
+fn a_log_group_is_there_once_and_leaves_nothing() {
+    let mut node = Node::at_latest_level();
+    let key = log_group("/web");
+    let tags = Tags::from([("k".to_owned(), "v".to_owned())]);
+    assert_eq!(node.propose(Command::DeleteLogGroup { key: key.clone() }), Err(Rejection::LogGroupNotFound));
+    let create = Command::CreateLogGroup { key: key.clone(), tags };
+    node.propose(create.clone()).unwrap();
+    assert_eq!(node.propose(create), Err(Rejection::LogGroupExists));
+    node.propose(Command::ChangeLogGroup { key: key.clone(), change: LogGroupChange::Retention(Some(7)) })
+        .unwrap();
+    let add = Tags::from([("a".to_owned(), "b".to_owned())]);
+    let change = LogGroupChange::Tags { add: add.clone(), remove: vec!["k".to_owned()] };
+    node.propose(Command::ChangeLogGroup { key: key.clone(), change }).unwrap();
+    let group = node.state.log_group(&key).unwrap();
+    assert_eq!((group.retention_days, &group.tags), (Some(7), &add));
+    let many = (0..=limits::TAGS_PER_RESOURCE).map(|number| (number.to_string(), String::new())).collect();
+    let change = LogGroupChange::Tags { add: many, remove: Vec::new() };
+    let tagged = node.propose(Command::ChangeLogGroup { key: key.clone(), change });
+    assert!(matches!(tagged, Err(Rejection::LimitExceeded { .. })), "{tagged:?}");
+    node.propose(Command::DeleteLogGroup { key: key.clone() }).unwrap();
+    assert_eq!(node.state.log_groups_of(&key.scope).count(), 0);
+}
+
+/// A definition whose container writes to a log group.
+fn logging(family: &str, create: bool) -> Command {
+    let Command::RegisterTaskDefinition { scope, family, mut spec, tags, registered_by } =
+        register(family, None)
+    else {
+        unreachable!("another command");
+    };
+    let options = format!(
+        r#""awslogs-group":"/{family}","awslogs-region":"eu-west-1","awslogs-create-group":"{create}""#
+    );
+    let log = format!(r#"{{"logDriver":"awslogs","options":{{{options}}}}}"#);
+    Arc::make_mut(&mut spec).containers[0].described.insert("logConfiguration".to_owned(), log);
+    Command::RegisterTaskDefinition { scope, family, spec, tags, registered_by }
+}
+
+#[test]
+fn a_task_makes_the_log_group_that_it_is_to_make() {
+    let mut node = Node::at_latest_level();
+    let at = node.open("agent-1", "us-east-1a");
+    let key = |name: &str| {
+        let scope = Scope { region: Region::new("eu-west-1").unwrap(), ..Scope::development() };
+        LogGroupKey { scope, name: name.to_owned() }
+    };
+    for (family, create) in [("makes", true), ("takes", false)] {
+        node.propose(logging(family, create)).unwrap();
+        node.propose(run_tasks(definition(family, 1), vec![at.clone()])).unwrap();
+        assert_eq!(node.state.log_group(&key(&format!("/{family}"))).is_some(), create, "{family}");
+    }
+    let before = node.state.log_group(&key("/makes")).cloned();
+    node.propose(run_tasks(definition("makes", 1), vec![at])).unwrap();
+    assert_eq!(node.state.log_group(&key("/makes")).cloned(), before, "the second task finds it");
 }
 
 #[test]

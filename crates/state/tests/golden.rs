@@ -334,6 +334,10 @@ fn configuration_events() -> Vec<Event> {
             name: text("containerInsights"),
             value: Some(text("enabled")),
         },
+        Event::LogGroupCreated { key: log_group("/web"), tags: Tags::from([(text("k"), text("v"))]) },
+        Event::LogGroupDeleted { key: log_group("/web") },
+        Event::LogGroupRetentionChanged { key: log_group("/web"), days: Some(30) },
+        Event::LogGroupTagged { key: log_group("/web"), tags: Tags::from([(text("k"), text("w"))]) },
     ]
 }
 

@@ -8,8 +8,8 @@ mod support;
 use proptest::prelude::*;
 use support::*;
 use trireme_state::command::{
-    AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, ServiceChange, ServiceProgress,
-    TaskHealthReport, TaskImages, TaskReport,
+    AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, LogGroupChange, ServiceChange,
+    ServiceProgress, TaskHealthReport, TaskImages, TaskReport,
 };
 use trireme_state::object::*;
 use trireme_state::*;
@@ -52,6 +52,7 @@ enum Step {
     Attribute { instance: usize, name: u8, delete: bool },
     Protect { task: usize, minutes: Option<u32> },
     Setting { principal: Option<u8>, value: Option<u8> },
+    LogGroup { name: u8, days: Option<u32>, delete: bool },
     DeleteDefinition { family: u8, revision: u32 },
     Forget { family: u8, revision: u32 },
     RegisterInstance { zone: u8, again: Option<usize> },
@@ -130,6 +131,8 @@ fn configuration_step() -> impl Strategy<Value = Step> {
             .prop_map(|(task, minutes)| Step::Protect { task, minutes }),
         (proptest::option::of(name()), proptest::option::of(name()))
             .prop_map(|(principal, value)| Step::Setting { principal, value }),
+        (name(), proptest::option::of(1u32..4), any::<bool>())
+            .prop_map(|(name, days, delete)| Step::LogGroup { name, days, delete }),
         (name(), 1u32..4).prop_map(|(family, revision)| Step::DeleteDefinition { family, revision }),
         (name(), 1u32..4).prop_map(|(family, revision)| Step::Forget { family, revision }),
         (0u8..3, proptest::option::of(0usize..6))
@@ -388,6 +391,14 @@ fn configuration_command(state: &State, step: &Step) -> Option<Command> {
             name: "containerInsights".to_owned(),
             value: value.map(|number| number.to_string()),
         },
+        Step::LogGroup { name, days, delete } => {
+            let key = log_group(&family(*name));
+            match (state.log_group(&key).is_some(), delete) {
+                (false, _) => Command::CreateLogGroup { key, tags: Tags::new() },
+                (true, true) => Command::DeleteLogGroup { key },
+                (true, false) => Command::ChangeLogGroup { key, change: LogGroupChange::Retention(*days) },
+            }
+        }
         Step::Forget { family: f, revision } => {
             Command::ForgetTaskDefinitions { keys: vec![definition(&family(*f), *revision)] }
         }

@@ -88,6 +88,10 @@ pub struct AgentArgs {
     /// placed elsewhere, with the reason ATTRIBUTE.
     #[arg(long, value_name = "DIR")]
     object_dir: Option<PathBuf>,
+    /// Ship every line of tasks off this machine: `syslog://HOST:PORT` (UDP), `syslog+tcp://HOST:PORT`, or `http://HOST:PORT/PATH`
+    /// (batches of JSON lines). What nobody takes waits on the disk, within bounds.
+    #[arg(long, value_name = "URL", env = "TRIREME_LOG_FORWARD")]
+    log_forward: Option<String>,
     /// Serve /metrics here.
     #[arg(long, value_name = "IP:PORT")]
     listen_metrics: Option<SocketAddr>,
@@ -172,6 +176,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             _ => 0,
         },
         object_dir: args.object_dir.clone(),
+        log_forward: args.log_forward.clone(),
         ..AgentConfig::default()
     }
 }

@@ -1,13 +1,15 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`digest`] (of images) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) · [`planted`]
+//! [`arn`] · [`digest`] (of images) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) ·
+//! [`log_pattern`] · [`planted`]
 //! (defects on purpose).
 
 pub mod arn;
 pub mod capability;
 pub mod digest;
 pub mod id;
+pub mod log_pattern;
 pub mod name;
 pub mod object_path;
 pub mod planted;
@@ -21,6 +23,7 @@ pub use id::{
     ClusterUuid, ContainerInstanceId, DeploymentId, IdError, NodeId, RequestId, Sequence, ServiceRevisionId,
     SessionEpoch, TaskId,
 };
+pub use log_pattern::{LogPattern, LogPatternError};
 pub use name::{CapacityProviderName, ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
 pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
 pub use scope::{AccountId, Region, Scope};

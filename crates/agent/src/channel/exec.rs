@@ -138,7 +138,7 @@ async fn listen(
                 }
             }
             Some(ToFrame::TerminalSize(wire)) => process.resize(size(wire)).await,
-            None => {}
+            Some(ToFrame::Question(_) | ToFrame::QuestionEnd(_)) | None => {}
         }
     }
 }

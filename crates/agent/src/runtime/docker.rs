@@ -15,6 +15,7 @@ mod labels;
 mod logs;
 mod look;
 mod memory;
+mod output;
 mod ports;
 mod progress;
 mod registry;
@@ -42,7 +43,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, ImageName, Inspection, NewContainer,
-    Over, Owner, Readings, Runtime, Started,
+    OutputLine, Over, Owner, Readings, Runtime, Started,
 };
 use crate::clock;
 use crate::config::ImageConfig;
@@ -396,6 +397,16 @@ impl Runtime for DockerRuntime {
 
     fn usage<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>> {
         Box::pin(usage::of(&self.docker, &self.places, owner))
+    }
+
+    fn output<'a>(
+        &'a self,
+        id: &'a str,
+        since: u64,
+        follow: bool,
+        lines: mpsc::Sender<OutputLine>,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move { output::read(&self.docker, id, since, follow, &lines).await })
     }
 
     fn watch<'a>(&'a self, owner: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

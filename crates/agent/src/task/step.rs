@@ -119,8 +119,8 @@ impl Machine {
             // What it had before nobody knows: it has all of its time again.
             machine.set_alarm(index);
         }
-        if let Some(what) = resources::missing(&machine.spec).filter(|_| !ran) {
-            let reason = format!("ResourceInitializationError: {what} not supported yet");
+        if let Some(what) = resources::refused(&machine.spec).filter(|_| !ran) {
+            let reason = format!("ResourceInitializationError: {what}");
             machine.cause = Some((StopCode::TaskFailedToStart, reason.into()));
             machine.news = true;
         }

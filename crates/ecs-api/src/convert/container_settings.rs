@@ -14,6 +14,7 @@ use trireme_state::object::NetworkMode;
 use trireme_types::ContainerName;
 use trireme_types::object_path::object_of;
 
+use super::log_configuration;
 use crate::error::{Error, Result};
 
 /// ECS API: SystemControl.namespace, of the IPC namespace.
@@ -137,6 +138,9 @@ pub(crate) fn check(
         environment_files(given.environment_files.as_deref().unwrap_or_default()),
         gpus(given.resource_requirements.as_deref().unwrap_or_default()),
     ];
+    if let Some(log) = &given.log_configuration {
+        log_configuration::check(log)?;
+    }
     let wrong = |what: String| Error::client(format!("Invalid setting for container '{name}'. {what}"));
     checks.into_iter().collect::<std::result::Result<(), String>>().map_err(wrong)
 }

@@ -55,6 +55,8 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         Rejection::Invalid { message } => Error::invalid(message),
         // Clients try again, as they should: an operator may make room or end the upgrade.
         Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
+        // The logs API has words of its own for them.
+        Rejection::LogGroupNotFound | Rejection::LogGroupExists => Error::server(sentence(&rejection)),
         Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
         other @ (Rejection::TaskDefinitionActive
         | Rejection::CapacityProviderNotFound

@@ -1,7 +1,7 @@
 //! Container definitions.
 
 use trireme_ecs_model::Operation;
-use trireme_ecs_model::shapes::{ContainerDefinition, LogDriver, PortMapping};
+use trireme_ecs_model::shapes::{ContainerDefinition, PortMapping};
 
 use super::Refuse;
 use crate::error::Result;
@@ -9,9 +9,6 @@ use crate::error::Result;
 pub(crate) fn container_definition(container: &ContainerDefinition) -> Result<()> {
     let refuse = Refuse(Operation::RegisterTaskDefinition);
     refuse.on("disableNetworking", container.disable_networking)?;
-    let log = container.log_configuration.as_ref();
-    let awslogs = log.is_some_and(|log| log.log_driver == Some(LogDriver::Awslogs));
-    refuse.when("logConfiguration.logDriver awslogs", awslogs)?;
     refuse.filled("credentialSpecs", &container.credential_specs)?;
     container.port_mappings.iter().flatten().try_for_each(|mapping| port_mapping(refuse, mapping))
 }

@@ -27,6 +27,7 @@ impl Secret {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LogConfiguration {
+    log_driver: Option<String>,
     secret_options: Option<Vec<Secret>>,
 }
 
@@ -55,6 +56,10 @@ pub(super) fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
             add(&format!("secrets.{}.environment-variables", secret.store()));
         }
         let log: Option<LogConfiguration> = read(&container.described, "logConfiguration");
+        let awslogs = log.as_ref().is_some_and(|log| log.log_driver.as_deref() == Some("awslogs"));
+        if awslogs && spec.execution_role_arn.is_some() {
+            add("execution-role-awslogs");
+        }
         for secret in log.and_then(|log| log.secret_options).unwrap_or_default() {
             add(&format!("secrets.{}.bootstrap.log-driver", secret.store()));
         }

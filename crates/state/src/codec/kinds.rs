@@ -115,4 +115,8 @@ kinds! {
     120 @ 1 from 5 => CommandStarted { execution, task, container, command, by, forced },
     121 @ 1 from 5 => CommandEnded { execution, task, container, exit_code, reason },
     122 @ 1 from 5 => TasksAllowCommands { tasks },
+    115 @ 1 from 5 => LogGroupCreated { key, tags },
+    116 @ 1 from 5 => LogGroupDeleted { key },
+    117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
+    118 @ 1 from 5 => LogGroupTagged { key, tags },
 }

@@ -61,4 +61,5 @@ sections! {
     24 => tasks_allowing_commands,
     22 => absences,
     23 => lost_after,
+    20 => log_groups,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{CapacityProviderName, ContainerInstanceId};
 
 use crate::object::{
-    ContainerInsights, DeploymentConfiguration, PropagateTags, StrategyItem, TaskDefinitionKey,
+    ContainerInsights, DeploymentConfiguration, PropagateTags, StrategyItem, Tags, TaskDefinitionKey,
 };
 
 /// What an UpdateService call changes; `None` leaves it.
@@ -70,4 +70,18 @@ pub struct InstanceAttribute {
     pub name: String,
     /// Its value. `None`: without one when it is put, whatever it is when it is deleted.
     pub value: Option<String>,
+}
+
+/// What changes of a log group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogGroupChange {
+    /// After how many days an event may go; without end when not given.
+    Retention(Option<u32>),
+    /// Its tags.
+    Tags {
+        /// Added; the same key replaces.
+        add: Tags,
+        /// Taken away, before others are added.
+        remove: Vec<String>,
+    },
 }

@@ -1,6 +1,6 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
-use super::{Command, ServiceChange, TaggedResource};
+use super::{Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::query::settings_level;
 use crate::{FeatureLevel, State};
 
@@ -39,6 +39,9 @@ impl Command {
                 FeatureLevel::NODE_SERVICES
             }
             Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
+            Self::CreateLogGroup { .. } | Self::DeleteLogGroup { .. } | Self::ChangeLogGroup { .. } => {
+                FeatureLevel::NODE_SERVICES
+            }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
@@ -111,7 +114,11 @@ impl Command {
             | Self::RegisterInstance { .. }
             | Self::PutAttributes { .. }
             | Self::ProtectTask { minutes: Some(_), .. }
-            | Self::ChangeAccountSetting { value: Some(_), .. } => Growth::Asked,
+            | Self::ChangeAccountSetting { value: Some(_), .. }
+            | Self::CreateLogGroup { .. } => Growth::Asked,
+            Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
+                Growth::Asked
+            }
             Self::UpdateService { key, change } => {
                 let count = state.service(key).map_or(0, |service| service.spec.desired_count);
                 let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
@@ -162,7 +169,9 @@ impl Command {
             | Self::SetPrimaryTaskSet { .. }
             | Self::RecordTaskSets { .. }
             | Self::ProtectTask { minutes: None, .. }
-            | Self::ChangeAccountSetting { value: None, .. } => Growth::None,
+            | Self::ChangeAccountSetting { value: None, .. }
+            | Self::DeleteLogGroup { .. }
+            | Self::ChangeLogGroup { .. } => Growth::None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct NewTasks<'a> {
     pub placements: &'a [Placement],
 }
 
-/// One event for each placement that still holds; stale if one of them does not.
+/// One event for each placement that still holds, after those of what the tasks need; stale if one of them does not.
 pub(super) fn create_tasks(
     state: &State,
     new: NewTasks<'_>,
@@ -67,7 +67,7 @@ pub(super) fn create_tasks(
     }
     let held = reservation(&new.definition.spec, new.overrides);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
-    let (mut events, mut ids) = (Vec::new(), Vec::new());
+    let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
     for placement in new.placements {
         let instance = ready_instance(state, new.cluster, placement)?;
         let load =

@@ -219,3 +219,7 @@ pub fn report(task: TaskId, status: TaskStatus) -> TaskReport {
         execution_stopped_at: None,
     }
 }
+
+pub fn log_group(name: &str) -> LogGroupKey {
+    LogGroupKey { scope: Scope::development(), name: name.to_owned() }
+}

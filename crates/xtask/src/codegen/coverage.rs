@@ -10,6 +10,8 @@ use super::list::{self, Line, STORED};
 use super::members;
 use super::model::Model;
 
+/// The same of the logs API, of which only what is served is listed.
+const LOGS: &str = "crates/ecs-api/src/logs/coverage.txt";
 const LIST: &str = "crates/ecs-api/src/coverage.txt";
 const REAL: &str = "real";
 /// Where the end-to-end tests are.
@@ -21,6 +23,7 @@ pub fn generate(root: &Path, model: &Model) -> Result<String> {
     let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
     let mut text = render(model, &parse(&operations)?)?;
     text.push_str(&members::render(model, &members::parse(&of_definitions)?)?);
+    text.push_str(&render_logs(&list::parse(LOGS, &list::read(root, LOGS)?, &[REAL])?));
     Ok(text.replace("|  |", "| |"))
 }
 
@@ -33,7 +36,10 @@ pub fn unproved(root: &Path, passed: &Path) -> Result<Vec<String>> {
     let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
     let operations = parse(&operations)?;
     let of_definitions = members::parse(&of_definitions)?;
+    let logs = list::read(root, LOGS)?;
+    let logs = list::parse(LOGS, &logs, &[REAL])?;
     let tests = operations.iter().map(|(name, line)| (*name, test_of(name, line)));
+    let tests = tests.chain(logs.iter().filter_map(|(name, line)| Some((*name, line.test?.to_owned()))));
     let of_members = of_definitions.iter().filter_map(|(name, line)| Some((*name, line.test?.to_owned())));
     let missing = tests.chain(of_members).filter(|(_, test)| !passed.contains(test.as_str()));
     Ok(missing.map(|(name, test)| format!("{name}: its test did not pass in this run: {test}")).collect())
@@ -45,6 +51,19 @@ fn parse(list: &str) -> Result<BTreeMap<&str, Line<'_>>> {
 
 fn test_of(name: &str, line: &Line<'_>) -> String {
     line.test.map_or_else(|| format!("{TEST}[{name}]"), str::to_owned)
+}
+
+fn render_logs(served: &BTreeMap<&str, Line<'_>>) -> String {
+    let mut text = format!(
+        "\n# Coverage of the CloudWatch Logs API\n\n\
+         What is needed to keep and read tasks' logs, from {LOGS}. Every other operation answers `UnsupportedOperationException`.\n\n\
+         | Operation | Test | Note |\n|---|---|---|\n"
+    );
+    for (name, line) in served {
+        let test = line.test.map_or_else(String::new, |test| format!("`{test}`"));
+        text.push_str(&format!("| {name} | {test} | {} |\n", line.note));
+    }
+    text
 }
 
 fn render(model: &Model, served: &BTreeMap<&str, Line<'_>>) -> Result<String> {

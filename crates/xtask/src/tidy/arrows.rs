@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     room(2, "raft", &["types", "state", "rpc"]),
     room(2, "dispatcher", &["types", "state", "rpc"]),
     room(2, "agent", &["types", "rpc"]),
-    room(3, "ecs-api", &["types", "state", "ecs-model", "iam", "scheduler"]),
+    room(3, "ecs-api", &["types", "state", "ecs-model", "iam", "scheduler", "rpc"]),
     room(3, "controllers", &["types", "state", "scheduler"]),
     room(3, "cli", &["types", "rpc"]),
     room(

@@ -183,10 +183,17 @@ fn rotated() -> HostConfigLogConfig {
     }
 }
 
-/// What is said of json-file is added to what holds anyway.
-fn log(given: LogConfiguration) -> HostConfigLogConfig {
+/// Options of `awslogs` that are Docker's to see to: whether a container waits for its lines to be written.
+const OF_AWSLOGS: [&str; 2] = ["mode", "max-buffer-size"];
+
+/// What is said of json-file is added to what holds anyway. From there the agent reads what is for a log group.
+fn log(mut given: LogConfiguration) -> HostConfigLogConfig {
     let mut config = match given.log_driver.as_str() {
         "json-file" => rotated(),
+        "awslogs" => {
+            given.options.retain(|name, _| OF_AWSLOGS.contains(&name.as_str()));
+            rotated()
+        }
         other => HostConfigLogConfig { typ: Some(other.to_owned()), config: Some(HashMap::new()) },
     };
     config.config.get_or_insert_default().extend(given.options);
@@ -290,6 +297,12 @@ mod tests {
         let log = applied(&[]).unwrap().log_config.unwrap();
         assert_eq!(log.typ.as_deref(), Some("json-file"));
         assert_eq!(log.config.unwrap()["max-size"], LOG_SIZE);
+        let group = r#"{"logDriver":"awslogs","options":{"awslogs-group":"/web","mode":"non-blocking"}}"#;
+        let log = applied(&[("logConfiguration", group)]).unwrap().log_config.unwrap();
+        assert_eq!(log.typ.as_deref(), Some("json-file"));
+        let options = log.config.unwrap();
+        assert_eq!((options["mode"].as_str(), options["max-size"].as_str()), ("non-blocking", LOG_SIZE));
+        assert!(!options.contains_key("awslogs-group"));
         let other = applied(&[("logConfiguration", r#"{"logDriver":"journald"}"#)]).unwrap();
         assert_eq!(other.log_config.unwrap().config, Some(HashMap::new()));
     }

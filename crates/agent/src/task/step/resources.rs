@@ -30,8 +30,21 @@ pub(super) fn has_some(task: &AssignedTask) -> bool {
     task.settings.contains_key("volumes") || task.cpu_units > 0 || task.memory_mib > 0
 }
 
+/// The words of ECS's agent when a log group is not there.
+const NO_GROUP: &str = "failed to validate logger args: failed to create Cloudwatch log stream: ResourceNotFoundException: The \
+                        specified log group does not exist.";
+
+/// Why a task cannot have what it asks for.
+pub(super) fn refused(task: &AssignedTask) -> Option<String> {
+    if let Some(what) = missing(task) {
+        return Some(format!("{what} not supported yet"));
+    }
+    let unlogged = task.containers.iter().find(|container| container.log_group_missing)?;
+    Some(format!("{NO_GROUP} (container {})", unlogged.name))
+}
+
 /// What is missing, in words before "not supported yet". What cannot be read is another's to refuse.
-pub(super) fn missing(task: &AssignedTask) -> Option<String> {
+fn missing(task: &AssignedTask) -> Option<String> {
     let volumes: Vec<Volume> = setting::read(&task.settings, "volumes").unwrap_or_default();
     let of_volume = volumes
         .iter()
@@ -102,6 +115,18 @@ mod tests {
             let missing = of(member, json).unwrap_or_default();
             assert!(missing.contains(words), "{member} {json}: {missing}");
         }
+    }
+
+    #[test]
+    fn a_log_group_that_is_not_there_is_told_in_the_words_of_ecs() {
+        let of = |log_group_missing| {
+            let container = Container { name: "app".to_owned(), log_group_missing, ..Container::default() };
+            refused(&AssignedTask { containers: vec![container], ..AssignedTask::default() })
+        };
+        assert_eq!(of(false), None);
+        let reason = of(true).unwrap_or_default();
+        assert!(reason.starts_with("failed to validate logger args: "), "{reason}");
+        assert!(reason.contains("The specified log group does not exist. (container app)"), "{reason}");
     }
 
     #[test]

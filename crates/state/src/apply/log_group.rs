@@ -1,0 +1,34 @@
+//! What happens to log groups.
+
+use std::sync::Arc;
+
+use trireme_types::Timestamp;
+
+use crate::object::{LogGroup, LogGroupKey};
+use crate::{Event, State};
+
+pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::LogGroupCreated { key, tags } => {
+            let created =
+                LogGroup { key: key.clone(), created_at: at, retention_days: None, tags: tags.clone() };
+            state.log_groups.insert(key.clone(), Arc::new(created));
+        }
+        Event::LogGroupDeleted { key } => {
+            state.log_groups.remove(key);
+        }
+        Event::LogGroupRetentionChanged { key, days } => with(state, key, |group| {
+            group.retention_days = *days;
+        }),
+        Event::LogGroupTagged { key, tags } => with(state, key, |group| {
+            group.tags.clone_from(tags);
+        }),
+        _ => {}
+    }
+}
+
+fn with(state: &mut State, key: &LogGroupKey, change: impl FnOnce(&mut LogGroup)) {
+    if let Some(group) = state.log_groups.get_mut(key) {
+        change(Arc::make_mut(group));
+    }
+}
