@@ -65,7 +65,7 @@ pub async fn run(args: &LogsArgs) -> Result<ExitCode, Error> {
     let mut failed = Vec::new();
     loop {
         let before = reading.lines();
-        let failure = match reading.from_any(&target, args, &mut failed).await {
+        let failure = match reading.read_any(&target, args, &mut failed).await {
             Ok(()) => break,
             Err(error @ (Error::Unreachable { .. } | Error::Broken { .. })) => error,
             Err(error) => return Err(error),
@@ -108,7 +108,7 @@ impl Reading {
     }
 
     /// Prints from whichever node answers, those that failed last.
-    async fn from_any(
+    async fn read_any(
         &mut self,
         target: &Target,
         args: &LogsArgs,

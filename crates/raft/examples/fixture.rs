@@ -30,20 +30,25 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 13] = [
+const MAKERS: [&str; 18] = [
     "ClusterCreated",
     "ClusterConfigured",
+    "ClusterLostAfterSet",
     "CapacityProviderCreated",
     "TaskDefinitionRegistered",
     "ServiceCreated",
+    "ImagesPinned",
     "ServiceWithTaskSetsCreated",
     "TaskSetCreated",
     "SessionOpened",
+    "InstanceAbsent",
     "InstanceAttributesChanged",
     "TaskCreated",
+    "TasksAllowCommands",
     "TaskHealthChanged",
     "ResourceTagged",
     "AccountSettingChanged",
+    "LogGroupCreated",
 ];
 const AGE: u64 = 100 * 365 * 24 * 3600 * 1000;
 

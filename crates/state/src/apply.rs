@@ -105,17 +105,30 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::InstanceAttributesChanged { .. }
         | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
-        Event::ResourceTagged { resource, tags } => tag::change(state, resource, |known| {
-            known.extend(tags.clone());
-        }),
-        Event::ResourceUntagged { resource, keys } => tag::change(state, resource, |known| {
-            known.retain(|key, _| !keys.contains(key));
-        }),
+        Event::ResourceTagged { resource, tags } => {
+            tag::change(state, resource, |known| known.extend(tags.clone()));
+        }
+        Event::ResourceUntagged { resource, keys } => {
+            tag::change(state, resource, |known| known.retain(|key, _| !keys.contains(key)));
+        }
         Event::LogGroupCreated { .. }
         | Event::LogGroupDeleted { .. }
         | Event::LogGroupRetentionChanged { .. }
         | Event::LogGroupTagged { .. } => log_group::happened(state, at, event),
         Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
+        Event::AccessKeyCreated { .. }
+        | Event::Reset {}
+        | Event::FeatureLevelRaised { .. }
+        | Event::RetentionSet { .. }
+        | Event::HistoryTrimmed { .. } => upkeep(state, at, event),
+        // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
+        Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
+    }
+}
+
+/// What operators and the control nodes themselves do.
+fn upkeep(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
         Event::AccessKeyCreated { key } => {
             state.access_keys.insert(key.id.clone(), Arc::new((**key).clone()));
         }
@@ -123,8 +136,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::FeatureLevelRaised { level } => state.level = state.level.max(*level),
         Event::RetentionSet { retention } => state.retention = *retention,
         Event::HistoryTrimmed { to } => state.trimmed = state.trimmed.max(*to),
-        // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
-        Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
+        _ => {}
     }
 }
 

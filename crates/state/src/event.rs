@@ -1,7 +1,5 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
-//!
-//! Recipe for a new event: add the variant, its line in `codec::kinds`, its arm in `apply`, a golden
-//! fixture; see `CONTRIBUTING.md`.
+//! See `CONTRIBUTING.md`.
 
 use std::sync::Arc;
 
@@ -13,12 +11,7 @@ use trireme_types::{
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
-use crate::object::{
-    AccessKey, Attributes, AutoScalingGroup, BackOff, CapacityProviderKey, ClusterConfiguration, ClusterKey,
-    Images, InstanceRegistration, InstanceStatus, LogGroupKey, RestoreSource, Retention, RolloutState, Scale,
-    ServiceKey, ServiceSpec, SettingsKey, StopCode, Tags, Task, TaskDefinitionKey, TaskDefinitionSpec,
-    TaskHealth, TaskSet,
-};
+use crate::object::*;
 
 /// What happened. The entry that carries it says when and on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -497,8 +490,7 @@ pub enum Event {
         /// The last event that is not kept.
         to: Sequence,
     },
-    /// The cluster lives on under a higher incarnation, from what was left of it. What happened after the event before this one,
-    /// in the incarnation before, is lost.
+    /// The cluster lives on under a higher incarnation; what the one before did after the event before this one is lost.
     ClusterRestored {
         /// The incarnation that begins.
         incarnation: u64,

@@ -267,6 +267,15 @@ fn command_events() -> Vec<Event> {
     ]
 }
 
+fn log_group_events() -> Vec<Event> {
+    vec![
+        Event::LogGroupCreated { key: log_group("/web"), tags: Tags::from([(text("k"), text("v"))]) },
+        Event::LogGroupDeleted { key: log_group("/web") },
+        Event::LogGroupRetentionChanged { key: log_group("/web"), days: Some(30) },
+        Event::LogGroupTagged { key: log_group("/web"), tags: Tags::from([(text("k"), text("w"))]) },
+    ]
+}
+
 fn configuration_events() -> Vec<Event> {
     let key = || CapacityProviderKey {
         scope: Scope::development(),
@@ -334,10 +343,6 @@ fn configuration_events() -> Vec<Event> {
             name: text("containerInsights"),
             value: Some(text("enabled")),
         },
-        Event::LogGroupCreated { key: log_group("/web"), tags: Tags::from([(text("k"), text("v"))]) },
-        Event::LogGroupDeleted { key: log_group("/web") },
-        Event::LogGroupRetentionChanged { key: log_group("/web"), days: Some(30) },
-        Event::LogGroupTagged { key: log_group("/web"), tags: Tags::from([(text("k"), text("w"))]) },
     ]
 }
 
@@ -388,6 +393,7 @@ fn samples() -> Vec<Event> {
         },
     ];
     events.extend(configuration_events());
+    events.extend(log_group_events());
     events.extend(command_events());
     events.extend(service_events());
     events.extend(task_set_events());

@@ -269,6 +269,17 @@ fn pin(state: &State, number: usize, image: u8) -> Option<Command> {
     Some(Command::PinImages { instance: found.instance, epoch, images })
 }
 
+/// An agent says what the check of its task's first container says.
+fn health(state: &State, number: usize, healthy: Option<bool>) -> Option<Command> {
+    let found = state.task(task(state, number)?)?;
+    let status = healthy.map(|well| if well { HealthStatus::Healthy } else { HealthStatus::Unhealthy });
+    let of_first = found.containers.first().zip(status);
+    let health = of_first.map(|(container, status)| (container.name.clone(), status));
+    let report = TaskHealthReport { task: found.id, health: health.into_iter().collect() };
+    let epoch = state.instance(found.instance)?.epoch;
+    Some(Command::ReportTaskHealth { instance: found.instance, epoch, reports: vec![report] })
+}
+
 fn instance_command(state: &State, step: &Step) -> Option<Command> {
     let zone = |number: u8| format!("us-east-1{}", char::from(b'a' + number));
     Some(match step {
@@ -318,16 +329,7 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             let epoch = state.instance(found.instance)?.epoch;
             Command::ReportTasks { instance: found.instance, epoch, reports: vec![report] }
         }
-        Step::Health { task: number, healthy } => {
-            let found = state.task(task(state, *number)?)?;
-            let status =
-                healthy.map(|well| if well { HealthStatus::Healthy } else { HealthStatus::Unhealthy });
-            let of_first = found.containers.first().zip(status);
-            let health = of_first.map(|(container, status)| (container.name.clone(), status));
-            let report = TaskHealthReport { task: found.id, health: health.into_iter().collect() };
-            let epoch = state.instance(found.instance)?.epoch;
-            Command::ReportTaskHealth { instance: found.instance, epoch, reports: vec![report] }
-        }
+        Step::Health { task: number, healthy } => health(state, *number, *healthy)?,
         Step::Pin { task: number, image } => pin(state, *number, *image)?,
         Step::Retire { name } => {
             let found = state.service(&service_name(*name))?;

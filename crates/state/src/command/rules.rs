@@ -1,6 +1,6 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
-use super::{Command, LogGroupChange, ServiceChange, TaggedResource};
+use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::query::settings_level;
 use crate::{FeatureLevel, State};
 
@@ -121,20 +121,12 @@ impl Command {
             }
             Self::UpdateService { key, change } => {
                 let count = state.service(key).map_or(0, |service| service.spec.desired_count);
-                let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
-                let shrinks = *change == less && change.desired_count.is_some_and(|wanted| wanted <= count);
-                if shrinks { Growth::None } else { Growth::Asked }
+                Growth::asked(!shrinks(change, count))
             }
-            Self::UpdateCluster { change, .. } => {
-                let adds = change.container_insights.is_some()
-                    || change.capacity.as_ref().is_some_and(|(providers, _)| !providers.is_empty())
-                    || change.described.values().any(Option::is_some);
-                if adds { Growth::Asked } else { Growth::None }
-            }
+            Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => {
                 let known = state.task_sets(service).and_then(|sets| sets.set(*id));
-                let shrinks = known.is_some_and(|set| *scale <= set.spec.scale);
-                if shrinks { Growth::None } else { Growth::Asked }
+                Growth::asked(known.is_none_or(|set| *scale > set.spec.scale))
             }
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
@@ -185,4 +177,23 @@ pub enum Growth {
     Kept,
     /// Someone asks for more.
     Asked,
+}
+
+impl Growth {
+    fn asked(more: bool) -> Self {
+        if more { Self::Asked } else { Self::None }
+    }
+}
+
+/// Whether a service is only to have fewer tasks than `count`, or as many.
+fn shrinks(change: &ServiceChange, count: u32) -> bool {
+    let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
+    *change == less && change.desired_count.is_some_and(|wanted| wanted <= count)
+}
+
+/// Whether a cluster gets more than it has.
+fn adds(change: &ClusterChange) -> bool {
+    change.container_insights.is_some()
+        || change.capacity.as_ref().is_some_and(|(providers, _)| !providers.is_empty())
+        || change.described.values().any(Option::is_some)
 }
