@@ -105,12 +105,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::InstanceAttributesChanged { .. }
         | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
-        Event::ResourceTagged { resource, tags } => {
-            tag::change(state, resource, |known| known.extend(tags.clone()));
-        }
-        Event::ResourceUntagged { resource, keys } => {
-            tag::change(state, resource, |known| known.retain(|key, _| !keys.contains(key)));
-        }
+        Event::ResourceTagged { .. } | Event::ResourceUntagged { .. } => tagged(state, event),
         Event::LogGroupCreated { .. }
         | Event::LogGroupDeleted { .. }
         | Event::LogGroupRetentionChanged { .. }
@@ -123,6 +118,19 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::HistoryTrimmed { .. } => upkeep(state, at, event),
         // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
         Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
+    }
+}
+
+/// A resource has other tags.
+fn tagged(state: &mut State, event: &Event) {
+    match event {
+        Event::ResourceTagged { resource, tags } => {
+            tag::change(state, resource, |known| known.extend(tags.clone()));
+        }
+        Event::ResourceUntagged { resource, keys } => {
+            tag::change(state, resource, |known| known.retain(|key, _| !keys.contains(key)));
+        }
+        _ => {}
     }
 }
 
