@@ -88,6 +88,8 @@ impl Followers {
     /// # Errors
     /// That cannot be kept.
     pub fn plan(&self, id: &str, target: &Target) -> io::Result<()> {
+        // It is there before the first line, as it is with ECS's driver.
+        self.store.create(&target.stream)?;
         let temporary = self.folder.join(format!("{id}.new"));
         std::fs::write(&temporary, serde_json::to_vec(target)?)?;
         std::fs::rename(temporary, self.path(id))
