@@ -109,8 +109,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let passed = folder.path().join("passed");
         let tests = all.iter().map(|(name, line)| test_of(name, line));
-        let of_members = of_definitions.values().filter_map(|line| line.test).map(str::to_owned);
-        let lines: Vec<String> = tests.chain(of_members).collect();
+        let logs = list::read(&root, LOGS).unwrap();
+        let logs = list::parse(LOGS, &logs, &[REAL]).unwrap();
+        let others = of_definitions.values().chain(logs.values());
+        let others = others.filter_map(|line| line.test).map(str::to_owned);
+        let lines: Vec<String> = tests.chain(others).collect();
         std::fs::write(&passed, lines.join("\n")).unwrap();
         assert_eq!(unproved(&root, &passed).unwrap(), Vec::<String>::new());
         let less: Vec<String> = lines.into_iter().filter(|line| !line.ends_with("[ListClusters]")).collect();
