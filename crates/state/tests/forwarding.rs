@@ -20,6 +20,10 @@ fn number(command: Command) -> u8 {
     codec::encode_proposal(&proposal)[BEFORE]
 }
 
+fn log_group() -> LogGroupKey {
+    LogGroupKey { scope: Scope::development(), name: "/web".to_owned() }
+}
+
 #[test]
 fn commands_keep_their_numbers() {
     let instance = ContainerInstanceId::from_bits(1);
@@ -34,8 +38,13 @@ fn commands_keep_their_numbers() {
         number(Command::ScaleTaskSet { service: service("web"), id: set, scale: Scale::default() }),
         number(Command::DeleteTaskSet { service: service("web"), id: set, force: true }),
         number(Command::ReportTaskHealth { instance, epoch, reports: Vec::new() }),
+        number(Command::PinImages { instance, epoch, images: Vec::new() }),
+        number(Command::AnnounceAbsence { instance, epoch, millis: 0 }),
+        number(Command::SetLostAfter { cluster: cluster("default"), millis: None }),
+        number(Command::DeleteLogGroup { key: log_group() }),
+        number(Command::ChangeLogGroup { key: log_group(), change: LogGroupChange::Retention(None) }),
     ];
-    assert_eq!(numbers, [0, 14, 15, 19, 35, 41, 42, 45]);
+    assert_eq!(numbers, [0, 14, 15, 19, 35, 41, 42, 45, 46, 50, 51, 53, 54]);
 }
 
 #[test]
