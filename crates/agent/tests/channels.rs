@@ -147,8 +147,11 @@ async fn a_channel_ends_with_its_session() {
     assert!(matches!(next(&mut from).await, Ok(Some(Frame::ExecStarted(_)))));
     let Node { world, agent, instance, task } = node;
     agent.kill().await;
-    let broken = next(&mut from).await.unwrap_err();
-    assert!(!broken.reason.is_empty());
+    // Whether its stream breaks or ends is chance; the command's end was not told.
+    match next(&mut from).await {
+        Err(broken) => assert!(!broken.reason.is_empty()),
+        told => assert!(matches!(told, Ok(None)), "{told:?}"),
+    }
     wait_for("no session", LIMIT, || async {
         let logs = Logs { task_id: task.to_string(), ..Logs::default() };
         let purpose = Wrapped { purpose: Some(Purpose::Logs(logs)) };
