@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 18] = [
+const MAKERS: [&str; 19] = [
     "ClusterCreated",
     "ClusterConfigured",
     "ClusterLostAfterSet",
@@ -44,6 +44,7 @@ const MAKERS: [&str; 18] = [
     "InstanceAbsent",
     "InstanceAttributesChanged",
     "TaskCreated",
+    "RequestRecorded",
     "TasksAllowCommands",
     "TaskHealthChanged",
     "ResourceTagged",
