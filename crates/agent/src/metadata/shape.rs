@@ -200,7 +200,8 @@ pub(super) fn container(record: &Record, index: usize, found: &Inspection) -> Co
         desired_status: desired(record.wanted),
         known_status: match member.phase() {
             Phase::New => "NONE",
-            Phase::Resolved | Phase::Pulled => "PULLED",
+            Phase::Resolved => "MANIFEST_PULLED",
+            Phase::Pulled => "PULLED",
             Phase::Created => "CREATED",
             Phase::Running => "RUNNING",
             Phase::Exited => "STOPPED",

@@ -25,7 +25,7 @@ pub(crate) fn environment(new: &NewContainer) -> [(&'static str, String); 3] {
 
 /// The name of a container in its URIs: its task's id, and what cannot be guessed.
 pub(crate) fn name(secret: &str, task: &str, container: &str) -> String {
-    // HMAC takes keys of every length; the empty text for it never gets here.
+    // HMAC takes keys of every length: this cannot fail. An empty name would be nobody's.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
     for part in ["metadata", task, container] {
         mac.update(part.as_bytes());
