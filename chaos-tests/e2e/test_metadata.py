@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -178,9 +179,9 @@ def test_protection(client):
     code, answer = status(found, uri, "PUT", '{"ProtectionEnabled":true,"ExpiresInMinutes":60}')
     assert code == 200 and answer["protection"]["ProtectionEnabled"] and answer["protection"]["TaskArn"] == arn
     assert described()["protectionEnabled"]
-    until_then = described()["expirationDate"].astimezone().timestamp()
-    assert answer["protection"]["ExpirationDate"].endswith("Z")
-    assert abs(until_then - described()["expirationDate"].timestamp()) < 1
+    told = datetime.fromisoformat(answer["protection"]["ExpirationDate"])
+    assert abs(told - described()["expirationDate"]) < timedelta(seconds=1)
+    assert timedelta(minutes=55) < told - datetime.now(timezone.utc) < timedelta(minutes=65)
     assert status(found, uri) == (200, answer)
     code, answer = status(found, uri, "PUT", '{"ProtectionEnabled":false}')
     assert (code, answer["protection"]["ProtectionEnabled"]) == (200, False)
