@@ -180,7 +180,7 @@ fn describe_metrics() {
     );
 }
 
-/// Kills and removes all containers of an agent with their volumes, and says how many there were. The agent must not run. For a development
+/// Kills and removes all containers of an agent with their volumes and networks, and says how many there were. The agent must not run. For a development
 /// cluster's `stop` and `kill`.
 ///
 /// They are found by the identity in the ledger in `config.data_dir`, and, as that may be damaged or gone, by `config.name`
@@ -224,5 +224,6 @@ pub async fn remove_containers(config: &AgentConfig, cluster_uuid: Option<&str>)
     }
     runtime.remove_volumes(&owner).await.map_err(Error::List)?;
     runtime.remove_groups(&owner).await.map_err(Error::List)?;
+    runtime.remove_networks(&owner).await.map_err(Error::List)?;
     Ok(count)
 }

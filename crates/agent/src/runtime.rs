@@ -37,6 +37,8 @@ pub enum FailureKind {
     CannotCreateVolume,
     /// Something that the container needs is not there.
     CannotInitialize,
+    /// The task's network could not be had.
+    Networking,
     /// The container could not be looked at.
     CannotInspect,
     /// The runtime did not answer in time. What was asked may have been done.
@@ -55,6 +57,7 @@ impl FailureKind {
             Self::CannotStop | Self::CannotRemove => "CannotStopContainerError",
             Self::CannotCreateVolume => "CannotCreateVolumeError",
             Self::CannotInitialize => "ResourceInitializationError",
+            Self::Networking => "ContainerNetworkingError",
             Self::CannotInspect => "CannotInspectContainerError",
             Self::Unreachable => "CannotGetDockerclientError",
             Self::Timeout => "DockerTimeoutError",
@@ -192,6 +195,30 @@ impl NewContainer {
     }
 }
 
+/// ECS's name of the container that holds a task's network namespace. No container of a task definition can have it.
+pub const SANDBOX: &str = "~internal~ecs~pause";
+
+/// What holds a task's network namespace, to be made.
+#[derive(Debug, Clone)]
+pub struct NewSandbox {
+    /// Whose.
+    pub owner: Arc<Owner>,
+    /// The task.
+    pub task: Arc<AssignedTask>,
+}
+
+impl NewSandbox {
+    /// Its name on the engine. No container of a task definition has a dot in its name.
+    pub fn container_name(&self) -> String {
+        sandbox_name(&self.task)
+    }
+}
+
+/// The name on the engine of a task's sandbox.
+pub fn sandbox_name(task: &AssignedTask) -> String {
+    format!("trireme-{}.pause", task.task_id)
+}
+
 /// What a container's health check says (ECS API: HealthStatus).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Health {
@@ -250,7 +277,7 @@ pub struct Found {
     pub id: String,
     /// The task that it belongs to; absent when its label is not a task's id.
     pub task: Option<TaskId>,
-    /// Its name in the task definition.
+    /// Its name in the task definition, or [`SANDBOX`].
     pub name: String,
     /// Its image's digest, if known.
     pub digest: String,
@@ -356,6 +383,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Makes a container and gives its id. The same container asked for twice is made once.
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>>;
+
+    /// Makes what holds a task's network namespace, starts it, and gives its id. The same one asked for twice is made and started once.
+    fn open(&self, new: NewSandbox) -> BoxFuture<'_, Result<String, Failure>>;
 
     /// Starts a container that was never started. One that was is left as it is. `published`: it has ports to report.
     fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>>;

@@ -261,7 +261,9 @@ impl Worker {
                 if matches!(answer, Answer::Stopped(_)) {
                     self.stops.remove(&(task, index));
                 }
-                if let Answer::Removed(Err(Failure { kind: FailureKind::CannotRemove, .. })) = &answer {
+                if let Answer::Removed(Err(failure)) | Answer::Closed(Err(failure)) = &answer
+                    && failure.kind == FailureKind::CannotRemove
+                {
                     // Dead is enough for the others to start.
                     self.gate.remove(&task);
                 }

@@ -9,10 +9,10 @@ use tonic::transport::{Channel, Endpoint};
 use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_client::OperatorClient;
 use trireme_rpc::operator::{
-    BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
-    ServiceStatusResponse, SetClusterRequest, SetClusterResponse, SetRetentionRequest, VerifyRequest,
-    VerifyResponse,
+    AddSubnetRequest, BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord,
+    EventsRequest, ExecRequest, LogsRequest, LogsResponse, RemoveSubnetRequest, RetentionRequest,
+    RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetClusterRequest, SetClusterResponse,
+    SetRetentionRequest, Subnet, SubnetsRequest, VerifyRequest, VerifyResponse,
 };
 
 use crate::Error;
@@ -98,7 +98,26 @@ pub async fn set_retention(
     committed(client.set_retention(request)).await
 }
 
-/// Waits for a change to be committed.
+/// The subnets that one node knows of.
+pub async fn subnets(address: &str) -> Result<Vec<Subnet>, String> {
+    let mut client = connect(address).await?;
+    limited(client.subnets(SubnetsRequest {})).await.map(|response| response.subnets)
+}
+
+/// Adds a subnet, through one node. The inner error is a refusal, which every node would repeat.
+pub async fn add_subnet(address: &str, request: AddSubnetRequest) -> Result<Result<Subnet, String>, String> {
+    let mut client = connect(address).await?;
+    committed(client.add_subnet(request)).await
+}
+
+/// Removes a subnet, through one node. The inner error is a refusal, which every node would repeat.
+pub async fn remove_subnet(address: &str, id: &str) -> Result<Result<(), String>, String> {
+    let mut client = connect(address).await?;
+    let removed = committed(client.remove_subnet(RemoveSubnetRequest { id: id.to_owned() })).await?;
+    Ok(removed.map(|_| ()))
+}
+
+/// Waits for a change to be committed. The inner error is a refusal.
 async fn committed<T>(
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
 ) -> Result<Result<T, String>, String> {
@@ -119,6 +138,29 @@ pub async fn set_cluster(
 ) -> Result<Result<SetClusterResponse, String>, String> {
     let mut client = connect(address).await?;
     committed(client.set_cluster(request)).await
+}
+
+/// Asks the leader, who knows most, else any other node that answers, until one does. A refusal is an answer.
+pub async fn leader_first<T, F>(target: &Target, ask: impl Fn(String) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<Result<T, String>, String>>,
+{
+    let answers = ask_all(target).await;
+    let leading = leader(&answers).map(|(answer, _)| answer.node.address.clone());
+    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
+    let addresses = leading.into_iter().chain(answering.map(|answer| answer.node.address.clone()));
+    let mut tried = Vec::new();
+    for address in addresses {
+        match ask(address.clone()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(reason)) => return Err(Error::Refused { reason }),
+            Err(reason) => tried.push(format!("{address}: {reason}")),
+        }
+    }
+    match tried.is_empty() {
+        true => Err(unreachable(&answers)),
+        false => Err(Error::Unreachable { tried: tried.join(", ") }),
+    }
 }
 
 /// A backup from one node, part by part.

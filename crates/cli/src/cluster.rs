@@ -6,7 +6,7 @@ use serde::Serialize;
 use trireme_rpc::operator::{SetClusterRequest, SetClusterResponse};
 
 use crate::Error;
-use crate::client::{self, ask_all, leader, unreachable};
+use crate::client;
 use crate::duration::duration;
 use crate::output;
 use crate::target::TargetArgs;
@@ -58,27 +58,14 @@ struct Shown {
 pub async fn run(args: &ClusterArgs) -> Result<(), Error> {
     let Verb::Set(args) = &args.verb;
     let target = args.target.resolve()?;
-    let answers = ask_all(&target).await;
-    // The leader knows most; any other does as well.
-    let leading = leader(&answers).map(|(answer, _)| answer.node.address.clone());
-    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
-    let addresses = leading.into_iter().chain(answering.map(|answer| answer.node.address.clone()));
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let request =
         SetClusterRequest { cluster: args.name.clone(), lost_after_ms: args.lost_after.map(millis) };
-    let mut tried = Vec::new();
-    for address in addresses {
-        match client::set_cluster(&address, request.clone()).await {
-            Ok(Ok(response)) => return show(response, args.json),
-            Ok(Err(reason)) => return Err(Error::Refused { reason }),
-            Err(reason) => tried.push(format!("{address}: {reason}")),
-        }
-    }
-    if tried.is_empty() {
-        Err(unreachable(&answers))
-    } else {
-        Err(Error::Unreachable { tried: tried.join(", ") })
-    }
+    let set = |address: String| {
+        let request = request.clone();
+        async move { client::set_cluster(&address, request).await }
+    };
+    show(client::leader_first(&target, set).await?, args.json)
 }
 
 fn show(response: SetClusterResponse, json: bool) -> Result<(), Error> {

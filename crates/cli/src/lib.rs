@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] · [`exec`] · [`logs`] ·
-//! [`retention`] · [`cluster`] · [`backup`] · [`verify`] ·
+//! [`retention`] · [`cluster`] · [`subnet`] · [`backup`] · [`verify`] ·
 //! [`output`] (tables and JSON) · [`duration`] (times in arguments).
 
 pub mod backup;
@@ -18,6 +18,7 @@ pub mod output;
 pub mod report;
 pub mod retention;
 pub mod status;
+pub mod subnet;
 pub mod target;
 pub mod verify;
 pub mod wait;

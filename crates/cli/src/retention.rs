@@ -5,7 +5,7 @@ use serde::Serialize;
 use trireme_rpc::operator::{RetentionResponse, SetRetentionRequest};
 
 use crate::Error;
-use crate::client::{self, ask_all, leader, unreachable};
+use crate::client;
 use crate::output;
 use crate::target::TargetArgs;
 
@@ -89,25 +89,10 @@ impl Shown {
 /// Runs `trireme retention`.
 pub async fn run(args: &RetentionArgs) -> Result<(), Error> {
     let target = args.target.resolve()?;
-    let answers = ask_all(&target).await;
-    // The leader knows most; any other does as well.
-    let leading = leader(&answers).map(|(answer, _)| answer.node.address.clone());
-    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
-    let addresses = leading.into_iter().chain(answering.map(|answer| answer.node.address.clone()));
     let millis = args.days.map(|days| (days * DAY_MILLIS).round() as u64);
-    let mut tried = Vec::new();
-    for address in addresses {
-        match ask(&address, args.events, millis).await {
-            Ok(Ok(response)) => return show(&Shown::of(&response), args.json),
-            Ok(Err(reason)) => return Err(Error::Refused { reason }),
-            Err(reason) => tried.push(format!("{address}: {reason}")),
-        }
-    }
-    if tried.is_empty() {
-        Err(unreachable(&answers))
-    } else {
-        Err(Error::Unreachable { tried: tried.join(", ") })
-    }
+    let ask = |address: String| async move { ask(&address, args.events, millis).await };
+    let response = client::leader_first(&target, ask).await?;
+    show(&Shown::of(&response), args.json)
 }
 
 async fn ask(

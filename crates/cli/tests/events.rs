@@ -13,9 +13,10 @@ use trireme_cli::target::TargetArgs;
 use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_server::{Operator, OperatorServer};
 use trireme_rpc::operator::{
-    BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    ExecRequest, LogsRequest, LogsResponse, Member, Node, RetentionRequest, RetentionResponse,
-    ServiceStatusRequest, ServiceStatusResponse, SetClusterRequest, SetClusterResponse, SetRetentionRequest,
+    AddSubnetRequest, BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord,
+    EventsRequest, ExecRequest, LogsRequest, LogsResponse, Member, Node, RemoveSubnetRequest,
+    RemoveSubnetResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse,
+    SetClusterRequest, SetClusterResponse, SetRetentionRequest, Subnet, SubnetsRequest, SubnetsResponse,
     VerifyRequest, VerifyResponse,
 };
 
@@ -84,6 +85,21 @@ impl Operator for FakeNode {
         &self,
         _: Request<SetClusterRequest>,
     ) -> Result<Response<SetClusterResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn subnets(&self, _: Request<SubnetsRequest>) -> Result<Response<SubnetsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn add_subnet(&self, _: Request<AddSubnetRequest>) -> Result<Response<Subnet>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn remove_subnet(
+        &self,
+        _: Request<RemoveSubnetRequest>,
+    ) -> Result<Response<RemoveSubnetResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

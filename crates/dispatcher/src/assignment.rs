@@ -111,6 +111,18 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
         known_status: status_to_wire(task.last_status).into(),
         settings: settings(&spec.described, &TASK_SETTINGS),
         service_name: task.service().map(|service| service.name.to_string()).unwrap_or_default(),
+        network: network(state, task),
+    })
+}
+
+fn network(state: &State, task: &Task) -> Option<wire::TaskNetwork> {
+    let interface = state.interface(task.id)?;
+    let subnet = state.subnet(interface.subnet)?;
+    Some(wire::TaskNetwork {
+        address: interface.address.to_string(),
+        mac_address: interface.mac_address(),
+        network: subnet.network.to_string(),
+        hostname: interface.private_dns_name(&subnet.scope.region),
     })
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod health_check;
 pub(crate) mod instance_input;
 pub(crate) mod log_configuration;
 mod namespaces;
+pub(crate) mod network;
 pub(crate) mod overrides;
 mod port_range;
 pub(crate) mod role;

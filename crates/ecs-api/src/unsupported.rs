@@ -76,9 +76,8 @@ impl Refuse {
 }
 
 pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) -> Result<()> {
-    use trireme_ecs_model::shapes::{Compatibility, NetworkMode, OSFamily};
+    use trireme_ecs_model::shapes::{Compatibility, OSFamily};
     let refuse = Refuse(Operation::RegisterTaskDefinition);
-    refuse.when("networkMode awsvpc", request.network_mode == Some(NetworkMode::Awsvpc))?;
     for compatibility in request.requires_compatibilities.iter().flatten() {
         let runs = matches!(compatibility, Compatibility::Ec2 | Compatibility::External);
         refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;

@@ -4,7 +4,7 @@ use trireme_types::capability::GPU;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::filter;
-use crate::requirement::Wanted;
+use crate::requirement::{Addresses, Wanted};
 use crate::view::Nodes;
 
 /// Why one node refuses a task.
@@ -20,6 +20,16 @@ pub enum Refusal {
         name: String,
         /// The value that it should have, if any one value.
         value: Option<String>,
+    },
+    /// None of the task's subnets is in its zone.
+    NoSubnet {
+        /// The zone.
+        zone: Zone,
+    },
+    /// No address is left in the task's subnets there.
+    NoAddress {
+        /// The zone.
+        zone: Zone,
     },
     /// Too few cpu units are free.
     Cpu {
@@ -56,7 +66,8 @@ impl Refusal {
             Self::Inactive => "INACTIVE",
             Self::AgentDisconnected => "AGENT",
             Self::Attribute { name, .. } if name == GPU => "RESOURCE:GPU",
-            Self::Attribute { .. } => "ATTRIBUTE",
+            Self::Attribute { .. } | Self::NoSubnet { .. } => "ATTRIBUTE",
+            Self::NoAddress { .. } => "RESOURCE:ENI",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
             Self::Port { .. } => "RESOURCE:PORTS",
@@ -71,6 +82,8 @@ impl Refusal {
             Self::AgentDisconnected => "encountered error \"AGENT\"",
             Self::Attribute { name, .. } if name == GPU => "encountered error \"RESOURCE:GPU\"",
             Self::Attribute { .. } => "is missing an attribute required by your task",
+            Self::NoSubnet { .. } => "is in a zone without a subnet of your task",
+            Self::NoAddress { .. } => "encountered error \"RESOURCE:ENI\"",
             Self::Cpu { .. } => "has insufficient CPU units available",
             Self::Memory { .. } => "has insufficient memory available",
             Self::Port { .. } => "is already using a port required by your task",
@@ -97,6 +110,8 @@ impl std::fmt::Display for Refusal {
             Self::Attribute { name, .. } if name == GPU => f.write_str("has no GPU to offer"),
             Self::Attribute { name, value: None } => write!(f, "has no attribute {name}"),
             Self::Attribute { name, value: Some(value) } => write!(f, "attribute {name} is not {value}"),
+            Self::NoSubnet { zone } => write!(f, "no subnet of the task is in {zone}"),
+            Self::NoAddress { zone } => write!(f, "no address is free in the task's subnets in {zone}"),
             Self::Cpu { wanted, free } => write!(f, "cpu: wants {wanted} units, {free} free"),
             Self::Memory { wanted, free } => write!(f, "memory: wants {wanted} MiB, {free} free"),
             Self::Port { protocol, port } => write!(f, "port {port}/{} is in use", protocol.as_str()),
@@ -130,10 +145,13 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Asks every node once more for its reason. O(nodes), but only once for a request that fails.
-    pub(crate) fn of(nodes: &Nodes, wanted: &Wanted, unplaced: usize) -> Self {
+    /// `addresses`: those that are left. Asks every node once more for its reason. O(nodes), but only once for a request that fails.
+    pub(crate) fn of(nodes: &Nodes, wanted: &Wanted, addresses: Option<&Addresses>, unplaced: usize) -> Self {
         let refusals = nodes.iter().filter_map(|node| {
-            let (passed, refusal) = filter::first_refusal(node, wanted)?;
+            let (passed, refusal) = filter::first_refusal(node, wanted).or_else(|| {
+                let refusal = filter::subnets::exhausted(node, addresses)?;
+                Some((filter::FILTERS.len(), refusal))
+            })?;
             let (instance, zone) = (node.id(), node.zone().clone());
             Some(NodeRefusal {
                 instance,

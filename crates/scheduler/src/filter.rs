@@ -1,4 +1,4 @@
-//! Filters: can this node hold this task at all? In the order in which ECS reports them: is the node there, is it what the task needs,
+//! Filters: can this node hold this task at all? In the order in which ECS reports them: is the node there, is it what the task needs, is it where its subnets are,
 //! then resources, then ports.
 
 use crate::explain::Refusal;
@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod ports;
 pub mod ready;
 pub mod resources;
+pub mod subnets;
 
 /// One reason why a node may not hold a task. A filter may only refuse more as a node fills, never less: placement asks a
 /// node that refused no second time within a call.
@@ -21,10 +22,11 @@ pub trait Filter: Sync {
 }
 
 /// All filters, in the order in which they are asked.
-pub const FILTERS: [&dyn Filter; 7] = [
+pub const FILTERS: [&dyn Filter; 8] = [
     &ready::Active,
     &ready::Connected,
     &attributes::Attributes,
+    &subnets::Subnets,
     &resources::Cpu,
     &resources::Memory,
     &ports::Ports,

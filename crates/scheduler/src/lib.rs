@@ -23,6 +23,6 @@ pub mod view;
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};
 pub use place::{Placed, Request, check, place, place_on};
-pub use requirement::{Requirement, Wanted};
+pub use requirement::{Addresses, Requirement, Wanted};
 pub use score::spread::{Group, choose_to_stop};
 pub use view::{Node, Nodes};

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use trireme_state::object::ClusterKey;
 use trireme_state::{Placement, State};
-use trireme_types::ContainerInstanceId;
+use trireme_types::{ContainerInstanceId, Zone};
 
 use crate::explain::{Explanation, Refusal};
 use crate::filter;
@@ -49,8 +49,10 @@ pub fn check(
     let found = view.instance(instance)?.clone();
     let nodes = Nodes::new(std::iter::once((found, view.index().instance_load(instance))));
     let node = nodes.find(instance)?;
-    Some(match filter::first_refusal(node, wanted) {
-        Some((_, refusal)) => Err(refusal),
+    let refusal = filter::first_refusal(node, wanted).map(|(_, refusal)| refusal);
+    let exhausted = || filter::subnets::exhausted(node, wanted.addresses.as_ref());
+    Some(match refusal.or_else(exhausted) {
+        Some(refusal) => Err(refusal),
         None => Ok(node.placement()),
     })
 }
@@ -60,6 +62,7 @@ type Key = (u32, Fullness, ContainerInstanceId);
 
 /// A zone's nodes that may still take a task, the best on top.
 struct Candidates {
+    zone: Zone,
     group_tasks: u32,
     heap: BinaryHeap<Reverse<(Key, usize)>>,
 }
@@ -84,13 +87,22 @@ fn key(node: &Node, group_tasks: u32) -> Key {
 /// Places tasks on a working copy, which then holds them.
 pub fn place_on(nodes: &mut Nodes, request: &Request) -> Placed {
     let mut zones = candidates(nodes, &request.group);
+    let mut addresses = request.wanted.addresses.clone();
     let mut placements = Vec::with_capacity(request.count.min(nodes.iter().count().saturating_mul(64)));
     while placements.len() < request.count {
-        let Some(placement) = place_one(nodes, &mut zones, &request.wanted) else { break };
+        if let Some(left) = &addresses {
+            // None frees up within a request.
+            zones.retain(|zone| left.are_left_in(&zone.zone));
+        }
+        let Some((zone, placement)) = place_one(nodes, &mut zones, &request.wanted) else { break };
+        if let Some(left) = &mut addresses {
+            left.take(&zone);
+        }
         placements.push(placement);
     }
     let missing = request.count.saturating_sub(placements.len());
-    let unplaced = (missing > 0).then(|| Explanation::of(nodes, &request.wanted, missing));
+    let unplaced =
+        (missing > 0).then(|| Explanation::of(nodes, &request.wanted, addresses.as_ref(), missing));
     Placed { placements, unplaced }
 }
 
@@ -101,14 +113,14 @@ fn candidates(nodes: &Nodes, group: &Group) -> Vec<Candidates> {
             .iter()
             .zip(members())
             .map(|(place, node)| Reverse((key(node, group.on_node(node)), *place)));
-        Candidates { group_tasks: group.in_zone(zone, members()), heap: heap.collect() }
+        Candidates { zone: zone.clone(), group_tasks: group.in_zone(zone, members()), heap: heap.collect() }
     });
     zones.collect()
 }
 
 /// Of the zones with fewest tasks of the group, the one with the best node. A zone without a node that fits is out of the
 /// comparison for good.
-fn place_one(nodes: &mut Nodes, zones: &mut Vec<Candidates>, wanted: &Wanted) -> Option<Placement> {
+fn place_one(nodes: &mut Nodes, zones: &mut Vec<Candidates>, wanted: &Wanted) -> Option<(Zone, Placement)> {
     zones.retain_mut(|zone| zone.best(nodes, wanted).is_some());
     let zone = zones
         .iter_mut()
@@ -118,5 +130,5 @@ fn place_one(nodes: &mut Nodes, zones: &mut Vec<Candidates>, wanted: &Wanted) ->
     zone.group_tasks = zone.group_tasks.saturating_add(1);
     let node = nodes.at(place)?;
     zone.heap.push(Reverse((key(node, group_tasks.saturating_add(1)), place)));
-    Some(placement)
+    Some((zone.zone.clone(), placement))
 }

@@ -6,15 +6,18 @@ mod later;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use trireme_state::State;
 use trireme_state::object::{
-    ContainerInstance, Described, NetworkMode, Reservation, TaskDefinitionSpec, TaskOverrides,
+    ContainerInstance, Described, NetworkConfiguration, NetworkMode, Reservation, TaskDefinitionSpec,
+    TaskOverrides,
 };
 use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
     self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, ENVIRONMENT_FILES, GPU, HEALTH_CHECK, HOST_DEVICES,
     HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
-    SHARED_NAMESPACES, STORAGE_LIMIT, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
+    SHARED_NAMESPACES, STORAGE_LIMIT, TASK_ENI, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
+use trireme_types::{Scope, Zone};
 
 /// An attribute that a machine must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,9 @@ impl Requirement {
             (Some(found), Some(value)) => found == value || (found == "aarch64" && value == "arm64"),
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (None, None) => is_capability(&self.name) && !attributes.contains_key(DOCKER),
+            (None, None) => {
+                is_capability(&self.name) && self.name != TASK_ENI && !attributes.contains_key(DOCKER)
+            }
         }
     }
 }
@@ -46,18 +51,69 @@ pub struct Wanted {
     pub reservation: Reservation,
     /// What the machine must be.
     pub requirements: Vec<Requirement>,
+    /// In which zones it gets a network interface of its own, if it is to have one.
+    pub addresses: Option<Addresses>,
 }
 
 impl Wanted {
     /// Of a task that is made from this definition.
     pub fn of(spec: &TaskDefinitionSpec, overrides: &TaskOverrides) -> Self {
-        Self { reservation: reservation(spec, overrides), requirements: requirements(spec) }
+        Self { reservation: reservation(spec, overrides), requirements: requirements(spec), addresses: None }
+    }
+
+    /// In these subnets, if the definition has it that tasks have network interfaces of their own.
+    #[must_use]
+    pub fn in_subnets(
+        mut self,
+        view: &State,
+        scope: &Scope,
+        spec: &TaskDefinitionSpec,
+        network: Option<&NetworkConfiguration>,
+    ) -> Self {
+        if spec.network_mode == Some(NetworkMode::Awsvpc) {
+            self.addresses =
+                Some(network.map_or_else(Addresses::default, |network| Addresses::of(view, scope, network)));
+        }
+        self
     }
 }
 
 impl From<Reservation> for Wanted {
     fn from(reservation: Reservation) -> Self {
-        Self { reservation, requirements: Vec::new() }
+        Self { reservation, ..Self::default() }
+    }
+}
+
+/// Addresses that new tasks may have, by zone. A zone without a subnet is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses(BTreeMap<Zone, u32>);
+
+impl Addresses {
+    /// Those of a configuration's subnets.
+    pub fn of(view: &State, scope: &Scope, network: &NetworkConfiguration) -> Self {
+        let mut free: BTreeMap<Zone, u32> = BTreeMap::new();
+        for subnet in network.subnets.iter().filter_map(|id| view.subnet_of(scope, *id)) {
+            let zone = free.entry(subnet.zone.clone()).or_default();
+            *zone = zone.saturating_add(view.free_addresses(subnet));
+        }
+        Self(free)
+    }
+
+    /// Whether there is a subnet in a zone.
+    pub fn are_in(&self, zone: &Zone) -> bool {
+        self.0.contains_key(zone)
+    }
+
+    /// Whether one is left in a zone.
+    pub fn are_left_in(&self, zone: &Zone) -> bool {
+        self.0.get(zone).is_some_and(|free| *free > 0)
+    }
+
+    /// One in a zone is not free any more.
+    pub fn take(&mut self, zone: &Zone) {
+        if let Some(free) = self.0.get_mut(zone) {
+            *free = free.saturating_sub(1);
+        }
     }
 }
 
@@ -139,6 +195,9 @@ fn capabilities(spec: &TaskDefinitionSpec) -> BTreeSet<String> {
     if spec.task_role_arn.is_some() {
         let on_host = spec.network_mode == Some(NetworkMode::Host);
         names.insert(if on_host { TASK_ROLE_ON_HOST } else { TASK_ROLE }.to_owned());
+    }
+    if spec.network_mode == Some(NetworkMode::Awsvpc) {
+        names.insert(TASK_ENI.to_owned());
     }
     if spec.cpu.is_some() || spec.memory.is_some() {
         names.insert(TASK_LIMIT.to_owned());

@@ -26,6 +26,7 @@ mod relay;
 mod retention;
 pub mod rooms;
 pub mod shutdown;
+mod subnets;
 pub mod wiring;
 
 pub use backup::{check_backup, restore};

@@ -15,10 +15,11 @@ use trireme_raft::node::Node;
 use trireme_rpc::channel::FromAgent;
 use trireme_rpc::operator::operator_server::Operator;
 use trireme_rpc::operator::{
-    self, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord, EventsRequest,
-    ExecRequest, LogsRequest, LogsResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest,
-    ServiceStatusResponse, ServiceSummary, ServiceTasks, SetClusterRequest, SetClusterResponse,
-    SetRetentionRequest, TaskCount, VerifyRequest, VerifyResponse,
+    self, AddSubnetRequest, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord,
+    EventsRequest, ExecRequest, LogsRequest, LogsResponse, RemoveSubnetRequest, RemoveSubnetResponse,
+    RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary,
+    ServiceTasks, SetClusterRequest, SetClusterResponse, SetRetentionRequest, SubnetsRequest,
+    SubnetsResponse, TaskCount, VerifyRequest, VerifyResponse,
 };
 use trireme_state::State;
 use trireme_state::object::{
@@ -28,7 +29,7 @@ use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence, Timestamp};
 
 use crate::channels::Channels;
-use crate::{backup, cluster, exec, logs, record, recovery, retention};
+use crate::{backup, cluster, exec, logs, record, recovery, retention, subnets};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -189,6 +190,25 @@ impl Operator for OperatorService {
     async fn verify(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
         let report = self.node.verify().await.map_err(|error| backup::refusal(&error))?;
         Ok(Response::new(recovery::to_wire(report)))
+    }
+
+    async fn subnets(&self, _: Request<SubnetsRequest>) -> Result<Response<SubnetsResponse>, Status> {
+        Ok(Response::new(subnets::list(&self.node.store().view())))
+    }
+
+    async fn add_subnet(
+        &self,
+        request: Request<AddSubnetRequest>,
+    ) -> Result<Response<operator::Subnet>, Status> {
+        subnets::add(&self.node.store(), &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_subnet(
+        &self,
+        request: Request<RemoveSubnetRequest>,
+    ) -> Result<Response<RemoveSubnetResponse>, Status> {
+        subnets::remove(&self.node.store(), &request.into_inner()).await?;
+        Ok(Response::new(RemoveSubnetResponse {}))
     }
 }
 

@@ -10,6 +10,7 @@ mod instance;
 mod log_group;
 mod request;
 mod service;
+mod subnet;
 mod tag;
 mod task;
 mod task_definition;
@@ -98,6 +99,9 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskHealthChanged { .. }
         | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
+        Event::SubnetAdded { .. } | Event::SubnetRemoved { .. } | Event::TaskAttached { .. } => {
+            subnet::happened(state, event);
+        }
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -169,6 +173,8 @@ fn reset(state: &mut State, at: Timestamp) {
         instances: instances.iter().map(|instance| (instance.id, as_registered(state, instance))).collect(),
         absences: state.absences.clone(),
         access_keys: state.access_keys.clone(),
+        // They are the machines', not a user's.
+        subnets: state.subnets.clone(),
         position: state.position,
         clock: state.clock,
         level: state.level,

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use trireme_types::{
     AccountId, ContainerInstanceId, ContainerName, DeploymentId, Family, Scope, Sequence, SessionEpoch,
-    TaskId,
+    SubnetId, TaskId,
 };
 
 use crate::FeatureLevel;
 use crate::object::{
     AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
-    LogGroupKey, RestoreSource, Scale, SealedSecret, ServiceKey, ServiceSpec, SettingsKey, Tags,
-    TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
+    LogGroupKey, NetworkConfiguration, RestoreSource, Scale, SealedSecret, ServiceKey, ServiceSpec,
+    SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
@@ -27,7 +27,7 @@ pub use outcome::Outcome;
 pub use proposal::{Actor, IdempotencyKey, Proposal, TaggedResource};
 pub use report::{ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress};
 pub use rules::Growth;
-pub use run::{Placement, RunTasks, StartCommand};
+pub use run::{NewSubnet, Placement, RunTasks, StartCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -453,5 +453,22 @@ pub enum Command {
         key: LogGroupKey,
         /// What changes.
         change: LogGroupChange,
+    },
+    /// ECS API: RunTask, StartTask, of tasks with network interfaces of their own.
+    RunTasksInSubnets {
+        /// Everything else.
+        run: Box<RunTasks>,
+        /// Where they get them.
+        network: Box<NetworkConfiguration>,
+    },
+    /// Operator: a subnet. One that is there already, and is the same, is success without change.
+    AddSubnet {
+        /// What it is to be.
+        subnet: Box<NewSubnet>,
+    },
+    /// Operator: a subnet that no task and no service uses goes.
+    RemoveSubnet {
+        /// Which one.
+        subnet: SubnetId,
     },
 }

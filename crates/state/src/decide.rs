@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -15,6 +15,7 @@ mod log_group;
 mod operator;
 mod progress;
 mod service;
+mod subnet;
 mod tag;
 mod task;
 mod task_definition;
@@ -127,7 +128,8 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::DeleteTaskSet { .. }
         | Command::SetPrimaryTaskSet { .. }
         | Command::RecordTaskSets { .. } => decide_task_set(state, proposal, stamp),
-        Command::RunTasks(run) => task::run(state, run, stamp),
+        Command::RunTasks(run) => task::run(state, run, None, stamp),
+        Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), stamp),
         Command::StartCommand(_) | Command::EndCommand { .. } | Command::RunAllowingCommands(_) => {
             execute_command::decide(state, &proposal.command)
         }
@@ -157,6 +159,19 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::PinImages { instance, epoch, images } => image_pin::pin(state, *instance, *epoch, images),
         Command::ReapTasks { tasks } => task::reap(state, tasks),
+        Command::CreateAccessKey { .. }
+        | Command::Reset
+        | Command::SetRetention { .. }
+        | Command::TrimHistory { .. }
+        | Command::RaiseFeatureLevel { .. }
+        | Command::RecordRestore { .. }
+        | Command::AddSubnet { .. }
+        | Command::RemoveSubnet { .. } => decide_operator(state, proposal, stamp),
+    }
+}
+
+fn decide_operator(state: &State, proposal: &Proposal, stamp: &Stamp) -> Decided {
+    match &proposal.command {
         Command::CreateAccessKey { id, account, principal, secret } => {
             operator::create_access_key(state, id, account, principal, secret, stamp)
         }
@@ -165,6 +180,9 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::TrimHistory { to } => operator::trim_history(state, *to),
         Command::RaiseFeatureLevel { level } => operator::raise_feature_level(state, *level),
         Command::RecordRestore { incarnation, source } => Ok(operator::restored(*incarnation, *source)),
+        Command::AddSubnet { subnet } => subnet::add(state, subnet, stamp),
+        Command::RemoveSubnet { subnet } => subnet::remove(state, *subnet),
+        _ => Ok(Decision::nothing()),
     }
 }
 

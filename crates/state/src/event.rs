@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId,
-    Timestamp,
+    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, SubnetId,
+    TaskId, Timestamp,
 };
 
 use crate::FeatureLevel;
@@ -360,6 +360,23 @@ pub enum Event {
     TasksAllowCommands {
         /// Which ones.
         tasks: Vec<TaskId>,
+    },
+    /// A task has a network interface. It follows [`Event::TaskCreated`] in the same entry.
+    TaskAttached {
+        /// Which one.
+        task: TaskId,
+        /// Where it is.
+        interface: Box<Interface>,
+    },
+    /// A subnet is there.
+    SubnetAdded {
+        /// All of it.
+        subnet: Box<Subnet>,
+    },
+    /// A subnet is gone.
+    SubnetRemoved {
+        /// Which one.
+        subnet: SubnetId,
     },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {

@@ -70,6 +70,8 @@ impl StateHasher {
         sum.follow(22, &old.absences, &state.absences);
         sum.follow(23, &old.lost_after, &state.lost_after);
         sum.follow(20, &old.log_groups, &state.log_groups);
+        sum.follow(18, &old.subnets, &state.subnets);
+        sum.follow(19, &old.interfaces, &state.interfaces);
         self.sum = sum.sum;
         self.hash(layout)
     }

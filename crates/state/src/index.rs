@@ -1,6 +1,7 @@
 //! Indexes: what can be derived from the objects, kept up to date by `apply`, never stored. [`Index::rebuild`] makes them
 //! anew from the objects; an invariant compares the two.
 
+mod addresses;
 mod listing;
 mod service;
 
@@ -13,11 +14,12 @@ use trireme_types::{
 
 use crate::command::Outcome;
 use crate::object::{
-    ClusterKey, ContainerInstance, DesiredStatus, Service, ServiceKey, ServiceStatus, Task,
+    ClusterKey, ContainerInstance, DesiredStatus, Interface, Service, ServiceKey, ServiceStatus, Task,
     TaskDefinitionKey, TaskSets, TaskStatus,
 };
 use crate::state::RequestName;
 
+pub use addresses::{Addresses, SubnetLoad};
 pub use listing::TaskListing;
 pub use service::{ServiceLoad, TaskCounts};
 
@@ -55,6 +57,7 @@ pub struct Index {
     pub(crate) tokens_by_service: OrdMap<ServiceKey, OrdSet<RequestName>>,
     /// The client token that made a task set.
     pub(crate) token_by_task_set: OrdMap<DeploymentId, RequestName>,
+    pub(crate) addresses: Addresses,
 }
 
 /// Whether a task counts as pending in ECS's counts (ECS API: Service.pendingCount).
@@ -126,6 +129,20 @@ impl Index {
         let live = index.token_by_task.iter().filter(|(task, _)| there.contains::<TaskId>(task));
         index.token_by_task = live.map(|(task, name)| (*task, name.clone())).collect();
         index
+    }
+
+    /// With the addresses that tasks have.
+    pub(crate) fn with_interfaces<'a>(
+        mut self,
+        interfaces: impl Iterator<Item = (&'a TaskId, &'a Arc<Interface>)>,
+    ) -> Self {
+        interfaces.for_each(|(task, interface)| self.addresses.add(*task, interface));
+        self
+    }
+
+    /// The addresses that tasks have.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     pub(crate) fn add_token(&mut self, name: &RequestName, outcome: &Outcome) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
 use crate::object::{
-    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, ImagePin, Service, ServiceKey,
+    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Service, ServiceKey,
     ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
 };
 use crate::{Event, State};
@@ -44,6 +44,7 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
         }
         if let Some(task) = new {
             stopped_tasks_want_nothing(task)?;
+            addresses_belong_to_one_task(after, task.id)?;
             instances.insert(task.instance);
         }
     }
@@ -75,7 +76,9 @@ fn touched(
         Event::TaskCreated { task } => {
             tasks.insert(task.id);
         }
-        Event::TaskStopRequested { task, .. } | Event::TaskLost { task, .. } => {
+        Event::TaskStopRequested { task, .. }
+        | Event::TaskLost { task, .. }
+        | Event::TaskAttached { task, .. } => {
             tasks.insert(*task);
         }
         Event::TaskProgressed { report } => {
@@ -111,6 +114,7 @@ pub fn check_state(state: &State) -> Check {
         stopped_tasks_want_nothing(task)?;
         task_instance_is_known(state, task)?;
         task_definition_is_known(state, task)?;
+        addresses_belong_to_one_task(state, task.id)?;
     }
     for instance in state.instances() {
         instance_holds_what_fits(state, instance.id)?;
@@ -164,6 +168,24 @@ pub fn stopped_tasks_want_nothing(task: &Task) -> Check {
     let holds =
         !stopped || (task.desired_status == DesiredStatus::Stopped && task.times.stopped_at.is_some());
     hold("stopped_tasks_want_nothing", holds, || format!("task {}", task.id))
+}
+
+/// A task holds the address of its interface until it is STOPPED, and nobody else does; the address is one of its subnet's.
+pub fn addresses_belong_to_one_task(state: &State, id: TaskId) -> Check {
+    let (Some(task), Some(interface)) = (state.task(id), state.interface(id)) else { return Ok(()) };
+    let address = u32::from(interface.address);
+    let load = state.index().addresses().of(interface.subnet);
+    let holder = load.and_then(|load| load.held.get(&address));
+    let stopped = task.last_status == TaskStatus::Stopped;
+    let holds = (interface.hold == Hold::Task) != stopped && (stopped || holder == Some(&id));
+    let within = stopped
+        || state.subnet(interface.subnet).is_some_and(|subnet| {
+            let (first, last) = subnet.usable();
+            (first..=last).contains(&address) && subnet.zone == task.zone
+        });
+    hold("addresses_belong_to_one_task", holds && within, || {
+        format!("task {id}: {} of {}", interface.address, interface.subnet)
+    })
 }
 
 /// A task that is not STOPPED is on an instance that is registered.
@@ -337,6 +359,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     let absences =
         state.absences.keys().all(|id| state.instance(*id).is_some_and(|instance| instance.connected));
     let patience = state.lost_after.keys().all(|key| state.cluster(key).is_some());
+    let interfaces = state.interfaces.keys().all(|id| state.task(*id).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
         definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
@@ -364,6 +387,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         ("image pins", pins),
         ("absences", absences),
         ("lost after", patience),
+        ("interfaces", interfaces),
     ];
     let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
     hold("configuration_has_its_objects", broken().next().is_none(), || {
@@ -389,7 +413,9 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
     let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
         && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
         && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)
-        && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES);
+        && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES)
+        && (state.subnets.is_empty() && state.interfaces.is_empty()
+            || state.level() >= crate::FeatureLevel::TASK_NETWORKS);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

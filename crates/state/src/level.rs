@@ -18,11 +18,13 @@ impl FeatureLevel {
     pub const TASK_SETS: Self = Self(3);
     /// Members of task definitions that only agents see to, and what health checks say.
     pub const CONTAINERS: Self = Self(4);
-    /// What agents do for tasks beside running them: networks, logs, commands inside, restarts in place, pinned images; and how long an
-    /// agent may be away.
+    /// What agents do for tasks beside running them: logs, commands inside, restarts in place, pinned images; and how long an agent may be
+    /// away.
     pub const NODE_SERVICES: Self = Self(5);
+    /// Subnets, and tasks with network interfaces of their own.
+    pub const TASK_NETWORKS: Self = Self(6);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 6 } else { 5 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 7 } else { 6 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

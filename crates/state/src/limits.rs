@@ -40,6 +40,8 @@ pub const TASK_SETS_PER_SERVICE: usize = 5;
 pub const PROTECTION_MINUTES: std::ops::RangeInclusive<u32> = 1..=2_880;
 /// The same, when it is not given.
 pub const PROTECTION_MINUTES_DEFAULT: u32 = 120;
+/// Subnets of all accounts and regions.
+pub const SUBNETS: usize = 1_000;
 /// ECS API: services in a cluster.
 pub const SERVICES_PER_CLUSTER: usize = 5_000;
 /// ECS API: a service's desired count.

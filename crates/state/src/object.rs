@@ -11,6 +11,7 @@ pub mod log_group;
 pub mod restore;
 pub mod retention;
 pub mod service;
+pub mod subnet;
 pub mod task;
 pub mod task_definition;
 pub mod task_set;
@@ -33,6 +34,7 @@ pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,
     ROLLED_OUT, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
 };
+pub use subnet::{Hold, Interface, NETWORK_CONFIGURATION, NetworkConfiguration, Subnet};
 pub use task::{
     ContainerOverride, ContainerReport, DesiredStatus, HealthStatus, NetworkBinding, Reservation, StopCode,
     Task, TaskHealth, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,

@@ -3,6 +3,7 @@
 mod images;
 mod logs;
 mod settings;
+mod subnets;
 
 use std::sync::Arc;
 

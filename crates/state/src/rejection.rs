@@ -162,4 +162,10 @@ pub enum Rejection {
     /// CreateLogGroup: one of that name is there.
     #[error("the specified log group already exists")]
     LogGroupExists,
+    /// No such subnet in that account and region.
+    #[error("there is no subnet {subnet}")]
+    SubnetNotFound {
+        /// Its id.
+        subnet: String,
+    },
 }

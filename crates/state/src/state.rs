@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, Family, Scope, Sequence, TaskId, Timestamp};
+use trireme_types::{ContainerInstanceId, Family, Scope, Sequence, SubnetId, TaskId, Timestamp};
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome};
@@ -13,9 +13,9 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, LogGroup, LogGroupKey,
-    Retention, Service, ServiceKey, SettingsKey, Task, TaskDefinition, TaskDefinitionKey, TaskHealth,
-    TaskSets,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, LogGroup,
+    LogGroupKey, Retention, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition,
+    TaskDefinitionKey, TaskHealth, TaskSets,
 };
 
 /// What is remembered of an API write.
@@ -77,6 +77,9 @@ pub struct State {
     pub(crate) lost_after: OrdMap<ClusterKey, u64>,
     /// Where tasks and clients send their logs.
     pub(crate) log_groups: OrdMap<LogGroupKey, Arc<LogGroup>>,
+    pub(crate) subnets: OrdMap<SubnetId, Arc<Subnet>>,
+    /// Of tasks that were given one.
+    pub(crate) interfaces: OrdMap<TaskId, Arc<Interface>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -231,6 +234,7 @@ impl State {
             self.services.values().map(|service| (service, self.task_sets.get(&service.key))),
             self.object_tokens(),
         )
+        .with_interfaces(self.interfaces.iter())
     }
 
     /// What can be derived from the objects.

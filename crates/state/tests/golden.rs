@@ -320,6 +320,28 @@ fn configuration_events() -> Vec<Event> {
                 (ContainerName::new("side").unwrap(), ImagePin::Image(ContentDigest::from_bytes([4; 32]))),
             ]),
         },
+        Event::SubnetAdded {
+            subnet: Box::new(Subnet {
+                id: SubnetId::from_random(0x1234 << 60),
+                scope: Scope::development(),
+                zone: Zone::new("us-east-1a").unwrap(),
+                cidr: "10.1.2.0/24".parse().unwrap(),
+                network: "10.1.0.0/16".parse().unwrap(),
+                created_at: Timestamp::from_millis(7),
+                last_given: None,
+            }),
+        },
+        Event::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) },
+        Event::TaskAttached {
+            task: task_id(),
+            interface: Box::new(Interface {
+                id: 0x77,
+                subnet: SubnetId::from_random(0x1234 << 60),
+                address: std::net::Ipv4Addr::new(10, 1, 2, 4),
+                hold: Hold::Task,
+                security_groups: vec![text("sg-1")],
+            }),
+        },
         Event::TaskHealthChanged {
             task: task_id(),
             health: TaskHealth::from([

@@ -1,7 +1,7 @@
 //! `trireme dev`: a whole cluster on one machine, each control node and each agent a process of its own.
 //!
 //! Reading order: [`layout`] (what lies where) · [`lock`] · [`ports`] · [`plan`] (a new cluster's shape) · [`launch`] · [`zone`] ·
-//! [`stop`] · [`victims`] · [`door`] · [`env_file`].
+//! [`subnets`] · [`stop`] · [`victims`] · [`door`] · [`env_file`].
 
 /// Prints a line. Who reads it may be gone, as a `tee` that the same Ctrl-C ended; stopping must go on all the same.
 macro_rules! say {
@@ -19,6 +19,7 @@ mod lock;
 mod plan;
 mod ports;
 mod stop;
+mod subnets;
 pub mod victims;
 mod zone;
 
@@ -30,6 +31,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use trireme_cli::cluster_file::ClusterFile;
+use trireme_cli::subnet::Subnet;
 use trireme_server::AccessKeyFile;
 
 use crate::process;
@@ -232,11 +234,23 @@ async fn bring_up(launcher: &Launcher, door: Door) -> Result<()> {
     running.extend(zone::start(launcher, &cluster.zones).await?);
     door.open(&Nodes::watch(cluster));
     let key = AccessKeyFile::read(&launcher.layout.access_key())?;
-    env_file::write(&launcher.layout, &cluster.front_door, launcher.bin(), &key)?;
+    let env_file = |subnets: &[Subnet]| {
+        env_file::write(&launcher.layout, &cluster.front_door, launcher.bin(), &key, subnets)
+    };
+    env_file(&[])?;
     zone::wait_ready(launcher, &mut running).await?;
+    // Everything but tasks of network mode awsvpc runs without.
+    let subnets = subnets::ensure(cluster).await.unwrap_or_else(|error| {
+        let _reader_gone = writeln!(std::io::stderr(), "warning: there are no subnets: {error:#}");
+        Vec::new()
+    });
+    env_file(&subnets)?;
     tokio::spawn(tell_ends(launcher.clone(), running));
     say!("ECS API:  http://{}", cluster.front_door);
     say!("gRPC:     {}", cluster.front_door_grpc);
+    for subnet in &subnets {
+        say!("subnet:   {} {} {}", subnet.id, subnet.zone, subnet.cidr);
+    }
     say!("try:      . {}", shown(&launcher.layout.env()));
     say!("ready");
     Ok(())

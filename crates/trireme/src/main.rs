@@ -50,6 +50,8 @@ enum Verb {
     Retention(trireme_cli::retention::RetentionArgs),
     /// Show or set what holds for an ECS cluster, beyond what ECS's API knows.
     Cluster(trireme_cli::cluster::ClusterArgs),
+    /// Show subnets, add one, or remove one: in them tasks of network mode awsvpc have their addresses.
+    Subnet(trireme_cli::subnet::SubnetArgs),
     /// Make a backup of a running cluster.
     Backup(trireme_cli::backup::BackupArgs),
     /// Make an empty data folder the first control node of a cluster that comes back from a backup.
@@ -119,6 +121,7 @@ async fn plain(verb: Verb) -> Result<()> {
         Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
         Verb::Retention(args) => Ok(trireme_cli::retention::run(&args).await?),
         Verb::Cluster(args) => Ok(trireme_cli::cluster::run(&args).await?),
+        Verb::Subnet(args) => Ok(trireme_cli::subnet::run(&args).await?),
         Verb::Backup(args) => Ok(trireme_cli::backup::run(&args, verify::check).await?),
         Verb::Restore(args) => Box::pin(server::restore(args)).await,
         Verb::Verify(args) => verify::run(args).await,

@@ -56,8 +56,11 @@ pub const GPU: &str = "trireme.capability.gpu";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 
+/// Network interfaces of tasks' own (ECS API: NetworkMode awsvpc).
+pub const TASK_ENI: &str = "ecs.capability.task-eni";
+
 /// What every agent of this version can do, beside log drivers and [`SETTINGS`].
-pub const OF_AGENT: [&str; 9] = [
+pub const OF_AGENT: [&str; 10] = [
     DOCKER,
     DOCKER_VOLUMES,
     TASK_LIMIT,
@@ -67,6 +70,7 @@ pub const OF_AGENT: [&str; 9] = [
     RESTART_POLICY,
     PORT_RANGE,
     SHARED_NAMESPACES,
+    TASK_ENI,
 ];
 
 /// Members of a container definition that only the agent sees to (ECS API: ContainerDefinition). They go to it as they were

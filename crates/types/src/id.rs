@@ -10,6 +10,12 @@ pub struct IdError {
     expected: &'static str,
 }
 
+impl IdError {
+    pub(crate) const fn new(kind: &'static str, expected: &'static str) -> Self {
+        Self { kind, expected }
+    }
+}
+
 macro_rules! hex_id {
     ($(#[$doc:meta])* $type:ident, $kind:literal) => {
         $(#[$doc])*

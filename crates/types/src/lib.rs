@@ -1,8 +1,8 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`digest`] (of images) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] · [`capability`] (what machines are and can do) ·
-//! [`log_pattern`] · [`planted`]
+//! [`arn`] · [`digest`] (of images) · [`network`] (ranges of addresses) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] ·
+//! [`capability`] (what machines are and can do) · [`log_pattern`] · [`planted`]
 //! (defects on purpose).
 
 pub mod arn;
@@ -11,6 +11,7 @@ pub mod digest;
 pub mod id;
 pub mod log_pattern;
 pub mod name;
+pub mod network;
 pub mod object_path;
 pub mod planted;
 pub mod quantity;
@@ -25,6 +26,7 @@ pub use id::{
 };
 pub use log_pattern::{LogPattern, LogPatternError};
 pub use name::{CapacityProviderName, ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
+pub use network::{Cidr, CidrError, SubnetId};
 pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
 pub use scope::{AccountId, Region, Scope};
 pub use time::Timestamp;

@@ -10,7 +10,7 @@ use super::follow::Followers;
 use crate::runtime::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use crate::runtime::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, ImageName, Inspection, NewContainer,
-    OutputLine, Over, Owner, Readings, Runtime, Started,
+    NewSandbox, OutputLine, Over, Owner, Readings, Runtime, Started,
 };
 
 /// The runtime within, and who follows its containers.
@@ -40,6 +40,10 @@ impl Runtime for Logged {
 
     fn pull<'a>(&'a self, reference: &'a ImageName) -> BoxFuture<'a, Result<Image, Failure>> {
         self.inner.pull(reference)
+    }
+
+    fn open(&self, new: NewSandbox) -> BoxFuture<'_, Result<String, Failure>> {
+        self.inner.open(new)
     }
 
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {

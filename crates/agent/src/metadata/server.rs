@@ -218,7 +218,7 @@ impl Server {
         }
         let record = self.record(name).await?;
         let containers = self.look(&record).await;
-        if !source::is_of(source, &record.spec.network_mode, &containers) {
+        if !source::is_of_task(source, &record.spec, &containers) {
             tracing::warn!(%source, task = record.spec.task_id, "metadata of another task were asked for");
             let text = "this address is not one of the task's";
             return Some(Answer::text(StatusCode::FORBIDDEN, "refused", text));

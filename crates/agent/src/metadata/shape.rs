@@ -217,7 +217,7 @@ pub(super) fn container(record: &Record, index: usize, found: &Inspection) -> Co
         log_driver,
         log_options,
         container_arn: arn(&record.spec, &definition.name),
-        networks: networks(&record.spec.network_mode, &found.networks),
+        networks: networks(&record.spec, &found.networks),
     }
 }
 
@@ -271,7 +271,12 @@ fn volume(mount: &Mounted) -> VolumeDocument {
     }
 }
 
-fn networks(mode: &str, attached: &[Attached]) -> Vec<NetworkDocument> {
+fn networks(task: &AssignedTask, attached: &[Attached]) -> Vec<NetworkDocument> {
+    let mode = task.network_mode.as_str();
+    if let Some(network) = &task.network {
+        let addresses = vec![network.address.clone()];
+        return vec![NetworkDocument { network_mode: mode.to_owned(), ipv4_addresses: addresses }];
+    }
     let document = |network: &Attached| NetworkDocument {
         network_mode: network.name.clone(),
         ipv4_addresses: network.address.iter().map(ToString::to_string).collect(),

@@ -3,11 +3,22 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use trireme_rpc::agent::AssignedTask;
+
 use super::listen::ADDRESS;
 use crate::runtime::Inspection;
 
-/// Whether `source` may be told of a task in this network mode, whose containers these are.
-pub(super) fn is_of(source: IpAddr, network_mode: &str, containers: &[Inspection]) -> bool {
+/// Whether `source` may be told of a task, whose containers these are.
+pub(super) fn is_of_task(source: IpAddr, task: &AssignedTask, containers: &[Inspection]) -> bool {
+    // Its containers have no address but the one that they share.
+    match &task.network {
+        Some(network) => network.address.parse() == Ok(source),
+        None => is_of(source, &task.network_mode, containers),
+    }
+}
+
+/// The same of one in this network mode.
+fn is_of(source: IpAddr, network_mode: &str, containers: &[Inspection]) -> bool {
     let own: BTreeSet<IpAddr> = addresses(containers).collect();
     // On the machine's network all tasks have its addresses. The kernel takes the one that is asked as the source.
     let from_machine = source == IpAddr::V4(*ADDRESS.ip()) || source.is_loopback();
@@ -49,5 +60,16 @@ mod tests {
         let (bridged, _) = at(2);
         assert!(is_of(IpAddr::V4(*ADDRESS.ip()), "host", &[]));
         assert!(!is_of(bridged, "host", &[]));
+    }
+
+    #[test]
+    fn a_task_with_an_interface_of_its_own_is_told_of_itself_only() {
+        let (own, _) = at(2);
+        let (other, container) = at(3);
+        let network = trireme_rpc::agent::TaskNetwork { address: own.to_string(), ..Default::default() };
+        let task = AssignedTask { network: Some(network), ..AssignedTask::default() };
+        assert!(is_of_task(own, &task, &[]));
+        assert!(!is_of_task(other, &task, &[container]));
+        assert!(!is_of_task(IpAddr::V4(*ADDRESS.ip()), &task, &[]));
     }
 }

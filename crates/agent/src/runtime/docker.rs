@@ -16,10 +16,12 @@ mod logs;
 mod look;
 mod memory;
 mod output;
+mod pause;
 mod ports;
 mod progress;
 mod registry;
 mod restart;
+mod sandbox;
 mod settings;
 mod spec;
 mod stop;
@@ -43,7 +45,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, Image, ImageName, Inspection, NewContainer,
-    OutputLine, Over, Owner, Readings, Runtime, Started,
+    NewSandbox, OutputLine, Over, Owner, Readings, Runtime, Started,
 };
 use crate::clock;
 use crate::config::ImageConfig;
@@ -55,6 +57,7 @@ use cgroup::Cgroups;
 use credentials::Credentials;
 use memory::LackOfMemory;
 use registry::Registry;
+use sandbox::Sandboxes;
 use stop::Stopper;
 
 /// Docker makes and starts this many containers at once; more only wait inside it.
@@ -80,6 +83,7 @@ pub struct DockerRuntime {
     starts: Semaphore,
     stopper: Stopper,
     memory: LackOfMemory,
+    sandboxes: Sandboxes,
     /// Containers whose start was tried and not answered.
     unanswered: Mutex<BTreeSet<String>>,
     /// Where the kernel counts what containers use.
@@ -124,6 +128,7 @@ impl DockerRuntime {
             socket: socket.to_owned(),
             stopper: Stopper::new(docker.clone()),
             memory: LackOfMemory::default(),
+            sandboxes: Sandboxes::new(docker.clone()),
             docker,
             images: Images::new(registry, images, folder),
             starts: Semaphore::new(STARTS_AT_ONCE),
@@ -287,6 +292,14 @@ impl DockerRuntime {
         }
         Ok(())
     }
+
+    /// Removes the networks of `owner`'s control plane that nobody uses any more.
+    ///
+    /// # Errors
+    /// Docker does not list or remove them.
+    pub async fn remove_networks(&self, owner: &Owner) -> Result<(), Failure> {
+        self.sandboxes.remove_networks(owner).await
+    }
 }
 
 impl Runtime for DockerRuntime {
@@ -350,6 +363,13 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    fn open(&self, new: NewSandbox) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let _permit = self.starts.acquire().await;
+            self.sandboxes.open(&new).await
+        })
+    }
+
     fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>> {
         Box::pin(async move {
             self.start_once(id).await?;
@@ -383,7 +403,8 @@ impl Runtime for DockerRuntime {
     fn release<'a>(&'a self, owner: &'a Owner, over: &'a Over) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             let groups = self.release_groups(owner, over).await;
-            volumes::release(&self.docker, owner, over).await.and(groups)
+            let volumes = volumes::release(&self.docker, owner, over).await;
+            self.sandboxes.release(owner, over).await.and(volumes).and(groups)
         })
     }
 

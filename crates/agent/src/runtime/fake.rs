@@ -16,7 +16,8 @@ use trireme_types::TaskId;
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    ImageName, Inspection, NewContainer, Over, Owner, Pin, Readings, Run, Runtime, Started,
+    ImageName, Inspection, NewContainer, NewSandbox, Over, Owner, Pin, Readings, Run, Runtime, SANDBOX,
+    Started,
 };
 use crate::clock::{self, Instant};
 
@@ -44,6 +45,7 @@ impl FakeContainer {
 #[derive(Default)]
 struct Machine {
     containers: BTreeMap<String, FakeContainer>,
+    sandboxes: BTreeMap<String, NewSandbox>,
     made: u64,
     started: u64,
     watchers: Vec<mpsc::Sender<Event>>,
@@ -69,6 +71,11 @@ impl FakeRuntime {
     /// How many containers there are, in any state.
     pub fn containers(&self) -> usize {
         self.lock().containers.len()
+    }
+
+    /// How many tasks have a network namespace of their own.
+    pub fn sandboxes(&self) -> usize {
+        self.lock().sandboxes.len()
     }
 
     /// How many containers were ever started.
@@ -205,7 +212,16 @@ impl Runtime for FakeRuntime {
                 state: one.state.clone(),
                 run: one.run(),
             });
-            Ok(found.collect())
+            let sandboxes = machine.sandboxes.iter().filter(|(_, one)| one.owner.instance == owner.instance);
+            let sandboxes = sandboxes.map(|(id, one)| Found {
+                id: id.clone(),
+                task: one.task.task_id.parse().ok(),
+                name: SANDBOX.to_owned(),
+                digest: String::new(),
+                state: FoundState::Running(Started::default()),
+                run: Run::default(),
+            });
+            Ok(found.chain(sandboxes).collect())
         })
     }
 
@@ -232,6 +248,12 @@ impl Runtime for FakeRuntime {
         })
     }
 
+    fn open(&self, new: NewSandbox) -> BoxFuture<'_, Result<String, Failure>> {
+        let id = new.container_name();
+        self.lock().sandboxes.insert(id.clone(), new);
+        Box::pin(std::future::ready(Ok(id)))
+    }
+
     fn start<'a>(&'a self, id: &'a str, _: bool) -> BoxFuture<'a, Result<Started, Failure>> {
         Box::pin(self.run(id, false))
     }
@@ -253,7 +275,9 @@ impl Runtime for FakeRuntime {
 
     fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            self.lock().containers.remove(id);
+            let mut machine = self.lock();
+            machine.containers.remove(id);
+            machine.sandboxes.remove(id);
             Ok(())
         })
     }

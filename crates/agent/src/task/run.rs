@@ -6,7 +6,7 @@ use std::time::Duration;
 use trireme_types::TaskId;
 
 use super::step::{Answer, Machine, Operation};
-use crate::runtime::{Failure, FailureKind, NewContainer, Over, Owner, Runtime};
+use crate::runtime::{Failure, FailureKind, NewContainer, NewSandbox, Over, Owner, Runtime};
 
 /// ECS's default between SIGTERM and SIGKILL.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ impl Order {
     ) -> Self {
         let image = machine.image_name(index);
         let new = NewContainer { owner: Arc::clone(owner), task: Arc::clone(machine.spec()), index, image };
-        let id = machine.members()[index].id().unwrap_or_default().to_owned();
+        let id = machine.id_for(operation, index).unwrap_or_default().to_owned();
         Self { operation, new, id, task }
     }
 
@@ -64,6 +64,17 @@ impl Order {
             Operation::Remove => {
                 let result = pauses.retry(|| runtime.remove(&self.id)).await;
                 Answer::Removed(pauses.pace(result).await)
+            }
+            Operation::Open => {
+                let new = NewSandbox { owner: self.new.owner, task: self.new.task };
+                Answer::Opened {
+                    result: pauses.retry(|| runtime.open(new.clone())).await,
+                    fallback_id: new.container_name(),
+                }
+            }
+            Operation::Close => {
+                let result = pauses.retry(|| runtime.remove(&self.id)).await;
+                Answer::Closed(pauses.pace(result).await)
             }
             Operation::Release => {
                 let over = Over::Task(self.task, Arc::clone(&self.new.task));

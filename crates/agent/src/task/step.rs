@@ -2,7 +2,7 @@
 //!
 //! Each container goes (resolved →) pulled → created → running → exited → removed, never back. All images are there before the first
 //! container is made, and all containers are made before the first is started. Each is started once what it needs of others is
-//! so ([`dependencies`]). A failed start or the end of an essential container stops the rest, those that need others first. Containers are removed once the control plane has acknowledged that the task is STOPPED.
+//! so ([`dependencies`]). What holds their network namespace, if it is their own, is there before and after them ([`sandbox`]). A failed start or the end of an essential container stops the rest, those that need others first. Containers are removed once the control plane has acknowledged that the task is STOPPED.
 //! A container whose policy says so is started again when it ends by itself ([`restart`]): it is running all the while.
 
 mod dependencies;
@@ -13,6 +13,7 @@ mod record;
 mod report;
 mod resources;
 mod restart;
+mod sandbox;
 mod sight;
 
 use std::borrow::Cow;
@@ -27,9 +28,10 @@ use image::Choice;
 pub use member::{Member, Phase};
 pub use moves::{Answer, Move, Operation, Wanted};
 pub use record::Record;
+use sandbox::Sandbox;
 use sight::vanished;
 
-use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Health, Image, Started};
+use crate::runtime::{Exit, Failure, FailureKind, Found, FoundState, Health, Image, SANDBOX, Started};
 use crate::setting::RestartPolicy;
 
 /// ECS's words when an essential container ends.
@@ -64,8 +66,10 @@ pub struct Machine {
     status: TaskStatus,
     cause: Option<(StopCode, Cow<'static, str>)>,
     acknowledged: bool,
+    sandbox: Sandbox,
     /// Nothing is left beside its containers.
     released: bool,
+    releasing: bool,
     release_failures: u32,
     /// Something that was not reported yet.
     news: bool,
@@ -81,6 +85,7 @@ impl Machine {
     /// not started again unless their policy says so: what is missing of them counts as ended.
     pub fn new(spec: Arc<AssignedTask>, found: &[Found]) -> Self {
         let known = spec.known_status();
+        let (sandbox, found): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|one| one.name == SANDBOX);
         let ran = known > TaskStatus::Pending
             || found.iter().any(|found| !matches!(found.state, FoundState::Created));
         let mut members: Vec<Member> = spec
@@ -106,7 +111,9 @@ impl Machine {
             status: known.max(TaskStatus::Pending),
             cause: None,
             acknowledged: false,
-            released: !resources::has_some(&spec),
+            sandbox: Sandbox::of(spec.network_mode == "awsvpc", sandbox.first().copied(), ran),
+            released: !resources::has_some(&spec) && spec.network.is_none(),
+            releasing: false,
             release_failures: 0,
             news: !found.is_empty(),
             pull_started_at: 0,
@@ -128,16 +135,21 @@ impl Machine {
         if ran && machine.essential_exited() {
             machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED.into()));
         }
+        if machine.needs_sandbox() && machine.sandbox.is_over() {
+            machine.sandbox_is_missing();
+        }
         machine
     }
 
     /// Containers of a task that is not this agent's: they go.
     pub fn stray(task_id: String, found: &[Found]) -> Self {
+        let members = || found.iter().filter(|found| found.name != SANDBOX);
         let containers =
-            found.iter().map(|found| Container { name: found.name.clone(), ..Container::default() });
+            members().map(|found| Container { name: found.name.clone(), ..Container::default() });
         let spec = AssignedTask { task_id, containers: containers.collect(), ..AssignedTask::default() };
         Self {
-            members: found.iter().map(Member::found).collect(),
+            members: members().map(Member::found).collect(),
+            sandbox: Sandbox::of(false, found.iter().find(|found| found.name == SANDBOX), true),
             wanted: Wanted::Gone,
             news: false,
             // Nobody knows what it had.
@@ -219,9 +231,21 @@ impl Machine {
 
     /// Whether any of its containers may be there.
     pub fn has_containers(&self) -> bool {
+        self.sandbox.may_be_there() || self.has_members()
+    }
+
+    fn has_members(&self) -> bool {
         self.members.iter().any(|member| {
             member.id.is_some() || matches!(member.busy, Some(Operation::Create | Operation::Start))
         })
+    }
+
+    /// The runtime's id of what an operation is about, while it may be there.
+    pub fn id_for(&self, operation: Operation, index: usize) -> Option<&str> {
+        match operation {
+            Operation::Open | Operation::Close => self.sandbox.id(),
+            _ => self.members.get(index).and_then(Member::id),
+        }
     }
 
     fn leaving(&self) -> bool {
@@ -237,14 +261,21 @@ impl Machine {
     pub fn step(&mut self, now: u64, tick: u64) -> Move {
         self.settle(now);
         let next = if self.leaving() { self.down() } else { self.up() };
-        if let Move::Do(operation, index) = next {
-            let member = &mut self.members[index];
-            member.busy = Some(operation);
-            member.changed_at = tick;
-            if operation == Operation::Pull {
-                member.asked = member.choice.clone();
-                self.pull_started_at = if self.pull_started_at == 0 { now } else { self.pull_started_at };
+        match next {
+            Move::Do(operation @ (Operation::Open | Operation::Close), _) => {
+                self.sandbox.begin(operation, tick);
             }
+            Move::Do(Operation::Release, _) => self.releasing = true,
+            Move::Do(operation, index) => {
+                let member = &mut self.members[index];
+                member.busy = Some(operation);
+                member.changed_at = tick;
+                if operation == Operation::Pull {
+                    member.asked = member.choice.clone();
+                    self.pull_started_at = if self.pull_started_at == 0 { now } else { self.pull_started_at };
+                }
+            }
+            Move::Wait | Move::Done => {}
         }
         next
     }
@@ -254,6 +285,10 @@ impl Machine {
         if let Some(index) = self.members.iter().position(again) {
             return Move::Do(Operation::Restart, index);
         }
+        if self.sandbox.is_wanted() {
+            return Move::Do(Operation::Open, 0);
+        }
+        let joins = self.sandbox.is_ready(self.needs_sandbox());
         let ladder = [
             (Phase::New, Operation::Pull),
             (Phase::Resolved, Operation::Pull),
@@ -263,10 +298,10 @@ impl Machine {
         for (phase, operation) in ladder {
             let ready = |(index, member): (usize, &Member)| {
                 let now = match operation {
-                    Operation::Create => self.dependencies.may_be_made(index, &self.members),
+                    Operation::Create => joins && self.dependencies.may_be_made(index, &self.members),
                     Operation::Start => self.dependencies.may_be_started(index, &self.members),
                     Operation::Pull => member.may_be_pulled(),
-                    Operation::Restart | Operation::Stop | Operation::Remove | Operation::Release => true,
+                    _ => true,
                 };
                 (now && member.idle_in(phase)).then_some(index)
             };
@@ -296,14 +331,17 @@ impl Machine {
                 return Move::Do(operation, index);
             }
         }
-        if !removing || self.has_containers() {
+        let last = if removing { self.has_members() } else { self.members.iter().any(Member::living) };
+        if last {
             return Move::Wait;
         }
-        match self.members.first() {
-            Some(first) if !self.released && first.busy.is_none() => Move::Do(Operation::Release, 0),
-            Some(_) if !self.released => Move::Wait,
-            _ => Move::Done,
+        if self.sandbox.is_to_close(removing) {
+            return Move::Do(Operation::Close, 0);
         }
+        if !removing || self.has_containers() || self.releasing {
+            return Move::Wait;
+        }
+        if self.released { Move::Done } else { Move::Do(Operation::Release, 0) }
     }
 
     /// Draws the conclusions for the task from its containers.
@@ -330,7 +368,8 @@ impl Machine {
         if self.execution_stopped_at == 0 && ran {
             self.execution_stopped_at = now;
         }
-        self.go_to(TaskStatus::Stopped);
+        let closed = !self.sandbox.lives();
+        self.go_to(if closed { TaskStatus::Stopped } else { TaskStatus::Deprovisioning });
     }
 
     fn go_to(&mut self, status: TaskStatus) {
@@ -348,6 +387,22 @@ impl Machine {
 
     /// What came of a move. An answer that was overtaken is ignored.
     pub fn answer(&mut self, index: usize, answer: Answer, now: u64, tick: u64) {
+        match answer {
+            Answer::Opened { result, fallback_id } => self.opened(result, fallback_id, tick),
+            Answer::Closed(result) => self.closed(&result, tick),
+            Answer::Released(result) => self.let_go(&result),
+            of_member => self.answer_of_member(index, of_member, now, tick),
+        }
+    }
+
+    fn let_go(&mut self, result: &Result<(), Failure>) {
+        self.releasing = false;
+        self.release_failures += u32::from(result.is_err());
+        // What somebody else still uses is looked for again later.
+        self.released = result.is_ok() || self.release_failures >= RELEASE_TRIES;
+    }
+
+    fn answer_of_member(&mut self, index: usize, answer: Answer, now: u64, tick: u64) {
         let Some(member) = self.members.get_mut(index) else { return };
         if member.busy != Some(answer.operation()) {
             return;
@@ -369,12 +424,7 @@ impl Machine {
             }
             // It is asked again; who carries it out sees to the pause.
             Answer::Stopped(Err(_)) | Answer::Removed(Err(_)) => {}
-            Answer::Released(Err(_)) => {
-                self.release_failures += 1;
-                // What somebody else still uses is looked for again later.
-                self.released = self.release_failures >= RELEASE_TRIES;
-            }
-            Answer::Released(Ok(())) => self.released = true,
+            Answer::Opened { .. } | Answer::Closed(_) | Answer::Released(_) => {}
         }
     }
 

@@ -8,9 +8,10 @@ use trireme_state::command::ServiceProgress;
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, RolloutState, Service, ServiceStatus, Task, TaskOverrides, TaskStatus,
+    Deployment, DeploymentStatus, Described, NetworkConfiguration, RolloutState, Service, ServiceStatus,
+    Task, TaskOverrides, TaskStatus,
 };
-use trireme_state::{Command, Placement};
+use trireme_state::{Command, Placement, State};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use super::health::Health;
@@ -105,6 +106,7 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
         service,
         primary,
         desired: service.spec.desired_count,
+        described: &service.spec.described,
         subject: format!("service {}", service.key.name),
         tasks,
         health: look.health,
@@ -182,6 +184,8 @@ pub struct Pass<'a> {
     pub primary: &'a Deployment,
     /// How many tasks there are to be.
     pub desired: u32,
+    /// What its tasks' network is read from.
+    pub described: &'a Described,
     /// Of whom people are told.
     pub subject: String,
     /// Those that are not STOPPED.
@@ -227,7 +231,7 @@ impl<'a> Pass<'a> {
         stops.extend(choose_excess(&census.fresh, &moves, self.health));
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
-            Some(why) if would_help(look, self.primary, &census) => {
+            Some(why) if self.would_help(look, &census) => {
                 rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
             }
             _ => 0,
@@ -272,16 +276,47 @@ impl<'a> Pass<'a> {
         unstarted: &[Arc<Task>],
         count: usize,
     ) -> Placed {
-        let definition = look.view.task_definition(&self.primary.task_definition);
-        let Some(definition) = definition.filter(|_| count > 0) else { return Placed::default() };
+        let wanted = if count > 0 { self.wanted(look.view) } else { None };
+        let Some(wanted) = wanted else { return Placed::default() };
         let request = Request {
-            wanted: Wanted::of(&definition.spec, &TaskOverrides::default()),
+            wanted,
             group: Group::of_tasks(census.fresh.iter().copied().chain(unstarted.iter().map(|task| &**task))),
             count,
         };
         let placed = look.place(&self.service.key.cluster, &request);
         self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
         placed
+    }
+
+    /// What a new task asks of its machine; `None` when there is nothing to make it from.
+    fn wanted(&self, view: &State) -> Option<Wanted> {
+        let spec = &view.task_definition(&self.primary.task_definition)?.spec;
+        let network = NetworkConfiguration::of(self.described);
+        let scope = &self.service.key.cluster.scope;
+        let wanted = Wanted::of(spec, &TaskOverrides::default());
+        Some(wanted.in_subnets(view, scope, spec, network.as_ref()))
+    }
+
+    /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
+    fn would_help(&self, look: &Look<'_>, census: &Census<'_>) -> bool {
+        let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look.view) else {
+            return false;
+        };
+        census.outgoing.iter().any(|task| {
+            !look.draining.contains(&task.instance)
+                && look.view.instance(task.instance).is_some_and(|instance| {
+                    let all = &instance.registration.resources;
+                    let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
+                    let met = requirements.iter().all(|requirement| requirement.is_met(instance));
+                    let zone = &instance.registration.zone;
+                    instance.connected
+                        && met
+                        && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
+                        && wanted.cpu <= all.cpu
+                        && wanted.memory <= all.memory
+                        && ports_free
+                })
+        })
     }
 
     fn tell_of_placement(&mut self, placed: &Placed, events: &mut Vec<String>) {
@@ -429,24 +464,4 @@ fn choose_excess(fresh: &[&Task], moves: &rollout::Moves, health: Health) -> Vec
         take
     });
     chosen.take(count).collect()
-}
-
-/// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
-fn would_help(look: &Look<'_>, primary: &Deployment, census: &Census<'_>) -> bool {
-    let Some(definition) = look.view.task_definition(&primary.task_definition) else { return false };
-    let Wanted { reservation: wanted, requirements } =
-        Wanted::of(&definition.spec, &TaskOverrides::default());
-    census.outgoing.iter().any(|task| {
-        !look.draining.contains(&task.instance)
-            && look.view.instance(task.instance).is_some_and(|instance| {
-                let all = &instance.registration.resources;
-                let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
-                let met = requirements.iter().all(|requirement| requirement.is_met(instance));
-                look.view.is_present(instance)
-                    && met
-                    && wanted.cpu <= all.cpu
-                    && wanted.memory <= all.memory
-                    && ports_free
-            })
-    })
 }

@@ -67,6 +67,7 @@ fn one(
         service,
         primary: &deployment,
         desired: set.computed_desired_count(service.spec.desired_count),
+        described: &set.spec.described,
         subject: format!("service {name}, taskSet {}", set.id),
         tasks,
         health: look.health,

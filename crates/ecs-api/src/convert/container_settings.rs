@@ -127,6 +127,7 @@ pub(crate) fn check(
     mode: Option<NetworkMode>,
 ) -> Result<()> {
     let checks = [
+        of_own_network(given, mode),
         ulimits(given.ulimits.as_deref().unwrap_or_default()),
         given.extra_hosts.iter().flatten().try_for_each(host),
         addresses(given.dns_servers.as_deref().unwrap_or_default()),
@@ -201,6 +202,17 @@ fn gpus(given: &[ResourceRequirement]) -> Checked {
     match given.len() > 1 {
         true => Err("'resourceRequirements' can name each type once.".to_owned()),
         false => Ok(()),
+    }
+}
+
+/// ECS API: ContainerDefinition.hostname, extraHosts: a task with a network of its own has its name, and its hosts, from that.
+fn of_own_network(given: &ContainerDefinition, mode: Option<NetworkMode>) -> Checked {
+    let hostname = given.hostname.as_ref().is_some_and(|name| !name.is_empty());
+    let hosts = given.extra_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
+    let refused = [("hostname", hostname), ("extraHosts", hosts)].into_iter().find(|(_, given)| *given);
+    match refused.filter(|_| mode == Some(NetworkMode::Awsvpc)) {
+        None => Ok(()),
+        Some((member, _)) => Err(format!("'{member}' is not supported when networkMode=awsvpc.")),
     }
 }
 

@@ -253,10 +253,13 @@ fn port(
         Some(NetworkMode::None) => {
             return Err(wrong("Port mappings are not allowed when networkMode=none."));
         }
-        Some(NetworkMode::Host) if host_port.is_some_and(|port| port != 0 && port != container_port) => {
-            return Err(Error::client(
-                "When networkMode=host, the host ports and container ports in port mappings must match.",
-            ));
+        Some(mode @ (NetworkMode::Host | NetworkMode::Awsvpc))
+            if host_port.is_some_and(|port| port != 0 && port != container_port) =>
+        {
+            let mode = if mode == NetworkMode::Host { "host" } else { "awsvpc" };
+            return Err(Error::client(format!(
+                "When networkMode={mode}, the host ports and container ports in port mappings must match.",
+            )));
         }
         _ => {}
     }
@@ -289,7 +292,11 @@ fn check_together(spec: &TaskDefinitionSpec) -> Result<()> {
     let reservation =
         trireme_state::query::reservation(spec, &trireme_state::object::TaskOverrides::default());
     let mut ports: BTreeMap<(Protocol, Port), usize> = BTreeMap::new();
-    for port in reservation.ports {
+    let mappings = spec.containers.iter().flat_map(|container| &container.port_mappings);
+    // The containers share the task's own network.
+    let of_task = mappings.filter(|_| spec.network_mode == Some(NetworkMode::Awsvpc));
+    let of_task = of_task.map(|mapping| (mapping.protocol, mapping.container_port));
+    for port in reservation.ports.into_iter().chain(of_task) {
         let uses = ports.entry(port).or_default();
         *uses += 1;
         if *uses > 1 {
@@ -391,10 +398,7 @@ mod tests {
             let container = json!({"name": "app", "image": "busybox", "memory": 64});
             register(json!({"family": "web", "containerDefinitions": [container], member: value}))
         };
-        assert_eq!(
-            task("networkMode", json!("awsvpc")).unwrap_err().message,
-            "networkMode awsvpc is not supported yet."
-        );
+        assert!(task("networkMode", json!("awsvpc")).is_ok());
         assert!(task("requiresCompatibilities", json!(["FARGATE"])).is_err());
         assert!(task("volumes", json!([])).is_ok(), "what asks for nothing is no change");
         assert!(

@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trireme_ecs_model::shapes::{
     ContainerDefinition, CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration, LoadBalancer,
-    PlacementStrategy, RegisterTaskDefinitionRequest, ServiceConnectConfiguration, ServiceRegistry,
-    UpdateServiceRequest,
+    NetworkConfiguration, PlacementStrategy, RegisterTaskDefinitionRequest, ServiceConnectConfiguration,
+    ServiceRegistry, UpdateServiceRequest,
 };
-use trireme_state::object::{Described, EXECUTE_COMMAND};
+use trireme_state::object::{Described, EXECUTE_COMMAND, NETWORK_CONFIGURATION};
 use trireme_types::capability::SETTINGS;
 
+use super::network;
 use super::port_range;
 
 pub(crate) const RUNTIME_PLATFORM: &str = "runtimePlatform";
@@ -98,6 +99,7 @@ pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
         load_balancers: request.load_balancers.as_ref(),
         registries: request.service_registries.as_ref(),
         commands: request.enable_execute_command,
+        network: network::with_defaults(request.network_configuration.as_ref()),
     });
     changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
 }
@@ -106,7 +108,11 @@ pub(crate) fn of_task_set(request: &CreateTaskSetRequest) -> Described {
     let mut changes = std::collections::BTreeMap::new();
     list(&mut changes, LOAD_BALANCERS, request.load_balancers.as_ref());
     list(&mut changes, SERVICE_REGISTRIES, request.service_registries.as_ref());
-    changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect()
+    let mut kept: Described =
+        changes.into_iter().filter_map(|(member, value)| Some((member, value?))).collect();
+    let network = network::with_defaults(request.network_configuration.as_ref());
+    keep(&mut kept, NETWORK_CONFIGURATION, network.as_ref());
+    kept
 }
 
 /// What an update sets, or (`None`) takes away.
@@ -120,6 +126,7 @@ pub(crate) fn of_update(
         load_balancers: request.load_balancers.as_ref(),
         registries: request.service_registries.as_ref(),
         commands: request.enable_execute_command,
+        network: network::with_defaults(request.network_configuration.as_ref()),
     })
 }
 
@@ -131,6 +138,7 @@ struct Given<'a> {
     load_balancers: Option<&'a Vec<LoadBalancer>>,
     registries: Option<&'a Vec<ServiceRegistry>>,
     commands: Option<bool>,
+    network: Option<NetworkConfiguration>,
 }
 
 fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<String>> {
@@ -139,6 +147,7 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
     keep(&mut kept, CIRCUIT_BREAKER, configuration.and_then(|one| one.deployment_circuit_breaker.as_ref()));
     keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
     keep(&mut kept, SERVICE_CONNECT, given.connect);
+    keep(&mut kept, NETWORK_CONFIGURATION, given.network.as_ref());
     let mut changes: std::collections::BTreeMap<String, Option<String>> =
         kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
     list(&mut changes, PLACEMENT_STRATEGY, given.strategy);

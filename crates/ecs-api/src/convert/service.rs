@@ -13,7 +13,7 @@ use trireme_state::object::{
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
 
-use super::{cluster, described, number, service_deployment, tags, task_definition, task_set, time};
+use super::{cluster, described, network, number, service_deployment, tags, task_definition, task_set, time};
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
@@ -23,8 +23,18 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     let load = state.index().service_load(&service.key);
     let spec = &service.spec;
     let counts = load.counts();
-    let deployment = |one: &Deployment| self::deployment(one, spec, load.counts_of(one.id));
     let history = state.deployment_history(&service.key);
+    let deployment = |one: &Deployment| {
+        let revision = history.revision_of(one.id).and_then(|id| history.revision(id));
+        let rolled_out = match one.status {
+            DeploymentStatus::Primary => Some(&spec.described),
+            DeploymentStatus::Active => revision.map(|revision| &revision.spec.described),
+        };
+        shapes::Deployment {
+            network_configuration: rolled_out.and_then(network::read),
+            ..self::deployment(one, spec, load.counts_of(one.id))
+        }
+    };
     let sets = state.task_sets(&service.key);
     let controller = match sets {
         None => DeploymentControllerType::Ecs,
@@ -51,6 +61,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
         deployments: Some(service.deployments.iter().map(deployment).collect()),
+        network_configuration: network::read(&spec.described),
         role_arn: spec.role_arn.clone(),
         events: Some(service.events.iter().map(event).collect()),
         created_at: Some(time(service.created_at)),

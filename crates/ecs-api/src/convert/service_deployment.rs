@@ -14,7 +14,7 @@ use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
 
 use super::service::configuration;
-use super::{cluster, described, number, service, task_definition, time};
+use super::{cluster, described, network, number, service, task_definition, time};
 
 pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
     let resource = Resource::ServiceDeployment(key.cluster.name.clone(), key.name.clone(), id);
@@ -120,6 +120,7 @@ pub(crate) fn describe_revision(
         container_images: Some(images.unwrap_or_default()),
         guard_duty_enabled: Some(false),
         service_connect_configuration: described::read(&spec.described, described::SERVICE_CONNECT),
+        network_configuration: network::read(&spec.described),
         volume_configurations: Some(Vec::new()),
         created_at: Some(time(revision.created_at)),
         ..Default::default()

@@ -11,7 +11,9 @@ use trireme_types::arn::{Resource, container_uuid};
 use trireme_types::{Arn, ContainerName, TaskId};
 
 use super::task_definition::{pair, protocol};
-use super::{cluster, container_instance, health_check, number, port_range, tags, task_definition, time};
+use super::{
+    cluster, container_instance, health_check, network, number, port_range, tags, task_definition, time,
+};
 
 pub(crate) fn arn(cluster: &ClusterKey, id: TaskId) -> String {
     Arn::new(&cluster.scope, Resource::Task(cluster.name.clone(), id)).to_string()
@@ -28,18 +30,22 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
         definition.and_then(|one| one.spec.containers.iter().find(|container| container.name == *name))
     };
     let health = state.task_health(task.id);
+    let interface = state.interface(task.id).map(|interface| &**interface);
     let containers = task
         .containers
         .iter()
         .map(|one| {
             let health = health_check::of_container(&health, &one.name);
-            container(task, one, of_container(&one.name), health)
+            shapes::Container {
+                network_interfaces: Some(network::interfaces(interface)),
+                ..container(task, one, of_container(&one.name), health)
+            }
         })
         .collect();
     let connected = state.instance(task.instance).is_some_and(|instance| state.is_present(instance));
     let times = &task.times;
     shapes::Task {
-        attachments: Some(Vec::new()),
+        attachments: Some(network::attachments(task, interface)),
         attributes: Some(Vec::new()),
         availability_zone: Some(task.zone.to_string()),
         cluster_arn: Some(cluster::arn(&task.cluster)),
@@ -110,7 +116,6 @@ fn container(
         exit_code: report.exit_code,
         reason: report.reason.clone(),
         network_bindings: Some(port_range::bindings(&report.network_bindings, definition, binding)),
-        network_interfaces: Some(Vec::new()),
         health_status: Some(health),
         cpu: cpu.map(|cpu| cpu.to_string()),
         memory: memory.map(|memory| memory.to_string()),

@@ -4,7 +4,7 @@ use trireme_ecs_model::shapes::{self, Attribute, KeyValuePair};
 use trireme_scheduler::requirement;
 use trireme_state::object::{
     Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
-    TaskDefinitionStatus,
+    TaskDefinitionSpec, TaskDefinitionStatus,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
@@ -39,7 +39,7 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         }),
         requires_attributes: Some(attributes),
         placement_constraints: Some(Vec::new()),
-        compatibilities: Some(vec![shapes::Compatibility::External, shapes::Compatibility::Ec2]),
+        compatibilities: Some(compatibilities(spec)),
         runtime_platform: described::read(&spec.described, described::RUNTIME_PLATFORM),
         ephemeral_storage: described::read(&spec.described, described::EPHEMERAL_STORAGE),
         ipc_mode: described::read(&spec.described, described::IPC_MODE),
@@ -53,6 +53,18 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
         registered_by: Some(definition.registered_by.clone()),
         ..Default::default()
     }
+}
+
+/// Where ECS would run it. Here it runs on container instances.
+fn compatibilities(spec: &TaskDefinitionSpec) -> Vec<shapes::Compatibility> {
+    use shapes::Compatibility::{Ec2, External, Fargate, ManagedInstances};
+    if spec.network_mode != Some(NetworkMode::Awsvpc) {
+        return vec![External, Ec2];
+    }
+    // ECS developer guide: Fargate needs sizes of the task, and stops containers within 120 s.
+    let patient = spec.containers.iter().all(|one| one.stop_timeout.is_none_or(|seconds| seconds <= 120));
+    let fargate = (spec.cpu.is_some() && spec.memory.is_some() && patient).then_some(Fargate);
+    [Ec2].into_iter().chain(fargate).chain([ManagedInstances]).collect()
 }
 
 fn network_mode(mode: NetworkMode) -> shapes::NetworkMode {
@@ -107,11 +119,11 @@ pub(crate) fn pair(name: &str, value: &str) -> KeyValuePair {
     KeyValuePair { name: Some(name.to_owned()), value: Some(value.to_owned()) }
 }
 
-/// A host port that was left out is 0 on a bridge, and the container's own on the host's network.
+/// A host port that was left out is 0 on a bridge, and the container's own on the host's or the task's own network.
 fn port(mapping: &PortMapping, mode: Option<NetworkMode>) -> shapes::PortMapping {
     let host = mapping.host_port.filter(|port| port.get() != 0);
     let host = match mode {
-        Some(NetworkMode::Host) => host.or(Some(mapping.container_port)),
+        Some(NetworkMode::Host | NetworkMode::Awsvpc) => host.or(Some(mapping.container_port)),
         _ => host,
     };
     shapes::PortMapping {

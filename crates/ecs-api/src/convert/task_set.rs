@@ -7,7 +7,7 @@ use trireme_state::object::{Scale, Service, ServiceKey, TaskSet, TaskSetStatus};
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId};
 
-use super::{cluster, described, number, service, tags, task_definition, time};
+use super::{cluster, described, network, number, service, tags, task_definition, time};
 use crate::error::{Error, Result};
 
 pub(crate) fn arn(key: &ServiceKey, id: DeploymentId) -> String {
@@ -78,6 +78,7 @@ fn one(of: &Service, set: &TaskSet, counted: TaskCounts, with_tags: bool) -> sha
         service_registries: Some(
             described::read(&spec.described, described::SERVICE_REGISTRIES).unwrap_or_default(),
         ),
+        network_configuration: network::read(&spec.described),
         scale: Some(shapes::Scale { value: Some(spec.scale.percent()), unit: Some(ScaleUnit::Percent) }),
         stability_status: Some(match steady {
             true => StabilityStatus::SteadyState,

@@ -53,6 +53,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
             Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
         }
         Rejection::Invalid { message } => Error::invalid(message),
+        Rejection::SubnetNotFound { subnet } => crate::convert::network::unknown_subnet(&subnet),
         // Clients try again, as they should: an operator may make room or end the upgrade.
         Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
         // The logs API has words of its own for them.

@@ -9,14 +9,14 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
-    ClusterKey, DeploymentConfiguration, PropagateTags, ServiceKey, ServiceSpec, ServiceStatus,
-    TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
+    ClusterKey, DeploymentConfiguration, NETWORK_CONFIGURATION, NetworkMode, PropagateTags, ServiceKey,
+    ServiceSpec, ServiceStatus, TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
 };
 use trireme_state::{Command, State};
 use trireme_types::ServiceName;
 
 use crate::context::Context;
-use crate::convert::{self, described, service_input, tags};
+use crate::convert::{self, described, network, service_input, tags};
 use crate::error::{Error, Result, sentence};
 use crate::length;
 use crate::page::Page;
@@ -90,6 +90,8 @@ fn definition_of(
     service_input::registries(request.service_registries.as_deref(), definition)?;
     let namespace = has_namespace(state, &key.cluster);
     service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
+    let mode = definition.spec.network_mode;
+    network::parse(state, cx.scope(), request.network_configuration.as_ref(), mode)?;
     Ok(definition.key.clone())
 }
 
@@ -188,6 +190,10 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         Some(text) => Some(changed_definition(resolve::definition(&state, cx.scope(), text)?, service)?),
     };
     let balanced = check_traffic(&state, &request, service, definition)?;
+    let mut described = described::of_update(&request);
+    if !check_network(&state, &request, service, definition)? {
+        described.insert(NETWORK_CONFIGURATION.to_owned(), None);
+    }
     let change = ServiceChange {
         desired_count: request.desired_count.map(|value| count("desiredCount", value)).transpose()?,
         task_definition: definition.map(|definition| definition.key.clone()),
@@ -202,11 +208,30 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
             request.health_check_grace_period_seconds,
             balanced || external,
         )?,
-        described: described::of_update(&request),
+        described,
     };
     let key = service.key.clone();
     let (_, state) = cx.write(Command::UpdateService { key: key.clone(), change }).await?;
-    Ok(UpdateServiceResponse { service: Some(described(&state, &key, true)?) })
+    Ok(UpdateServiceResponse { service: Some(self::described(&state, &key, true)?) })
+}
+
+/// The network configuration that a service has after an update must fit the definition that it has then. One that the definition has
+/// no use for any more goes, unless it is asked for. Gives whether it stays.
+fn check_network(
+    state: &State,
+    request: &UpdateServiceRequest,
+    service: &trireme_state::object::Service,
+    definition: Option<&TaskDefinition>,
+) -> Result<bool> {
+    let known = state.task_definition(&service.spec.task_definition).map(AsRef::as_ref);
+    let changes = definition.is_some() || request.network_configuration.is_some();
+    let Some(definition) = definition.or(known).filter(|_| changes) else { return Ok(true) };
+    let mode = definition.spec.network_mode;
+    let interfaces = mode == Some(NetworkMode::Awsvpc);
+    let kept = network::read(&service.spec.described).filter(|_| interfaces);
+    let given = request.network_configuration.clone().or(kept);
+    network::parse(state, &service.key.cluster.scope, given.as_ref(), mode)?;
+    Ok(interfaces)
 }
 
 /// A service keeps the deployment controller that it was created with.

@@ -40,6 +40,7 @@ pub(super) fn check_create(request: &CreateServiceRequest) -> Result<()> {
         ("serviceRegistries", filled(request.service_registries.as_ref())),
         ("serviceConnectConfiguration", request.service_connect_configuration.is_some()),
         ("launchType", request.launch_type.is_some()),
+        ("networkConfiguration", request.network_configuration.is_some()),
     ];
     match of_task_sets.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
@@ -62,6 +63,7 @@ pub(super) fn check_update(request: &UpdateServiceRequest) -> Result<()> {
         ("load balancers", filled(request.load_balancers.as_ref())),
         ("service registries", filled(request.service_registries.as_ref())),
         ("service connect configuration", request.service_connect_configuration.is_some()),
+        ("network configuration", request.network_configuration.is_some()),
     ];
     match of_task_sets.into_iter().find(|(_, given)| *given) {
         None => Ok(()),

@@ -2,18 +2,18 @@
 //! place in `failures[]`, beside what did.
 
 use trireme_ecs_model::shapes::{
-    Failure, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag,
-    TaskOverride,
+    Failure, NetworkConfiguration, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
+    StartTaskResponse, Tag, TaskOverride,
 };
 use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request, Wanted};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
+use trireme_state::object::{self, ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId};
 
 use crate::context::Context;
-use crate::convert::{self, overrides, tags};
+use crate::convert::{self, network, overrides, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::{length, resolve, unsupported};
 
@@ -39,6 +39,22 @@ struct Asked {
     propagate: Option<PropagateTags>,
     managed_tags: bool,
     commands: bool,
+    network: Option<NetworkConfiguration>,
+}
+
+/// What a call comes to, but for the places.
+struct Prepared<'a> {
+    run: RunTasks,
+    definition: &'a TaskDefinition,
+    network: Option<object::NetworkConfiguration>,
+}
+
+impl Prepared<'_> {
+    fn wanted(&self, state: &State) -> Wanted {
+        let spec = &self.definition.spec;
+        let scope = &self.run.cluster.scope;
+        Wanted::of(spec, &self.run.overrides).in_subnets(state, scope, spec, self.network.as_ref())
+    }
 }
 
 /// Tasks that were started, and why others were not.
@@ -66,6 +82,7 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
         propagate: request.propagate_tags,
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         commands: request.enable_execute_command.unwrap_or(false),
+        network: request.network_configuration,
     };
     let started = start_anywhere(&cx, &wanted, count).await?;
     let tasks = describe(&started);
@@ -73,13 +90,13 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 }
 
 async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
-    let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
+    let place = |state: &State, prepared: &Prepared<'_>| {
+        let run = &prepared.run;
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let wanted = Wanted::of(&definition.spec, &run.overrides);
-        let request = Request { wanted, group: Group::EveryTask, count };
+        let request = Request { wanted: prepared.wanted(state), group: Group::EveryTask, count };
         let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
         Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
     };
@@ -101,10 +118,9 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         propagate: request.propagate_tags,
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         commands: request.enable_execute_command.unwrap_or(false),
+        network: request.network_configuration,
     };
-    let place = |state: &State, run: &RunTasks, definition: &TaskDefinition| {
-        place_on_named(state, run, definition, &instances)
-    };
+    let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances);
     let started = start_with(&cx, &wanted, instances.len(), place).await?;
     let tasks = describe(&started);
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
@@ -112,8 +128,9 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
 
 type Places = Result<(Vec<Placement>, Vec<Failure>)>;
 
-fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, named: &[String]) -> Places {
-    let asked = Wanted::of(&definition.spec, &run.overrides);
+fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String]) -> Places {
+    let run = &prepared.run;
+    let mut asked = prepared.wanted(state);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
     for text in named {
         let Some(instance) = resolve::instance(state, &run.cluster, text)? else {
@@ -125,7 +142,12 @@ fn place_on_named(state: &State, run: &RunTasks, definition: &TaskDefinition, na
             return Err(Error::invalid(format!("containerInstances names {text} twice.")));
         }
         match trireme_scheduler::check(state, instance.id, &asked) {
-            Some(Ok(placement)) => placements.push(placement),
+            Some(Ok(placement)) => {
+                if let Some(left) = &mut asked.addresses {
+                    left.take(&instance.registration.zone);
+                }
+                placements.push(placement);
+            }
             Some(Err(refusal)) => failures.push(Failure {
                 arn: Some(convert::container_instance::arn(&run.cluster, instance.id)),
                 reason: Some(refusal.ecs_reason().to_owned()),
@@ -142,7 +164,7 @@ async fn start_with(
     cx: &Context,
     wanted: &Asked,
     count: usize,
-    place: impl Fn(&State, &RunTasks, &TaskDefinition) -> Places,
+    place: impl Fn(&State, &Prepared<'_>) -> Places,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
@@ -151,13 +173,16 @@ async fn start_with(
             let failures = not_started(cx, wanted, count, &tasks)?;
             return Ok(Started { state, tasks, failures });
         }
-        let (mut run, definition) = prepare(cx, wanted, &state)?;
-        let (placements, failures) = place(&state, &run, definition)?;
+        let prepared = prepare(cx, wanted, &state)?;
+        let (placements, failures) = place(&state, &prepared)?;
         if placements.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
-        run.placements = placements;
-        let command = Command::RunTasks(Box::new(run));
+        let run = Box::new(RunTasks { placements, ..prepared.run });
+        let command = match prepared.network.map(Box::new) {
+            None => Command::RunTasks(run),
+            Some(network) => Command::RunTasksInSubnets { run, network },
+        };
         let command = if wanted.commands { Command::RunAllowingCommands(Box::new(command)) } else { command };
         match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
@@ -197,7 +222,7 @@ fn not_started(cx: &Context, wanted: &Asked, count: usize, tasks: &[TaskId]) -> 
 }
 
 /// Everything but the places.
-fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<(RunTasks, &'a TaskDefinition)> {
+fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepared<'a>> {
     let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
     let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
     if definition.status != TaskDefinitionStatus::Active {
@@ -208,6 +233,8 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<(RunTas
     if group.as_ref().is_some_and(|group| group.starts_with("service:")) {
         return Err(Error::invalid("Invalid namespace for group: service."));
     }
+    let mode = definition.spec.network_mode;
+    let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode)?;
     let run = RunTasks {
         definition: definition.key.clone(),
         overrides: overrides::parse(cx.operation, &wanted.overrides, definition)?,
@@ -217,7 +244,7 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<(RunTas
         cluster,
         placements: Vec::new(),
     };
-    Ok((run, definition))
+    Ok(Prepared { run, definition, network })
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.

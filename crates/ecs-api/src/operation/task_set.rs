@@ -12,7 +12,7 @@ use trireme_state::{Command, Outcome, Rejection, State};
 use trireme_types::DeploymentId;
 
 use crate::context::Context;
-use crate::convert::{self, described, service_input, tags, task_set};
+use crate::convert::{self, described, network, service_input, tags, task_set};
 use crate::error::{Error, Result, of_rejection};
 use crate::{length, resolve, unsupported};
 
@@ -75,6 +75,8 @@ pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result
     }
     service_input::load_balancers(balancers, definition)?;
     service_input::registries(request.service_registries.as_deref(), definition)?;
+    let mode = definition.spec.network_mode;
+    network::parse(&state, cx.scope(), request.network_configuration.as_ref(), mode)?;
     let spec = TaskSetSpec {
         task_definition: definition.key.clone(),
         scale,

@@ -19,7 +19,6 @@ pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
     refuse.filled("placementConstraints", &request.placement_constraints)?;
     refuse.placement_strategy(request.placement_strategy.as_ref())?;
-    refuse.given("networkConfiguration", &request.network_configuration)?;
     if let Some(strategy) = &request.scheduling_strategy {
         refuse.when(&format!("schedulingStrategy {strategy}"), *strategy != SchedulingStrategy::Replica)?;
     }
@@ -34,8 +33,7 @@ pub(crate) fn create_task_set(request: &CreateTaskSetRequest) -> Result<()> {
     let refuse = Refuse(Operation::CreateTaskSet);
     refuse.launch_type(request.launch_type.as_ref())?;
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
-    refuse.given("platformVersion", &request.platform_version)?;
-    refuse.given("networkConfiguration", &request.network_configuration)
+    refuse.given("platformVersion", &request.platform_version)
 }
 
 pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
@@ -43,7 +41,6 @@ pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
     rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
-    refuse.given("networkConfiguration", &request.network_configuration)?;
     refuse.filled("placementConstraints", &request.placement_constraints)?;
     refuse.placement_strategy(request.placement_strategy.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;

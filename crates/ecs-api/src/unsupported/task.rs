@@ -10,7 +10,6 @@ pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::RunTask);
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     refuse.launch_type(request.launch_type.as_ref())?;
-    refuse.given("networkConfiguration", &request.network_configuration)?;
     refuse.filled("placementConstraints", &request.placement_constraints)?;
     refuse.placement_strategy(request.placement_strategy.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;
@@ -20,7 +19,6 @@ pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
 
 pub(crate) fn start_task(request: &StartTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::StartTask);
-    refuse.given("networkConfiguration", &request.network_configuration)?;
     refuse.given("referenceId", &request.reference_id)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)
 }

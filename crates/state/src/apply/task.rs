@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trireme_types::{TaskId, Timestamp};
 
-use super::request;
+use super::{request, subnet};
 use crate::command::TaskReport;
 use crate::object::{DesiredStatus, StopCode, Task, TaskStatus};
 use crate::{Event, State};
@@ -20,12 +20,18 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             wish_stopped(task, at);
             set_reason(task, *code, reason);
         }),
-        Event::TaskProgressed { report } => with(state, report.task, |task| progress(task, report, at)),
-        Event::TaskLost { task, code, reason } => with(state, *task, |task| {
-            wish_stopped(task, at);
-            set_reason(task, *code, reason);
-            stop(task, at);
-        }),
+        Event::TaskProgressed { report } => {
+            with(state, report.task, |task| progress(task, report, at));
+            subnet::let_go(state, report.task, false);
+        }
+        Event::TaskLost { task, code, reason } => {
+            with(state, *task, |task| {
+                wish_stopped(task, at);
+                set_reason(task, *code, reason);
+                stop(task, at);
+            });
+            subnet::let_go(state, *task, true);
+        }
         Event::TaskProtectionChanged { task, until } => match until {
             Some(until) if state.tasks.contains_key(task) => {
                 state.task_protections.insert(*task, *until);
@@ -54,6 +60,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.task_protections.remove(task);
             state.tasks_allowing_commands.remove(task);
             state.task_health.remove(task);
+            subnet::forget(state, *task);
             if let Some(gone) = state.tasks.remove(task) {
                 state.index.listing.remove(&gone);
                 state.index.remove_task(&gone);

@@ -119,4 +119,7 @@ kinds! {
     116 @ 1 from 5 => LogGroupDeleted { key },
     117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
     118 @ 1 from 5 => LogGroupTagged { key, tags },
+    110 @ 1 from 6 => SubnetAdded { subnet },
+    111 @ 1 from 6 => SubnetRemoved { subnet },
+    112 @ 1 from 6 => TaskAttached { task, interface },
 }

@@ -62,4 +62,6 @@ sections! {
     22 => absences,
     23 => lost_after,
     20 => log_groups,
+    18 => subnets,
+    19 => interfaces,
 }

@@ -42,6 +42,9 @@ impl Command {
             Self::CreateLogGroup { .. } | Self::DeleteLogGroup { .. } | Self::ChangeLogGroup { .. } => {
                 FeatureLevel::NODE_SERVICES
             }
+            Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
+                FeatureLevel::TASK_NETWORKS
+            }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::CreateCluster { .. }
@@ -92,6 +95,7 @@ impl Command {
                 | Self::TrimHistory { .. }
                 | Self::RaiseFeatureLevel { .. }
                 | Self::RecordRestore { .. }
+                | Self::AddSubnet { .. }
         )
     }
 
@@ -106,6 +110,8 @@ impl Command {
             | Self::RunTasks(_)
             | Self::StartCommand(_)
             | Self::RunAllowingCommands(_)
+            | Self::RunTasksInSubnets { .. }
+            | Self::AddSubnet { .. }
             | Self::TagResource { .. }
             | Self::OpenSession { instance: None, .. }
             | Self::CreateAccessKey { .. }
@@ -160,6 +166,7 @@ impl Command {
             | Self::DeleteTaskSet { .. }
             | Self::SetPrimaryTaskSet { .. }
             | Self::RecordTaskSets { .. }
+            | Self::RemoveSubnet { .. }
             | Self::ProtectTask { minutes: None, .. }
             | Self::ChangeAccountSetting { value: None, .. }
             | Self::DeleteLogGroup { .. }

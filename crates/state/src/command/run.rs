@@ -1,7 +1,7 @@
-//! Tasks to be started, and where; and commands in their containers.
+//! Tasks to be started, and where: on which machines, and in which subnets; and commands in their containers.
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
+use trireme_types::{Cidr, ContainerInstanceId, ContainerName, Scope, SessionEpoch, SubnetId, TaskId, Zone};
 
 use crate::object::{ClusterKey, Tags, TaskDefinitionKey, TaskOverrides};
 
@@ -48,4 +48,19 @@ pub struct StartCommand {
     pub by: String,
     /// Though the task does not allow it.
     pub forced: bool,
+}
+
+/// A subnet to be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSubnet {
+    /// Its id, which the caller chose or drew.
+    pub id: SubnetId,
+    /// Account and region.
+    pub scope: Scope,
+    /// The zone whose tasks are in it.
+    pub zone: Zone,
+    /// Its addresses.
+    pub cidr: Cidr,
+    /// The range whose tasks reach each other; `None`: that of the subnets which are there, if it is in there, else the /16 around it.
+    pub network: Option<Cidr>,
 }

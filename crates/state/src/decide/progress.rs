@@ -7,10 +7,11 @@ use trireme_types::{DeploymentId, ServiceName, TaskId};
 use super::task::{NewTasks, create_tasks};
 use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
-use crate::limits::BYTES_PER_COMMAND;
+use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
 use crate::object::{
-    Deployment, DeploymentStatus, DesiredStatus, PropagateTags, Service, ServiceKey, ServiceStatus, StopCode,
-    Tags, Task, TaskDefinition, TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
+    Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PropagateTags, Service,
+    ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskOrigin,
+    TaskOverrides, TaskStatus,
 };
 use crate::{Event, Rejection, Stamp, State};
 
@@ -42,6 +43,7 @@ pub(super) fn start_tasks(
     check_maximum(state, service, &run, placements.len())?;
     let definition = state.task_definition(run.definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let overrides = TaskOverrides::default();
+    let network = NetworkConfiguration::of(run.described);
     let tasks = NewTasks {
         cluster: &key.cluster,
         definition,
@@ -51,11 +53,16 @@ pub(super) fn start_tasks(
         started_by: Some(deployment.to_string()),
         tags: task_tags(service, definition),
         placements,
+        network: network.as_ref(),
     };
     let (mut events, mut ids) = create_tasks(state, tasks, stamp)?;
     // Tasks with many tags are large. Those that do not fit into this command are started by the controller's next one.
-    let fit = fitting(&events);
-    events.truncate(fit);
+    let needed = events.iter().take_while(|event| !matches!(event, Event::TaskCreated { .. })).count();
+    let made = events.get(needed..).unwrap_or_default();
+    let each = made.len().checked_div(ids.len()).unwrap_or(1);
+    let most = EVENTS_PER_COMMAND.saturating_sub(needed).saturating_sub(1).checked_div(each).unwrap_or(1);
+    let fit = fitting(made.get(..each).unwrap_or_default()).min(most);
+    events.truncate(needed.saturating_add(fit.saturating_mul(each)));
     ids.truncate(fit);
     if !ids.is_empty() {
         let message = format!("({}) has started {} tasks: {}.", run.subject, ids.len(), name_tasks(&ids));
@@ -64,10 +71,11 @@ pub(super) fn start_tasks(
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
 }
 
-/// How many of these tasks, which are alike, one command has room for. Half of it is left for longer zones and what is said of
-/// them.
-fn fitting(created: &[Event]) -> usize {
-    let largest = created.first().map_or(1, |event| crate::codec::encode_event(event).len());
+/// How many tasks, which are alike, one command has room for, by the events that one of them takes. Half of it is left for longer zones
+/// and what is said of them.
+fn fitting(one: &[Event]) -> usize {
+    let bytes = one.iter().map(|event| crate::codec::encode_event(event).len());
+    let largest = bytes.fold(0, usize::saturating_add);
     (BYTES_PER_COMMAND / 2).checked_div(largest).map_or(1, |fit| fit.max(1))
 }
 
@@ -86,6 +94,8 @@ struct Running<'a> {
     /// Whose tasks count toward the maximum, if not all of the service do.
     of: Option<DeploymentId>,
     subject: String,
+    /// What says where they get network interfaces.
+    described: &'a Described,
 }
 
 fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Result<Running<'a>, Rejection> {
@@ -98,6 +108,7 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
             desired: set.computed_desired_count(service.spec.desired_count),
             of: Some(id),
             subject: subject(name, Some(id)),
+            described: &set.spec.described,
         });
     }
     let primary = |one: &&Deployment| one.id == id && one.status == DeploymentStatus::Primary;
@@ -107,6 +118,7 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
         desired: service.spec.desired_count,
         of: None,
         subject: subject(name, None),
+        described: &service.spec.described,
     })
 }
 

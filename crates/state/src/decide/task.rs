@@ -6,18 +6,25 @@ use std::time::Duration;
 
 use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
 
+use super::subnet::Draw;
 use super::{Decided, Decision, stale, task_definition};
 use crate::command::{Outcome, Placement, RunTasks, TaskHealthReport, TaskReport};
 use crate::index::InstanceLoad;
 use crate::limits::{PLACEMENTS_PER_COMMAND, REPORTS_PER_COMMAND, TASKS_PER_INSTANCE};
 use crate::object::{
-    ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, Reservation, StopCode,
-    Tags, Task, TaskDefinition, TaskHealth, TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
+    ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, NetworkConfiguration,
+    NetworkMode, Reservation, StopCode, Tags, Task, TaskDefinition, TaskHealth, TaskOrigin, TaskOverrides,
+    TaskStatus, TaskTimes,
 };
 use crate::query::reservation;
 use crate::{Event, Rejection, Stamp, State};
 
-pub(super) fn run(state: &State, run: &RunTasks, stamp: &mut Stamp) -> Decided {
+pub(super) fn run(
+    state: &State,
+    run: &RunTasks,
+    network: Option<&NetworkConfiguration>,
+    stamp: &mut Stamp,
+) -> Decided {
     state.active_cluster(&run.cluster).ok_or(Rejection::ClusterNotFound)?;
     let definition = task_definition::usable(state, &run.definition)?;
     super::tag::check_limit(&run.tags)?;
@@ -36,6 +43,7 @@ pub(super) fn run(state: &State, run: &RunTasks, stamp: &mut Stamp) -> Decided {
         started_by: run.started_by.clone(),
         tags: run.tags.clone(),
         placements: &run.placements,
+        network,
     };
     let (events, ids) = create_tasks(state, tasks, stamp)?;
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
@@ -51,9 +59,12 @@ pub(super) struct NewTasks<'a> {
     pub started_by: Option<String>,
     pub tags: Tags,
     pub placements: &'a [Placement],
+    /// Where they get interfaces of their own, if they are to have any.
+    pub network: Option<&'a NetworkConfiguration>,
 }
 
-/// One event for each placement that still holds, after those of what the tasks need; stale if one of them does not.
+/// One event for each placement that still holds, and one for its interface, after those of what the tasks need; stale
+/// if one of them does not.
 pub(super) fn create_tasks(
     state: &State,
     new: NewTasks<'_>,
@@ -66,6 +77,16 @@ pub(super) fn create_tasks(
         });
     }
     let held = reservation(&new.definition.spec, new.overrides);
+    let nowhere = NetworkConfiguration::default();
+    let interfaces = new.definition.spec.network_mode == Some(NetworkMode::Awsvpc);
+    let network = new.network.filter(|_| interfaces).unwrap_or(&nowhere);
+    if interfaces && network.subnets.is_empty() {
+        return Err(Rejection::Invalid {
+            message: "Network Configuration must be provided when networkMode 'awsvpc' is specified.".into(),
+        });
+    }
+    super::subnet::check(state, &new.cluster.scope, network)?;
+    let mut draw = Draw::new(state, &new.cluster.scope, network);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
     for placement in new.placements {
@@ -75,7 +96,16 @@ pub(super) fn create_tasks(
         let id = stamp.ids.task();
         hold(instance, load, &held, id)?;
         ids.push(id);
-        events.push(Event::TaskCreated { task: Box::new(new_task(&new, instance, &held, id, stamp)) });
+        let mut task = new_task(&new, instance, &held, id, stamp);
+        if !interfaces {
+            events.push(Event::TaskCreated { task: Box::new(task) });
+            continue;
+        }
+        // ECS API: lastStatus: until its agent has the interface.
+        task.last_status = TaskStatus::Provisioning;
+        let interface = Box::new(draw.interface(&task.zone, stamp)?);
+        events.push(Event::TaskCreated { task: Box::new(task) });
+        events.push(Event::TaskAttached { task: id, interface });
     }
     Ok((events, ids))
 }

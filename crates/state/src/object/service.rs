@@ -4,7 +4,7 @@ use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, ServiceName, Timestamp};
 
-use super::{ClusterKey, Described, Tags, TaskDefinitionKey};
+use super::{ClusterKey, Described, NETWORK_CONFIGURATION, Tags, TaskDefinitionKey};
 
 /// A service's full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,7 +77,8 @@ pub struct ServiceSpec {
 pub const EXECUTE_COMMAND: &str = "enableExecuteCommand";
 
 /// Described members that a deployment rolls out: another value begins one (ECS API: UpdateService).
-pub const ROLLED_OUT: [&str; 3] = ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration"];
+pub const ROLLED_OUT: [&str; 4] =
+    ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration", NETWORK_CONFIGURATION];
 
 /// Gives a service the members that something rolls out to it, and takes those away that it does not have.
 pub fn roll_out(service: &mut Described, from: &Described) {

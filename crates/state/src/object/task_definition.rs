@@ -70,7 +70,7 @@ pub enum NetworkMode {
     Host,
     /// No network.
     None,
-    /// An interface of its own. Registers, but nothing here can run it yet.
+    /// A network namespace, an interface and an address of the task's own, which its containers share.
     Awsvpc,
 }
 

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 
 use crate::FeatureLevel;
-use crate::object::TaskDefinitionSpec;
+use crate::object::{NetworkMode, TaskDefinitionSpec};
 
 /// The part of a `logConfiguration` that is of interest here.
 #[derive(Deserialize)]
@@ -63,7 +63,10 @@ pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
             FeatureLevel::CONTAINERS
         }
     };
-    settings(spec).map(level).max().unwrap_or(FeatureLevel::FIRST)
+    // Below it nobody gives a task an address.
+    let interfaces = spec.network_mode == Some(NetworkMode::Awsvpc);
+    let network = interfaces.then_some(FeatureLevel::TASK_NETWORKS);
+    settings(spec).map(level).chain(network).max().unwrap_or(FeatureLevel::FIRST)
 }
 
 /// What was taken as asking for nothing before agents saw to it, and still does.

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use trireme_cli::subnet::Subnet;
 use trireme_server::AccessKeyFile;
 
 use super::layout::Layout;
@@ -13,7 +14,13 @@ use super::layout::Layout;
 const REGION: &str = "us-east-1";
 
 /// Writes it, readable by its owner alone.
-pub fn write(layout: &Layout, front_door: &str, bin: &Path, key: &AccessKeyFile) -> Result<()> {
+pub fn write(
+    layout: &Layout,
+    front_door: &str,
+    bin: &Path,
+    key: &AccessKeyFile,
+    subnets: &[Subnet],
+) -> Result<()> {
     let path = layout.env();
     let draft = layout.root().join("env.new");
     let mut file = std::fs::OpenOptions::new()
@@ -23,12 +30,13 @@ pub fn write(layout: &Layout, front_door: &str, bin: &Path, key: &AccessKeyFile)
         .mode(0o600)
         .open(&draft)
         .with_context(|| format!("cannot write {}", draft.display()))?;
-    file.write_all(text(layout.root(), front_door, bin, key).as_bytes())?;
+    file.write_all(text(layout.root(), front_door, bin, key, subnets).as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&draft, &path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn text(root: &Path, front_door: &str, bin: &Path, key: &AccessKeyFile) -> String {
+fn text(root: &Path, front_door: &str, bin: &Path, key: &AccessKeyFile, subnets: &[Subnet]) -> String {
+    let subnets: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
     let bin = quoted(&bin.display().to_string());
     let lines = [
         format!("export AWS_ENDPOINT_URL=http://{front_door}"),
@@ -38,6 +46,8 @@ fn text(root: &Path, front_door: &str, bin: &Path, key: &AccessKeyFile) -> Strin
         format!("export AWS_SECRET_ACCESS_KEY={}", quoted(&key.secret_access_key)),
         "export AWS_PAGER=\"\"".to_owned(),
         format!("export TRIREME_DATA={}", quoted(&root.display().to_string())),
+        // One for each zone, in order.
+        format!("export TRIREME_SUBNETS={}", quoted(&subnets.join(","))),
         format!("export PATH={bin}:\"$PATH\""),
     ];
     lines.join("\n") + "\n"
@@ -65,7 +75,7 @@ mod tests {
             access_key_id: "AKIA1".to_owned(),
             secret_access_key: "it's a/secret+".to_owned(),
         };
-        write(&layout, "127.0.0.1:8080", Path::new("/opt/my bin"), &key).unwrap();
+        write(&layout, "127.0.0.1:8080", Path::new("/opt/my bin"), &key, &[]).unwrap();
         let script = ". \"$1\"; echo \"$AWS_ENDPOINT_URL|$AWS_SECRET_ACCESS_KEY|${PATH%%:*}|$AWS_PAGER\"";
         let run = std::process::Command::new("sh").args(["-c", script, "sh"]).arg(layout.env()).output();
         let printed = String::from_utf8(run.unwrap().stdout).unwrap();

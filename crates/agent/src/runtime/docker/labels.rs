@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use trireme_rpc::agent::AssignedTask;
 use trireme_types::TaskId;
 
 use crate::runtime::inside::Member;
-use crate::runtime::{NewContainer, Owner};
+use crate::runtime::{NewContainer, NewSandbox, Owner, SANDBOX};
 
 pub(super) const TASK_ID: &str = "io.trireme.task-id";
 pub(super) const CONTAINER_NAME: &str = "com.amazonaws.ecs.container-name";
@@ -16,6 +17,8 @@ pub(super) const OURS: &str = "io.trireme.";
 const AGENT: &str = "io.trireme.agent";
 const AGENT_NAME: &str = "io.trireme.agent-name";
 const CLUSTER_UUID: &str = "io.trireme.cluster-uuid";
+const NETWORK: &str = "io.trireme.network";
+const TASK_ARN: &str = "com.amazonaws.ecs.task-arn";
 
 /// The filter for one agent's containers.
 pub(super) fn of_agent(owner: &Owner) -> String {
@@ -42,13 +45,30 @@ pub(super) fn of_task_id(task: TaskId) -> String {
 
 /// The labels by which everything that belongs to a task is found.
 pub(super) fn of_task(new: &NewContainer) -> [(String, String); 4] {
+    owned(&new.owner, &new.task)
+}
+
+fn owned(owner: &Owner, task: &AssignedTask) -> [(String, String); 4] {
     [
-        (AGENT, &new.owner.instance),
-        (AGENT_NAME, &new.owner.name),
-        (CLUSTER_UUID, &new.owner.cluster_uuid),
-        (TASK_ID, &new.task.task_id),
+        (AGENT, &owner.instance),
+        (AGENT_NAME, &owner.name),
+        (CLUSTER_UUID, &owner.cluster_uuid),
+        (TASK_ID, &task.task_id),
     ]
     .map(|(name, value)| (name.to_owned(), value.clone()))
+}
+
+/// The labels of what holds a task's network namespace.
+pub(super) fn of_sandbox(new: &NewSandbox) -> HashMap<String, String> {
+    let name = (CONTAINER_NAME.to_owned(), SANDBOX.to_owned());
+    let arn = (TASK_ARN.to_owned(), new.task.task_arn.clone());
+    owned(&new.owner, &new.task).into_iter().chain([name, arn]).collect()
+}
+
+/// The labels of a network of tasks. The agents of a control plane share it.
+pub(super) fn of_network(owner: &Owner) -> [(String, String); 2] {
+    [(CLUSTER_UUID, owner.cluster_uuid.as_str()), (NETWORK, "tasks")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 /// All labels of a new container. The user's own cannot replace ours.
@@ -58,7 +78,7 @@ pub(super) fn all(new: &NewContainer) -> HashMap<String, String> {
     for (name, value) in [
         ("com.amazonaws.ecs.cluster", task.cluster.clone()),
         (CONTAINER_NAME, new.definition().name.clone()),
-        ("com.amazonaws.ecs.task-arn", task.task_arn.clone()),
+        (TASK_ARN, task.task_arn.clone()),
         ("com.amazonaws.ecs.task-definition-family", task.family.clone()),
         ("com.amazonaws.ecs.task-definition-version", task.revision.to_string()),
     ] {

@@ -6,11 +6,11 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use trireme_rpc::agent::Container;
 
 use super::around::Around;
-use super::{cgroup, health, labels, ports, settings, storage, volumes};
+use super::{cgroup, health, labels, ports, sandbox, settings, storage, volumes};
 use crate::Allowed;
 use crate::metadata::uri;
 use crate::namespace::{Mode, Namespaces, holder};
-use crate::runtime::NewContainer;
+use crate::runtime::{NewContainer, sandbox_name};
 
 /// Docker refuses less; ECS passes it on as Linux's minimum.
 const LOWEST_CPU_SHARES: u32 = 2;
@@ -28,7 +28,7 @@ pub(super) fn with_tag(reference: &str) -> String {
 /// Why this agent cannot run it.
 pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreateBody, String> {
     let mode = new.task.network_mode.as_str();
-    if !["bridge", "host", "none"].contains(&mode) {
+    if !["bridge", "host", "none", "awsvpc"].contains(&mode) {
         return Err(format!("network mode {mode} is not supported on this container instance"));
     }
     let definition = new.definition();
@@ -47,6 +47,10 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
     host_config.mounts = Some(mounts.volumes);
     settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
     check(&host_config, of_machine, of_host, around.allowed)?;
+    let joins = mode == "awsvpc";
+    if joins {
+        sandbox::join(&sandbox_name(&new.task), &mut host_config);
+    }
     Ok(ContainerCreateBody {
         image: Some(new.image.exact()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
@@ -54,7 +58,7 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
         env: Some(environment),
         working_dir: text(&definition.working_directory),
         user: text(&definition.user),
-        hostname: text(&definition.hostname),
+        hostname: text(&definition.hostname).filter(|_| !joins),
         tty: Some(definition.pseudo_terminal),
         open_stdin: Some(definition.interactive),
         stop_timeout: patience,

@@ -30,6 +30,10 @@ pub enum Operation {
     Remove,
     /// Remove what the task had beside its containers. It is one for the whole task.
     Release,
+    /// Make what holds the task's network namespace, and start it. It is one for the whole task.
+    Open,
+    /// Kill it and remove it.
+    Close,
 }
 
 /// One move.
@@ -65,6 +69,15 @@ pub enum Answer {
     Removed(Result<(), Failure>),
     /// Nothing is left of the task.
     Released(Result<(), Failure>),
+    /// The sandbox's id. After a failure it may be there under `fallback_id`.
+    Opened {
+        /// What the runtime said.
+        result: Result<String, Failure>,
+        /// The name that it was to have.
+        fallback_id: String,
+    },
+    /// It is not there any more.
+    Closed(Result<(), Failure>),
 }
 
 impl Answer {
@@ -77,6 +90,8 @@ impl Answer {
             Self::Stopped(_) => Operation::Stop,
             Self::Removed(_) => Operation::Remove,
             Self::Released(_) => Operation::Release,
+            Self::Opened { .. } => Operation::Open,
+            Self::Closed(_) => Operation::Close,
         }
     }
 }

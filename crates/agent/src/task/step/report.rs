@@ -12,7 +12,8 @@ impl Machine {
         let waits = self.dependencies.hold_back(&self.members)
             || self.slow_pull
             || self.members.iter().any(Member::waits_for_choice);
-        let worth_telling = (self.status > TaskStatus::Pending || waits) && self.wanted != Wanted::Gone;
+        let more = waits || self.sandbox.take_news();
+        let worth_telling = (self.status > TaskStatus::Pending || more) && self.wanted != Wanted::Gone;
         if !self.news || !worth_telling || self.acknowledged {
             return None;
         }

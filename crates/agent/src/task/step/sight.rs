@@ -6,6 +6,9 @@ use crate::runtime::{Exit, Found, FoundState, Health, Run};
 impl Machine {
     /// A container ended, with or without having been asked to. It may be heard more than once, and late.
     pub fn sight_exit(&mut self, container: &str, exit: Exit, run: &Run) {
+        if self.sight_sandbox_exit(container) {
+            return;
+        }
         let Some(index) = self.members.iter().position(|member| member.id.as_deref() == Some(container))
         else {
             return;
@@ -35,6 +38,7 @@ impl Machine {
 
     /// The runtime's full list of this task's containers, begun at `tick`. What changed since is not judged by it.
     pub fn sight(&mut self, found: &[Found], tick: u64) {
+        self.sight_sandbox(found, tick);
         for index in 0..self.members.len() {
             let member = &self.members[index];
             let Some(id) = member.id.clone() else { continue };

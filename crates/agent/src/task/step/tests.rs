@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
+use trireme_rpc::agent::TaskNetwork;
 
 use super::*;
 use crate::runtime::Run;
@@ -19,7 +20,7 @@ type Needs = Vec<Vec<(usize, &'static str)>>;
 /// A container that may come again does so after this time, unless it exits with 0.
 const PERIOD: Duration = Duration::from_secs(60);
 
-fn spec(essential: &[bool], needs: &Needs, again: &[bool]) -> Arc<AssignedTask> {
+fn spec(essential: &[bool], needs: &Needs, again: &[bool], network: bool) -> Arc<AssignedTask> {
     let containers = essential.iter().enumerate().map(|(index, essential)| {
         let needs = needs.get(index).into_iter().flatten();
         let needs =
@@ -43,6 +44,8 @@ fn spec(essential: &[bool], needs: &Needs, again: &[bool]) -> Arc<AssignedTask> 
         containers: containers.collect(),
         settings: [("volumes".to_owned(), "[]".to_owned())].into(),
         known_status: TaskStatus::Pending.into(),
+        network_mode: if network { "awsvpc" } else { "bridge" }.to_owned(),
+        network: network.then(TaskNetwork::default),
         ..AssignedTask::default()
     })
 }
@@ -50,6 +53,8 @@ fn spec(essential: &[bool], needs: &Needs, again: &[bool]) -> Arc<AssignedTask> 
 fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "said the runtime")
 }
+
+const SANDBOX_ID: &str = "id-sandbox";
 
 /// An engine that does what it is told, unless the script says otherwise.
 #[derive(Default)]
@@ -62,6 +67,10 @@ struct Engine {
     codes: BTreeMap<String, i32>,
     /// The task has a volume.
     volume: bool,
+    /// What holds its network namespace is there, and runs or does not.
+    sandbox: Option<bool>,
+    /// It was there once.
+    opened: bool,
 }
 
 /// What the world does next.
@@ -73,6 +82,8 @@ enum Turn {
     Fail(usize, bool),
     /// A running container ends by itself, and the agent hears of it or not.
     Exit(usize, bool),
+    /// What holds the network namespace ends by itself or is removed, and the agent hears of it or not.
+    SandboxEnds(bool, bool),
     /// Somebody else removes a container, unheard.
     Vanish(usize),
     /// The full list comes in.
@@ -94,6 +105,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         8 => any::<usize>().prop_map(Turn::Succeed),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, done)| Turn::Fail(at, done)),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(at, heard)| Turn::Exit(at, heard)),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(gone, heard)| Turn::SandboxEnds(gone, heard)),
         1 => any::<usize>().prop_map(Turn::Vanish),
         1 => Just(Turn::List),
         3 => prop_oneof![Just(7), Just(60)].prop_map(Turn::Pass),
@@ -126,16 +138,16 @@ struct World {
 
 impl World {
     fn new(essential: &[bool]) -> Self {
-        Self::with(essential, Needs::new())
+        Self::with(essential, Needs::new(), false)
     }
 
-    fn with(essential: &[bool], needs: Needs) -> Self {
-        Self::again(essential, needs, &[])
+    fn with(essential: &[bool], needs: Needs, network: bool) -> Self {
+        Self::again(essential, needs, &[], network)
     }
 
-    fn again(essential: &[bool], needs: Needs, again: &[bool]) -> Self {
+    fn again(essential: &[bool], needs: Needs, again: &[bool], network: bool) -> Self {
         Self {
-            machine: Machine::new(spec(essential, &needs, again), &[]),
+            machine: Machine::new(spec(essential, &needs, again, network), &[]),
             needs,
             again: again.to_vec(),
             clock: Duration::ZERO,
@@ -174,7 +186,18 @@ impl World {
             },
             run: self.run(id),
         });
-        found.collect()
+        let sandbox = self.engine.sandbox.map(|runs| Found {
+            id: SANDBOX_ID.to_owned(),
+            task: None,
+            name: SANDBOX.to_owned(),
+            digest: String::new(),
+            state: match runs {
+                true => FoundState::Running(Started::default()),
+                false => FoundState::Exited(Exit::default()),
+            },
+            run: Run::default(),
+        });
+        found.chain(sandbox).collect()
     }
 
     fn advance(&mut self) {
@@ -182,7 +205,7 @@ impl World {
             self.tick += 1;
             match self.machine.step(self.tick, self.tick) {
                 Move::Do(operation, index) => {
-                    let id = self.machine.members()[index].id().unwrap_or_default().to_owned();
+                    let id = self.machine.id_for(operation, index).unwrap_or_default().to_owned();
                     if operation == Operation::Restart {
                         let wanted = self.machine.wanted() == Wanted::Running;
                         assert!(
@@ -238,6 +261,8 @@ impl World {
                 let there = |(on, _): &(usize, &str)| self.engine.containers.contains_key(&self.name(*on));
                 let late = !self.machine.rising();
                 assert!(late || self.needs_of(index).all(there), "made before what it refers to");
+                let network = self.machine.spec().network.is_some();
+                assert!(late || !network || self.engine.opened, "made before its network");
                 self.engine.containers.insert(name.clone(), false);
                 self.engine.volume = true;
                 Answer::Created { result: Ok(name.clone()), fallback_id: name }
@@ -284,8 +309,21 @@ impl World {
             }
             Operation::Release => {
                 assert!(self.engine.containers.is_empty(), "released while a container is there");
+                assert_eq!(self.engine.sandbox, None, "released before its network is");
                 self.engine.volume = false;
                 Answer::Released(Ok(()))
+            }
+            Operation::Open => {
+                self.engine.sandbox.get_or_insert(true);
+                self.engine.opened = true;
+                Answer::Opened { result: Ok(SANDBOX_ID.to_owned()), fallback_id: SANDBOX_ID.to_owned() }
+            }
+            Operation::Close => {
+                let runs = self.engine.containers.values().any(|runs| *runs);
+                // One that ends unheard is thought to be dead, and one that is started late is found by the list.
+                assert!(!runs || self.machine.members().iter().all(|one| one.phase() != Phase::Running));
+                self.engine.sandbox = None;
+                Answer::Closed(Ok(()))
             }
         }
     }
@@ -300,6 +338,8 @@ impl World {
             Operation::Stop => Answer::Stopped(Err(failure)),
             Operation::Remove => Answer::Removed(Err(failure)),
             Operation::Release => Answer::Released(Err(failure)),
+            Operation::Open => Answer::Opened { result: Err(failure), fallback_id: SANDBOX_ID.to_owned() },
+            Operation::Close => Answer::Closed(Err(failure)),
         }
     }
 
@@ -347,6 +387,12 @@ impl World {
                 self.machine.answer(index, answer, self.tick, self.tick);
             }
             Turn::Exit(at, heard) => self.exit(at, heard),
+            Turn::SandboxEnds(gone, heard) if self.engine.sandbox == Some(true) => {
+                self.engine.sandbox = (!gone).then_some(false);
+                if heard {
+                    self.machine.sight_exit(SANDBOX_ID, Exit::default(), &Run::default());
+                }
+            }
             // Before the control plane was told, nobody could know of it after a restart.
             Turn::Vanish(at) if self.told >= TaskStatus::Running => {
                 let ids: Vec<String> = self.engine.containers.keys().cloned().collect();
@@ -406,10 +452,11 @@ proptest! {
     fn nothing_goes_back_nothing_starts_unasked_and_nothing_is_left_behind(
         essential in proptest::collection::vec(any::<bool>(), 1..4),
         needs in needs(),
+        network in any::<bool>(),
         again in proptest::collection::vec(any::<bool>(), 3),
         turns in proptest::collection::vec(turn(), 0..60),
     ) {
-        let mut world = World::again(&essential, needs, &again);
+        let mut world = World::again(&essential, needs, &again, network);
         world.advance();
         for turn in turns {
             let before: Vec<Phase> = world.machine.members().iter().map(Member::phase).collect();
@@ -423,6 +470,7 @@ proptest! {
             prop_assert_eq!(starts, world.restarts, "a container was started again that was not to be");
             if world.told == TaskStatus::Stopped {
                 prop_assert!(!world.engine.containers.values().any(|runs| *runs), "STOPPED, but one runs");
+                prop_assert_ne!(world.engine.sandbox, Some(true), "STOPPED, but its address is in use");
             }
             if world.done {
                 break;
@@ -436,6 +484,7 @@ proptest! {
         prop_assert!(world.done);
         prop_assert!(world.engine.containers.is_empty(), "left behind: {:?}", world.engine.containers);
         prop_assert!(!world.engine.volume, "a volume is left behind");
+        prop_assert_eq!(world.engine.sandbox, None, "a network namespace is left behind");
     }
 
     #[test]
@@ -487,4 +536,54 @@ fn a_list_begun_before_a_change_does_not_judge_it() {
     world.machine.sight(&[], world.tick);
     world.advance();
     assert_eq!(world.machine.status(), TaskStatus::Stopped);
+}
+
+/// A task with a network namespace of its own, RUNNING.
+fn with_network() -> World {
+    let mut world = World::with(&[true], Needs::new(), true);
+    world.advance();
+    let waiting: Vec<Operation> = world.open.iter().map(|(operation, ..)| *operation).collect();
+    assert_eq!(waiting, [Operation::Open, Operation::Pull], "the image is fetched meanwhile");
+    world.take(Turn::Succeed(1));
+    assert_eq!(world.open.len(), 1, "it is not made before its network is there");
+    world.take(Turn::Succeed(0));
+    world.take(Turn::Succeed(0));
+    world.take(Turn::Succeed(0));
+    assert_eq!(world.told, TaskStatus::Running);
+    world
+}
+
+#[test]
+fn a_tasks_network_is_there_first_and_goes_last() {
+    let mut world = with_network();
+    world.take(Turn::Want(Wanted::Stopped));
+    world.take(Turn::Succeed(0));
+    assert_eq!((world.told, world.engine.sandbox), (TaskStatus::Deprovisioning, Some(true)));
+    world.take(Turn::Succeed(0));
+    assert_eq!((world.told, world.engine.sandbox), (TaskStatus::Stopped, None));
+    world.take(Turn::Acknowledge);
+    world.take(Turn::Succeed(0));
+    world.take(Turn::Succeed(0));
+    assert!(world.done);
+}
+
+#[test]
+fn a_task_stops_when_its_network_ends() {
+    let mut world = with_network();
+    world.take(Turn::SandboxEnds(false, true));
+    let report = world.machine.report();
+    assert_eq!(report.stop_code(), StopCode::EssentialContainerExited);
+    assert!(report.stopped_reason.contains("network namespace"), "{}", report.stopped_reason);
+    assert_eq!(world.open[0].0, Operation::Stop);
+}
+
+#[test]
+fn an_agent_that_comes_back_keeps_the_network_that_it_finds() {
+    let mut world = with_network();
+    world.take(Turn::Restart);
+    assert_eq!(world.machine.status(), TaskStatus::Running);
+    assert!(world.open.is_empty(), "{:?}", world.open);
+    world.engine.sandbox = None;
+    world.take(Turn::Restart);
+    assert_eq!(world.open[0].0, Operation::Stop, "without it the containers reach nobody");
 }

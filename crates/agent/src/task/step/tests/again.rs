@@ -4,7 +4,7 @@ use super::*;
 
 /// One essential container with a policy, running.
 fn one() -> World {
-    let mut world = World::again(&[true], Needs::new(), &[true]);
+    let mut world = World::again(&[true], Needs::new(), &[true], false);
     world.advance();
     for _ in 0..3 {
         world.take(Turn::Succeed(0));
@@ -115,7 +115,7 @@ fn what_ended_while_there_was_no_agent_comes_again() {
 #[test]
 fn what_others_wait_for_is_complete_when_it_does_not_come_again() {
     let needs = vec![Vec::new(), vec![(0, "COMPLETE")]];
-    let mut world = World::again(&[false, true], needs, &[true, false]);
+    let mut world = World::again(&[false, true], needs, &[true, false], false);
     world.advance();
     for _ in 0..5 {
         world.take(Turn::Succeed(0));

@@ -14,7 +14,7 @@ fn pin(number: u8) -> ImagePin {
 }
 
 fn with_pin(pin: Option<ImagePin>) -> Arc<AssignedTask> {
-    let mut task = (*spec(&[true], &Needs::new(), &[])).clone();
+    let mut task = (*spec(&[true], &Needs::new(), &[], false)).clone();
     task.containers[0].image = "app:1".to_owned();
     task.containers[0].pin = pin;
     Arc::new(task)

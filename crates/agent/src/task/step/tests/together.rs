@@ -7,7 +7,7 @@ use crate::runtime::Health;
 
 /// The second of two containers needs the first one so.
 fn two(condition: &'static str) -> World {
-    let mut world = World::with(&[false, true], vec![Vec::new(), vec![(0, condition)]]);
+    let mut world = World::with(&[false, true], vec![Vec::new(), vec![(0, condition)]], false);
     world.advance();
     // Both images, both containers, and the first one's start.
     for _ in 0..5 {
@@ -76,7 +76,7 @@ fn what_is_not_in_time_what_others_need_ends_the_task() {
 #[test]
 fn time_that_was_up_counts_for_what_changes_later() {
     let needs = vec![Vec::new(), Vec::new(), vec![(0, "HEALTHY"), (1, "COMPLETE")]];
-    let mut world = World::with(&[false, false, true], needs);
+    let mut world = World::with(&[false, false, true], needs, false);
     world.advance();
     // Three images, three containers, two starts.
     for _ in 0..8 {
@@ -92,7 +92,7 @@ fn time_that_was_up_counts_for_what_changes_later() {
 
 #[test]
 fn a_task_that_waits_tells_how_far_its_containers_are() {
-    let mut world = World::with(&[false, true], vec![Vec::new(), vec![(0, "SUCCESS")]]);
+    let mut world = World::with(&[false, true], vec![Vec::new(), vec![(0, "SUCCESS")]], false);
     world.advance();
     for _ in 0..4 {
         world.take(Turn::Succeed(0));
@@ -129,7 +129,7 @@ fn what_needs_another_to_be_healthy_waits_for_its_check() {
 
 #[test]
 fn what_a_check_says_is_told_and_an_older_list_does_not_take_it_back() {
-    let mut assigned = (*spec(&[true], &Needs::new(), &[])).clone();
+    let mut assigned = (*spec(&[true], &Needs::new(), &[], false)).clone();
     assigned.containers[0].settings.insert("healthCheck".to_owned(), "{}".to_owned());
     let mut world = World::new(&[true]);
     world.machine = Machine::new(Arc::new(assigned), &[]);
