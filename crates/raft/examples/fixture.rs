@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 19] = [
+const MAKERS: [&str; 21] = [
     "ClusterCreated",
     "ClusterConfigured",
     "ClusterLostAfterSet",
@@ -38,12 +38,14 @@ const MAKERS: [&str; 19] = [
     "TaskDefinitionRegistered",
     "ServiceCreated",
     "ImagesPinned",
+    "SubnetAdded",
     "ServiceWithTaskSetsCreated",
     "TaskSetCreated",
     "SessionOpened",
     "InstanceAbsent",
     "InstanceAttributesChanged",
     "TaskCreated",
+    "TaskAttached",
     "RequestRecorded",
     "TasksAllowCommands",
     "TaskHealthChanged",

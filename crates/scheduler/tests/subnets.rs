@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_scheduler::{Addresses, Group, Nodes, Refusal, Request, Wanted, place_on};
+use trireme_state::event::NetworkEvent;
 use trireme_state::index::InstanceLoad;
 use trireme_state::object::*;
 use trireme_state::{Event, State};
@@ -32,7 +33,7 @@ fn addresses() -> (State, SubnetId, NetworkConfiguration) {
             created_at: Timestamp::default(),
             last_given: None,
         };
-        (id, Event::SubnetAdded { subnet: Box::new(subnet) })
+        (id, Event::Network(NetworkEvent::SubnetAdded { subnet: Box::new(subnet) }))
     };
     let (one, first) = add(1, ZONES[0], "10.1.1.0/28");
     let (two, second) = add(2, ZONES[1], "10.1.2.0/28");
@@ -53,7 +54,8 @@ fn addresses() -> (State, SubnetId, NetworkConfiguration) {
             };
             let id = made.id;
             let created = Event::TaskCreated { task: Box::new(made) };
-            let attached = Event::TaskAttached { task: id, interface: Box::new(interface) };
+            let attached =
+                Event::Network(NetworkEvent::TaskAttached { task: id, interface: Box::new(interface) });
             for event in [created, attached] {
                 trireme_state::apply_event(&mut state, Timestamp::default(), &event);
             }

@@ -99,9 +99,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskHealthChanged { .. }
         | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
-        Event::SubnetAdded { .. } | Event::SubnetRemoved { .. } | Event::TaskAttached { .. } => {
-            subnet::happened(state, event);
-        }
+        Event::Network(event) => subnet::happened(state, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }

@@ -1,13 +1,17 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
 //! See `CONTRIBUTING.md`.
 
+mod network;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, SubnetId,
-    TaskId, Timestamp,
+    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId,
+    Timestamp,
 };
+
+pub use network::NetworkEvent;
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
@@ -361,23 +365,6 @@ pub enum Event {
         /// Which ones.
         tasks: Vec<TaskId>,
     },
-    /// A task has a network interface. It follows [`Event::TaskCreated`] in the same entry.
-    TaskAttached {
-        /// Which one.
-        task: TaskId,
-        /// Where it is.
-        interface: Box<Interface>,
-    },
-    /// A subnet is there.
-    SubnetAdded {
-        /// All of it.
-        subnet: Box<Subnet>,
-    },
-    /// A subnet is gone.
-    SubnetRemoved {
-        /// Which one.
-        subnet: SubnetId,
-    },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {
         /// Its id.
@@ -514,4 +501,7 @@ pub enum Event {
         /// From what.
         source: RestoreSource,
     },
+    /// To a subnet or a task's interface. JSON has it without this level.
+    #[serde(untagged)]
+    Network(NetworkEvent),
 }

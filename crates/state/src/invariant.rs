@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
+use crate::event::NetworkEvent;
 use crate::object::{
     CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Service, ServiceKey,
     ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
@@ -78,7 +79,7 @@ fn touched(
         }
         Event::TaskStopRequested { task, .. }
         | Event::TaskLost { task, .. }
-        | Event::TaskAttached { task, .. } => {
+        | Event::Network(NetworkEvent::TaskAttached { task, .. }) => {
             tasks.insert(*task);
         }
         Event::TaskProgressed { report } => {

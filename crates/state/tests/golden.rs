@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
+use trireme_state::event::NetworkEvent;
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -320,7 +321,7 @@ fn configuration_events() -> Vec<Event> {
                 (ContainerName::new("side").unwrap(), ImagePin::Image(ContentDigest::from_bytes([4; 32]))),
             ]),
         },
-        Event::SubnetAdded {
+        Event::Network(NetworkEvent::SubnetAdded {
             subnet: Box::new(Subnet {
                 id: SubnetId::from_random(0x1234 << 60),
                 scope: Scope::development(),
@@ -330,9 +331,9 @@ fn configuration_events() -> Vec<Event> {
                 created_at: Timestamp::from_millis(7),
                 last_given: None,
             }),
-        },
-        Event::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) },
-        Event::TaskAttached {
+        }),
+        Event::Network(NetworkEvent::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) }),
+        Event::Network(NetworkEvent::TaskAttached {
             task: task_id(),
             interface: Box::new(Interface {
                 id: 0x77,
@@ -341,7 +342,7 @@ fn configuration_events() -> Vec<Event> {
                 hold: Hold::Task,
                 security_groups: vec![text("sg-1")],
             }),
-        },
+        }),
         Event::TaskHealthChanged {
             task: task_id(),
             health: TaskHealth::from([

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use trireme_types::TaskId;
 
+use crate::State;
+use crate::event::NetworkEvent;
 use crate::object::{Hold, Interface, TaskStatus};
-use crate::{Event, State};
 
-pub(super) fn happened(state: &mut State, event: &Event) {
+pub(super) fn happened(state: &mut State, event: &NetworkEvent) {
     match event {
-        Event::SubnetAdded { subnet } => {
+        NetworkEvent::SubnetAdded { subnet } => {
             state.subnets.insert(subnet.id, Arc::new((**subnet).clone()));
         }
-        Event::SubnetRemoved { subnet } => {
+        NetworkEvent::SubnetRemoved { subnet } => {
             state.subnets.remove(subnet);
         }
-        Event::TaskAttached { task, interface } => attach(state, *task, interface),
-        _ => {}
+        NetworkEvent::TaskAttached { task, interface } => attach(state, *task, interface),
     }
 }
 

@@ -1,18 +1,24 @@
 //! The table of event kinds: number and version, the feature level from which it is written, variant, fields in the order in
 //! which they are written. Numbers are never reused, lines never changed; a golden fixture holds each. A kind whose layout
 //! must change gets a second line with the next version, which is written from its level on, and the old line decodes into
-//! frozen structs of its own.
+//! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
+use crate::event::NetworkEvent;
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
-    ($($kind:literal @ $version:literal from $level:literal => $variant:ident { $($field:ident),* },)*) => {
+    (
+        $($kind:literal @ $version:literal from $level:literal => $variant:ident { $($field:ident),* },)*
+        $(in $group:ident($of:ident): $gkind:literal @ $gversion:literal from $glevel:literal
+            => $gvariant:ident { $($gfield:ident),* },)*
+    ) => {
         impl Event {
             /// The number of this kind in the log. Never reused.
             pub const fn kind(&self) -> u32 {
                 match self {
                     $(Self::$variant { .. } => $kind,)*
+                    $(Self::$group($of::$gvariant { .. }) => $gkind,)*
                 }
             }
 
@@ -20,6 +26,7 @@ macro_rules! kinds {
             pub const fn level(&self) -> FeatureLevel {
                 match self {
                     $(Self::$variant { .. } => FeatureLevel::new($level),)*
+                    $(Self::$group($of::$gvariant { .. }) => FeatureLevel::new($glevel),)*
                 }
             }
 
@@ -27,17 +34,19 @@ macro_rules! kinds {
             pub const fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant { .. } => stringify!($variant),)*
+                    $(Self::$group($of::$gvariant { .. }) => stringify!($gvariant),)*
                 }
             }
         }
 
         /// Each kind that this binary knows, with its name.
-        pub const KINDS: &[(u32, &str)] = &[$(($kind, stringify!($variant)),)*];
+        pub const KINDS: &[(u32, &str)] = &[$(($kind, stringify!($variant)),)* $(($gkind, stringify!($gvariant)),)*];
 
         /// The version of its layout, and the payload.
         pub(super) fn encode(event: &Event) -> (u16, Vec<u8>) {
             match event {
                 $(Event::$variant { $($field),* } => ($version, encode_payload(&($($field,)*))),)*
+                $(Event::$group($of::$gvariant { $($gfield),* }) => ($gversion, encode_payload(&($($gfield,)*))),)*
             }
         }
 
@@ -47,7 +56,12 @@ macro_rules! kinds {
                     let ($($field,)*) = decode_payload(payload)?;
                     Ok(Event::$variant { $($field),* })
                 })*
+                $(($gkind, $gversion) => {
+                    let ($($gfield,)*) = decode_payload(payload)?;
+                    Ok(Event::$group($of::$gvariant { $($gfield),* }))
+                })*
                 $(($kind, _) => Err(CodecError::UnknownVersion { kind, version }),)*
+                $(($gkind, _) => Err(CodecError::UnknownVersion { kind, version }),)*
                 _ => Err(CodecError::UnknownKind { kind }),
             }
         }
@@ -119,7 +133,7 @@ kinds! {
     116 @ 1 from 5 => LogGroupDeleted { key },
     117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
     118 @ 1 from 5 => LogGroupTagged { key, tags },
-    110 @ 1 from 6 => SubnetAdded { subnet },
-    111 @ 1 from 6 => SubnetRemoved { subnet },
-    112 @ 1 from 6 => TaskAttached { task, interface },
+    in Network(NetworkEvent): 110 @ 1 from 6 => SubnetAdded { subnet },
+    in Network(NetworkEvent): 111 @ 1 from 6 => SubnetRemoved { subnet },
+    in Network(NetworkEvent): 112 @ 1 from 6 => TaskAttached { task, interface },
 }

@@ -7,6 +7,7 @@ use trireme_types::{Scope, SubnetId, Zone};
 
 use super::{Decided, Decision, stale};
 use crate::command::NewSubnet;
+use crate::event::NetworkEvent;
 use crate::limits::SUBNETS;
 use crate::object::{Hold, Interface, NetworkConfiguration, Subnet};
 use crate::{Event, Rejection, Stamp, State};
@@ -62,7 +63,7 @@ pub(super) fn add(state: &State, new: &NewSubnet, stamp: &Stamp) -> Decided {
         created_at: stamp.now,
         last_given: None,
     };
-    Ok(Decision::one(Event::SubnetAdded { subnet: Box::new(subnet) }))
+    Ok(Decision::one(Event::Network(NetworkEvent::SubnetAdded { subnet: Box::new(subnet) })))
 }
 
 pub(super) fn remove(state: &State, id: SubnetId) -> Decided {
@@ -77,7 +78,7 @@ pub(super) fn remove(state: &State, id: SubnetId) -> Decided {
     if let Some(service) = state.service_in_subnet(id) {
         return busy(format!("service {} of cluster {}", service.key.name, service.key.cluster.name));
     }
-    Ok(Decision::one(Event::SubnetRemoved { subnet: id }))
+    Ok(Decision::one(Event::Network(NetworkEvent::SubnetRemoved { subnet: id })))
 }
 
 /// Sees that the subnets are there, and in this account and region.

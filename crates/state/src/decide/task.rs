@@ -9,6 +9,7 @@ use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
 use super::subnet::Draw;
 use super::{Decided, Decision, stale, task_definition};
 use crate::command::{Outcome, Placement, RunTasks, TaskHealthReport, TaskReport};
+use crate::event::NetworkEvent;
 use crate::index::InstanceLoad;
 use crate::limits::{PLACEMENTS_PER_COMMAND, REPORTS_PER_COMMAND, TASKS_PER_INSTANCE};
 use crate::object::{
@@ -105,7 +106,7 @@ pub(super) fn create_tasks(
         task.last_status = TaskStatus::Provisioning;
         let interface = Box::new(draw.interface(&task.zone, stamp)?);
         events.push(Event::TaskCreated { task: Box::new(task) });
-        events.push(Event::TaskAttached { task: id, interface });
+        events.push(Event::Network(NetworkEvent::TaskAttached { task: id, interface }));
     }
     Ok((events, ids))
 }

@@ -6,6 +6,7 @@ use trireme_rpc::agent::TaskNetwork;
 
 use super::*;
 use crate::runtime::Run;
+use crate::runtime::{Exit, Failure, FailureKind, Image, Started};
 
 #[path = "tests/again.rs"]
 mod again;
