@@ -209,11 +209,6 @@ def test_namespaces_of_a_task(client):
     assert "/dev/shm" not in inside(found, "cat /proc/mounts")
     stop(client, found)
 
-    waits = container("app", dependsOn=[{"containerName": "init", "condition": "START"}])
-    with pytest.raises(ClientError) as caught:
-        register(client, "nobody-holds", waits, container("init", essential=False), pidMode="task")
-    assert "needs an essential container that waits for no other" in message(caught.value)
-
 
 def test_namespaces_of_the_machine_are_for_agents_that_allow_them(client):
     register(client, "host-inside", container(), pidMode="host", ipcMode="host")

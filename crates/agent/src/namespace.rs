@@ -1,11 +1,10 @@
-//! Namespaces that the containers of a task have together (ECS API: TaskDefinition.pidMode, ipcMode). Docker joins a container to
-//! the namespace of one that runs: it is up before the others, and goes down after them.
+//! Namespaces that the containers of a task have together (ECS API: TaskDefinition.networkMode, pidMode, ipcMode). What holds them is
+//! the task's sandbox.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use trireme_rpc::agent::{AssignedTask, Container};
+use trireme_rpc::agent::AssignedTask;
 
 use crate::setting;
 
@@ -40,7 +39,7 @@ impl Namespaces {
         Ok(Self { pid: setting::read(settings, "pidMode")?, ipc: setting::read(settings, "ipcMode")? })
     }
 
-    fn shares(self) -> bool {
+    pub(crate) fn shares(self) -> bool {
         self.pid == Mode::Task || self.ipc == Mode::Task
     }
 
@@ -49,49 +48,30 @@ impl Namespaces {
     }
 }
 
-/// The container that holds what the containers of a task share: the first essential one that waits for no other. When it ends
-/// so does the task. `None`: they share nothing.
-pub(crate) fn holder(task: &AssignedTask) -> Option<usize> {
-    Namespaces::of(&task.settings).unwrap_or_default().shares().then(|| {
-        let holds = |container: &Container| container.essential && !waits(container);
-        task.containers.iter().position(holds).unwrap_or(0)
-    })
+/// Whether the containers have a network of their own together.
+pub(crate) fn has_network(task: &AssignedTask) -> bool {
+    task.network_mode == "awsvpc"
 }
 
-fn waits(container: &Container) -> bool {
-    ["dependsOn", "links", "volumesFrom"].iter().any(|member| {
-        let others: Vec<IgnoredAny> = setting::read(&container.settings, member).unwrap_or_default();
-        !others.is_empty()
-    })
+/// Whether something is to hold namespaces for the containers: they go on there when one of them ends or comes again.
+pub(crate) fn needs_sandbox(task: &AssignedTask) -> bool {
+    has_network(task) || Namespaces::of(&task.settings).unwrap_or_default().shares()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn task(pid: &str, waits: &str) -> AssignedTask {
-        let container = |name: &str, settings: &[(&str, &str)], essential| Container {
-            name: name.to_owned(),
-            settings: settings.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect(),
-            essential,
-            ..Container::default()
-        };
-        AssignedTask {
-            settings: HashMap::from([("pidMode".to_owned(), pid.to_owned())]),
-            containers: vec![
-                container("log", &[], false),
-                container("app", &[("dependsOn", waits)], true),
-                container("db", &[], true),
-            ],
-            ..AssignedTask::default()
-        }
-    }
-
     #[test]
-    fn the_first_essential_container_that_waits_for_no_other_holds_it() {
-        assert_eq!(holder(&task("\"task\"", "[]")), Some(1));
-        assert_eq!(holder(&task("\"task\"", r#"[{"containerName":"db","condition":"START"}]"#)), Some(2));
-        assert_eq!(holder(&task("\"host\"", "[]")), None);
-        assert!(Namespaces::of(&task("\"host\"", "[]").settings).unwrap().of_host());
+    fn what_containers_have_together_needs_a_sandbox() {
+        let task = |mode: &str, pid: &str| AssignedTask {
+            network_mode: mode.to_owned(),
+            settings: HashMap::from([("pidMode".to_owned(), pid.to_owned())]),
+            ..AssignedTask::default()
+        };
+        assert!(needs_sandbox(&task("bridge", "\"task\"")));
+        assert!(needs_sandbox(&task("awsvpc", "\"own\"")));
+        assert!(!needs_sandbox(&task("bridge", "\"host\"")));
+        assert!(Namespaces::of(&task("bridge", "\"host\"").settings).unwrap().of_host());
     }
 }

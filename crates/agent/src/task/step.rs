@@ -32,6 +32,7 @@ pub use record::Record;
 use sandbox::Sandbox;
 use sight::vanished;
 
+use crate::namespace;
 use crate::runtime::{Found, FoundState, Health, SANDBOX};
 use crate::setting::RestartPolicy;
 
@@ -112,7 +113,7 @@ impl Machine {
             status: known.max(TaskStatus::Pending),
             cause: None,
             acknowledged: false,
-            sandbox: Sandbox::of(spec.network_mode == "awsvpc", sandbox.first().copied(), ran),
+            sandbox: Sandbox::of(namespace::needs_sandbox(&spec), sandbox.first().copied(), ran),
             released: !resources::has_some(&spec) && spec.network.is_none(),
             releasing: false,
             release_failures: 0,

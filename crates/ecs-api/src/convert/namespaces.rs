@@ -1,6 +1,6 @@
 //! Namespaces that the containers of a task have together (ECS API: TaskDefinition.pidMode, ipcMode), checked when they are registered.
 
-use trireme_ecs_model::shapes::{ContainerDefinition, IpcMode, PidMode, RegisterTaskDefinitionRequest};
+use trireme_ecs_model::shapes::{ContainerDefinition, IpcMode, RegisterTaskDefinitionRequest};
 
 use crate::error::{Error, Result};
 
@@ -11,16 +11,6 @@ pub(crate) fn check(
     request: &RegisterTaskDefinitionRequest,
     containers: &[ContainerDefinition],
 ) -> Result<()> {
-    for (member, shared) in [
-        ("pidMode", request.pid_mode == Some(PidMode::Task)),
-        ("ipcMode", request.ipc_mode == Some(IpcMode::Task)),
-    ] {
-        if shared && containers.len() > 1 && !containers.iter().any(may_hold) {
-            return Err(Error::client(format!(
-                "{member} task needs an essential container that waits for no other: its namespace is the others' too."
-            )));
-        }
-    }
     let controls = containers.iter().flat_map(|one| one.system_controls.iter().flatten());
     let of_ipc = |name: &str| OF_IPC.iter().any(|prefix| name.starts_with(prefix));
     let mut controls = controls.filter_map(|control| control.namespace.as_deref());
@@ -33,14 +23,6 @@ pub(crate) fn check(
     }
 }
 
-/// The same as the agent's choice of who holds a namespace.
-fn may_hold(one: &ContainerDefinition) -> bool {
-    let waits = one.depends_on.iter().flatten().next().is_some()
-        || one.links.iter().flatten().next().is_some()
-        || one.volumes_from.iter().flatten().next().is_some();
-    one.essential != Some(false) && !waits
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -48,16 +30,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn somebody_can_hold_what_is_shared() {
-        let checked = |essential: bool| {
-            let request = json!({"family": "f", "pidMode": "task", "containerDefinitions": [
-                {"name": "app", "dependsOn": [{"containerName": "init", "condition": "START"}]},
-                {"name": "init", "essential": essential},
+    fn no_control_of_the_machines_namespace_is_set() {
+        let checked = |mode: &str| {
+            let request = json!({"family": "f", "ipcMode": mode, "containerDefinitions": [
+                {"name": "app", "systemControls": [{"namespace": "kernel.sem", "value": "1 2 3 4"}]},
             ]});
             let request: RegisterTaskDefinitionRequest = serde_json::from_value(request).unwrap();
             check(&request, request.container_definitions.as_deref().unwrap()).map_err(|error| error.message)
         };
-        assert_eq!(checked(true), Ok(()));
-        assert!(checked(false).unwrap_err().starts_with("pidMode task needs an essential container"));
+        assert_eq!(checked("task"), Ok(()));
+        assert!(checked("host").unwrap_err().contains("kernel.sem"));
     }
 }

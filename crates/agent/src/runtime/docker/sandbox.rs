@@ -1,6 +1,8 @@
-//! A task's own network namespace (ECS API: NetworkMode awsvpc): a container that does nothing holds it, and the task's containers join
-//! it. It is on a network of this engine that has the range in which all tasks reach each other; the agents of this engine share it,
-//! who needs it makes it, and who frees it last removes it.
+//! What holds the namespaces that a task's containers share ([`shared`]): a container that does nothing. One with a network (ECS API:
+//! NetworkMode awsvpc) is on a network of this engine that has the range in which all tasks reach each other; the agents of this
+//! engine share it, who needs it makes it, and who frees it last removes it.
+
+pub(super) mod shared;
 
 use std::collections::HashMap;
 
@@ -14,10 +16,11 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
-use trireme_rpc::agent::{AssignedTask, TaskNetwork};
+use trireme_rpc::agent::TaskNetwork;
 
 use super::call::{Outcome, call, failed};
-use super::{CREATE, NO_IMAGE, QUICK, START, labels, pause, settings};
+use super::{CREATE, NO_IMAGE, QUICK, START, labels, pause};
+use crate::namespace::{self, Mode, Namespaces};
 use crate::runtime::{Failure, FailureKind, NewSandbox, Over, Owner};
 
 /// For Docker to take the image of the program that holds namespaces.
@@ -51,17 +54,22 @@ impl Sandboxes {
     /// Gives the id of a task's sandbox, which runs then. It is made once, and started once.
     pub(super) async fn open(&self, new: &NewSandbox) -> Result<String, Failure> {
         let wrong = |message: String| Failure::new(FailureKind::Networking, message);
-        let network = new.task.network.as_ref().ok_or_else(|| {
-            wrong("the control plane gave the task no address: upgrade its control nodes".to_owned())
-        })?;
+        let network = new.task.network.as_ref().filter(|_| namespace::has_network(&new.task));
+        if network.is_none() && namespace::has_network(&new.task) {
+            return Err(wrong(
+                "the control plane gave the task no address: upgrade its control nodes".to_owned(),
+            ));
+        }
         let image = pause::image().ok_or_else(|| {
-            wrong(format!("tasks have no network of their own on {}", std::env::consts::ARCH))
+            wrong(format!("containers have no namespaces together on {}", std::env::consts::ARCH))
         })?;
         let body = body(new, network, &image.reference).map_err(wrong)?;
         let mut tries = TRIES;
         loop {
             tries = tries.saturating_sub(1);
-            self.ensure_network(&new.owner, network).await?;
+            if let Some(network) = network {
+                self.ensure_network(&new.owner, network).await?;
+            }
             match self.create_and_start(new, &body).await {
                 // In which words depends on how far the removal was.
                 Err(Outcome::Refused { status, message }) if tries > 0 && status != 409 => {
@@ -198,64 +206,42 @@ impl Sandboxes {
     }
 }
 
-fn body(new: &NewSandbox, network: &TaskNetwork, image: &str) -> Result<ContainerCreateBody, String> {
-    let name = network_name(&new.owner, &network.network);
-    let address =
-        EndpointIpamConfig { ipv4_address: Some(network.address.clone()), ..EndpointIpamConfig::default() };
-    let endpoint = EndpointSettings {
-        ipam_config: Some(address),
-        // Engines from 1.44 on draw one if they are told none; those before take the address's.
-        mac_address: Some(network.mac_address.clone()),
-        ..EndpointSettings::default()
-    };
+fn body(new: &NewSandbox, network: Option<&TaskNetwork>, image: &str) -> Result<ContainerCreateBody, String> {
+    let namespaces = Namespaces::of(&new.task.settings)?;
     let mut host_config = HostConfig {
-        network_mode: Some(name.clone()),
+        network_mode: Some("none".to_owned()),
+        ipc_mode: (namespaces.ipc == Mode::Task).then(|| "shareable".to_owned()),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         log_config: Some(HostConfigLogConfig { typ: Some(NO_LOG.to_owned()), config: None }),
         ..HostConfig::default()
     };
-    of_containers(&new.task, &mut host_config)?;
-    Ok(ContainerCreateBody {
+    shared::of_containers(&new.task, namespaces, &mut host_config)?;
+    let mut body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        hostname: Some(network.hostname.clone()),
         labels: Some(labels::of_sandbox(new)),
-        host_config: Some(host_config),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(name, endpoint)])),
-        }),
         ..ContainerCreateBody::default()
-    })
-}
-
-/// What the containers say of the network that they share: the first one's name servers and search domains, and all kernel parameters
-/// of the network namespace; where two say different things, the later one's (ECS API: SystemControl).
-fn of_containers(task: &AssignedTask, config: &mut HostConfig) -> Result<(), String> {
-    let mut controls = HashMap::new();
-    for container in &task.containers {
-        let mut own = HostConfig::default();
-        settings::apply(&container.settings, &|name| name.to_owned(), &mut own)?;
-        config.dns = config.dns.take().or(own.dns);
-        config.dns_search = config.dns_search.take().or(own.dns_search);
-        controls.extend(own.sysctls.into_iter().flatten().filter(|(name, _)| is_of_network(name)));
+    };
+    if let Some(network) = network {
+        let name = network_name(&new.owner, &network.network);
+        host_config.network_mode = Some(name.clone());
+        body.hostname = Some(network.hostname.clone());
+        let endpoints = HashMap::from([(name, endpoint(network))]);
+        body.networking_config = Some(NetworkingConfig { endpoints_config: Some(endpoints) });
     }
-    config.sysctls = Some(controls).filter(|controls| !controls.is_empty());
-    Ok(())
+    body.host_config = Some(host_config);
+    Ok(body)
 }
 
-/// Whether a kernel parameter is one of the network namespace.
-fn is_of_network(control: &str) -> bool {
-    control.starts_with("net.")
-}
-
-/// Takes from a container's configuration what its task's sandbox has for it, and has it join that.
-pub(super) fn join(sandbox: &str, config: &mut HostConfig) {
-    config.network_mode = Some(format!("container:{sandbox}"));
-    config.dns = None;
-    config.dns_search = None;
-    if let Some(controls) = &mut config.sysctls {
-        controls.retain(|name, _| !is_of_network(name));
+fn endpoint(network: &TaskNetwork) -> EndpointSettings {
+    let address =
+        EndpointIpamConfig { ipv4_address: Some(network.address.clone()), ..EndpointIpamConfig::default() };
+    EndpointSettings {
+        ipam_config: Some(address),
+        // Engines from 1.44 on draw one if they are told none; those before take the address's.
+        mac_address: Some(network.mac_address.clone()),
+        ..EndpointSettings::default()
     }
 }
 
@@ -263,7 +249,7 @@ pub(super) fn join(sandbox: &str, config: &mut HostConfig) {
 mod tests {
     use std::sync::Arc;
 
-    use trireme_rpc::agent::Container;
+    use trireme_rpc::agent::{AssignedTask, Container};
 
     use super::*;
 
@@ -280,6 +266,7 @@ mod tests {
         };
         let task = AssignedTask {
             task_id: "t".to_owned(),
+            network_mode: "awsvpc".to_owned(),
             containers: settings.iter().map(container).collect(),
             network: Some(network),
             ..AssignedTask::default()
@@ -301,7 +288,7 @@ mod tests {
             ],
         ]);
         let network = new.task.network.clone().unwrap();
-        let body = body(&new, &network, "trireme/pause:1").unwrap();
+        let body = body(&new, Some(&network), "trireme/pause:1").unwrap();
         assert_eq!(body.hostname.as_deref(), Some("ip-10-1-2-7.ec2.internal"));
         let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
         let endpoint = &endpoints["trireme-10.1.0.0-16-u"];
@@ -313,17 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_joins_leaves_to_the_sandbox_what_is_its() {
-        let mut config = HostConfig {
-            dns: Some(vec!["10.1.0.2".to_owned()]),
-            sysctls: Some(HashMap::from([
-                ("net.core.somaxconn".to_owned(), "64".to_owned()),
-                ("kernel.sem".to_owned(), "1".to_owned()),
-            ])),
-            ..HostConfig::default()
-        };
-        join("trireme-t.pause", &mut config);
-        assert_eq!(config.network_mode.as_deref(), Some("container:trireme-t.pause"));
-        assert_eq!((config.dns, config.sysctls.unwrap().len()), (None, 1));
+    fn a_sandbox_without_a_network_has_what_else_is_shared() {
+        let mut new = sandbox(&[
+            &[("linuxParameters", r#"{"sharedMemorySize":8}"#)],
+            &[("systemControls", r#"[{"namespace":"kernel.sem","value":"1"}]"#)],
+        ]);
+        let task = Arc::make_mut(&mut new.task);
+        (task.network, task.network_mode) = (None, "bridge".to_owned());
+        task.settings.insert("ipcMode".to_owned(), "\"task\"".to_owned());
+        let config = body(&new, None, "trireme/pause:1").unwrap().host_config.unwrap();
+        assert_eq!(
+            (config.network_mode.as_deref(), config.ipc_mode.as_deref()),
+            (Some("none"), Some("shareable"))
+        );
+        assert_eq!(config.shm_size, Some(8 << 20));
+        assert_eq!(config.sysctls, Some(HashMap::from([("kernel.sem".to_owned(), "1".to_owned())])));
     }
 }

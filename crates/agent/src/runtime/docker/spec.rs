@@ -6,11 +6,12 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use trireme_rpc::agent::Container;
 
 use super::around::Around;
-use super::{cgroup, health, labels, ports, sandbox, settings, storage, volumes};
+use super::sandbox::shared;
+use super::{cgroup, health, labels, ports, settings, storage, volumes};
 use crate::Allowed;
 use crate::metadata::uri;
-use crate::namespace::{Mode, Namespaces, holder};
-use crate::runtime::{NewContainer, sandbox_name};
+use crate::namespace::{self, Namespaces};
+use crate::runtime::NewContainer;
 
 /// Docker refuses less; ECS passes it on as Linux's minimum.
 const LOWEST_CPU_SHARES: u32 = 2;
@@ -42,15 +43,12 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
     let mut host_config = host_config(new, definition, around);
     host_config.port_bindings = Some(ports);
     host_config.storage_opt = storage::option(&new.task.settings)?;
-    let of_host = join(new, &mut host_config)?;
     host_config.binds = Some(mounts.binds);
     host_config.mounts = Some(mounts.volumes);
     settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
-    check(&host_config, of_machine, of_host, around.allowed)?;
-    let joins = mode == "awsvpc";
-    if joins {
-        sandbox::join(&sandbox_name(&new.task), &mut host_config);
-    }
+    let namespaces = Namespaces::of(&new.task.settings)?;
+    check(&host_config, of_machine, namespaces.of_host(), around.allowed)?;
+    shared::join(&new.task, namespaces, &mut host_config);
     Ok(ContainerCreateBody {
         image: Some(new.image.exact()),
         entrypoint: definition.entry_point.as_ref().map(|list| list.values.clone()),
@@ -58,7 +56,7 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
         env: Some(environment),
         working_dir: text(&definition.working_directory),
         user: text(&definition.user),
-        hostname: text(&definition.hostname).filter(|_| !joins),
+        hostname: text(&definition.hostname).filter(|_| !namespace::has_network(&new.task)),
         tty: Some(definition.pseudo_terminal),
         open_stdin: Some(definition.interactive),
         stop_timeout: patience,
@@ -96,26 +94,6 @@ fn check(config: &HostConfig, has_paths: bool, has_namespaces: bool, allowed: Al
         }
     }
     Ok(())
-}
-
-/// The namespaces of processes and of their communication. True when one is the machine's.
-fn join(new: &NewContainer, config: &mut HostConfig) -> Result<bool, String> {
-    let namespaces = Namespaces::of(&new.task.settings)?;
-    let holder = holder(&new.task).filter(|holder| *holder != new.index);
-    let of_holder =
-        holder.map(|holder| format!("container:{}", new.name_of(&new.task.containers[holder].name)));
-    config.pid_mode = match namespaces.pid {
-        Mode::Host => Some("host".to_owned()),
-        Mode::Task => of_holder.clone(),
-        Mode::Own | Mode::None => None,
-    };
-    config.ipc_mode = match namespaces.ipc {
-        Mode::Host => Some("host".to_owned()),
-        Mode::None => Some("none".to_owned()),
-        Mode::Task => of_holder.or_else(|| Some("shareable".to_owned())),
-        Mode::Own => None,
-    };
-    Ok(namespaces.of_host())
 }
 
 fn host_config(new: &NewContainer, definition: &Container, around: &Around) -> HostConfig {

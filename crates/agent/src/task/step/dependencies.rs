@@ -8,7 +8,7 @@ use trireme_rpc::agent::{AssignedTask, Container};
 
 use super::{Member, Phase};
 use crate::runtime::Health;
-use crate::{namespace, setting};
+use crate::setting;
 
 /// What must be so of one container before another is started (ECS API: ContainerCondition).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -90,7 +90,6 @@ pub(super) struct Dependencies {
 impl Dependencies {
     pub(super) fn of(task: &AssignedTask) -> Self {
         let index = |name: &str| task.containers.iter().position(|container| container.name == name);
-        let holder = namespace::holder(task);
         let mut dependencies = Self::default();
         for (at, container) in task.containers.iter().enumerate() {
             let needs = |all: Vec<(String, Condition)>| {
@@ -100,16 +99,13 @@ impl Dependencies {
                 };
                 all.into_iter().map(need).collect::<Result<Vec<Need>, String>>()
             };
-            let shared = holder.filter(|holder| *holder != at);
             let mut unreadable = |error| {
                 let reason = format!("TaskDependencyError: container {}: {error}", container.name);
                 dependencies.unreadable.get_or_insert((at, reason));
             };
             let needs = conditions(container).and_then(needs);
             let timeout = setting::read::<Option<u64>>(&container.settings, "startTimeout");
-            let mut needs = needs.map_err(&mut unreadable).unwrap_or_default();
-            needs.extend(shared.map(|on| Need { on, condition: Condition::Start }));
-            dependencies.needs.push(needs);
+            dependencies.needs.push(needs.map_err(&mut unreadable).unwrap_or_default());
             let timeout = timeout.map_err(&mut unreadable).unwrap_or_default();
             dependencies.start_timeouts.push(timeout.map(Duration::from_secs));
         }

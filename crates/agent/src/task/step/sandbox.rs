@@ -1,15 +1,16 @@
-//! What holds a task's network namespace: there before the first of its containers is made, and gone before the task is STOPPED, so
-//! that nobody else is ever given its address while something of it is there. Of most tasks there is none.
+//! What holds the namespaces that a task's containers share: there before the first of its containers is made, and gone before the task is
+//! STOPPED, so that nobody else is ever given its address while something of it is there. Of most tasks there is none.
 
 use std::borrow::Cow;
 
 use trireme_rpc::agent::{StopCode, TaskStatus};
 
 use super::{FAILED_TO_START, Machine, Operation};
+use crate::namespace;
 use crate::runtime::{Failure, FailureKind, Found, FoundState};
 
 /// ECS has no words for it: there the container that holds the namespace is an essential one.
-const ENDED: &str = "Essential container in task exited: what held the task's network namespace ended";
+const ENDED: &str = "Essential container in task exited: what held the task's namespaces ended";
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +111,7 @@ impl Sandbox {
 
 impl Machine {
     pub(super) fn needs_sandbox(&self) -> bool {
-        self.spec.network_mode == "awsvpc"
+        namespace::needs_sandbox(&self.spec)
     }
 
     /// What came of opening it. After a failure something of it may be there, under the name that it was to have.

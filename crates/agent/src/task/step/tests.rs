@@ -574,7 +574,7 @@ fn a_task_stops_when_its_network_ends() {
     world.take(Turn::SandboxEnds(false, true));
     let report = world.machine.report();
     assert_eq!(report.stop_code(), StopCode::EssentialContainerExited);
-    assert!(report.stopped_reason.contains("network namespace"), "{}", report.stopped_reason);
+    assert!(report.stopped_reason.contains("namespaces"), "{}", report.stopped_reason);
     assert_eq!(world.open[0].0, Operation::Stop);
 }
 
