@@ -175,6 +175,7 @@ def test_what_is_asked_for_wrongly(client, subnets):
     for family, network, words in [
         ("own", {}, "Network Configuration must be provided when networkMode 'awsvpc' is specified."),
         ("own", {"networkConfiguration": inside_of()}, "subnets can not be empty."),
+        ("own", {"networkConfiguration": inside_of(subnets[ZONES[0]], assignPublicIp="ENABLED")}, "Assign public IP is not supported"),
         ("own", {"networkConfiguration": inside_of(unknown)}, f"The subnet ID '{unknown}' does not exist"),
         ("own", {"networkConfiguration": inside_of(*[subnets[ZONES[0]]] * 17)}, "subnets"),
         ("own", {"networkConfiguration": inside_of(subnets[ZONES[0]], securityGroups=["sg"] * 6)}, "securityGroups"),
@@ -303,7 +304,7 @@ def test_a_task_stops_when_its_network_ends(client, subnets):
     docker_says("rm", "-f", holder)
     over = wait(client, found["taskArn"], "STOPPED")
     assert over["stopCode"] == "EssentialContainerExited"
-    assert "network namespace" in over["stoppedReason"]
+    assert "what held the task's namespaces ended" in over["stoppedReason"]
     until("nothing of it is left", lambda: containers_of(found), lambda left: left == [])
 
 

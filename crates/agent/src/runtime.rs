@@ -368,6 +368,8 @@ pub struct About {
     pub security_modules: Vec<String>,
     /// It can limit what a container writes.
     pub limits_storage: bool,
+    /// It can hold the namespaces that containers share.
+    pub holds_namespaces: bool,
 }
 
 /// What runs containers. Each call has a time limit of its own.

@@ -310,7 +310,10 @@ impl Sessions {
         let security = security.map(|module| format!("{}{module}", capability::SECURITY));
         let settings = capability::SETTINGS.into_iter().chain(capability::TASK_SETTINGS);
         let settings = settings.map(capability::of_setting);
-        let all = capability::OF_AGENT.map(str::to_owned).into_iter().chain(settings);
+        let shares = |name: &&str| ![capability::TASK_ENI, capability::SHARED_NAMESPACES].contains(name);
+        let all =
+            capability::OF_AGENT.into_iter().filter(move |name| self.about.holds_namespaces || shares(name));
+        let all = all.map(str::to_owned).chain(settings);
         // A task that logs to FireLens is placed, and says then why it cannot run.
         let firelens = format!("{}awsfirelens", capability::LOG_DRIVER);
         all.chain(drivers).chain(volumes).chain(security).chain(allowed).chain([firelens])

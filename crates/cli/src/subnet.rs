@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde::Serialize;
 pub use trireme_rpc::operator::{AddSubnetRequest, Subnet};
+use trireme_types::SubnetId;
 pub use trireme_types::{Cidr, Scope};
 
 use crate::Error;
@@ -118,10 +119,15 @@ pub async fn run(args: &SubnetArgs) -> Result<(), Error> {
     }
 }
 
+/// The id of a new subnet. It is drawn before anybody is asked: who is asked second may find that the first one has added it.
+pub fn drawn_id() -> String {
+    SubnetId::from_random(rand::random()).to_string()
+}
+
 async fn add(args: &AddArgs) -> Result<(), Error> {
     let target = args.target.resolve()?;
     let request = AddSubnetRequest {
-        id: args.id.clone().unwrap_or_default(),
+        id: args.id.clone().unwrap_or_else(drawn_id),
         account: args.account.clone(),
         region: args.region.clone(),
         zone: args.zone.clone(),

@@ -16,7 +16,7 @@ const BATCHES: usize = 8;
 
 /// Deleted task definitions forgotten in one pass.
 const DEFINITIONS: usize = 100;
-/// A deleted task definition that something uses is looked at again after this.
+/// A deleted task definition that something uses, and a task whose address may be in use, is looked at again after this.
 const USED: Duration = Duration::from_secs(60);
 
 /// Forgets stopped tasks and deleted task definitions.
@@ -43,6 +43,10 @@ impl Controller for Reaper {
             if at > now || due.len() >= BATCH.saturating_mul(BATCHES) {
                 plan.wake(at.max(now));
                 break;
+            }
+            if view.holds_address(*task, now) {
+                plan.wake(now.plus(USED));
+                continue;
             }
             due.push(*task);
         }

@@ -17,7 +17,7 @@ use trireme_types::capability::{
     HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
     SHARED_NAMESPACES, STORAGE_LIMIT, TASK_ENI, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
-use trireme_types::{Scope, Zone};
+use trireme_types::{Scope, Timestamp, Zone};
 
 /// An attribute that a machine must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +69,11 @@ impl Wanted {
         scope: &Scope,
         spec: &TaskDefinitionSpec,
         network: Option<&NetworkConfiguration>,
+        now: Timestamp,
     ) -> Self {
         if spec.network_mode == Some(NetworkMode::Awsvpc) {
-            self.addresses =
-                Some(network.map_or_else(Addresses::default, |network| Addresses::of(view, scope, network)));
+            let of = |network| Addresses::of(view, scope, network, now);
+            self.addresses = Some(network.map_or_else(Addresses::default, of));
         }
         self
     }
@@ -90,11 +91,11 @@ pub struct Addresses(BTreeMap<Zone, u32>);
 
 impl Addresses {
     /// Those of a configuration's subnets.
-    pub fn of(view: &State, scope: &Scope, network: &NetworkConfiguration) -> Self {
+    pub fn of(view: &State, scope: &Scope, network: &NetworkConfiguration, now: Timestamp) -> Self {
         let mut free: BTreeMap<Zone, u32> = BTreeMap::new();
         for subnet in network.subnets.iter().filter_map(|id| view.subnet_of(scope, *id)) {
             let zone = free.entry(subnet.zone.clone()).or_default();
-            *zone = zone.saturating_add(view.free_addresses(subnet));
+            *zone = zone.saturating_add(view.free_addresses(subnet, now));
         }
         Self(free)
     }

@@ -23,7 +23,7 @@ fn to_wire(state: &State, subnet: &Subnet) -> WireSubnet {
         zone: subnet.zone.to_string(),
         cidr: subnet.cidr.to_string(),
         network: subnet.network.to_string(),
-        free: state.free_addresses(subnet),
+        free: state.free_addresses(subnet, state.clock()),
         tasks: load.map_or(0, |load| u32::try_from(load.held.len()).unwrap_or(u32::MAX)),
     }
 }

@@ -108,10 +108,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
         Event::ResourceTagged { .. } | Event::ResourceUntagged { .. } => tagged(state, event),
-        Event::LogGroupCreated { .. }
-        | Event::LogGroupDeleted { .. }
-        | Event::LogGroupRetentionChanged { .. }
-        | Event::LogGroupTagged { .. } => log_group::happened(state, at, event),
+        Event::LogGroup(event) => log_group::happened(state, at, event),
         Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
         Event::AccessKeyCreated { .. }
         | Event::Reset {}

@@ -158,7 +158,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
             task::report_health(state, *instance, *epoch, reports)
         }
         Command::PinImages { instance, epoch, images } => image_pin::pin(state, *instance, *epoch, images),
-        Command::ReapTasks { tasks } => task::reap(state, tasks),
+        Command::ReapTasks { tasks } => task::reap(state, tasks, stamp.now),
         Command::CreateAccessKey { .. }
         | Command::Reset
         | Command::SetRetention { .. }

@@ -1,6 +1,7 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
 //! See `CONTRIBUTING.md`.
 
+mod log_group;
 mod network;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use trireme_types::{
     Timestamp,
 };
 
+pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
 
 use crate::FeatureLevel;
@@ -451,32 +453,6 @@ pub enum Event {
         /// Its value, or `None` when it is as one level above.
         value: Option<String>,
     },
-    /// A log group is there.
-    LogGroupCreated {
-        /// Its full name.
-        key: LogGroupKey,
-        /// Its tags.
-        tags: Tags,
-    },
-    /// It is gone, with all that it had.
-    LogGroupDeleted {
-        /// Its full name.
-        key: LogGroupKey,
-    },
-    /// It keeps its events for another time.
-    LogGroupRetentionChanged {
-        /// Its full name.
-        key: LogGroupKey,
-        /// How many days, or `None` for ever.
-        days: Option<u32>,
-    },
-    /// Its tags are these now.
-    LogGroupTagged {
-        /// Its full name.
-        key: LogGroupKey,
-        /// All of them.
-        tags: Tags,
-    },
     /// Clusters, services, tasks and task definitions are dropped. Development only.
     Reset {},
     /// Every node supports this level; kinds and layouts of it may be written from now on.
@@ -501,7 +477,10 @@ pub enum Event {
         /// From what.
         source: RestoreSource,
     },
-    /// To a subnet or a task's interface. JSON has it without this level.
+    /// To a log group. JSON has it without this level, as what follows.
+    #[serde(untagged)]
+    LogGroup(LogGroupEvent),
+    /// To a subnet or a task's interface.
     #[serde(untagged)]
     Network(NetworkEvent),
 }

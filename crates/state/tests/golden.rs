@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::NetworkEvent;
+use trireme_state::event::{LogGroupEvent, NetworkEvent};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -270,10 +270,16 @@ fn command_events() -> Vec<Event> {
 
 fn log_group_events() -> Vec<Event> {
     vec![
-        Event::LogGroupCreated { key: log_group("/web"), tags: Tags::from([(text("k"), text("v"))]) },
-        Event::LogGroupDeleted { key: log_group("/web") },
-        Event::LogGroupRetentionChanged { key: log_group("/web"), days: Some(30) },
-        Event::LogGroupTagged { key: log_group("/web"), tags: Tags::from([(text("k"), text("w"))]) },
+        Event::LogGroup(LogGroupEvent::LogGroupCreated {
+            key: log_group("/web"),
+            tags: Tags::from([(text("k"), text("v"))]),
+        }),
+        Event::LogGroup(LogGroupEvent::LogGroupDeleted { key: log_group("/web") }),
+        Event::LogGroup(LogGroupEvent::LogGroupRetentionChanged { key: log_group("/web"), days: Some(30) }),
+        Event::LogGroup(LogGroupEvent::LogGroupTagged {
+            key: log_group("/web"),
+            tags: Tags::from([(text("k"), text("w"))]),
+        }),
     ]
 }
 

@@ -71,7 +71,7 @@ fn stopped(node: &mut Node, at: &Placement, task: TaskId) {
 }
 
 fn free(node: &Node, number: u128) -> u32 {
-    node.state.free_addresses(node.state.subnet(id(number)).unwrap())
+    node.state.free_addresses(node.state.subnet(id(number)).unwrap(), node.now)
 }
 
 #[test]
@@ -147,10 +147,11 @@ fn the_address_of_a_lost_task_waits_until_its_machine_cannot_use_it() {
         run(&mut node, &other, 1, &[1]).is_err(),
         "it has just begun to remove what it was not told to run"
     );
+    node.propose(Command::ReapTasks { tasks: tasks.clone() }).unwrap();
+    assert_eq!(free(&node, 1), 0, "a task is not forgotten while its address may be in use");
+    assert_eq!(node.state.interface(tasks[0]).unwrap().hold, Hold::Lost);
     node.now = node.now.plus(std::time::Duration::from_secs(121));
-    // The time of the last entry is what everybody counts by.
-    node.open("agent-3", "us-east-1a");
-    assert_eq!(free(&node, 1), 11);
+    assert_eq!(free(&node, 1), 11, "though nothing was written meanwhile");
     let again = run(&mut node, &other, 1, &[1]).unwrap();
     assert_eq!(address(&node, again[0]), address(&node, tasks[0]));
     assert_eq!(free(&node, 1), 10);
@@ -161,12 +162,14 @@ fn the_address_of_a_lost_task_waits_until_its_machine_cannot_use_it() {
 }
 
 #[test]
-fn the_addresses_of_a_machine_that_is_gone_are_free() {
+fn the_addresses_of_a_machine_that_is_gone_are_free_after_a_while() {
     let (mut node, at) = node();
     add(&mut node, 1, "us-east-1a", "10.1.1.0/28").unwrap();
     run(&mut node, &at, 11, &[1]).unwrap();
     let cluster = cluster("default");
     node.propose(Command::DeregisterInstance { cluster, instance: at.instance, force: true }).unwrap();
+    assert_eq!(free(&node, 1), 0, "its agent, if it is there, removes the containers now");
+    node.now = node.now.plus(std::time::Duration::from_secs(121));
     assert_eq!(free(&node, 1), 11);
     invariant::check_state(&node.state).unwrap();
 }
@@ -188,6 +191,29 @@ fn the_subnet_with_most_addresses_left_in_the_zone_is_taken() {
     assert!(matches!(unknown, Rejection::SubnetNotFound { .. }), "{unknown}");
     let none = run(&mut node, &at, 1, &[]).unwrap_err();
     assert!(none.to_string().contains("Network Configuration must be provided"), "{none}");
+}
+
+/// An agent that came back and goes away again, or is not heard, may not have removed anything.
+#[test]
+fn an_agent_that_is_back_and_away_again_holds_its_lost_tasks_addresses() {
+    let (mut node, at) = node();
+    add(&mut node, 1, "us-east-1a", "10.1.1.0/28").unwrap();
+    run(&mut node, &at, 11, &[1]).unwrap();
+    let lose = Command::LoseInstance { instance: at.instance, epoch: at.epoch, reason: "silent".to_owned() };
+    node.propose(lose).unwrap();
+    let back = node.open_again(&at, "agent-1", "us-east-1a");
+    let millis = 600_000;
+    node.propose(Command::AnnounceAbsence { instance: at.instance, epoch: back.epoch, millis }).unwrap();
+    node.now = node.now.plus(std::time::Duration::from_secs(300));
+    assert_eq!(free(&node, 1), 0, "it is away");
+
+    node.open_again(&at, "agent-1", "us-east-1a");
+    let cluster = cluster("default");
+    node.propose(Command::SetLostAfter { cluster, millis: Some(600_000) }).unwrap();
+    node.now = node.now.plus(std::time::Duration::from_secs(300));
+    assert_eq!(free(&node, 1), 0, "nobody would know yet that it is silent");
+    node.now = node.now.plus(std::time::Duration::from_secs(301));
+    assert_eq!(free(&node, 1), 11);
 }
 
 #[test]
@@ -224,9 +250,16 @@ fn a_subnet_in_use_stays() {
 fn a_services_tasks_get_what_it_says() {
     let (mut node, at) = node();
     add(&mut node, 1, "us-east-1a", "10.1.1.0/24").unwrap();
-    let mut spec = spec(definition("own", 1), 2);
-    let json = format!(r#"{{"awsvpcConfiguration":{{"subnets":["{}"],"securityGroups":["sg-2"]}}}}"#, id(1));
-    spec.described.insert(NETWORK_CONFIGURATION.to_owned(), json);
+    let spec_in = |number: u128| {
+        let mut spec = spec(definition("own", 1), 2);
+        let json = format!(
+            r#"{{"awsvpcConfiguration":{{"subnets":["{}"],"securityGroups":["sg-2"]}}}}"#,
+            id(number)
+        );
+        spec.described.insert(NETWORK_CONFIGURATION.to_owned(), json);
+        spec
+    };
+    let (spec, started) = (spec_in(1), at.clone());
     let created_by = "arn:aws:iam::123456789012:root".to_owned();
     node.propose(Command::CreateService { key: service("web"), spec, tags: Tags::new(), created_by })
         .unwrap();
@@ -248,6 +281,18 @@ fn a_services_tasks_get_what_it_says() {
     };
     node.propose(Command::UpdateService { key: service("web"), change }).unwrap();
     assert_eq!(node.state.service(&service("web")).unwrap().deployments.len(), 2);
+    let remove = Command::RemoveSubnet { subnet: id(1) };
+    for task in tasks {
+        stopped(&mut node, &started, task);
+    }
+    let refused = node.propose(remove).unwrap_err().to_string();
+    assert!(refused.contains("in use by service web"), "the first deployment is under way still: {refused}");
+    // Nobody can be given one that is not there.
+    let mut spec = spec_in(9);
+    spec.desired_count = 1;
+    let created_by = "arn:aws:iam::123456789012:root".to_owned();
+    let create = Command::CreateService { key: service("api"), spec, tags: Tags::new(), created_by };
+    assert!(matches!(node.propose(create), Err(Rejection::SubnetNotFound { .. })));
 }
 
 #[test]

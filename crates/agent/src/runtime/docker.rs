@@ -331,6 +331,7 @@ impl Runtime for DockerRuntime {
                 log_drivers: plugins.log.unwrap_or_default(),
                 volume_drivers: drivers,
                 limits_storage,
+                holds_namespaces: pause::image().is_some(),
             })
         })
     }
@@ -364,10 +365,7 @@ impl Runtime for DockerRuntime {
     }
 
     fn open(&self, new: NewSandbox) -> BoxFuture<'_, Result<String, Failure>> {
-        Box::pin(async move {
-            let _permit = self.starts.acquire().await;
-            self.sandboxes.open(&new).await
-        })
+        Box::pin(async move { self.sandboxes.open(&new, &self.starts).await })
     }
 
     fn start<'a>(&'a self, id: &'a str, published: bool) -> BoxFuture<'a, Result<Started, Failure>> {

@@ -196,6 +196,7 @@ impl Runtime for FakeRuntime {
             volume_drivers: vec!["local".to_owned()],
             security_modules: Vec::new(),
             limits_storage: false,
+            holds_namespaces: true,
         };
         Box::pin(std::future::ready(Ok(about)))
     }

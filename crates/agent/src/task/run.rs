@@ -16,6 +16,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is needed to carry out a move, taken from the machine.
+#[derive(Debug)]
 pub struct Order {
     operation: Operation,
     new: NewContainer,

@@ -137,7 +137,9 @@ impl Machine {
         if ran && machine.essential_exited() {
             machine.cause = Some((StopCode::EssentialContainerExited, ESSENTIAL_EXITED.into()));
         }
-        if machine.needs_sandbox() && machine.sandbox.is_over() {
+        // Of a task without a network none may have been made: agents before had one of the containers hold what all share.
+        let needed = namespace::has_network(&machine.spec) || machine.sandbox.may_be_there();
+        if needed && machine.sandbox.is_over() {
             machine.sandbox_is_missing();
         }
         machine

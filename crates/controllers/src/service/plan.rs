@@ -294,7 +294,7 @@ impl<'a> Pass<'a> {
         let network = NetworkConfiguration::of(self.described);
         let scope = &self.service.key.cluster.scope;
         let wanted = Wanted::of(spec, &TaskOverrides::default());
-        Some(wanted.in_subnets(view, scope, spec, network.as_ref()))
+        Some(wanted.in_subnets(view, scope, spec, network.as_ref(), self.health.now))
     }
 
     /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
@@ -309,7 +309,7 @@ impl<'a> Pass<'a> {
                     let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
                     let met = requirements.iter().all(|requirement| requirement.is_met(instance));
                     let zone = &instance.registration.zone;
-                    instance.connected
+                    look.view.is_present(instance)
                         && met
                         && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
                         && wanted.cpu <= all.cpu

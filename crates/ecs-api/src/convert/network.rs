@@ -1,5 +1,5 @@
 //! Networks of tasks of their own (ECS API: NetworkMode awsvpc): where requests ask for interfaces, and what tasks have. Security groups
-//! and public addresses are stored and described, and nothing enforces or gives them.
+//! are stored and described, and nothing enforces them.
 
 use trireme_ecs_model::shapes::{
     AssignPublicIp, Attachment, AwsVpcConfiguration, KeyValuePair, NetworkConfiguration, NetworkInterface,
@@ -56,6 +56,10 @@ pub(crate) fn parse(
     let groups = given.security_groups.as_deref().unwrap_or_default();
     if subnets.is_empty() {
         return Err(Error::invalid("subnets can not be empty."));
+    }
+    // ECS API: AwsVpcConfiguration.assignPublicIp: for Fargate only.
+    if given.assign_public_ip == Some(AssignPublicIp::Enabled) {
+        return Err(Error::invalid("Assign public IP is not supported for this launch type."));
     }
     length::items("subnets", subnets, SUBNETS)?;
     length::items("securityGroups", groups, SECURITY_GROUPS)?;

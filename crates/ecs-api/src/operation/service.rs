@@ -229,7 +229,8 @@ fn check_network(
     let mode = definition.spec.network_mode;
     let interfaces = mode == Some(NetworkMode::Awsvpc);
     let kept = network::read(&service.spec.described).filter(|_| interfaces);
-    let given = request.network_configuration.clone().or(kept);
+    let given =
+        request.network_configuration.clone().filter(|given| given.awsvpc_configuration.is_some()).or(kept);
     network::parse(state, &service.key.cluster.scope, given.as_ref(), mode)?;
     Ok(interfaces)
 }

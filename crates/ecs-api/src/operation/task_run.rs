@@ -10,7 +10,7 @@ use trireme_state::command::RunTasks;
 use trireme_state::object::{self, ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, Outcome, Placement, Rejection, State};
-use trireme_types::{ContainerInstanceId, TaskId};
+use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::context::Context;
 use crate::convert::{self, network, overrides, tags};
@@ -50,10 +50,10 @@ struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    fn wanted(&self, state: &State) -> Wanted {
+    fn wanted(&self, state: &State, now: Timestamp) -> Wanted {
         let spec = &self.definition.spec;
         let scope = &self.run.cluster.scope;
-        Wanted::of(spec, &self.run.overrides).in_subnets(state, scope, spec, self.network.as_ref())
+        Wanted::of(spec, &self.run.overrides).in_subnets(state, scope, spec, self.network.as_ref(), now)
     }
 }
 
@@ -90,13 +90,14 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 }
 
 async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
+    let now = cx.api.clock.now();
     let place = |state: &State, prepared: &Prepared<'_>| {
         let run = &prepared.run;
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let request = Request { wanted: prepared.wanted(state), group: Group::EveryTask, count };
+        let request = Request { wanted: prepared.wanted(state, now), group: Group::EveryTask, count };
         let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
         Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
     };
@@ -120,7 +121,8 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         commands: request.enable_execute_command.unwrap_or(false),
         network: request.network_configuration,
     };
-    let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances);
+    let now = cx.api.clock.now();
+    let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances, now);
     let started = start_with(&cx, &wanted, instances.len(), place).await?;
     let tasks = describe(&started);
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
@@ -128,9 +130,9 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
 
 type Places = Result<(Vec<Placement>, Vec<Failure>)>;
 
-fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String]) -> Places {
+fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String], now: Timestamp) -> Places {
     let run = &prepared.run;
-    let mut asked = prepared.wanted(state);
+    let mut asked = prepared.wanted(state, now);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
     for text in named {
         let Some(instance) = resolve::instance(state, &run.cluster, text)? else {

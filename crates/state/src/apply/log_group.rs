@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use trireme_types::Timestamp;
 
+use crate::State;
+use crate::event::LogGroupEvent;
 use crate::object::{LogGroup, LogGroupKey};
-use crate::{Event, State};
 
-pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
+pub(super) fn happened(state: &mut State, at: Timestamp, event: &LogGroupEvent) {
     match event {
-        Event::LogGroupCreated { key, tags } => {
+        LogGroupEvent::LogGroupCreated { key, tags } => {
             let created =
                 LogGroup { key: key.clone(), created_at: at, retention_days: None, tags: tags.clone() };
             state.log_groups.insert(key.clone(), Arc::new(created));
         }
-        Event::LogGroupDeleted { key } => {
+        LogGroupEvent::LogGroupDeleted { key } => {
             state.log_groups.remove(key);
         }
-        Event::LogGroupRetentionChanged { key, days } => with(state, key, |group| {
+        LogGroupEvent::LogGroupRetentionChanged { key, days } => with(state, key, |group| {
             group.retention_days = *days;
         }),
-        Event::LogGroupTagged { key, tags } => with(state, key, |group| {
+        LogGroupEvent::LogGroupTagged { key, tags } => with(state, key, |group| {
             group.tags.clone_from(tags);
         }),
-        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@
 //! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::event::NetworkEvent;
+use crate::event::{LogGroupEvent, NetworkEvent};
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
@@ -129,10 +129,10 @@ kinds! {
     120 @ 1 from 5 => CommandStarted { execution, task, container, command, by, forced },
     121 @ 1 from 5 => CommandEnded { execution, task, container, exit_code, reason },
     122 @ 1 from 5 => TasksAllowCommands { tasks },
-    115 @ 1 from 5 => LogGroupCreated { key, tags },
-    116 @ 1 from 5 => LogGroupDeleted { key },
-    117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
-    118 @ 1 from 5 => LogGroupTagged { key, tags },
+    in LogGroup(LogGroupEvent): 115 @ 1 from 5 => LogGroupCreated { key, tags },
+    in LogGroup(LogGroupEvent): 116 @ 1 from 5 => LogGroupDeleted { key },
+    in LogGroup(LogGroupEvent): 117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
+    in LogGroup(LogGroupEvent): 118 @ 1 from 5 => LogGroupTagged { key, tags },
     in Network(NetworkEvent): 110 @ 1 from 6 => SubnetAdded { subnet },
     in Network(NetworkEvent): 111 @ 1 from 6 => SubnetRemoved { subnet },
     in Network(NetworkEvent): 112 @ 1 from 6 => TaskAttached { task, interface },

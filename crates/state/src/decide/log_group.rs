@@ -2,6 +2,7 @@
 
 use super::{Decided, Decision};
 use crate::command::LogGroupChange;
+use crate::event::LogGroupEvent;
 use crate::limits::{LOG_GROUPS, TAGS_PER_RESOURCE};
 use crate::object::{ClusterKey, LogGroup, LogGroupKey, Tags, TaskDefinition};
 use crate::query::log_group;
@@ -15,12 +16,15 @@ pub(super) fn create(state: &State, key: &LogGroupKey, tags: &Tags) -> Decided {
         return Err(Rejection::LimitExceeded { what: "log groups".to_owned(), limit: LOG_GROUPS as u64 });
     }
     checked(tags)?;
-    Ok(Decision::one(Event::LogGroupCreated { key: key.clone(), tags: tags.clone() }))
+    Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupCreated {
+        key: key.clone(),
+        tags: tags.clone(),
+    })))
 }
 
 pub(super) fn delete(state: &State, key: &LogGroupKey) -> Decided {
     known(state, key)?;
-    Ok(Decision::one(Event::LogGroupDeleted { key: key.clone() }))
+    Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupDeleted { key: key.clone() })))
 }
 
 pub(super) fn change(state: &State, key: &LogGroupKey, change: &LogGroupChange) -> Decided {
@@ -34,7 +38,7 @@ fn set_retention(state: &State, key: &LogGroupKey, days: Option<u32>) -> Decided
     if known(state, key)?.retention_days == days {
         return Ok(Decision::nothing());
     }
-    Ok(Decision::one(Event::LogGroupRetentionChanged { key: key.clone(), days }))
+    Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupRetentionChanged { key: key.clone(), days })))
 }
 
 fn tag(state: &State, key: &LogGroupKey, add: &Tags, remove: &[String]) -> Decided {
@@ -46,7 +50,7 @@ fn tag(state: &State, key: &LogGroupKey, add: &Tags, remove: &[String]) -> Decid
     if tags == *before {
         return Ok(Decision::nothing());
     }
-    Ok(Decision::one(Event::LogGroupTagged { key: key.clone(), tags }))
+    Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupTagged { key: key.clone(), tags })))
 }
 
 fn known<'a>(state: &'a State, key: &LogGroupKey) -> Result<&'a LogGroup, Rejection> {
@@ -72,5 +76,5 @@ pub(super) fn wanted(state: &State, cluster: &ClusterKey, definition: &TaskDefin
         named.filter(|(key, create)| *create && state.log_group(key).is_none()).map(|(key, _)| key).collect();
     let room = |key: &LogGroupKey| state.log_groups_of(&key.scope).count() < LOG_GROUPS;
     let created = missing.into_iter().filter(room);
-    created.map(|key| Event::LogGroupCreated { key, tags: Tags::new() }).collect()
+    created.map(|key| Event::LogGroup(LogGroupEvent::LogGroupCreated { key, tags: Tags::new() })).collect()
 }

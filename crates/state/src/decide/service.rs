@@ -43,6 +43,7 @@ pub(super) fn check_new(
     }
     check_count(spec.desired_count)?;
     super::check_described(&spec.described)?;
+    super::subnet::check_described(state, &key.cluster.scope, &spec.described)?;
     super::tag::check_limit(tags)?;
     let active = state.services_of_cluster(&key.cluster);
     if active.filter(|service| service.status != ServiceStatus::Inactive).count() >= SERVICES_PER_CLUSTER {
@@ -96,6 +97,7 @@ pub(super) fn update(state: &State, key: &ServiceKey, change: &ServiceChange, st
         };
     }
     super::check_described(&spec.described)?;
+    super::subnet::check_described(state, &key.cluster.scope, &spec.described)?;
     // Only what a task is made from begins a deployment, or where its traffic comes from; a new number does not (ECS API:
     // UpdateService).
     let differs = |member: &&str| spec.described.get(*member) != service.spec.described.get(*member);

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use trireme_types::{Scope, SubnetId, Zone};
+use trireme_types::{Scope, SubnetId, Timestamp, Zone};
 
 use super::{Decided, Decision, stale};
 use crate::command::NewSubnet;
 use crate::event::NetworkEvent;
 use crate::limits::SUBNETS;
-use crate::object::{Hold, Interface, NetworkConfiguration, Subnet};
+use crate::object::{Described, Hold, Interface, NetworkConfiguration, Subnet};
 use crate::{Event, Rejection, Stamp, State};
 
 /// EC2: a subnet's range shares between 16 and 28 bits.
@@ -31,6 +31,10 @@ pub(super) fn add(state: &State, new: &NewSubnet, stamp: &Stamp) -> Decided {
             "the network of {} must contain it and be /16 at most; {network} is not",
             new.cidr
         ));
+    }
+    let first = new.cidr.first();
+    if first.is_loopback() || first.is_link_local() || first.is_multicast() || first.is_unspecified() {
+        return invalid(format!("{} is not a range that machines can have addresses in", new.cidr));
     }
     if let Some(known) = state.subnet(new.id) {
         let same = known.scope == new.scope
@@ -89,6 +93,11 @@ pub(super) fn check(state: &State, scope: &Scope, network: &NetworkConfiguration
     }
 }
 
+/// The same of what a service or a task set is to be.
+pub(super) fn check_described(state: &State, scope: &Scope, described: &Described) -> Result<(), Rejection> {
+    NetworkConfiguration::of(described).map_or(Ok(()), |network| check(state, scope, &network))
+}
+
 /// Draws addresses for the tasks of one command: each is given once, whatever the state says of it.
 pub(super) struct Draw<'a> {
     state: &'a State,
@@ -105,9 +114,10 @@ impl<'a> Draw<'a> {
 
     /// An interface in the subnet of the zone that has most addresses left.
     pub(super) fn interface(&mut self, zone: &Zone, stamp: &mut Stamp) -> Result<Interface, Rejection> {
+        let now = stamp.now;
         let none = || stale(format!("free addresses in {zone}"));
         let here = self.subnets.iter().filter(|subnet| subnet.zone == *zone);
-        let left = here.map(|subnet| (self.left(subnet), std::cmp::Reverse(subnet.id), *subnet));
+        let left = here.map(|subnet| (self.left(subnet, now), std::cmp::Reverse(subnet.id), *subnet));
         let best = left.max_by_key(|(left, id, _)| (*left, *id));
         let (_, _, subnet) = best.filter(|(left, ..)| *left > 0).ok_or_else(none)?;
         let address = self.next(subnet, stamp).ok_or_else(none)?;
@@ -123,9 +133,9 @@ impl<'a> Draw<'a> {
         })
     }
 
-    fn left(&self, subnet: &Subnet) -> u32 {
+    fn left(&self, subnet: &Subnet, now: Timestamp) -> u32 {
         let drawn = self.drawn.get(&subnet.id).map_or(0, |(_, all)| all.len());
-        self.state.free_addresses(subnet).saturating_sub(u32::try_from(drawn).unwrap_or(u32::MAX))
+        self.state.free_addresses(subnet, now).saturating_sub(u32::try_from(drawn).unwrap_or(u32::MAX))
     }
 
     /// The first free address after the one that was given last, around the range.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId};
+use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId, Timestamp};
 
 use super::subnet::Draw;
 use super::{Decided, Decision, stale, task_definition};
@@ -46,6 +46,7 @@ pub(super) fn run(
         placements: &run.placements,
         network,
     };
+    super::subnet::check(state, &run.cluster.scope, network.unwrap_or(&NetworkConfiguration::default()))?;
     let (events, ids) = create_tasks(state, tasks, stamp)?;
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
 }
@@ -86,7 +87,6 @@ pub(super) fn create_tasks(
             message: "Network Configuration must be provided when networkMode 'awsvpc' is specified.".into(),
         });
     }
-    super::subnet::check(state, &new.cluster.scope, network)?;
     let mut draw = Draw::new(state, &new.cluster.scope, network);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
@@ -339,8 +339,12 @@ fn forward(known: &ContainerReport, said: &ContainerReport, task: TaskStatus) ->
     }
 }
 
-pub(super) fn reap(state: &State, tasks: &[TaskId]) -> Decided {
-    let gone = |id: &TaskId| state.task(*id).is_some_and(|task| task.last_status == TaskStatus::Stopped);
+/// One whose address nobody else may have yet is kept: what is forgotten holds none.
+pub(super) fn reap(state: &State, tasks: &[TaskId], now: Timestamp) -> Decided {
+    let gone = |id: &TaskId| {
+        let stopped = state.task(*id).is_some_and(|task| task.last_status == TaskStatus::Stopped);
+        stopped && !state.holds_address(*id, now)
+    };
     let mut unique: Vec<TaskId> = tasks.iter().copied().filter(gone).collect();
     unique.sort_unstable();
     unique.dedup();

@@ -64,6 +64,7 @@ pub(super) fn create(
     let sets = sets_of(state, key)?;
     task_definition::usable(state, &spec.task_definition)?;
     super::check_described(&spec.described)?;
+    super::subnet::check_described(state, &key.cluster.scope, &spec.described)?;
     super::tag::check_limit(tags)?;
     if sets.sets.len() >= TASK_SETS_PER_SERVICE {
         let message = format!(

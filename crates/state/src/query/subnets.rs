@@ -7,10 +7,10 @@ use std::time::Duration;
 use trireme_types::{Scope, SubnetId, TaskId, Timestamp};
 
 use crate::State;
-use crate::object::{Interface, Service, ServiceStatus, Subnet};
+use crate::object::{Hold, Interface, Service, ServiceStatus, Subnet};
 
-/// So long after its agent came back a machine may still run what it was not told to stop: an agent removes such containers before
-/// it does anything else.
+/// So long after its agent came back, or after it was told that it is not wanted any more, a machine may still run what it should not: an agent
+/// removes such containers before it does anything else.
 const STRAYS_GONE_AFTER: Duration = Duration::from_secs(120);
 
 impl State {
@@ -35,14 +35,12 @@ impl State {
     }
 
     /// How many addresses of a subnet new tasks may have.
-    pub fn free_addresses(&self, subnet: &Subnet) -> u32 {
+    pub fn free_addresses(&self, subnet: &Subnet, now: Timestamp) -> u32 {
         let Some(load) = self.index.addresses.of(subnet.id) else { return subnet.capacity() };
         let lost: BTreeSet<u32> = load
             .lost
             .iter()
-            .filter(|(address, task)| {
-                !load.held.contains_key(address) && self.may_run_still(*task, self.clock)
-            })
+            .filter(|(address, task)| !load.held.contains_key(address) && self.may_run_still(*task, now))
             .map(|(address, _)| *address)
             .collect();
         let taken = load.held.len().saturating_add(lost.len());
@@ -57,15 +55,25 @@ impl State {
         !load.held.contains_key(&address) && !lost.any(|(_, task)| self.may_run_still(*task, now))
     }
 
-    /// Whether a lost task may run on its machine: until its agent has been back for a while, or the machine is gone for good.
-    fn may_run_still(&self, task: TaskId, now: Timestamp) -> bool {
-        let Some(instance) = self.tasks.get(&task).and_then(|task| self.instances.get(&task.instance)) else {
-            return false;
-        };
-        !instance.connected || now.since(instance.session_opened_at) < STRAYS_GONE_AFTER
+    /// Whether a task that is STOPPED has an address that nobody else may have yet: then it is not forgotten either.
+    pub fn holds_address(&self, task: TaskId, now: Timestamp) -> bool {
+        let lost = self.interfaces.get(&task).is_some_and(|interface| interface.hold == Hold::Lost);
+        lost && self.may_run_still(task, now)
     }
 
-    /// The first service that names a subnet, or whose deployments or task sets do, and is not inactive.
+    /// Whether a lost task may run on its machine: until its agent has been back for a while. Of a machine that was deregistered an operator
+    /// says that it is gone; its agent, if it hears of it, needs a while too.
+    fn may_run_still(&self, task: TaskId, now: Timestamp) -> bool {
+        let Some(task) = self.tasks.get(&task) else { return false };
+        let Some(instance) = self.instances.get(&task.instance) else {
+            return task.times.stopped_at.is_some_and(|at| now.since(at) < STRAYS_GONE_AFTER);
+        };
+        // One that was back and fell silent is connected until it is lost again.
+        let silent = self.lost_after(&instance.registration.cluster).unwrap_or_default();
+        !self.is_present(instance) || now.since(instance.session_opened_at) < STRAYS_GONE_AFTER.max(silent)
+    }
+
+    /// The first service that is not inactive and names a subnet, or whose task sets do, or what it may be rolled back to.
     pub(crate) fn service_in_subnet(&self, subnet: SubnetId) -> Option<&Arc<Service>> {
         let name = subnet.to_string();
         let names = |described: &crate::object::Described| {
@@ -73,8 +81,13 @@ impl State {
         };
         self.services.values().find(|service| {
             let sets = self.task_sets.get(&service.key);
+            let history = self.deployment_history(&service.key);
+            let under_way = history.deployments.iter().filter(|one| one.status.is_under_way());
+            let mut revisions =
+                under_way.filter_map(|one| history.revision(one.target)).chain(history.last_successful());
             service.status != ServiceStatus::Inactive
                 && (names(&service.spec.described)
+                    || revisions.any(|revision| names(&revision.spec.described))
                     || sets.is_some_and(|sets| sets.sets.iter().any(|set| names(&set.spec.described))))
         })
     }

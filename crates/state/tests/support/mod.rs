@@ -198,8 +198,17 @@ impl Node {
     }
 
     pub fn open(&mut self, name: &str, zone: &str) -> Placement {
+        self.session(None, name, zone)
+    }
+
+    /// The agent of an instance is back.
+    pub fn open_again(&mut self, at: &Placement, name: &str, zone: &str) -> Placement {
+        self.session(Some(at.instance), name, zone)
+    }
+
+    fn session(&mut self, instance: Option<ContainerInstanceId>, name: &str, zone: &str) -> Placement {
         let registration = Box::new(registration(name, zone));
-        match self.propose(Command::OpenSession { instance: None, registration }) {
+        match self.propose(Command::OpenSession { instance, registration }) {
             Ok(Outcome::Session { instance, epoch }) => Placement { instance, epoch },
             other => panic!("no session: {other:?}"),
         }

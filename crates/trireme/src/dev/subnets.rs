@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use trireme_cli::client;
 use trireme_cli::cluster_file::ClusterFile;
-use trireme_cli::subnet::{AddSubnetRequest, Cidr, Scope, Subnet};
+use trireme_cli::subnet::{AddSubnetRequest, Cidr, Scope, Subnet, drawn_id};
 use trireme_cli::target::Target;
 
 /// For all control nodes to support subnets, and for a leader to take them.
@@ -47,7 +47,7 @@ pub async fn ensure(cluster: &ClusterFile) -> Result<Vec<Subnet>> {
             continue;
         }
         let request = AddSubnetRequest {
-            id: String::new(),
+            id: drawn_id(),
             account: account.clone(),
             region: region.clone(),
             zone: zone.name.clone(),

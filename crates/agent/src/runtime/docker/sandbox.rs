@@ -28,7 +28,7 @@ const LOAD: std::time::Duration = std::time::Duration::from_secs(30);
 /// A network may be removed by another agent between its making and the container's start.
 const TRIES: u32 = 3;
 /// How often it is looked for a network that another agent makes or removes.
-const LOOKS: u32 = 50;
+const LOOKS: u32 = 10;
 const LOOK_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// The log driver of a program that says nothing.
 const NO_LOG: &str = "none";
@@ -51,8 +51,8 @@ impl Sandboxes {
         Self { docker, making: Semaphore::new(1) }
     }
 
-    /// Gives the id of a task's sandbox, which runs then. It is made once, and started once.
-    pub(super) async fn open(&self, new: &NewSandbox) -> Result<String, Failure> {
+    /// Gives the id of a task's sandbox, which runs then. It is made once, and started once. `starts`: how many may be made at once.
+    pub(super) async fn open(&self, new: &NewSandbox, starts: &Semaphore) -> Result<String, Failure> {
         let wrong = |message: String| Failure::new(FailureKind::Networking, message);
         let network = new.task.network.as_ref().filter(|_| namespace::has_network(&new.task));
         if network.is_none() && namespace::has_network(&new.task) {
@@ -70,12 +70,17 @@ impl Sandboxes {
             if let Some(network) = network {
                 self.ensure_network(&new.owner, network).await?;
             }
-            match self.create_and_start(new, &body).await {
+            let permit = starts.acquire().await;
+            let started = self.create_and_start(new, &body).await;
+            drop(permit);
+            match started {
                 // In which words depends on how far the removal was.
                 Err(Outcome::Refused { status, message }) if tries > 0 && status != 409 => {
                     if message.contains(NO_IMAGE) {
                         self.load(image.archive.clone()).await?;
                     }
+                    // One that was made knows the network that is gone.
+                    self.discard(new).await?;
                 }
                 done => return done.map_err(|outcome| failed(FailureKind::Networking, outcome)),
             }
@@ -109,6 +114,15 @@ impl Sandboxes {
             // It runs already.
             Err(outcome) if !outcome.is_not_modified() => Err(outcome),
             _ => Ok(id),
+        }
+    }
+
+    /// Removes what was made and does not run.
+    async fn discard(&self, new: &NewSandbox) -> Result<(), Failure> {
+        let name = new.container_name();
+        match call("remove", CREATE, self.docker.remove_container(&name, None)).await {
+            Err(outcome) if !outcome.is_not_found() => Err(failed(FailureKind::Networking, outcome)),
+            _ => Ok(()),
         }
     }
 
@@ -175,6 +189,8 @@ impl Sandboxes {
         match over {
             Over::Task(_, task) => match &task.network {
                 Some(network) => self.remove_network(&network_name(owner, &network.network)).await,
+                // Of a task that nobody knows any more nobody knows the network.
+                None if task.network_mode.is_empty() => self.remove_networks(owner).await,
                 None => Ok(()),
             },
             Over::AllBut(_) => self.remove_networks(owner).await,
@@ -198,6 +214,8 @@ impl Sandboxes {
     }
 
     async fn remove_network(&self, name: &str) -> Result<(), Failure> {
+        // Else it might go between its making and the start that it was made for.
+        let _one_at_a_time = self.making.acquire().await;
         match call("network-remove", CREATE, self.docker.remove_network(name)).await {
             // 403: containers are on it.
             Ok(()) | Err(Outcome::Refused { status: 403 | 404, .. }) => Ok(()),

@@ -63,9 +63,12 @@ impl Machine {
         }
     }
 
-    /// Which image to get, or to make a container from.
+    /// Which image to get, or to make a container from. Of what is no container of the task it says nothing.
     pub fn image_name(&self, index: usize) -> ImageName {
-        let member = &self.members[index];
+        let (Some(member), Some(container)) = (self.members.get(index), self.spec.containers.get(index))
+        else {
+            return ImageName::default();
+        };
         let pin = match &member.choice {
             Choice::Pinned(pin) => Some(pin.clone()),
             // What was pulled is what runs, though the tag may mean something else by now.
@@ -75,7 +78,7 @@ impl Machine {
             Choice::Free | Choice::Open => None,
         };
         let anew = member.choice == Choice::Open;
-        ImageName { name: self.spec.containers[index].image.clone(), pin, anew }
+        ImageName { name: container.image.clone(), pin, anew }
     }
 }
 

@@ -5,13 +5,14 @@ use serde_json::json;
 use trireme_rpc::agent::TaskNetwork;
 
 use super::*;
-use crate::runtime::Run;
-use crate::runtime::{Exit, Failure, FailureKind, Image, Started};
+use crate::runtime::{Exit, Failure, FailureKind, Image, Run, Started};
 
 #[path = "tests/again.rs"]
 mod again;
 #[path = "tests/images.rs"]
 mod images;
+#[path = "tests/sandbox.rs"]
+mod sandbox;
 #[path = "tests/together.rs"]
 mod together;
 
@@ -537,54 +538,4 @@ fn a_list_begun_before_a_change_does_not_judge_it() {
     world.machine.sight(&[], world.tick);
     world.advance();
     assert_eq!(world.machine.status(), TaskStatus::Stopped);
-}
-
-/// A task with a network namespace of its own, RUNNING.
-fn with_network() -> World {
-    let mut world = World::with(&[true], Needs::new(), true);
-    world.advance();
-    let waiting: Vec<Operation> = world.open.iter().map(|(operation, ..)| *operation).collect();
-    assert_eq!(waiting, [Operation::Open, Operation::Pull], "the image is fetched meanwhile");
-    world.take(Turn::Succeed(1));
-    assert_eq!(world.open.len(), 1, "it is not made before its network is there");
-    world.take(Turn::Succeed(0));
-    world.take(Turn::Succeed(0));
-    world.take(Turn::Succeed(0));
-    assert_eq!(world.told, TaskStatus::Running);
-    world
-}
-
-#[test]
-fn a_tasks_network_is_there_first_and_goes_last() {
-    let mut world = with_network();
-    world.take(Turn::Want(Wanted::Stopped));
-    world.take(Turn::Succeed(0));
-    assert_eq!((world.told, world.engine.sandbox), (TaskStatus::Deprovisioning, Some(true)));
-    world.take(Turn::Succeed(0));
-    assert_eq!((world.told, world.engine.sandbox), (TaskStatus::Stopped, None));
-    world.take(Turn::Acknowledge);
-    world.take(Turn::Succeed(0));
-    world.take(Turn::Succeed(0));
-    assert!(world.done);
-}
-
-#[test]
-fn a_task_stops_when_its_network_ends() {
-    let mut world = with_network();
-    world.take(Turn::SandboxEnds(false, true));
-    let report = world.machine.report();
-    assert_eq!(report.stop_code(), StopCode::EssentialContainerExited);
-    assert!(report.stopped_reason.contains("namespaces"), "{}", report.stopped_reason);
-    assert_eq!(world.open[0].0, Operation::Stop);
-}
-
-#[test]
-fn an_agent_that_comes_back_keeps_the_network_that_it_finds() {
-    let mut world = with_network();
-    world.take(Turn::Restart);
-    assert_eq!(world.machine.status(), TaskStatus::Running);
-    assert!(world.open.is_empty(), "{:?}", world.open);
-    world.engine.sandbox = None;
-    world.take(Turn::Restart);
-    assert_eq!(world.open[0].0, Operation::Stop, "without it the containers reach nobody");
 }
