@@ -2,7 +2,7 @@
 #
 #   make dev     build, and start a three-zone cluster here; ARGS="--port 9000" is passed on
 #   make build   build bin/trireme
-#   make test    the whole test suite, as CI runs it
+#   make test    the whole test suite, as CI runs it; WORKERS=4 is how many files of the end-to-end tests run at once
 #   make verify  every check that changes nothing: format, lints, structure, generated code
 #   make chaos   faults against a cluster in network namespaces; SCENARIO=zone-cut,5 SEED=7 choose (as root)
 #   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
@@ -37,6 +37,8 @@ export TRIREME_NODE := $(shell $(SETUP)/node.sh --dir)
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:$(CACHE)/bin
 
 PYTHON_TESTS := $(wildcard chaos-tests/e2e/test_*.py)
+# So many files of them at once. They mostly wait: that is more than there are processors.
+WORKERS ?= 4
 # The end-to-end tests that passed, a line each.
 PASSED = $(CARGO_TARGET_DIR)/e2e-passed
 
@@ -77,7 +79,8 @@ test: setup-run setup-test verify
 	$(link-binary)
 	cargo nextest run --workspace --locked
 	@rm -f $(PASSED)
-	TRIREME_PASSED=$(PASSED) $(TRIREME_PYTHON) -m pytest -p no:cacheprovider $(PYTHON_TESTS)
+	TRIREME_PASSED=$(PASSED) $(TRIREME_PYTHON) -m pytest -p no:cacheprovider --durations 10 \
+		-n $(WORKERS) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(PYTHON_TESTS)
 	cargo xtask coverage $(PASSED)
 
 # What is asked of the chaos tests; the seed is the time when none is given.

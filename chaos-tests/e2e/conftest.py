@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -13,30 +12,32 @@ from pathlib import Path
 
 import pytest
 
+import ports
 from until import until
 from wire import Wire
 
 READY_LIMIT = 120
+# The files that take longest begin first: then none of them is what the others wait for at the end. The rest follows by name.
+LONGEST = ["limits_and_restarts", "tools", "images", "cli_story", "standing_firm", "exec_and_logs", "node_story", "plan_story"]
+# Tests whose body passed.
+CALLED: set[str] = set()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Notes each test that passed, for `cargo xtask coverage`."""
-    if report.when == "call" and report.passed and "TRIREME_PASSED" in os.environ:
+    """Notes each test that passed to its very end, for `cargo xtask coverage`. Workers tell what they ran to the process that started
+    them, which alone writes."""
+    if "TRIREME_PASSED" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if report.passed and report.when == "call":
+        CALLED.add(report.nodeid)
+    elif report.passed and report.when == "teardown" and report.nodeid in CALLED:
         with open(os.environ["TRIREME_PASSED"], "a", encoding="utf-8") as passed:
             print(Path(report.location[0]).name, report.nodeid.split("::", 1)[1], sep="::", file=passed)
 
 
-def free_ports() -> int:
-    """A port whose successor is free too: the second is for the operator's verbs."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
 
 
 def wait_ready(process: subprocess.Popen, log: Path) -> None:
@@ -45,6 +46,18 @@ def wait_ready(process: subprocess.Popen, log: Path) -> None:
         return "ready" in text.splitlines()
 
     until("trireme dev is ready", log.read_text, told, READY_LIMIT)
+
+
+def levels(data: Path) -> list[int | None]:
+    """The feature level of each control node."""
+    command = [os.environ["TRIREME_BIN"], "status", "--json", "--data", str(data)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=READY_LIMIT)
+    return [node["feature_level"] for node in json.loads(told.stdout)["nodes"]] if told.returncode == 0 else []
+
+
+def agreed(levels: list[int | None]) -> bool:
+    """A new cluster is at the first level, and rises to its last in one step."""
+    return levels != [] and all(level is not None and level > 1 for level in levels)
 
 
 def environment(data: Path) -> dict[str, str]:
@@ -59,11 +72,12 @@ def development(*arguments: str):
     """The data folder of a development cluster, which ends with the block."""
     with tempfile.TemporaryDirectory(prefix="trireme-e2e-") as folder:
         data, log = Path(folder) / "data", Path(folder) / "log"
-        command = [os.environ["TRIREME_BIN"], "dev", "--data", str(data), "--port", str(free_ports()), *arguments]
+        command = [os.environ["TRIREME_BIN"], "dev", "--data", str(data), "--port", str(ports.free(2)), *arguments]
         with log.open("w") as out:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
             wait_ready(process, log)
+            until("the control nodes agree on what all can read", lambda: levels(data), agreed, READY_LIMIT)
             yield data
         finally:
             process.send_signal(signal.SIGINT)

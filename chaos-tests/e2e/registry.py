@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import ports
 from until import until
 
 # `oars`, as the registry keeps it for the user `rower`.
@@ -20,12 +21,6 @@ def docker(*arguments: str, input: str | None = None) -> str:
     output = subprocess.run(["docker", *arguments], capture_output=True, text=True, input=input)
     assert output.returncode == 0, f"docker {arguments}: {output.stderr}"
     return output.stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def build(name: str, content: str, base: str = "busybox:1") -> str:
@@ -72,7 +67,7 @@ class Registry:
 @contextmanager
 def locked_registry():
     with tempfile.TemporaryDirectory(prefix="trireme-registry-") as name:
-        folder, port = Path(name), free_port()
+        folder, port = Path(name), ports.free()
         (folder / "passwords").write_text(HASHED)
         config = {
             "version": 0.1,

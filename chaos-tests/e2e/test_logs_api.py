@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from botocore.exceptions import ClientError
 
+import ports
 from conftest import development, environment
 from until import until
 from wire import Wire
@@ -342,9 +343,7 @@ def incomplete(nodes: list[str]) -> float:
 
 
 def test_syslog_over_tcp_and_what_waits_while_nobody_takes_it(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = ports.free()
     monkeypatch.setenv("TRIREME_LOG_FORWARD", f"syslog+tcp://127.0.0.1:{port}")
     with development("--zones", "1") as data:
         ecs = Wire(environment(data)).client()
