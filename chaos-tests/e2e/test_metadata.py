@@ -82,7 +82,8 @@ def test_a_container_and_its_task(client):
     assert whole["Limits"] == {"CPU": 0.5, "Memory": 64}
     assert whole["AvailabilityZone"] == found["availabilityZone"]
     assert whole["LaunchType"] == "EC2"
-    assert whole["PullStartedAt"] <= whole["PullStoppedAt"]
+    # As text .8 is later than .802.
+    assert datetime.fromisoformat(whole["PullStartedAt"]) <= datetime.fromisoformat(whole["PullStoppedAt"])
     assert "TaskTags" not in whole and "ServiceName" not in whole
     by_name = {one["Name"]: one for one in whole["Containers"]}
     # A health check may have run between the two questions.
