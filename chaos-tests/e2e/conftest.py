@@ -1,5 +1,5 @@
-"""A development cluster for the whole run: three zones, control nodes as they are, containers only pretended; and another one with
-real containers for who asks for it."""
+"""A development cluster for all that one worker runs: three zones, control nodes as they are, containers only pretended; and another
+one with real containers for each file that asks for it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from until import until
 from wire import Wire
 
 READY_LIMIT = 120
-# The files that take longest begin first: then none of them is what the others wait for at the end. The rest follows by name.
+# The files that take longest begin first: else the others wait for one of them at the end. The rest follows by name.
 LONGEST = ["tools", "limits_and_restarts", "images", "cli_story", "standing_firm", "exec_and_logs", "node_story", "awsvpc", "plan_story"]
 # Tests whose body passed.
 CALLED: set[str] = set()
@@ -36,6 +36,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which workers are given files."""
     names = [f"test_{name}" for name in LONGEST]
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
 
