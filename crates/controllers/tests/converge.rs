@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::*;
-use trireme_state::Command;
 use trireme_state::command::ServiceChange;
 use trireme_state::object::*;
+use trireme_state::{Command, FeatureLevel};
 use trireme_types::ContainerInstanceId;
 
 const LIMITS: [(u32, u32); 6] = [(200, 100), (150, 50), (100, 0), (100, 50), (125, 75), (200, 0)];
@@ -249,6 +249,28 @@ fn room_for_new_tasks_is_made_once() {
     assert_eq!(world.running("web"), 1);
     world.settle_healthy();
     assert_eq!(world.running("web"), 3);
+}
+
+#[test]
+fn no_room_is_made_where_nobody_can_use_it() {
+    let mut world = World::new();
+    world.user(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST });
+    let instance = world.agent(ZONES[0], 4096, 4096);
+    let first = world.register("web", 64, 64, Some(8080));
+    world.create("web", &first, 1, (200, 0));
+    world.settle();
+    let epoch = world.view().instance(instance).unwrap().epoch;
+    world.user(Command::AnnounceAbsence { instance, epoch, millis: 120_000 });
+    let second = world.register("web", 64, 64, Some(8080));
+    world.deploy("web", &second);
+    world.pass();
+    world.pass();
+    assert_eq!(world.running("web"), 1, "the old task goes on while its agent is away");
+    world.return_from_the_dead(instance);
+    world.settle_healthy();
+    let tasks = world.tasks("web");
+    assert!(tasks.iter().all(|task| task.definition == second || task.last_status == TaskStatus::Stopped));
+    assert_eq!(world.running("web"), 1);
 }
 
 #[test]

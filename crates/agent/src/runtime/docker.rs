@@ -10,6 +10,7 @@ mod credentials;
 mod events;
 mod exec;
 mod found;
+mod frames;
 mod health;
 mod labels;
 mod logs;

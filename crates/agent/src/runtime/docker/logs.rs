@@ -1,18 +1,15 @@
-//! What Docker keeps of what a container wrote.
+//! Lines that a container wrote, for people.
 
-use bollard::container::LogOutput;
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::LogsOptionsBuilder;
-use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::exec::denied;
+use super::frames::{self, Frame};
 use super::{DockerRuntime, labels};
 use crate::runtime::inside::{BoxStream, Denied, Line, Lines, Member};
 
 /// The drivers whose logs Docker can read.
 const READABLE: [&str; 3] = ["json-file", "journald", "local"];
-const NANOS: u64 = 1_000_000_000;
 
 /// A container of ours, by its task and name.
 pub(super) async fn inspect(
@@ -46,63 +43,15 @@ pub(super) async fn lines(
             member.container
         )));
     }
-    let tail = wanted.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
-    // Docker knows seconds only; what is too early is left out below.
-    let since = i32::try_from(wanted.since_nanos / NANOS).unwrap_or(i32::MAX);
-    let options = LogsOptionsBuilder::default()
-        .follow(wanted.follow)
-        .stdout(true)
-        .stderr(true)
-        .timestamps(true)
-        .since(since)
-        .tail(&tail)
-        .build();
     let id = known.id.unwrap_or_default();
-    let lines = runtime.docker.logs(&id, Some(options));
-    Ok(Box::pin(lines.filter_map(move |output| {
-        let line = match output {
-            Ok(output) => line(output).filter(|line| line.at_nanos >= wanted.since_nanos).map(Ok),
+    let lines = frames::read(&runtime.docker, &id, wanted.since_nanos, wanted.follow, wanted.tail);
+    Ok(Box::pin(lines.filter_map(move |frame| {
+        let line = match frame {
+            Ok(Frame { at_nanos, stderr, text }) => {
+                (at_nanos >= wanted.since_nanos).then_some(Ok(Line { at_nanos, stderr, text }))
+            }
             Err(error) => Some(Err(Denied::because(format!("Docker's log broke off: {error}")))),
         };
         std::future::ready(line)
     })))
-}
-
-/// What Docker sends of a line: its moment, a space, and the line.
-fn line(output: LogOutput) -> Option<Line> {
-    let (stderr, mut bytes): (bool, Bytes) = match output {
-        LogOutput::StdErr { message } => (true, message),
-        LogOutput::StdOut { message } | LogOutput::Console { message } => (false, message),
-        LogOutput::StdIn { .. } => return None,
-    };
-    let space = bytes.iter().position(|byte| *byte == b' ')?;
-    let at_nanos = nanos(std::str::from_utf8(&bytes[..space]).ok()?)?;
-    let text = bytes.split_off(space + 1);
-    Some(Line { at_nanos, stderr, text })
-}
-
-/// Docker's moments have nine digits after the point.
-fn nanos(text: &str) -> Option<u64> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(at.as_nanosecond()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_keeps_its_bytes_and_its_moment() {
-        let message = Bytes::from_static(b"2026-11-28T20:47:00.000000123Z  two  spaces \xff\n");
-        let line = super::line(LogOutput::StdErr { message }).unwrap();
-        assert_eq!((line.at_nanos % NANOS, line.stderr), (123, true));
-        assert_eq!(line.text.as_ref(), b" two  spaces \xff\n");
-    }
-
-    #[test]
-    fn what_has_no_moment_is_no_line() {
-        for text in ["", "nospace", "yesterday it rained\n"] {
-            assert_eq!(super::line(LogOutput::StdOut { message: Bytes::from(text) }), None);
-        }
-    }
 }

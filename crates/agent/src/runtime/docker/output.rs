@@ -1,12 +1,10 @@
-//! What a container says, as Docker keeps it: frames with the time at which it had each, joined to lines.
+//! What a container says, for its log stream: frames joined to lines.
 
 use bollard::Docker;
-use bollard::container::LogOutput;
-use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::frames::{self, Frame};
 use crate::runtime::{Failure, FailureKind, OutputLine};
 
 /// A longer line is given in parts (logs API: PutLogEvents, the longest event).
@@ -21,10 +19,7 @@ pub(super) async fn read(
     lines: &mpsc::Sender<OutputLine>,
 ) -> Result<(), Failure> {
     // A receiver that is slow makes Docker wait in this answer, and nowhere else: it keeps what the container says in a file of its own.
-    let since = i32::try_from(since / 1_000_000_000).unwrap_or(i32::MAX);
-    let options =
-        LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true).follow(follow).since(since);
-    let mut frames = Box::pin(docker.logs(id, Some(options.build())));
+    let mut frames = Box::pin(frames::read(docker, id, since, follow, None));
     let mut parts = Parts::default();
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|error| {
@@ -33,7 +28,7 @@ pub(super) async fn read(
             let kind = if missing { FailureKind::CannotInspect } else { FailureKind::Unreachable };
             Failure::new(kind, error.to_string())
         })?;
-        if let Some(line) = parts.add(frame)
+        if let Some(line) = parts.add(&frame)
             && lines.send(line).await.is_err()
         {
             return Ok(());
@@ -54,21 +49,15 @@ struct Parts {
 }
 
 impl Parts {
-    fn add(&mut self, frame: LogOutput) -> Option<OutputLine> {
-        let (way, bytes) = match frame {
-            LogOutput::StdErr { message } => (1, message),
-            LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
-                (0, message)
-            }
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let (stamp, text) = stamped(&text)?;
+    fn add(&mut self, frame: &Frame) -> Option<OutputLine> {
+        let way = usize::from(frame.stderr);
         let line = self.open[way].get_or_insert_default();
+        let text = String::from_utf8_lossy(&frame.text);
         let (text, whole) = match text.strip_suffix('\n') {
             Some(text) => (text.strip_suffix('\r').unwrap_or(text), true),
-            None => (text, false),
+            None => (&*text, false),
         };
-        line.stamps.push(stamp);
+        line.stamps.push(frame.at_nanos);
         line.text.push_str(text);
         if whole || line.text.len() >= LONGEST { self.open[way].take() } else { None }
     }
@@ -78,34 +67,25 @@ impl Parts {
     }
 }
 
-/// Docker's time in front of a frame, in nanoseconds, and the rest.
-fn stamped(text: &str) -> Option<(u64, &str)> {
-    let (time, rest) = text.split_once(' ').unwrap_or((text.trim_end(), "\n"));
-    let time: Timestamp = time.parse().ok()?;
-    Some((u64::try_from(time.as_nanosecond()).ok()?, rest))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frame(error: bool, text: &str) -> LogOutput {
-        let message = text.to_owned().into_bytes().into();
-        if error { LogOutput::StdErr { message } } else { LogOutput::StdOut { message } }
+    fn frame(stderr: bool, at_nanos: u64, text: &str) -> Frame {
+        Frame { at_nanos, stderr, text: text.to_owned().into_bytes().into() }
     }
 
     #[test]
     fn parts_of_a_line_are_joined_and_ways_are_kept_apart() {
         let mut parts = Parts::default();
-        assert_eq!(parts.add(frame(false, "1970-01-01T00:00:01.000000005Z one, ")), None);
-        let other = parts.add(frame(true, "1970-01-01T00:00:02.000000000Z error\r\n")).unwrap();
-        assert_eq!((other.text.as_str(), other.stamps), ("error", vec![2_000_000_000]));
-        let whole = parts.add(frame(false, "1970-01-01T00:00:01.000000009Z two\n")).unwrap();
-        assert_eq!((whole.text.as_str(), whole.stamps), ("one, two", vec![1_000_000_005, 1_000_000_009]));
-        let empty = parts.add(frame(false, "1970-01-01T00:00:03.000000000Z \n")).unwrap();
+        assert_eq!(parts.add(&frame(false, 5, "one, ")), None);
+        let other = parts.add(&frame(true, 7, "error\r\n")).unwrap();
+        assert_eq!((other.text.as_str(), other.stamps), ("error", vec![7]));
+        let whole = parts.add(&frame(false, 9, "two\n")).unwrap();
+        assert_eq!((whole.text.as_str(), whole.stamps), ("one, two", vec![5, 9]));
+        let empty = parts.add(&frame(false, 10, "\n")).unwrap();
         assert_eq!(empty.text, "");
-        assert_eq!(parts.add(frame(false, "no time\n")), None);
-        parts.add(frame(false, "1970-01-01T00:00:04.000000000Z rest"));
+        parts.add(&frame(false, 11, "rest"));
         assert_eq!(parts.finish().map(|line| line.text).collect::<Vec<_>>(), ["rest"]);
     }
 }
