@@ -13,11 +13,11 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trireme_testkit::linear::{Change, Seen};
 
-use crate::control::API;
+use crate::control::{API, Ask};
 use crate::net::Stream;
 use crate::record::Record;
 use crate::shared::{Phase, Shared};
-use crate::trace;
+use crate::{network, trace};
 
 /// So many clients are a crowd.
 const CROWD: u64 = 5;
@@ -148,15 +148,41 @@ impl Client {
     /// What all other clients need: the cluster and the task definitions.
     pub async fn prepare(&mut self) {
         self.until_done("CreateCluster", &json!({ "clusterName": "default" })).await;
+        if self.shared.plan.networks {
+            self.add_subnets().await;
+        }
         for (family, exit) in [("web", None), ("job", Some("1500"))] {
             let environment: Vec<Value> =
                 exit.into_iter().map(|ms| json!({ "name": "FAKE_EXIT_AFTER_MS", "value": ms })).collect();
             let container = json!({ "name": "main", "image": "app", "cpu": 64, "memory": 64,
                 "essential": true, "environment": environment });
-            let body = json!({ "family": family, "containerDefinitions": [container] });
+            let mode = if self.shared.plan.networks { "awsvpc" } else { "bridge" };
+            let body = json!({ "family": family, "networkMode": mode, "containerDefinitions": [container] });
             self.until_done("RegisterTaskDefinition", &body).await;
         }
         self.shared.prepared.set(true);
+    }
+
+    async fn add_subnets(&self) {
+        let there = || {
+            let members = self.shared.members();
+            members.iter().any(|host| host.node.borrow().as_ref().is_some_and(network::are_there))
+        };
+        while !there() {
+            for host in self.shared.members() {
+                host.asked.borrow_mut().push_back(Ask::AddSubnets);
+                host.ask.notify_one();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The request, for tasks with the network that this run gives them.
+    fn networked(&self, mut body: Value) -> Value {
+        if self.shared.plan.networks {
+            body["networkConfiguration"] = network::configuration();
+        }
+        body
     }
 
     /// Works until the simulation says that it is enough.
@@ -247,6 +273,7 @@ impl Client {
         let body = json!({ "serviceName": service, "taskDefinition": "web", "desiredCount": count,
             "deploymentConfiguration": self.deployment_configuration(),
             "clientToken": token, "tags": [{ "key": "v", "value": value.to_string() }] });
+        let body = self.networked(body);
         let told = self.call("CreateService", &body, TRIES).await;
         self.end(&operations, &told, |_| vec![Seen::Done, Seen::Done]);
     }
@@ -330,6 +357,7 @@ impl Client {
         let token = self.unique();
         let family = if self.rng.random_bool(0.7) { "job" } else { "web" };
         let body = json!({ "taskDefinition": family, "clientToken": token, "startedBy": token, "count": 1 });
+        let body = self.networked(body);
         let told = self.call("RunTask", &body, TRIES).await;
         let Told::Done(value) = told else { return };
         let Some(arn) = value["tasks"][0]["taskArn"].as_str().map(str::to_owned) else { return };
@@ -368,6 +396,7 @@ impl Client {
             }
         }
         let body = json!({ "serviceName": SPREAD, "taskDefinition": "web", "desiredCount": SPREAD_TASKS });
+        let body = self.networked(body);
         match self.call("CreateService", &body, TRIES).await {
             Told::Done(_) => Ok(()),
             told => Err(format!("no service can be made: {told:?}")),

@@ -31,7 +31,7 @@ use trireme_types::ClusterUuid;
 use crate::clock::{SimClock, SimRandom, keep_pace};
 use crate::invariant::restart::whole;
 use crate::net::{SimConnect, incoming};
-use crate::trace;
+use crate::{network, trace};
 
 /// The port of gRPC.
 pub const GRPC: u16 = 7100;
@@ -47,6 +47,8 @@ pub enum Ask {
     Handover,
     /// Remove this node id from the cluster.
     Remove(u64),
+    /// Add the subnets.
+    AddSubnets,
 }
 
 /// What a process finds on its disk.
@@ -250,6 +252,10 @@ async fn carry_out(node: Node, ask: Ask) {
         Ask::Stop => return,
         Ask::Handover => node.handover().await,
         Ask::Remove(id) => node.leave(id).await,
+        Ask::AddSubnets => {
+            let added = network::add_subnets(&node).await;
+            return trace::line(format_args!("node {}: {ask:?}: {added:?}", node.identity().node_id));
+        }
     };
     trace::line(format_args!("node {}: {ask:?}: {done:?}", node.identity().node_id));
 }

@@ -2,6 +2,7 @@
 //! failure prints. What must hold of one state is in `trireme_state::invariant`, and is checked here on every new view.
 
 pub mod acked;
+pub mod addresses;
 pub mod agents;
 pub mod alive;
 pub mod epoch;
@@ -111,6 +112,7 @@ impl Checks {
             explained::check(record, &self.truth, may_wait)?;
         }
         self.stale.check(&self.shared, &self.truth)?;
+        addresses::check(&self.shared)?;
         self.agents.check(&self.shared, &self.truth)
     }
 }

@@ -20,7 +20,7 @@
 //! How it is deterministic: [`shim`] takes over randomness and clocks of the thread that simulates, tokio's and std's own
 //! included; each seed runs in a process of its own, so that nothing is left over from the one before.
 //!
-//! Reading order: [`plan`] (what a seed makes) · [`run`](mod@run) (the phases) · [`control`], [`agent`], [`client`] (the hosts) · [`net`], [`clock`],
+//! Reading order: [`plan`] (what a seed makes) · [`run`](mod@run) (the phases) · [`control`], [`agent`], [`client`] (the hosts) · [`net`], [`network`], [`clock`],
 //! [`shim`] (their world) · [`fault`] · [`invariant`] · [`record`] · [`trace`] · [`planted`] (the bugs) · [`many`] (many seeds).
 
 pub mod agent;
@@ -31,6 +31,7 @@ pub mod fault;
 pub mod invariant;
 pub mod many;
 pub mod net;
+pub mod network;
 pub mod panics;
 pub mod plan;
 pub mod planted;

@@ -158,6 +158,8 @@ pub struct Plan {
     pub deploys: bool,
     /// The pause of a client between two operations, on average.
     pub think: Duration,
+    /// Tasks have networks of their own.
+    pub networks: bool,
 }
 
 /// Zones, in order.
@@ -202,6 +204,7 @@ impl Plan {
             tick: Duration::from_millis(*[1, 2, 2, 3].choose(rng).unwrap_or(&2)),
             deploys: rng.random_bool(0.1),
             think: Duration::from_millis(rng.random_range(if crowd { 25..=120 } else { 20..=250 })),
+            networks: rng.random_bool(if profile == Profile::Agents { 0.5 } else { 0.2 }),
         }
     }
 }

@@ -49,4 +49,5 @@ pub const ALL: &[Planted] = &[
     // backup sends older ones, and that is another incarnation.
     bug("agent-adopts-nothing", "a restarted agent does not know its containers"),
     bug("heartbeats-not-relayed", "followers keep what they hear to themselves"),
+    bug("lost-address-is-free", "the address of a lost task is given away at once"),
 ];

@@ -78,6 +78,14 @@ impl FakeRuntime {
         self.lock().sandboxes.len()
     }
 
+    /// The addresses in those, each with its task.
+    pub fn addresses(&self) -> Vec<(String, String)> {
+        let machine = self.lock();
+        let of =
+            |one: &NewSandbox| Some((one.task.network.as_ref()?.address.clone(), one.task.task_id.clone()));
+        machine.sandboxes.values().filter_map(of).collect()
+    }
+
     /// How many containers were ever started.
     pub fn starts(&self) -> u64 {
         self.lock().started

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use trireme_types::{Scope, SubnetId, Timestamp, Zone};
+use trireme_types::{Scope, SubnetId, Timestamp, Zone, planted};
 
 use super::{Decided, Decision, stale};
 use crate::command::NewSubnet;
@@ -142,7 +142,9 @@ impl<'a> Draw<'a> {
     fn next(&self, subnet: &Subnet, stamp: &Stamp) -> Option<u32> {
         let (first, last) = subnet.usable();
         let drawn = self.drawn.get(&subnet.id);
-        let before = drawn.map(|(last, _)| *last).or(subnet.last_given.map(u32::from));
+        // That a freed one comes last would hide it.
+        let given = subnet.last_given.filter(|_| !planted::is("lost-address-is-free"));
+        let before = drawn.map(|(last, _)| *last).or(given.map(u32::from));
         let begin = before.map_or(first, |before| before.saturating_add(1));
         let free = |address: &u32| {
             drawn.is_none_or(|(_, all)| !all.contains(address))

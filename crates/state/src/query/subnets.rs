@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_types::{Scope, SubnetId, TaskId, Timestamp};
+use trireme_types::{Scope, SubnetId, TaskId, Timestamp, planted};
 
 use crate::State;
 use crate::object::{Hold, Interface, Service, ServiceStatus, Subnet};
@@ -64,6 +64,9 @@ impl State {
     /// Whether a lost task may run on its machine: until its agent has been back for a while. Of a machine that was deregistered an operator
     /// says that it is gone; its agent, if it hears of it, needs a while too.
     fn may_run_still(&self, task: TaskId, now: Timestamp) -> bool {
+        if planted::is("lost-address-is-free") {
+            return false;
+        }
         let Some(task) = self.tasks.get(&task) else { return false };
         let Some(instance) = self.instances.get(&task.instance) else {
             return task.times.stopped_at.is_some_and(|at| now.since(at) < STRAYS_GONE_AFTER);
