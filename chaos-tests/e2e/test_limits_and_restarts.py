@@ -98,8 +98,8 @@ def instance(client, generous: bool) -> str:
     return until("the instance is there", found, bool, LIMIT)[0]
 
 
-def start_on(client, family: str, generous: bool) -> dict:
-    return client.start_task(taskDefinition=family, containerInstances=[instance(client, generous)])
+def start_on(client, family: str, generous: bool, **more) -> dict:
+    return client.start_task(taskDefinition=family, containerInstances=[instance(client, generous)], **more)
 
 
 def started_on_generous(client, family: str) -> str:
@@ -228,6 +228,36 @@ def test_variables_from_files(lab, client):
     assert said == "blue round large a=b unset"
     stop(client, found)
 
+    # An override's files stand instead of the definition's.
+    (objects / "third.env").write_text("SHAPE=oval\nCOLOUR=green\n")
+    third = [{"value": "arn:aws:s3:::settings/app/third.env", "type": "s3"}]
+    change = {"name": "app", "environmentFiles": third, "environment": [{"name": "SIZE", "value": "small"}]}
+    overrides = {"containerOverrides": [change]}
+    begun = start_on(client, "files", True, overrides=overrides)
+    assert begun["failures"] == [] and begun["tasks"][0]["overrides"]["containerOverrides"] == [change]
+    found = wait(client, begun["tasks"][0]["taskArn"], "RUNNING")
+    assert inside(found, 'echo "$COLOUR $SHAPE $SIZE ${URL-unset}"') == "blue oval small unset"
+    assert set(one.split("=")[0] for one in inspected(found)["Config"]["Env"]) >= {"COLOUR", "SHAPE", "SIZE"}
+    assert not any("environmentFiles" in one for one in inspected(found)["Config"]["Env"])
+    stop(client, found)
+    # A definition without any may be given some, where the machine has them.
+    register(client, "no-files", container())
+    begun = start_on(client, "no-files", False, overrides=overrides)
+    assert "ecs.capability.env-files.s3" in begun["failures"][0]["detail"], begun
+    ran = client.run_task(taskDefinition="no-files", overrides=overrides)
+    found = wait(client, ran["tasks"][0]["taskArn"], "RUNNING")
+    assert found["containerInstanceArn"] == instance(client, True), "RunTask looks for such a machine"
+    assert inside(found, 'echo "$SHAPE $SIZE"') == "oval small"
+    stop(client, found)
+    for wrong, words in [
+        ([{"value": "arn:aws:s3:::b/../k", "type": "s3"}], "BUCKET/KEY"),
+        (third * 11, "at most 10 files"),
+    ]:
+        with pytest.raises(ClientError) as caught:
+            change = {"name": "app", "environmentFiles": wrong}
+            client.run_task(taskDefinition="files", overrides={"containerOverrides": [change]})
+        assert words in message(caught.value) and "container 'app'" in message(caught.value)
+
     (objects / "second.env").unlink()
     ended = wait(client, started_on_generous(client, "files"), "STOPPED")
     assert ended["stopCode"] == "TaskFailedToStart"
@@ -320,6 +350,8 @@ def test_a_service_says_which_members_have_no_effect(client):
 def test_a_container_comes_again_in_place(client, comes_again):
     arn, id = comes_again["taskArn"], of(comes_again, "app")["runtimeId"]
     began = lambda: inspected(comes_again)["State"]["StartedAt"]
+    restarts = lambda found: json.loads(inside(found, "wget -qO- $ECS_CONTAINER_METADATA_URI_V4")).get("RestartCount")
+    assert restarts(comes_again) == 0
     first = began()
     since = datetime.fromisoformat(first[:19]).replace(tzinfo=timezone.utc)
     up = lambda: (datetime.now(timezone.utc) - since).total_seconds()
@@ -329,6 +361,7 @@ def test_a_container_comes_again_in_place(client, comes_again):
     found = task(client, arn)
     assert (found["lastStatus"], found["version"]) == ("RUNNING", comes_again["version"])
     assert (of(found, "app")["runtimeId"], "exitCode" in of(found, "app")) == (id, False)
+    until("it is told how often it came again", lambda: restarts(found), lambda count: count == 1, LIMIT)
     # It was not up for long enough now.
     docker_says("kill", id)
     ended = wait(client, arn, "STOPPED")

@@ -154,6 +154,10 @@ fn container(
             .into(),
         udp: mapping.protocol == Protocol::Udp,
     });
+    let mut settings = settings(&definition.described, &SETTINGS);
+    if let Some(files) = change.and_then(ContainerOverride::environment_files) {
+        settings.insert("environmentFiles".to_owned(), files.to_owned());
+    }
     wire::Container {
         name: definition.name.to_string(),
         image: definition.image.clone(),
@@ -175,7 +179,7 @@ fn container(
         readonly_root_filesystem: definition.readonly_root_filesystem.unwrap_or(false),
         interactive: definition.interactive.unwrap_or(false),
         pseudo_terminal: definition.pseudo_terminal.unwrap_or(false),
-        settings: settings(&definition.described, &SETTINGS),
+        settings,
         pin: None,
         log_group_missing: false,
     }
@@ -193,7 +197,7 @@ fn environment(
     change: Option<&ContainerOverride>,
 ) -> Vec<wire::EnvironmentVariable> {
     let mut variables = definition.environment.clone();
-    for (name, value) in change.iter().flat_map(|change| &change.environment) {
+    for (name, value) in change.iter().flat_map(|change| change.variables()) {
         match variables.iter_mut().find(|(known, _)| known == name) {
             Some(variable) => variable.1.clone_from(value),
             None => variables.push((name.clone(), value.clone())),

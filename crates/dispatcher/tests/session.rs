@@ -16,13 +16,20 @@ use trireme_rpc::agent::agent_message::Message as FromAgent;
 use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
 use trireme_state::command::RunTasks;
-use trireme_state::object::{ClusterKey, ContainerDefinition, TaskDefinitionSpec, TaskOverrides, TaskStatus};
-use trireme_state::store::{LocalStore, Store};
-use trireme_state::{Actor, Command, Outcome, Placement, Proposal};
+use trireme_state::object::{
+    ClusterKey, ContainerDefinition, HealthStatus, TaskDefinitionSpec, TaskOverrides, TaskStatus,
+};
+use trireme_state::store::{
+    BoxFuture, BoxStream, Committed, Leadership, LocalStore, ProposeError, ReadError, Record, Store,
+};
+use trireme_state::{Actor, Command, FeatureLevel, Outcome, Placement, Proposal, Rejection, State};
 use trireme_types::{
     ClusterName, ClusterUuid, ContainerInstanceId, ContainerName, CpuUnits, Family, Mebibytes, RequestId,
-    Scope, TaskId, Timestamp,
+    Scope, Sequence, TaskId, Timestamp,
 };
+
+/// Instead of the definition's.
+const FILES: &str = r#"[{"value":"arn:aws:s3:::b/k.env","type":"s3"}]"#;
 
 struct World {
     store: LocalStore,
@@ -169,6 +176,7 @@ impl World {
             memory: None,
             memory_reservation: None,
         };
+        let change = change.with_environment_files(FILES.to_owned());
         let overrides = TaskOverrides { containers: vec![change], ..TaskOverrides::default() };
         let run = RunTasks {
             cluster: cluster(),
@@ -270,6 +278,7 @@ async fn first_all_then_the_differences() {
     let environment: Vec<_> =
         assigned.containers[0].environment.iter().map(|one| format!("{}={}", one.name, one.value)).collect();
     assert_eq!(environment, ["A=1", "B=3", "C=4"]);
+    assert_eq!(assigned.containers[0].settings["environmentFiles"], FILES);
     assert_eq!(assigned.containers[0].command.as_ref().unwrap().values, ["true"]);
 
     agent.say(status(epoch, 1, task, wire::TaskStatus::Running)).await;

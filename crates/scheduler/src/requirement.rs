@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use trireme_state::State;
 use trireme_state::object::{
-    ContainerInstance, Described, NetworkConfiguration, NetworkMode, Reservation, TaskDefinitionSpec,
+    ContainerInstance, ContainerOverride, Described, NetworkConfiguration, NetworkMode, Reservation,
+    TaskDefinitionSpec,
     TaskOverrides,
 };
 use trireme_state::query::{reservation, settings};
@@ -58,7 +59,8 @@ pub struct Wanted {
 impl Wanted {
     /// Of a task that is made from this definition.
     pub fn of(spec: &TaskDefinitionSpec, overrides: &TaskOverrides) -> Self {
-        Self { reservation: reservation(spec, overrides), requirements: requirements(spec), addresses: None }
+        let requirements = requirements(spec, overrides);
+        Self { reservation: reservation(spec, overrides), requirements, addresses: None }
     }
 
     /// In these subnets, if the definition has it that tasks have network interfaces of their own.
@@ -266,12 +268,15 @@ fn has_devices(json: &str) -> bool {
 
 /// What placement asks for: the capabilities, those of Trireme's own, and the processor. Roles are without effect yet, so that no
 /// machine need know them.
-fn requirements(spec: &TaskDefinitionSpec) -> Vec<Requirement> {
+fn requirements(spec: &TaskDefinitionSpec, overrides: &TaskOverrides) -> Vec<Requirement> {
     let asked = |name: &String| name != TASK_ROLE && name != TASK_ROLE_ON_HOST;
+    let files = overrides.containers.iter().filter_map(ContainerOverride::environment_files);
+    let of_files = [capability::of_setting("environmentFiles"), ENVIRONMENT_FILES.to_owned()];
     let names: BTreeSet<String> = settings(spec)
         .map(|(member, _)| capability::of_setting(member))
         .chain(of_machine(spec).map(str::to_owned))
         .chain(capabilities(spec).into_iter().filter(asked))
+        .chain(files.flat_map(|_| of_files.clone()))
         .collect();
     let mut all: Vec<Requirement> = names.into_iter().map(|name| Requirement { name, value: None }).collect();
     let platform: Option<RuntimePlatform> = read(&spec.described, "runtimePlatform");

@@ -21,7 +21,7 @@ impl FeatureLevel {
     /// What agents do for tasks beside running them: logs, commands inside, restarts in place, pinned images; and how long an agent may be
     /// away.
     pub const NODE_SERVICES: Self = Self(5);
-    /// Subnets, and tasks with network interfaces of their own.
+    /// Subnets, and tasks with network interfaces of their own; environment files of overrides.
     pub const TASK_NETWORKS: Self = Self(6);
     /// The highest level that this binary supports. It supports all below it too.
     pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 7 } else { 6 });

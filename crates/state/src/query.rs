@@ -19,7 +19,7 @@ use crate::object::{
 };
 
 pub use logs::{AWSLOGS, log_group};
-pub use settings::{settings, settings_level};
+pub use settings::{overrides_level, settings, settings_level};
 
 /// ECS's attribute for the zone.
 pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";

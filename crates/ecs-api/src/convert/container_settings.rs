@@ -173,7 +173,7 @@ fn restart_policy(given: &ContainerRestartPolicy) -> Checked {
     }
 }
 
-fn environment_files(given: &[EnvironmentFile]) -> Checked {
+pub(crate) fn environment_files(given: &[EnvironmentFile]) -> Checked {
     if given.len() > ENVIRONMENT_FILES {
         return Err(format!("'environmentFiles' can have at most {ENVIRONMENT_FILES} files."));
     }

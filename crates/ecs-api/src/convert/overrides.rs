@@ -5,7 +5,7 @@ use trireme_ecs_model::shapes::{self, TaskOverride};
 use trireme_state::object::{ContainerOverride, TaskDefinition, TaskOverrides};
 use trireme_types::{ContainerName, CpuUnits, Mebibytes};
 
-use super::{definition_input, role};
+use super::{container_settings, definition_input, role};
 use crate::error::{Error, Result};
 use crate::unsupported;
 
@@ -49,14 +49,21 @@ fn container(given: &shapes::ContainerOverride, definition: &TaskDefinition) -> 
         )));
     };
     let memory = |member: &str, value: Option<i32>| amount(&known.name, member, 6, value);
-    Ok(ContainerOverride {
+    let files = given.environment_files.as_deref().unwrap_or_default();
+    container_settings::environment_files(files)
+        .map_err(|what| Error::invalid(format!("Invalid override for container '{}'. {what}", known.name)))?;
+    let change = ContainerOverride {
         name: known.name.clone(),
         command: given.command.clone(),
         environment: definition_input::environment(given.environment.as_deref().unwrap_or_default())?,
         cpu: amount(&known.name, "cpu", 0, given.cpu)?.map(CpuUnits::new),
         memory: memory("memory", given.memory)?.map(Mebibytes::new),
         memory_reservation: memory("memoryReservation", given.memory_reservation)?.map(Mebibytes::new),
-    })
+    };
+    match serde_json::to_string(files) {
+        Ok(json) if !files.is_empty() => Ok(change.with_environment_files(json)),
+        _ => Ok(change),
+    }
 }
 
 fn amount(container: &ContainerName, member: &str, least: i32, value: Option<i32>) -> Result<Option<u32>> {

@@ -155,11 +155,12 @@ fn overrides(task: &Task) -> TaskOverride {
 }
 
 fn container_override(change: &object::ContainerOverride) -> ContainerOverride {
-    let environment: Vec<_> = change.environment.iter().map(|(name, value)| pair(name, value)).collect();
+    let environment: Vec<_> = change.variables().map(|(name, value)| pair(name, value)).collect();
     ContainerOverride {
         name: Some(change.name.to_string()),
         command: change.command.clone(),
         environment: Some(environment).filter(|list| !list.is_empty()),
+        environment_files: change.environment_files().and_then(|json| serde_json::from_str(json).ok()),
         cpu: change.cpu.map(|cpu| number(cpu.get())),
         memory: change.memory.map(|memory| number(memory.get())),
         memory_reservation: change.memory_reservation.map(|memory| number(memory.get())),

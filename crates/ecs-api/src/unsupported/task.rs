@@ -28,7 +28,6 @@ pub(crate) fn overrides(operation: Operation, overrides: &TaskOverride) -> Resul
     refuse.filled("overrides.inferenceAcceleratorOverrides", &overrides.inference_accelerator_overrides)?;
     refuse.given("overrides.ephemeralStorage", &overrides.ephemeral_storage)?;
     for container in overrides.container_overrides.iter().flatten() {
-        refuse.filled("overrides.containerOverrides.environmentFiles", &container.environment_files)?;
         refuse
             .filled("overrides.containerOverrides.resourceRequirements", &container.resource_requirements)?;
     }

@@ -2,7 +2,8 @@
 
 use aws_sdk_ecs::types::{
     ContainerDefinition, ContainerInstanceStatus, ContainerOverride, CpuArchitecture, DesiredStatus,
-    KeyValuePair, LaunchType, PropagateTags, RuntimePlatform, Tag, TaskField, TaskOverride, TaskStopCode,
+    EnvironmentFile, EnvironmentFileType, KeyValuePair, LaunchType, PropagateTags, RuntimePlatform, Tag,
+    TaskField, TaskOverride, TaskStopCode,
 };
 use trireme_state::object::TaskStatus;
 
@@ -166,6 +167,11 @@ async fn overrides_and_tags() {
         .cpu(256)
         .environment(KeyValuePair::builder().name("A").value("2").build())
         .build();
+    let file = |value: &str| {
+        let file = EnvironmentFile::builder().value(value).r#type(EnvironmentFileType::S3).build().unwrap();
+        let change = ContainerOverride::builder().name("app").environment_files(file).build();
+        TaskOverride::builder().container_overrides(change).build()
+    };
     let overrides = TaskOverride::builder().container_overrides(change).memory("0.5 GB").build();
     let ran = client
         .run_task()
@@ -197,6 +203,16 @@ async fn overrides_and_tags() {
             "InvalidParameterException",
             "Override for container named nope is not a container in the TaskDefinition."
         )
+    );
+    // No agent has such files here; what cannot be one is refused before anybody is asked.
+    let files = client.run_task().task_definition("job").overrides(file("arn:aws:s3:::b/k")).send().await;
+    let failures = files.unwrap().failures.unwrap();
+    assert!(failures[0].detail().unwrap().contains("env-files"), "{failures:?}");
+    let error =
+        refused(client.run_task().task_definition("job").overrides(file("arn:aws:s3:::b")).send().await);
+    assert!(
+        error.1.starts_with("Invalid override for container 'app'. 'environmentFiles.value'"),
+        "{error:?}"
     );
     let long = ContainerOverride::builder().name("app").command("x".repeat(9000)).build();
     let long = TaskOverride::builder().container_overrides(long).build();

@@ -1,7 +1,7 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
 use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
-use crate::query::settings_level;
+use crate::query::{overrides_level, settings_level};
 use crate::{FeatureLevel, State};
 
 impl Command {
@@ -47,13 +47,13 @@ impl Command {
             }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
+            Self::RunTasks(run) => overrides_level(&run.overrides),
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
             | Self::CreateService { .. }
             | Self::UpdateService { .. }
             | Self::DeleteService { .. }
-            | Self::RunTasks(_)
             | Self::StopTask { .. }
             | Self::SetInstanceStatus { .. }
             | Self::DeregisterInstance { .. }

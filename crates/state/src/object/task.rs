@@ -144,7 +144,7 @@ pub struct ContainerOverride {
     pub name: ContainerName,
     /// Instead of the definition's command.
     pub command: Option<Vec<String>>,
-    /// Added to the definition's environment; the same name replaces.
+    /// [`Self::variables`], and [`Self::environment_files`] beside them.
     pub environment: Vec<(String, String)>,
     /// Instead of the definition's cpu.
     pub cpu: Option<CpuUnits>,
@@ -152,6 +152,30 @@ pub struct ContainerOverride {
     pub memory: Option<Mebibytes>,
     /// Instead of the definition's reservation.
     pub memory_reservation: Option<Mebibytes>,
+}
+
+/// Where an override keeps its files of variables. No variable can have this name.
+const ENVIRONMENT_FILES: &str = "=environmentFiles";
+
+impl ContainerOverride {
+    /// Added to the definition's environment; the same name replaces.
+    pub fn variables(&self) -> impl Iterator<Item = &(String, String)> {
+        self.environment.iter().filter(|(name, _)| name != ENVIRONMENT_FILES)
+    }
+
+    /// Instead of the definition's files, as ECS's JSON.
+    pub fn environment_files(&self) -> Option<&str> {
+        let held = self.environment.iter().find(|(name, _)| name == ENVIRONMENT_FILES);
+        held.map(|(_, json)| json.as_str())
+    }
+
+    /// The same with these files.
+    #[must_use]
+    pub fn with_environment_files(mut self, json: String) -> Self {
+        self.environment.retain(|(name, _)| name != ENVIRONMENT_FILES);
+        self.environment.push((ENVIRONMENT_FILES.to_owned(), json));
+        self
+    }
 }
 
 /// ECS API: NetworkBinding.

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 
 use crate::FeatureLevel;
-use crate::object::{NetworkMode, TaskDefinitionSpec};
+use crate::object::{NetworkMode, TaskDefinitionSpec, TaskOverrides};
 
 /// The part of a `logConfiguration` that is of interest here.
 #[derive(Deserialize)]
@@ -67,6 +67,15 @@ pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
     let interfaces = spec.network_mode == Some(NetworkMode::Awsvpc);
     let network = interfaces.then_some(FeatureLevel::TASK_NETWORKS);
     settings(spec).map(level).chain(network).max().unwrap_or(FeatureLevel::FIRST)
+}
+
+/// The level from which tasks may run with these overrides: a control node of a lower one would take files for a variable.
+pub fn overrides_level(overrides: &TaskOverrides) -> FeatureLevel {
+    if overrides.containers.iter().any(|container| container.environment_files().is_some()) {
+        FeatureLevel::TASK_NETWORKS
+    } else {
+        FeatureLevel::FIRST
+    }
 }
 
 /// What was taken as asking for nothing before agents saw to it, and still does.
