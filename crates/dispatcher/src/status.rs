@@ -161,6 +161,9 @@ impl Pump {
     }
 
     /// The same for health checks. While not every control node knows of them the latest are kept.
+    ///
+    /// What they say goes back and forth, so that a command of which nobody knows what became must not take effect after a later
+    /// one: the session ends with it. The next one's epoch refuses it, and the agent says again what is so.
     async fn commit_health(&mut self, reports: Vec<TaskHealthReport>) -> Result<(), Goodbye> {
         self.untold.extend(reports.into_iter().map(|report| (report.task, report)));
         if self.shared.store.view().level() < FeatureLevel::CONTAINERS {
@@ -173,13 +176,16 @@ impl Pump {
             let part = std::iter::from_fn(|| self.untold.pop_first().map(|(_, report)| report));
             let reports = part.take(REPORTS_PER_COMMAND).collect();
             let command = Command::ReportTaskHealth { instance: self.instance, epoch: self.epoch, reports };
-            match self.propose(command).await {
+            match self.propose_once(command).await {
                 Ok(()) => {}
-                Err(Rejection::StaleEpoch) => return Err(Goodbye::epoch_over()),
-                Err(Rejection::ContainerInstanceNotFound) => return Err(Goodbye::unknown_instance()),
-                Err(rejection) => {
+                Err(ProposeError::Rejected(Rejection::StaleEpoch)) => return Err(Goodbye::epoch_over()),
+                Err(ProposeError::Rejected(Rejection::ContainerInstanceNotFound)) => {
+                    return Err(Goodbye::unknown_instance());
+                }
+                Err(ProposeError::Rejected(rejection)) => {
                     tracing::warn!(instance = %self.instance, %rejection, "what health checks say is refused");
                 }
+                Err(unknown) => return Err(Goodbye::because(unknown.to_string())),
             }
         }
         Ok(())
@@ -202,26 +208,45 @@ impl Pump {
         }
     }
 
+    /// Until it is committed or refused, however often it takes.
     async fn propose(&self, command: Command) -> Result<(), Rejection> {
-        let proposal =
-            Proposal { actor: Actor::Agent(self.instance), request_id: request_id(), key: None, command };
-        let mut pause = FIRST_PAUSE;
+        let (proposal, mut pause) = (self.proposal(command), FIRST_PAUSE);
         loop {
-            let proposed = {
-                // Never closed, so that it cannot fail.
-                let _permit = self.shared.status_permits.acquire().await;
-                self.shared.store.propose(proposal.clone()).await
-            };
-            match proposed {
-                Ok(_) => return Ok(()),
+            match self.attempt(&proposal).await {
+                Ok(()) => return Ok(()),
                 Err(ProposeError::Rejected(rejection)) => return Err(rejection),
                 Err(ProposeError::Unknown { .. } | ProposeError::Unavailable { .. }) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    rest(&mut pause).await
                 }
             }
         }
     }
+
+    /// Until somebody has taken it, so that it is never under way twice.
+    async fn propose_once(&self, command: Command) -> Result<(), ProposeError> {
+        let (proposal, mut pause) = (self.proposal(command), FIRST_PAUSE);
+        loop {
+            match self.attempt(&proposal).await {
+                Err(ProposeError::Unavailable { .. }) => rest(&mut pause).await,
+                known => return known,
+            }
+        }
+    }
+
+    fn proposal(&self, command: Command) -> Proposal {
+        Proposal { actor: Actor::Agent(self.instance), request_id: request_id(), key: None, command }
+    }
+
+    async fn attempt(&self, proposal: &Proposal) -> Result<(), ProposeError> {
+        // Never closed, so that it cannot fail.
+        let _permit = self.shared.status_permits.acquire().await;
+        self.shared.store.propose(proposal.clone()).await.map(drop)
+    }
+}
+
+async fn rest(pause: &mut Duration) {
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
 }
 
 /// Reports in parts, each of which makes one command.

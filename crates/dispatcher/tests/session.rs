@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -95,13 +95,64 @@ fn cluster() -> ClusterKey {
     ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() }
 }
 
+/// A store whose first health report gets lost on its way, and may come later.
+#[derive(Clone)]
+struct Detour {
+    inner: LocalStore,
+    lost: Arc<Mutex<Option<Proposal>>>,
+}
+
+impl Store for Detour {
+    fn view(&self) -> Arc<State> {
+        self.inner.view()
+    }
+
+    fn watch(&self) -> BoxStream<'static, Arc<State>> {
+        self.inner.watch()
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Arc<State>, ReadError>> {
+        self.inner.read()
+    }
+
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, ProposeError>> {
+        let mut lost = self.lost.lock().unwrap();
+        if matches!(proposal.command, Command::ReportTaskHealth { .. }) && lost.is_none() {
+            *lost = Some(proposal);
+            let reason = "the leader did not answer in time".to_owned();
+            return Box::pin(async { Err(ProposeError::Unknown { reason }) });
+        }
+        self.inner.propose(proposal)
+    }
+
+    fn leadership(&self) -> Leadership {
+        self.inner.leadership()
+    }
+
+    fn watch_leadership(&self) -> BoxStream<'static, Leadership> {
+        self.inner.watch_leadership()
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.inner.now()
+    }
+
+    fn history(&self, from: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, ReadError>> {
+        self.inner.history(from, limit)
+    }
+}
+
 impl World {
     async fn start() -> Self {
+        Self::with(|store| Arc::new(store)).await
+    }
+
+    async fn with(over: impl FnOnce(LocalStore) -> Arc<dyn Store>) -> Self {
         let store = LocalStore::new([3; 32], Timestamp::from_millis(1_800_000_000_000));
         let heartbeats = Arc::new(HeartbeatTable::new());
         let config = DispatcherConfig::new(ClusterUuid::from_bits(0xc1));
         let later = config.later_incarnation.subscribe();
-        let dispatcher = Dispatcher::new(Arc::new(store.clone()), heartbeats.clone(), config);
+        let dispatcher = Dispatcher::new(over(store.clone()), heartbeats.clone(), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -412,4 +463,48 @@ async fn the_last_word_of_who_goes_away_comes_after_its_reports_and_ends_the_ses
     let back = wire::Hello { container_instance_id: instance.to_string(), ..hello() };
     world.open(FromAgent::Hello(back)).await.welcome().await;
     assert_eq!(world.store.view().absence(instance), None);
+}
+
+#[tokio::test]
+async fn a_health_report_that_comes_late_does_not_overwrite_a_newer_one() {
+    let lost = Arc::new(Mutex::new(None));
+    let way = Arc::clone(&lost);
+    let world = World::with(|inner| Arc::new(Detour { inner, lost: way })).await;
+    world.propose(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST });
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (instance, epoch) = agent.welcome().await;
+    agent.assignments().await;
+    let task = world.place(instance);
+    agent.assignments().await;
+    let says = |epoch: u64, health: wire::Health| {
+        let container = wire::ContainerReport {
+            name: "app".into(),
+            status: wire::TaskStatus::Running.into(),
+            health: health.into(),
+            ..wire::ContainerReport::default()
+        };
+        let report = wire::TaskReport {
+            task_id: task.to_string(),
+            status: wire::TaskStatus::Running.into(),
+            containers: vec![container],
+            ..wire::TaskReport::default()
+        };
+        FromAgent::Status(wire::StatusBatch { epoch, batch: 1, reports: vec![report] })
+    };
+    agent.say(says(epoch, wire::Health::Unhealthy)).await;
+    // It cannot be said again while it may still come: the agent does so under another epoch.
+    let reason = agent.goodbye().await.reason;
+    assert!(reason.contains("outcome unknown"), "{reason}");
+    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let (again, next) = agent.welcome().await;
+    assert!(again == instance && next > epoch);
+    agent.assignments().await;
+    agent.say(says(next, wire::Health::Healthy)).await;
+    assert!(matches!(agent.hear().await.unwrap(), ToAgent::StatusAck(wire::StatusAck { batch: 1 })));
+    let late = lost.lock().unwrap().take().unwrap();
+    let refused = world.store.propose_now(&late).unwrap_err();
+    assert_eq!(refused, ProposeError::Rejected(Rejection::StaleEpoch));
+    let health = world.store.view().task_health(task).clone();
+    assert_eq!(health.values().collect::<Vec<_>>(), [&HealthStatus::Healthy]);
+    assert!(!late.command.may_be_repeated());
 }

@@ -75,13 +75,12 @@ impl Command {
         }
     }
 
-    /// Whether deciding it twice is as good as once, so that it may be sent again without an idempotency key when nobody knows
-    /// whether the first one was committed. Others that bring no key are for their author to plan anew.
+    /// Whether deciding it twice is as good as once, whatever came between, so that it may be sent again without an idempotency key
+    /// when nobody knows whether the first one was committed. Others that bring no key are for their author to plan anew.
     pub fn may_be_repeated(&self) -> bool {
         matches!(
             self,
             Self::ReportTasks { .. }
-                | Self::ReportTaskHealth { .. }
                 | Self::PinImages { .. }
                 | Self::LoseInstance { .. }
                 | Self::AnnounceAbsence { .. }
