@@ -60,6 +60,7 @@ def test_a_container_and_its_task(client):
     assert f"/{document['DockerName']}" == docker["Name"]
     assert document["Image"] == "busybox:1" and document["ImageID"] == docker["Image"]
     assert document["Limits"] == {"CPU": 64, "Memory": 16}
+    assert "RestartCount" not in document, "it does not come again"
     assert (document["DesiredStatus"], document["KnownStatus"], document["Type"]) == ("RUNNING", "RUNNING", "NORMAL")
     assert document["CreatedAt"] == docker["Created"] and document["StartedAt"] == docker["State"]["StartedAt"]
     assert "FinishedAt" not in document and "ExitCode" not in document

@@ -41,6 +41,11 @@ impl RestartPolicy {
         read(settings, "restartPolicy")
     }
 
+    /// Whether it may come again at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Whether a container that was up for so long comes again after this exit.
     pub(crate) fn is_due(&self, exit: &Exit, up: Duration) -> bool {
         let counts = exit.code.is_some_and(|code| !self.ignored_exit_codes.contains(&code));

@@ -9,7 +9,7 @@ use trireme_types::Arn;
 use trireme_types::arn::{Resource, container_uuid};
 
 use crate::runtime::{Attached, Checked, Health, Inspection, Mounted};
-use crate::setting;
+use crate::setting::{self, RestartPolicy};
 use crate::task::step::{Member, Phase, Record};
 
 /// Cpu units of one processor.
@@ -103,6 +103,9 @@ pub(super) struct ContainerDocument {
     #[serde(rename = "ContainerARN", skip_serializing_if = "Option::is_none")]
     container_arn: Option<String>,
     networks: Vec<NetworkDocument>,
+    /// Of containers that may come again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_count: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,6 +221,9 @@ pub(super) fn container(record: &Record, index: usize, found: &Inspection) -> Co
         log_options,
         container_arn: arn(&record.spec, &definition.name),
         networks: networks(&record.spec, &found.networks),
+        restart_count: RestartPolicy::of(&definition.settings)
+            .is_ok_and(|policy| policy.is_enabled())
+            .then(|| member.restarts()),
     }
 }
 
