@@ -52,9 +52,9 @@ impl AgentHost {
         format!("a{}", self.number)
     }
 
-    /// An engine without containers.
-    pub fn fresh_runtime() -> FakeRuntime {
-        FakeRuntime::new(Duration::from_millis(50))
+    /// An engine without containers. What a tag means is another thing on each machine, as if it moved all the time.
+    pub fn fresh_runtime(number: u64) -> FakeRuntime {
+        FakeRuntime::new(Duration::from_millis(50)).with_registry(number)
     }
 
     /// What SIGTERM does.
@@ -64,7 +64,7 @@ impl AgentHost {
 
     /// The machine was switched off: its containers are gone.
     pub fn lose_containers(&self) {
-        self.runtime.replace(Self::fresh_runtime());
+        self.runtime.replace(Self::fresh_runtime(self.number));
     }
 
     /// The ledger, if there is one yet.

@@ -8,6 +8,7 @@ pub mod alive;
 pub mod epoch;
 pub mod explained;
 pub mod healed;
+pub mod images;
 pub mod leader;
 pub mod log_matching;
 pub mod maximum;

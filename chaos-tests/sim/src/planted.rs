@@ -48,6 +48,8 @@ pub const ALL: &[Planted] = &[
     // session's own opening, which lies behind all that the agent was sent before. Only a control plane that was restored from a
     // backup sends older ones, and that is another incarnation.
     bug("agent-adopts-nothing", "a restarted agent does not know its containers"),
+    bug("image-pinned-again", "what a tag means is pinned anew by each agent that says so"),
+    bug("any-image-is-the-pinned-one", "an agent takes what it found for what is pinned"),
     bug("heartbeats-not-relayed", "followers keep what they hear to themselves"),
     bug("lost-address-is-free", "the address of a lost task is given away at once"),
 ];

@@ -40,6 +40,10 @@ pub struct Outcome {
     pub events: u64,
     /// Client operations on registers that were answered.
     pub answered: usize,
+    /// Absences that agents announced.
+    pub absences: u64,
+    /// Images of containers that were held against their pins.
+    pub images: u64,
     /// How long healing took.
     pub healed_in: Duration,
 }
@@ -110,6 +114,8 @@ impl Harness {
             faults: self.chaos.count,
             events: self.checks.truth.length(),
             answered: self.answered(),
+            absences: self.checks.truth.absences,
+            images: self.checks.truth.images.seen,
             healed_in: self.healed_in,
         }
     }

@@ -65,7 +65,7 @@ pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &s
         slots: shared.plan.slots,
         clock: Arc::default(),
         folder: folder.join(format!("a{number}")),
-        runtime: RefCell::new(AgentHost::fresh_runtime()),
+        runtime: RefCell::new(AgentHost::fresh_runtime(number)),
         shutdown: RefCell::default(),
         ended: RefCell::new(None),
         starts: Cell::new(0),

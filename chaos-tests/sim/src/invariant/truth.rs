@@ -11,7 +11,7 @@ use trireme_state::store::Record;
 use trireme_state::{Applied, ChainHash, Entry, Event, Position, SealedEvent, State, apply_entry, invariant};
 use trireme_types::{Sequence, TaskId};
 
-use super::{Check, Violation, epoch, hold, maximum};
+use super::{Check, Violation, epoch, hold, images, maximum};
 use crate::control::ControlHost;
 
 /// Records that are read at once.
@@ -33,6 +33,10 @@ pub struct Truth {
     pub ended: BTreeSet<TaskId>,
     /// Instances that were declared lost.
     pub lost: u64,
+    /// Absences that agents announced.
+    pub absences: u64,
+    /// What tasks run.
+    pub images: images::Images,
     views: u64,
 }
 
@@ -143,6 +147,8 @@ impl Truth {
             self.ended.insert(report.task);
         }
         self.lost += u64::from(matches!(record.event, Event::InstanceLost { .. }));
+        self.absences += u64::from(matches!(record.event, Event::InstanceAbsent { .. }));
+        self.images.check(&self.state, &record.event)?;
         self.hashes.push(position.hash);
         self.states.insert(position.sequence.get(), self.state.clone());
         if self.states.len() > STATES {

@@ -56,12 +56,20 @@ struct Machine {
 pub struct FakeRuntime {
     machine: Arc<Mutex<Machine>>,
     start_delay: Duration,
+    /// What tags mean depends on it.
+    registry: u64,
 }
 
 impl FakeRuntime {
     /// An engine whose containers take `start_delay` to start.
     pub fn new(start_delay: Duration) -> Self {
-        Self { machine: Arc::default(), start_delay }
+        Self { machine: Arc::default(), start_delay, registry: 0 }
+    }
+
+    /// The same with another registry, in which every tag means something else.
+    #[must_use]
+    pub fn with_registry(self, registry: u64) -> Self {
+        Self { registry, ..self }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Machine> {
@@ -217,7 +225,10 @@ impl Runtime for FakeRuntime {
                 id: id.clone(),
                 task: one.task,
                 name: one.new.definition().name.clone(),
-                digest: digest(&one.new.definition().image),
+                digest: match &one.new.image.pin {
+                    Some(Pin::Manifest(digest)) => digest.clone(),
+                    _ => digest(&one.new.definition().image, self.registry),
+                },
                 state: one.state.clone(),
                 run: one.run(),
             });
@@ -239,7 +250,7 @@ impl Runtime for FakeRuntime {
             if image.name.starts_with("missing/") {
                 return Err(Failure::new(FailureKind::CannotPull, format!("{image} is nowhere")));
             }
-            let found = || Pin::Manifest(digest(&image.name));
+            let found = || Pin::Manifest(digest(&image.name, self.registry));
             Ok(Image::of(image.pin.clone().unwrap_or_else(found)))
         })
     }
@@ -338,10 +349,10 @@ impl Runtime for FakeRuntime {
     }
 }
 
-/// A digest of its own for each name, that looks like one.
-fn digest(reference: &str) -> String {
+/// A digest of its own for each name in each registry, that looks like one.
+fn digest(reference: &str, registry: u64) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    reference.hash(&mut hasher);
+    (reference, registry).hash(&mut hasher);
     format!("sha256:{:064x}", hasher.finish())
 }

