@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import development, environment
-from containers import LIMIT, container, docker_says, inspected, of, register, run, wait
+from containers import LIMIT, STAY, container, docker_says, inspected, of, register, run, task, wait
+from registry import Stalling, open_registry
 from until import until
 from wire import Wire
 
@@ -60,6 +63,13 @@ class Cluster:
         lines = self.trireme("events", "--json").splitlines()
         return [event for event in map(json.loads, lines) if event["kind"] == kind]
 
+    def start_task(self, family: str, zone: str) -> str:
+        """A task that is to run in a zone."""
+        here = self.instance(zone)["containerInstanceArn"]
+        begun = self.client.start_task(taskDefinition=family, containerInstances=[here])
+        assert begun["failures"] == []
+        return begun["tasks"][0]["taskArn"]
+
     def agent(self, zone: str) -> "Agent":
         return Agent(self.data / zone / "agent-1.pid")
 
@@ -80,12 +90,17 @@ class Agent:
         line = lambda: Path(f"/proc/{self.pid}/cmdline").read_bytes() if Path(f"/proc/{self.pid}").exists() else b""
         until(f"the agent ends of {how.name}", line, lambda text: text == b"", 30)
 
-    def start(self, binary: str | None = None) -> None:
+    def start(self, binary: str | None = None, variables: dict[str, str] | None = None) -> None:
         self.log = self.data.parent / "agent-again.log"
         with self.log.open("ab") as log:
             command = [binary or self.command[0], *self.command[1:]]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(variables or {})},
+                start_new_session=True,
             )
 
     def wait_back(self, cluster: "Cluster", zone: str) -> None:
@@ -98,6 +113,22 @@ class Agent:
         except AssertionError:
             print(self.log.read_text())
             raise
+
+
+class WallClock:
+    """The wall clock of processes that are started with these variables: the library of `make chaos` moves it."""
+
+    def __init__(self, folder: Path):
+        source, library = Path(__file__).parent.parent / "shim" / "node.c", folder / "node.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+        self.page = folder / "page"
+        self.page.write_bytes(bytes(32))
+        self.variables = {"LD_PRELOAD": str(library), "TRIREME_CHAOS_PAGE": str(self.page)}
+
+    def move(self, hours: int) -> None:
+        """It is so many hours ahead of the others from now on."""
+        with self.page.open("r+b") as page:
+            page.write(struct.pack("=q", hours * 3_600 * 10**9))
 
 
 @pytest.fixture(scope="module")
@@ -258,3 +289,130 @@ def test_a_cluster_waits_as_long_as_its_operator_says(cluster):
     finally:
         assert "silent for 5 s" in cluster.trireme("cluster", "set", "default", "--lost-after", "default")
     delete(cluster, "patient")
+
+
+def labelled(arn: str) -> list[str]:
+    """All containers that the engine has of a task."""
+    return docker_says("ps", "-aq", "--no-trunc", "--filter", f"label=io.trireme.task-id={arn.rsplit('/', 1)[1]}").split()
+
+
+def test_an_agent_that_is_killed_while_it_pulls_starts_its_task_once(cluster):
+    zone = cluster.zones[0]
+    with open_registry() as registry:
+        digest = registry.push_large("slow:1")
+        way = Stalling(registry)
+        try:
+            app = container(script=f"echo started; {STAY}") | {"image": way.name("slow:1"), "stopTimeout": 2}
+            register(cluster.client, "slow", app)
+            agent = cluster.agent(zone)
+            arn = cluster.start_task("slow", zone)
+            assert way.stalled.wait(LIMIT), "the layer is asked for"
+            agent.end(signal.SIGKILL)
+            assert labelled(arn) == [] and docker_says("images", "-q", way.name("slow")) == ""
+            agent.start()
+            agent.wait_back(cluster, zone)
+            found = wait(cluster.client, arn, "RUNNING")
+            (one,) = found["containers"]
+            assert one["imageDigest"] == digest
+            assert labelled(arn) == [one["runtimeId"]], "one container"
+            assert docker_says("logs", one["runtimeId"]) == "started", "once"
+            assert inspected(found)["RestartCount"] == 0
+            cluster.client.stop_task(task=arn)
+            wait(cluster.client, arn, "STOPPED")
+            until("nothing of it is left", lambda: labelled(arn), lambda left: left == [], LIMIT)
+        finally:
+            way.close()
+
+
+# Docker counts by a clock of its own; the time to look takes its part.
+SLACK = 10
+# What a container must be up for so that it comes again, in seconds: of one that will not, and of one that will.
+LONG, SHORT = 1_800, 60
+
+
+def restarting(period: int) -> dict:
+    policy = {"enabled": True, "restartAttemptPeriod": period}
+    return container(restartPolicy=policy, stopTimeout=2)
+
+
+def takes_to_stop(cluster: Cluster, arn: str, meanwhile) -> float:
+    begun = time.monotonic()
+    cluster.client.stop_task(task=arn)
+    until("it is being stopped", lambda: task(cluster.client, arn), lambda found: found["lastStatus"] == "STOPPING", LIMIT)
+    meanwhile()
+    wait(cluster.client, arn, "STOPPED")
+    return time.monotonic() - begun
+
+
+def test_an_agents_clock_may_jump(cluster, tmp_path):
+    zone, clock, stop_timeout = cluster.zones[1], WallClock(tmp_path), 6
+    before = create(cluster, "clocked")
+    agent = cluster.agent(zone)
+    agent.end(signal.SIGKILL)
+    agent.start(variables=clock.variables)
+    agent.wait_back(cluster, zone)
+    check = {"command": ["CMD-SHELL", "test ! -e /tmp/ill"], "interval": 5, "timeout": 5, "retries": 1}
+
+    def refusal() -> str:
+        try:
+            register(cluster.client, "long", restarting(LONG))
+        except ClientError as error:
+            return str(error)
+        return ""
+
+    until("the cluster takes what is new", refusal, lambda words: words == "", LIMIT)
+    register(cluster.client, "short", restarting(SHORT))
+    register(cluster.client, "checked", container(healthCheck=check, stopTimeout=2))
+    register(cluster.client, "stubborn", container(script="trap '' TERM; while :; do sleep 1; done", stopTimeout=stop_timeout))
+    made = {family: cluster.start_task(family, zone) for family in ("short", "long", "checked")}
+    stubborn = [cluster.start_task("stubborn", zone) for _ in range(2)]
+    found = {family: wait(cluster.client, arn, "RUNNING") for family, arn in made.items()}
+    ups = time.monotonic()
+    for arn in stubborn:
+        wait(cluster.client, arn, "RUNNING")
+
+    def healthy(status: str) -> None:
+        look = lambda: task(cluster.client, made["checked"])["healthStatus"]
+        until(f"its health is {status}", look, lambda seen: seen == status, LIMIT)
+
+    healthy("HEALTHY")
+    for arn, hours, ill in ((stubborn[0], 1, True), (stubborn[1], -1, False)):
+        took = takes_to_stop(cluster, arn, lambda: clock.move(hours))
+        assert stop_timeout - 1 < took < stop_timeout + SLACK, f"{hours:+} h: stopped in {took} s"
+        docker_says("exec", of(found["checked"], "app")["runtimeId"], *(["touch"] if ill else ["rm"]), "/tmp/ill")
+        healthy("UNHEALTHY" if ill else "HEALTHY")
+
+    def restart_agent() -> None:
+        running = cluster.agent(zone)
+        running.end(signal.SIGKILL)
+        running.start(variables=clock.variables)
+        running.wait_back(cluster, zone)
+
+    # It is an hour back, and an agent that is new does not take that for the time that a container was up.
+    until("it was up long enough", lambda: time.monotonic() - ups, lambda up: up > SHORT + 2, SHORT + LIMIT)
+    restart_agent()
+    app = of(found["short"], "app")["runtimeId"]
+    first = inspected(found["short"])["State"]["StartedAt"]
+    docker_says("kill", app)
+    until("it runs again", lambda: inspected(found["short"])["State"]["StartedAt"], lambda at: at > first, LIMIT)
+    now = task(cluster.client, made["short"])
+    assert (now["lastStatus"], of(now, "app")["runtimeId"]) == ("RUNNING", app)
+    # Nor an hour ahead.
+    clock.move(1)
+    restart_agent()
+    docker_says("kill", of(found["long"], "app")["runtimeId"])
+    ended = wait(cluster.client, made["long"], "STOPPED")
+    assert ended["stopCode"] == "EssentialContainerExited"
+
+    after = cluster.steady("clocked")
+    assert arns(after) == arns(before), "zero tasks replaced"
+    assert cluster.tasks("clocked", "STOPPED") == []
+    assert all(inspected(one)["RestartCount"] == 0 for one in of_zone(after, zone))
+    for family in ("short", "checked"):
+        assert task(cluster.client, made[family])["lastStatus"] == "RUNNING"
+        cluster.client.stop_task(task=made[family])
+    delete(cluster, "clocked")
+    agent = cluster.agent(zone)
+    agent.end(signal.SIGTERM)
+    agent.start()
+    agent.wait_back(cluster, zone)

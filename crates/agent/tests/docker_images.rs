@@ -6,9 +6,9 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::LIMIT;
 use common::node::{Node, docker, inspect, shell};
 use common::registry::{RIGHT, Registry, Stalling};
+use common::{LIMIT, Running};
 use trireme_agent::{AgentConfig, ImageConfig, PullBehavior};
 use trireme_state::object::{ContainerDefinition, StopCode, Task, TaskStatus};
 use trireme_testkit::wait_for;
@@ -122,6 +122,43 @@ async fn a_stalled_pull_is_given_up_and_tried_again() {
     let task = node.world.wait_status(task, TaskStatus::Running).await;
     assert_eq!(digest(&task), pushed);
     assert_eq!(proxy.stalled.load(Ordering::SeqCst), 1);
+}
+
+/// Each time in the middle of the layer, and each time another agent begins anew.
+#[tokio::test]
+async fn an_agent_that_is_killed_while_it_pulls_starts_its_task_once() {
+    let registry = Registry::start().await;
+    let pushed = registry.push("a", "one");
+    let proxy = Stalling::before(registry.address, 2).await;
+    let image = format!("{}/app:a", proxy.address);
+    let mut node = node(ImageConfig::default()).await;
+    let app = ContainerDefinition {
+        image: image.clone(),
+        ..shell("app", "echo started; trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    };
+    let task = node.run(vec![app]);
+    for stalls in 1..=2 {
+        wait_for("the layer to stall", LIMIT, || async {
+            let now = proxy.stalled.load(Ordering::SeqCst);
+            if now >= stalls { Ok(()) } else { Err(format!("{now} stalled")) }
+        })
+        .await;
+        node.agent.take().unwrap().kill().await;
+        assert!(node.containers().is_empty() && docker(&["images", "-q", &image]).is_empty());
+        assert_eq!(node.world.view().task(task).unwrap().last_status, TaskStatus::Pending);
+        node.agent = Some(Running::start(node.config.clone()));
+    }
+    let task = node.world.wait_status(task, TaskStatus::Running).await;
+    assert_eq!(digest(&task), pushed);
+    let container = task.containers[0].runtime_id.clone().unwrap();
+    assert_eq!(node.containers(), [container.clone()]);
+    assert_eq!(docker(&["logs", &container]), "started", "once");
+    node.world.stop_task(task.id);
+    node.world.wait_status(task.id, TaskStatus::Stopped).await;
+    wait_for("its container to go", LIMIT, || async {
+        if node.containers().is_empty() { Ok(()) } else { Err(format!("{:?}", node.containers())) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct DockerRuntime {
     places: usage::Places,
     /// The same of containers that come again, with when they had begun before.
     restarts: Mutex<BTreeMap<String, Option<String>>>,
+    /// Processes of containers cannot be seen from here.
+    blind: AtomicBool,
     /// What of the machine containers may have.
     allowed: Allowed,
     objects: Objects,
@@ -136,6 +139,7 @@ impl DockerRuntime {
             unanswered: Mutex::default(),
             places: usage::Places::default(),
             restarts: Mutex::default(),
+            blind: AtomicBool::new(false),
             allowed,
             objects: Objects::default(),
             cgroups: Cgroups::of(&info).map(Arc::new),
@@ -240,7 +244,7 @@ impl DockerRuntime {
             let listed = found::state(summary).filter(|_| !restart::is_listed(summary));
             let Some(state) = listed else {
                 // Docker's list does not say how it ended, nor which run it was.
-                match self.inspect(&found.id).await {
+                match self.inspect_surely(&found.id).await {
                     Ok(known) => all.push(found::inspected(found, &known)),
                     Err(outcome) if outcome.is_not_found() => {}
                     Err(outcome) => return Err(failed(FailureKind::CannotInspect, outcome)),

@@ -328,7 +328,7 @@ impl Machine {
                 (member.id.is_some() && free).then_some(Operation::Remove)
             } else {
                 let now =
-                    member.idle_in(Phase::Running) && self.dependencies.may_be_stopped(index, &self.members);
+                    member.may_be_asked_to_stop() && self.dependencies.may_be_stopped(index, &self.members);
                 now.then_some(Operation::Stop)
             };
             if let Some(operation) = next {

@@ -60,7 +60,8 @@ pub(super) fn inspected(found: Found, known: &ContainerInspectResponse) -> Found
         }
         _ => FoundState::Exited(exit(docker)),
     };
-    Found { state, run: restart::run(docker), ..found }
+    let run = restart::run(&found.id, docker);
+    Found { state, run, ..found }
 }
 
 /// Whether a container was ever started.

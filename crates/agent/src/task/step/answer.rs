@@ -36,9 +36,12 @@ impl Machine {
             Answer::Created { result, fallback_id } => self.created(index, result, fallback_id),
             Answer::Started(result) => self.started(index, result, now),
             Answer::Restarted(result) => self.restarted(index, result),
-            Answer::Stopped(Ok(exit)) => self.over(index, exit),
+            Answer::Stopped(Ok(exit)) => {
+                member.risen = false;
+                self.over(index, exit);
+            }
             Answer::Removed(Ok(())) => {
-                member.id = None;
+                (member.id, member.risen) = (None, false);
                 if member.phase != Phase::Exited {
                     self.over(index, Exit::default());
                 }

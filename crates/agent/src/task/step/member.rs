@@ -48,12 +48,16 @@ pub struct Member {
     pub(super) early_exit: Option<Exit>,
     /// How long it has been up since it was last started.
     pub(super) up: Duration,
+    /// The same when it was last known to run.
+    pub(super) surely_up: Duration,
     /// How often it came again.
     pub(super) restarts: u32,
     /// It ended so and is to come again, or is about to.
     pub(super) ended: Option<Exit>,
     /// The run of it that ended before it came again; what is heard of its end later is no news.
     pub(super) over: Option<String>,
+    /// It runs though it was given up: the runtime did late what it had been asked for.
+    pub(super) risen: bool,
     /// The runtime's list at or before this tick cannot know it.
     pub(super) changed_at: u64,
 }
@@ -73,9 +77,11 @@ impl Member {
             health: (Health::Unknown, 0),
             early_exit: None,
             up: Duration::ZERO,
+            surely_up: Duration::ZERO,
             restarts: 0,
             ended: None,
             over: None,
+            risen: false,
             changed_at: 0,
         }
     }
@@ -95,6 +101,7 @@ impl Member {
             }
         };
         member.up = found.run.lasted.unwrap_or_default();
+        member.surely_up = member.up;
         if matches!(found.state, FoundState::Exited(_)) {
             member.over.clone_from(&found.run.started);
         }
@@ -135,7 +142,14 @@ impl Member {
     }
 
     pub(super) fn living(&self) -> bool {
-        self.phase == Phase::Running || matches!(self.busy, Some(Operation::Create | Operation::Start))
+        self.phase == Phase::Running
+            || self.risen
+            || matches!(self.busy, Some(Operation::Create | Operation::Start))
+    }
+
+    /// Whether it can be asked to stop.
+    pub(super) fn may_be_asked_to_stop(&self) -> bool {
+        self.busy.is_none() && (self.phase == Phase::Running || self.risen)
     }
 
     pub(super) fn idle_in(&self, phase: Phase) -> bool {

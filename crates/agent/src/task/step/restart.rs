@@ -59,8 +59,8 @@ impl Machine {
     pub(super) fn exited(&mut self, index: usize, exit: Exit, run: &Run) {
         let leaving = self.leaving();
         let member = &mut self.members[index];
-        // It may have ended long before that was heard.
-        let up = run.lasted.map_or(member.up, |lasted| lasted.min(member.up));
+        // It may have ended before that was heard, but not before it was last seen: what the wall clock says counts between the two.
+        let up = run.lasted.map_or(member.up, |lasted| lasted.max(member.surely_up).min(member.up));
         if member.phase == Phase::Running && !leaving && self.policies[index].is_due(&exit, up) {
             member.over = run.started.clone();
             member.ended = Some(exit);
@@ -85,7 +85,7 @@ impl Machine {
         let member = &mut self.members[index];
         let ended = member.ended.take().unwrap_or_default();
         let early_exit = member.early_exit.take();
-        member.up = Duration::ZERO;
+        (member.up, member.surely_up) = (Duration::ZERO, Duration::ZERO);
         match result {
             Ok(started) => {
                 member.restarts += 1;

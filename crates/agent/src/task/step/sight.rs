@@ -39,19 +39,29 @@ impl Machine {
     /// The runtime's full list of this task's containers, begun at `tick`. What changed since is not judged by it.
     pub fn sight(&mut self, found: &[Found], tick: u64) {
         self.sight_sandbox(found, tick);
+        let leaving = self.leaving();
         for index in 0..self.members.len() {
-            let member = &self.members[index];
+            let member = &mut self.members[index];
             let Some(id) = member.id.clone() else { continue };
+            if leaving && member.phase != Phase::Running && member.busy.is_none() && member.changed_at < tick
+            {
+                let here = found.iter().find(|found| found.id == id).map(|found| &found.state);
+                member.risen = matches!(here, Some(FoundState::Running(_)));
+                continue;
+            }
             let restarting = member.ended.is_some() || member.busy == Some(Operation::Restart);
             if member.changed_at >= tick || member.phase != Phase::Running || restarting {
                 continue;
             }
             let found = found.iter().find(|found| found.id == id);
             match found.map(|found| &found.state) {
-                Some(FoundState::Running(started)) if member.health.1 < tick => {
-                    self.sight_health(&id, started.health, tick);
+                Some(FoundState::Running(started)) => {
+                    let heard_before = member.health.1 < tick;
+                    self.members[index].surely_up = member.up;
+                    if heard_before {
+                        self.sight_health(&id, started.health, tick);
+                    }
                 }
-                Some(FoundState::Running(_)) => {}
                 Some(FoundState::Exited(exit)) => {
                     let run = found.map(|found| found.run.clone()).unwrap_or_default();
                     self.exited(index, exit.clone(), &run);

@@ -11,6 +11,8 @@ use crate::runtime::{Exit, Failure, FailureKind, Image, Run, Started};
 mod again;
 #[path = "tests/images.rs"]
 mod images;
+#[path = "tests/late.rs"]
+mod late;
 #[path = "tests/sandbox.rs"]
 mod sandbox;
 #[path = "tests/together.rs"]

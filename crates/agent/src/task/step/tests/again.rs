@@ -128,3 +128,34 @@ fn what_others_wait_for_is_complete_when_it_does_not_come_again() {
     world.take(Turn::Succeed(0));
     assert_eq!(world.told, TaskStatus::Running);
 }
+
+#[test]
+fn a_clock_that_jumps_makes_no_run_longer_or_shorter_than_it_was_seen_to_be() {
+    let end = |world: &mut World, lasted: Duration| {
+        let run = Run { lasted: Some(lasted), ..world.run("id-c0") };
+        world.engine.containers.insert("id-c0".to_owned(), false);
+        world.engine.codes.insert("id-c0".to_owned(), 1);
+        world.machine.sight_exit("id-c0", Exit { code: Some(1), reason: None }, &run);
+        world.advance();
+    };
+    // An hour back: by its times it ended before it began.
+    let mut world = one();
+    world.take(Turn::Pass(60));
+    world.take(Turn::List);
+    world.take(Turn::Pass(7));
+    end(&mut world, Duration::ZERO);
+    world.take(Turn::Succeed(0));
+    assert_eq!((world.told, restarts(&world)), (TaskStatus::Running, vec![("c0", 1)]));
+    // Nor does the run before it count for the next one; and an hour ahead does not make it long enough.
+    world.take(Turn::Pass(7));
+    world.take(Turn::List);
+    end(&mut world, Duration::from_secs(3_607));
+    assert_eq!(world.told, TaskStatus::Stopped);
+    // Without a jump the time counts at which it ended, not that at which it was heard.
+    let mut world = one();
+    world.take(Turn::Pass(7));
+    world.take(Turn::List);
+    world.take(Turn::Pass(60));
+    end(&mut world, Duration::from_secs(8));
+    assert_eq!(world.told, TaskStatus::Stopped);
+}
