@@ -151,8 +151,8 @@ async fn an_agent_that_is_killed_while_it_pulls_starts_its_task_once() {
     let task = node.world.wait_status(task, TaskStatus::Running).await;
     assert_eq!(digest(&task), pushed);
     let container = task.containers[0].runtime_id.clone().unwrap();
-    assert_eq!(node.containers(), [container.clone()]);
     assert_eq!(docker(&["logs", &container]), "started", "once");
+    assert_eq!(node.containers(), [container]);
     node.world.stop_task(task.id);
     node.world.wait_status(task.id, TaskStatus::Stopped).await;
     wait_for("its container to go", LIMIT, || async {

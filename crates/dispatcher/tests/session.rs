@@ -495,7 +495,8 @@ async fn a_health_report_that_comes_late_does_not_overwrite_a_newer_one() {
     // It cannot be said again while it may still come: the agent does so under another epoch.
     let reason = agent.goodbye().await.reason;
     assert!(reason.contains("outcome unknown"), "{reason}");
-    let mut agent = world.open(FromAgent::Hello(hello())).await;
+    let known = wire::Hello { container_instance_id: instance.to_string(), ..hello() };
+    let mut agent = world.open(FromAgent::Hello(known)).await;
     let (again, next) = agent.welcome().await;
     assert!(again == instance && next > epoch);
     agent.assignments().await;
