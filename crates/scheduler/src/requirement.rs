@@ -9,8 +9,7 @@ use serde::Deserialize;
 use trireme_state::State;
 use trireme_state::object::{
     ContainerInstance, ContainerOverride, Described, NetworkConfiguration, NetworkMode, Reservation,
-    TaskDefinitionSpec,
-    TaskOverrides,
+    TaskDefinitionSpec, TaskOverrides,
 };
 use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
