@@ -1,6 +1,7 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
 use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
+use crate::object::ServiceKey;
 use crate::query::{overrides_level, settings_level};
 use crate::{FeatureLevel, State};
 
@@ -124,10 +125,7 @@ impl Command {
             Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
                 Growth::Asked
             }
-            Self::UpdateService { key, change } => {
-                let count = state.service(key).map_or(0, |service| service.spec.desired_count);
-                Growth::asked(!shrinks(change, count))
-            }
+            Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => {
                 let known = state.task_sets(service).and_then(|sets| sets.set(*id));
@@ -191,8 +189,9 @@ impl Growth {
     }
 }
 
-/// Whether a service is only to have fewer tasks than `count`, or as many.
-fn shrinks(change: &ServiceChange, count: u32) -> bool {
+/// Whether a service is only to have fewer tasks than it has, or as many.
+fn shrinks(change: &ServiceChange, state: &State, key: &ServiceKey) -> bool {
+    let count = state.service(key).map_or(0, |service| service.spec.desired_count);
     let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
     *change == less && change.desired_count.is_some_and(|wanted| wanted <= count)
 }
