@@ -22,7 +22,7 @@ pub async fn add_subnets(node: &Node) -> Result<(), String> {
         let subnet = NewSubnet {
             id: id(number),
             scope: Scope::development(),
-            zone: Zone::new(*zone).map_err(|error| error.to_string())?,
+            zone: Zone::new(zone).map_err(|error| error.to_string())?,
             cidr: format!("10.9.{number}.0/26").parse().map_err(|error| format!("{error}"))?,
             network: None,
         };
