@@ -254,10 +254,14 @@ def test_events_of_several_lines(ecs, logs):
 
 
 class Taker:
-    """Takes what is shipped, over HTTP or as syslog over TCP or UDP, and says what lines came."""
+    """Takes what is shipped, over HTTP or as syslog over TCP or UDP, and says what lines came. It may hang instead."""
 
     def __init__(self):
         self.lines: list[tuple[str, float]] = []
+        self.answers = threading.Event()
+        self.answers.set()
+        # Requests that were left without an answer.
+        self.held = 0
 
     def take(self, line: str) -> None:
         self.lines.append((line, time.time()))
@@ -267,11 +271,15 @@ class Taker:
 
 
 @contextmanager
-def http_taker():
+def http_taker(port: int = 0):
     taker = Taker()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
+            if not taker.answers.is_set():
+                taker.held += 1
+                taker.answers.wait()
+                return
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             for line in body.splitlines():
                 taker.take(json.loads(line)["message"])
@@ -282,12 +290,14 @@ def http_taker():
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield taker, f"http://127.0.0.1:{server.server_port}/logs"
     finally:
         server.shutdown()
+        server.server_close()
+        taker.answers.set()
 
 
 def test_every_line_older_than_5_s_is_off_the_node_when_its_zone_is_lost(monkeypatch):
@@ -340,6 +350,57 @@ def incomplete(nodes: list[str]) -> float:
             lines = metrics.read().decode().splitlines()
         count += sum(float(line.split()[1]) for line in lines if line.startswith("trireme_logs_incomplete_total "))
     return count
+
+
+def test_tasks_run_on_while_the_sink_hangs_and_while_it_is_gone(monkeypatch):
+    port = ports.free()
+    monkeypatch.setenv("TRIREME_LOG_FORWARD", f"http://127.0.0.1:{port}/logs")
+    with development("--zones", "1") as data:
+        wire = Wire(environment(data))
+        ecs, logs = wire.client(), wire.client(service="logs")
+        logs.create_log_group(logGroupName="/sink")
+        register(ecs, "lasts", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done", "/sink")
+        register(ecs, "ends", "echo done", "/sink")
+        with http_taker(port) as (before, _):
+            arn = run(ecs, "lasts")
+            container = wait(ecs, arn, "RUNNING")["containers"][0]["runtimeId"]
+            started = started_at(container)
+            until("lines are shipped", before.said, lambda said: len(said) > 10, LIMIT)
+
+            def newest() -> int:
+                tail = logs.get_log_events(logGroupName="/sink", logStreamName=stream_of(arn), limit=1)
+                return int(messages(tail)[0].split()[1])
+
+            def goes_on() -> None:
+                now = newest()
+                until("it says more", newest, lambda number: number > now + 20, LIMIT)
+                stopped = wait(ecs, run(ecs, "ends"), "STOPPED")
+                assert stopped["containers"][0]["exitCode"] == 0
+                found = ecs.describe_tasks(tasks=[arn])["tasks"][0]
+                assert (found["lastStatus"], found["containers"][0]["runtimeId"]) == ("RUNNING", container)
+                assert started_at(container) == started
+
+            before.answers.clear()
+            # The second is held when the first was given up.
+            until("the sink hangs", lambda: before.held, lambda held: held >= 2, LIMIT)
+            goes_on()
+        # Nobody listens any more.
+        goes_on()
+        with http_taker(port) as (after, _):
+            last = newest()
+            until("all is shipped", after.said, lambda said: f"line {last}" in said, LIMIT)
+        numbers = [int(line.split()[1]) for line in before.said() + after.said() if line.startswith("line ")]
+        # Some may come twice; none is missing, and none comes before an earlier one.
+        first = list(dict.fromkeys(numbers))
+        assert first == list(range(1, len(first) + 1)) and len(first) >= last
+        assert (before.said() + after.said()).count("done") >= 2
+
+
+def started_at(container: str) -> str:
+    shape = "{{.State.StartedAt}} {{.RestartCount}}"
+    inspected = subprocess.run(["docker", "inspect", "--format", shape, container], capture_output=True, text=True)
+    assert inspected.returncode == 0, inspected.stderr
+    return inspected.stdout
 
 
 def test_syslog_over_tcp_and_what_waits_while_nobody_takes_it(monkeypatch):
