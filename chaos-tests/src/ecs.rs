@@ -78,13 +78,13 @@ pub async fn stable(client: &Client, name: &str) -> Result<(), String> {
 
 /// A service's tasks that are to run, with what is known of them.
 pub async fn tasks(client: &Client, service: &str) -> Result<Vec<Task>> {
+    tasks_to(client, service, DesiredStatus::Running).await
+}
+
+/// A service's tasks of that desired status, with what is known of them.
+pub async fn tasks_to(client: &Client, service: &str, desired: DesiredStatus) -> Result<Vec<Task>> {
     let mut arns = Vec::new();
-    let mut pages = client
-        .list_tasks()
-        .service_name(service)
-        .desired_status(DesiredStatus::Running)
-        .into_paginator()
-        .send();
+    let mut pages = client.list_tasks().service_name(service).desired_status(desired).into_paginator().send();
     while let Some(page) = pages.next().await {
         arns.extend(page?.task_arns().to_vec());
     }

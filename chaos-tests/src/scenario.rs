@@ -19,6 +19,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod flood;
 pub mod herd;
+pub mod image;
 pub mod leader;
 pub mod links;
 pub mod member;

@@ -19,6 +19,8 @@ const ORDER: [&str; 8] = [
     "Deprovisioning",
     "Stopped",
 ];
+/// The place of RUNNING in [`status_of`]'s order.
+pub(crate) const RUNNING: usize = 3;
 
 #[derive(Default)]
 struct Model {
@@ -121,11 +123,13 @@ impl Model {
     }
 }
 
-fn text(value: &Value) -> String {
+/// An id, in whichever way it is written.
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn service_of(task: &Value) -> Option<String> {
+/// The service that a task was made for.
+pub(crate) fn service_of(task: &Value) -> Option<String> {
     let name = ["service", "group"].iter().find_map(|field| match &task[*field] {
         Value::String(name) => Some(name.clone()),
         value => value["name"].as_str().map(str::to_owned),
@@ -133,7 +137,8 @@ fn service_of(task: &Value) -> Option<String> {
     Some(name.strip_prefix("service:").unwrap_or(&name).to_owned())
 }
 
-fn status_of(report: &Value) -> Option<usize> {
+/// How far a report has a task, by the order of its statuses.
+pub(crate) fn status_of(report: &Value) -> Option<usize> {
     let status = report["status"].as_str().or(report["last_status"].as_str())?;
     ORDER.iter().position(|known| known.eq_ignore_ascii_case(status))
 }

@@ -24,6 +24,8 @@ use super::sweep::sweep;
 const READY_LIMIT: Duration = Duration::from_secs(90);
 /// What an agent offers.
 pub const AGENT: AgentSize = AgentSize { cpu_units: 4096, memory_mib: 4096, instances: 1 };
+/// Seconds after which an agent gives up an image pull that makes no progress: no scenario waits for the usual minute.
+const PULL_INACTIVITY: &str = "3";
 
 /// What runs the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,7 +249,7 @@ impl Lab {
         command.args(["agent", "--oversubscribe", "--data"]).arg(self.ground.zone(zone).join("agent"));
         command.args(["--zone", &zone_name(zone), "--name", &format!("{}/agent", zone_name(zone))]);
         command.args(["--cpu", &AGENT.cpu_units.to_string(), "--memory", &AGENT.memory_mib.to_string()]);
-        command.args(["--listen-metrics", &agent_metrics(zone)]);
+        command.args(["--listen-metrics", &agent_metrics(zone), "--image-pull-inactivity", PULL_INACTIVITY]);
         match self.runtime {
             Runtime::Docker => {
                 command.args(["--docker-socket"]).arg(self.ground.zone(zone).join("docker.sock"));

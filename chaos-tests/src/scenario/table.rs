@@ -1,8 +1,8 @@
 //! All forty faults: how each is made here, or why it is not.
 
 use super::{
-    Means, Scenario, agent, clock, data, disk, engine, failpoint, flood, herd, leader, links, member, quorum,
-    retry, service, upgrade, zone,
+    Means, Scenario, agent, clock, data, disk, engine, failpoint, flood, herd, image, leader, links, member,
+    quorum, retry, service, upgrade, zone,
 };
 use crate::invariant::api_gap::Gap;
 
@@ -130,7 +130,12 @@ pub const SCENARIOS: &[Scenario] = &[
     row(31, "docker-restart", "kill -9 of dockerd, and its restart", Means::Run(engine::restarted)),
     row(32, "crash-loop", "a service whose tasks crash", Means::Run(service::crash_loop)),
     row(33, "behind-its-back", "docker rm -f; a rogue container", Means::Run(engine::behind_its_back)),
-    skip(34, "image-pull", "an image that cannot be pulled", "comes with the image registry"),
+    quiet(row(
+        34,
+        "image-pull",
+        "a registry that answers 404, stalls, sends other bytes",
+        Means::Run(image::unpullable),
+    )),
     quiet(row(35, "agent-disk-full", "an agent's disk full (tmpfs)", Means::Run(disk::agent_full))),
     row(36, "port-taken", "a host port taken", Means::Run(service::port_taken)),
     skip(37, "load-balancer", "load balancer killed, stale targets", "comes with the load balancer"),
