@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     ContainerDefinition, DeploymentRolloutState, DesiredStatus, NetworkMode, ServiceDeploymentStatus,
-    StopServiceDeploymentStopType, Task,
+    StopServiceDeploymentStopType, Task, TaskStopCode,
 };
 use rand::Rng;
 use trireme_testkit::registry::{Mode, Registry, Way};
@@ -31,11 +31,15 @@ const NAME: &str = "pulled";
 const TASKS: u8 = 3;
 /// The tags of its image.
 const TAGS: [&str; 2] = ["1", "2"];
+/// What a container of it serves.
+const PAGE: &str = "http://127.0.0.1:8080/";
 /// Bytes in an image that cannot be compressed.
 const NOISE: usize = 1 << 20;
 
-/// For the service to become steady, pulls included.
-const STEADY: Duration = Duration::from_secs(60);
+/// For the service to become steady.
+const STEADY: Duration = Duration::from_secs(120);
+/// Seconds that it may take: a new task counts as healthy after 40 s, and so long the old ones stay; the rest is I7's.
+const CHANGED: f64 = 40.0 + 30.0;
 /// Seconds for which a fault is looked at, at least.
 const WATCHED: f64 = 15.0;
 /// For a task to say what is wrong: five tries of a pull, each given up after three seconds, and the pauses between them.
@@ -44,6 +48,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Tasks that a deployment may start while it is looked at, in rounds of three at most: at once, at once again, and 1, 2, 4, 8 s later.
 /// Two more rounds are for a slow machine.
 const MOST_TRIED: f64 = 24.0;
+/// Answers of the registry that were spoilt meanwhile: three agents, two rounds, five tries in each, two blobs in a try.
+const MOST_ASKED: f64 = 60.0;
 
 /// What the registry does.
 struct Fault {
@@ -54,12 +60,12 @@ struct Fault {
 }
 
 const FAULTS: [Fault; 3] = [
-    Fault { mode: Mode::Missing, label: "404 for each manifest", says: "not found" },
+    Fault { mode: Mode::Missing, label: "404 for each manifest", says: "manifest unknown" },
     Fault { mode: Mode::Stall, label: "a stall in each layer", says: "no progress within" },
     Fault { mode: Mode::Corrupt, label: "a byte of each blob changed", says: "verification failed" },
 ];
 
-/// What the scenario runs.
+/// What there is while it is played.
 struct Scene {
     way: Way,
     _registry: Registry,
@@ -95,7 +101,7 @@ pub fn unpullable(stage: &mut Stage) -> Step<'_> {
 
 async fn play(stage: &mut Stage, scene: &Scene) -> Result<Installed> {
     let before = stage.history.count();
-    wait_steady(stage, scene, 0, STEADY).await?;
+    wait_steady(stage, scene, 0).await?;
     for fault in stage.shuffled(FAULTS.into()) {
         if !refused(stage, scene, &fault).await? {
             return Ok(Installed::No(format!("nobody ran into {}", fault.label)));
@@ -103,10 +109,14 @@ async fn play(stage: &mut Stage, scene: &Scene) -> Result<Installed> {
     }
     let began = Instant::now();
     deploy(stage, scene, 1).await?;
-    let done = wait_steady(stage, scene, 1, STEADY).await;
+    let done = wait_steady(stage, scene, 1).await;
     let text = done.as_ref().err().map_or("all tasks serve it".to_owned(), |error| format!("{error:#}"));
     stage.expect("deploys", done.is_ok(), format!("revision 2 once the registry is well: {text}"));
-    stage.figure("revision 2 serves", began.elapsed().as_secs_f64(), "s", Some(30.0));
+    stage.figure("revision 2 serves", began.elapsed().as_secs_f64(), "s", Some(CHANGED));
+    let service = ecs::service(&stage.client, NAME).await?;
+    let messages = service.events().iter().filter_map(|event| event.message());
+    let told = messages.filter(|message| message.contains("is unable to consistently start tasks")).count();
+    stage.expect("event", told > 0, format!("{told} events of the service say that its tasks do not start"));
     let fewest = fewest(&stage.history.since(before));
     stage.expect(
         "I7",
@@ -157,14 +167,9 @@ async fn deploy(stage: &Stage, scene: &Scene, revision: usize) -> Result<()> {
 }
 
 /// Waits until all tasks are of that revision, and serve it. Gives their containers.
-async fn wait_steady(
-    stage: &Stage,
-    scene: &Scene,
-    revision: usize,
-    limit: Duration,
-) -> Result<Vec<Container>> {
+async fn wait_steady(stage: &Stage, scene: &Scene, revision: usize) -> Result<Vec<Container>> {
     let what = format!("revision {} to serve", TAGS[revision]);
-    let steady = try_wait(&what, limit, || async {
+    let steady = try_wait(&what, STEADY, || async {
         ecs::stable(&stage.client, NAME).await?;
         let service = ecs::service(&stage.client, NAME).await.map_err(|error| format!("{error:#}"))?;
         let deployment = service.deployments().first().ok_or("no deployment")?;
@@ -195,13 +200,13 @@ async fn own_containers(stage: &Stage) -> Result<Vec<Container>> {
 /// Whether a container's web server answers with that revision's page.
 fn serves(stage: &Stage, container: &Container, revision: usize) -> bool {
     let engine = stage.lab.engine_folder(container.zone);
-    let ask = ["exec", &container.id, "wget", "-q", "-O", "-", "http://127.0.0.1:8080/"];
+    let ask = ["exec", &container.id, "wget", "-q", "-O", "-", PAGE];
     docker(&engine, &ask).is_ok_and(|page| page == page_of(TAGS[revision]))
 }
 
 /// A deployment of the second revision while its image cannot be had, and the way back. Gives whether anybody ran into the fault.
 async fn refused(stage: &mut Stage, scene: &Scene, fault: &Fault) -> Result<bool> {
-    let old = wait_steady(stage, scene, 0, STEADY).await?;
+    let old = wait_steady(stage, scene, 0).await?;
     let (from, disturbed) = (stage.history.count(), scene.way.disturbed());
     let label = fault.label;
     stage.fault(format!("the registry: {label}"));
@@ -226,7 +231,7 @@ async fn refused(stage: &mut Stage, scene: &Scene, fault: &Fault) -> Result<bool
     let back_offs = count(&events, "DeploymentBackedOff");
     stage.expect("back-off", back_offs > 0, format!("{label}: backed off {back_offs} times"));
     stage.figure(&format!("{label}: tasks tried"), tried(&events) as f64, "", Some(MOST_TRIED));
-    stage.figure(&format!("{label}: answers of the registry"), asked as f64, "", None);
+    stage.figure(&format!("{label}: answers spoilt"), asked as f64, "", Some(MOST_ASKED));
     roll_back(stage, scene, label).await?;
     scene.way.set(Mode::Pass);
     stage.over();
@@ -278,7 +283,10 @@ async fn look(stage: &Stage, scene: &Scene, fault: &Fault, old: &[Container], fr
 async fn reasons(client: &Client, definition: &str) -> Result<BTreeMap<String, usize>> {
     let stopped = ecs::tasks_to(client, NAME, DesiredStatus::Stopped).await?;
     let mut reasons = BTreeMap::new();
-    let of_it = |task: &&Task| task.task_definition_arn() == Some(definition);
+    let of_it = |task: &&Task| {
+        task.task_definition_arn() == Some(definition)
+            && task.stop_code() == Some(&TaskStopCode::TaskFailedToStart)
+    };
     for container in stopped.iter().filter(of_it).flat_map(|task| task.containers()) {
         let reason = container.reason().unwrap_or("no reason").to_owned();
         *reasons.entry(reason).or_default() += 1;
@@ -294,8 +302,8 @@ async fn roll_back(stage: &mut Stage, scene: &Scene, label: &str) -> Result<()> 
     let asked = Instant::now();
     let stop = stage.client.stop_service_deployment().service_deployment_arn(&newest);
     stop.stop_type(StopServiceDeploymentStopType::Rollback).send().await?;
-    let back = wait_steady(stage, scene, 0, STEADY).await.map(drop);
-    stage.figure(&format!("{label}: back at revision 1"), asked.elapsed().as_secs_f64(), "s", Some(30.0));
+    let back = wait_steady(stage, scene, 0).await.map(drop);
+    stage.figure(&format!("{label}: back at revision 1"), asked.elapsed().as_secs_f64(), "s", Some(CHANGED));
     let described =
         stage.client.describe_service_deployments().service_deployment_arns(&newest).send().await?;
     let status = described.service_deployments().first().and_then(|one| one.status().cloned());
