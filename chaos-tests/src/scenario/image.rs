@@ -91,16 +91,17 @@ pub fn unpullable(stage: &mut Stage) -> Step<'_> {
         push(stage, &way)?;
         let definitions = [register(stage, &way, 0).await?, register(stage, &way, 1).await?];
         let scene = Scene { way, _registry: registry, definitions };
+        // All of its tasks are to be seen.
+        let before = stage.history.count();
         let create = stage.client.create_service().service_name(NAME).desired_count(i32::from(TASKS));
         create.task_definition(&scene.definitions[0]).send().await?;
-        let played = play(stage, &scene).await;
+        let played = play(stage, &scene, before).await;
         stage.client.delete_service().service(NAME).force(true).send().await?;
         played
     })
 }
 
-async fn play(stage: &mut Stage, scene: &Scene) -> Result<Installed> {
-    let before = stage.history.count();
+async fn play(stage: &mut Stage, scene: &Scene, before: usize) -> Result<Installed> {
     wait_steady(stage, scene, 0).await?;
     for fault in stage.shuffled(FAULTS.into()) {
         if !refused(stage, scene, &fault).await? {
