@@ -48,8 +48,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Tasks that a deployment may start while it is looked at, in rounds of three at most: at once, at once again, and 1, 2, 4, 8 s later.
 /// Two more rounds are for a slow machine.
 const MOST_TRIED: f64 = 24.0;
-/// Answers of the registry that were spoilt meanwhile: three agents, two rounds, five tries in each, two blobs in a try.
-const MOST_ASKED: f64 = 60.0;
+/// Answers of the registry that were spoilt meanwhile: three agents, three rounds, five tries in each, two blobs in a try.
+const MOST_ASKED: f64 = 90.0;
 
 /// What the registry does.
 struct Fault {
