@@ -64,6 +64,8 @@ pub struct Checks {
     /// The one history, and the state after each of its events.
     pub truth: truth::Truth,
     acked: acked::Acked,
+    /// Addresses that tasks had.
+    pub addresses: addresses::Addresses,
     agents: agents::Agents,
     alive: alive::Alive,
     leaders: leader::Leaders,
@@ -80,6 +82,7 @@ impl Checks {
             shared: Rc::clone(shared),
             truth: truth::Truth::default(),
             acked: acked::Acked::default(),
+            addresses: addresses::Addresses::default(),
             agents: agents::Agents::default(),
             alive: alive::Alive::default(),
             leaders: leader::Leaders::default(),
@@ -113,7 +116,7 @@ impl Checks {
             explained::check(record, &self.truth, may_wait)?;
         }
         self.stale.check(&self.shared, &self.truth)?;
-        addresses::check(&self.shared)?;
+        self.addresses.check(&self.shared)?;
         self.agents.check(&self.shared, &self.truth)
     }
 }

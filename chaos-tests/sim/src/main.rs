@@ -120,8 +120,18 @@ fn one(
     let outcome = run::run(Plan::of(seed), &folder, file.as_deref());
     let _best_effort = std::fs::remove_dir_all(&folder);
     let took = began.elapsed();
-    let Outcome { violation, trace, elapsed, faults, events, answered, absences, images, healed_in } =
-        outcome;
+    let Outcome {
+        violation,
+        trace,
+        elapsed,
+        faults,
+        events,
+        answered,
+        absences,
+        images,
+        addresses,
+        healed_in,
+    } = outcome;
     if let Some(violation) = violation {
         for line in trace.tail.iter().skip(trace.tail.len().saturating_sub(tail)) {
             println!("{line}");
@@ -132,7 +142,7 @@ fn one(
     }
     println!(
         "seed {seed}: ok, {:.1} s simulated in {:.1} s, {faults} faults, {events} events, {answered} answers, \
-         {absences} absences, {images} images, healed in {:.1} s, {} lines, {} bytes on the wire, trace {}",
+         {absences} absences, {images} images, {addresses} addresses, healed in {:.1} s, {} lines, {} bytes on the wire, trace {}",
         elapsed.as_secs_f64(),
         took.as_secs_f64(),
         healed_in.as_secs_f64(),

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub absences: u64,
     /// Images of containers that were held against their pins.
     pub images: u64,
+    /// How often a task had an address of its own.
+    pub addresses: u64,
     /// How long healing took.
     pub healed_in: Duration,
 }
@@ -116,6 +118,7 @@ impl Harness {
             answered: self.answered(),
             absences: self.checks.truth.absences,
             images: self.checks.truth.images.seen,
+            addresses: self.checks.addresses.count(),
             healed_in: self.healed_in,
         }
     }

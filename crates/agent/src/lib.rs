@@ -119,6 +119,7 @@ pub async fn run_over(
     let tally = tally::Tally::open(config.data_dir.as_deref());
     let (worker, inbox) =
         worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox), tally, ledger.rebooted());
+    let alone = worker.alone();
     let (links, control) = control::ControlPlane::new();
     let mut tasks = JoinSet::new();
     let over = CancellationToken::new();
@@ -138,6 +139,7 @@ pub async fn run_over(
         ledger,
         outbox,
         worker: inbox,
+        alone,
         links,
         shutdown,
         over,

@@ -53,6 +53,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// A session that lasted so long was a good one.
 const GOOD_SESSION: Duration = Duration::from_secs(5);
+/// An agent that has not removed by then what it is not to run begins another session: others count from a session's beginning.
+const ALONE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a forgotten agent waits for its containers to go.
 const FORGET_LIMIT: Duration = Duration::from_secs(120);
 
@@ -85,6 +87,8 @@ pub(crate) struct Sessions {
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
+    /// Whether the worker has removed what the last full set does not have.
+    pub(crate) alone: watch::Receiver<bool>,
     /// The session's connection, for questions beside it.
     pub(crate) links: Links,
     pub(crate) shutdown: CancellationToken,
@@ -330,6 +334,7 @@ impl Sessions {
         let mut flush = Flush::default();
         let mut usage = self.usage.clone();
         let shutdown = self.shutdown.clone();
+        let mut alone_by = Some(clock::now() + ALONE_LIMIT);
         loop {
             let due = flush.due(&self.outbox);
             let result = tokio::select! {
@@ -350,6 +355,10 @@ impl Sessions {
                     let tasks = (**usage.borrow_and_update()).clone();
                     stream.send(FromAgent::Usage(wire::Usage { epoch: stream.epoch, tasks })).await
                 }
+                () = at(alone_by) => match *self.alone.borrow() {
+                    true => { alone_by = None; Ok(()) }
+                    false => Err(lost("containers that are not to run are still here")),
+                },
                 () = self.outbox.filled() => Ok(()),
                 () = at(due) => flush.send(&self.outbox, &stream).await,
                 () = shutdown.cancelled() => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use trireme_rpc::agent::{AssignedTask, Assignments, Container};
@@ -52,7 +52,7 @@ pub(crate) enum Input {
 
 enum Finished {
     Answer { task: TaskId, index: usize, answer: Answer },
-    Listed { tick: u64, result: Result<Vec<Found>, Failure> },
+    Listed { tick: u64, begun: tokio::time::Instant, result: Result<Vec<Found>, Failure> },
     Rang { task: TaskId, index: usize },
     StillPulling(TaskId),
     Swept(Result<(), Failure>),
@@ -77,6 +77,8 @@ pub(crate) struct Worker {
     arriving: Option<(u64, BTreeMap<TaskId, Arc<AssignedTask>>)>,
     /// A full set was worked into the machines: what is not among them is not ours.
     settled: bool,
+    /// Nothing is left here of what the last full set does not have.
+    alone: watch::Sender<bool>,
     /// Tasks whose containers must be gone before others start.
     gate: BTreeSet<TaskId>,
     forgotten: Option<oneshot::Sender<()>>,
@@ -109,6 +111,7 @@ impl Worker {
             machines: BTreeMap::new(),
             arriving: None,
             settled: false,
+            alone: watch::Sender::new(false),
             gate: BTreeSet::new(),
             forgotten: None,
             operations: JoinSet::new(),
@@ -119,6 +122,11 @@ impl Worker {
             tick: 1,
         };
         (worker, sender)
+    }
+
+    /// Whether nothing is left here of what the last full set does not have.
+    pub(crate) fn alone(&self) -> watch::Receiver<bool> {
+        self.alone.subscribe()
     }
 
     /// Works until the session's end is gone.
@@ -141,6 +149,8 @@ impl Worker {
             }
             self.tick += 1;
             self.open_gate();
+            let alone = self.settled && self.arriving.is_none() && self.gate.is_empty();
+            self.alone.send_if_modified(|known| std::mem::replace(known, alone) != alone);
         }
     }
 
@@ -251,7 +261,8 @@ impl Worker {
         let (runtime, tick) = (Arc::clone(&self.runtime), self.tick);
         self.operations.spawn(async move {
             tokio::time::sleep(pause).await;
-            Finished::Listed { tick, result: runtime.list(&owner).await }
+            let begun = clock::now();
+            Finished::Listed { tick, begun, result: runtime.list(&owner).await }
         });
     }
 
@@ -273,7 +284,7 @@ impl Worker {
                     self.advance(task);
                 }
             }
-            Finished::Listed { tick, result } => self.listed(tick, result),
+            Finished::Listed { tick, begun, result } => self.listed(tick, begun, result),
             Finished::Swept(Ok(())) => self.sweeping = false,
             Finished::SweepAgain => {
                 self.sweeping = false;
@@ -302,7 +313,7 @@ impl Worker {
         }
     }
 
-    fn listed(&mut self, tick: u64, result: Result<Vec<Found>, Failure>) {
+    fn listed(&mut self, tick: u64, begun: tokio::time::Instant, result: Result<Vec<Found>, Failure>) {
         let wanted = self.arriving.as_ref().map(|(since, _)| *since);
         if wanted.is_some_and(|since| tick < since) {
             // Asked for before the full set came; its own is under way.
@@ -321,11 +332,11 @@ impl Worker {
         };
         let mut groups = group(found);
         match self.arriving.take() {
-            Some((_, arriving)) => self.reconcile(arriving, groups, tick),
+            Some((_, arriving)) => self.reconcile(arriving, groups, tick, begun.elapsed()),
             None => {
                 for (task, machine) in &mut self.machines {
                     machine.tell_time(self.begun.elapsed());
-                    machine.sight(&groups.remove(task).unwrap_or_default(), tick);
+                    machine.sight(&groups.remove(task).unwrap_or_default(), tick, begun.elapsed());
                 }
                 self.take_strays(groups);
                 self.advance_all();
@@ -338,11 +349,12 @@ impl Worker {
         arriving: BTreeMap<TaskId, Arc<AssignedTask>>,
         mut groups: BTreeMap<TaskId, Vec<Found>>,
         tick: u64,
+        age: Duration,
     ) {
         self.outbox.retain(|task| arriving.contains_key(&task));
         for (task, machine) in &mut self.machines {
             machine.tell_time(self.begun.elapsed());
-            machine.sight(groups.get(task).map_or(&[], Vec::as_slice), tick);
+            machine.sight(groups.get(task).map_or(&[], Vec::as_slice), tick, age);
             if !arriving.contains_key(task) {
                 machine.want(Wanted::Gone);
                 self.gate.insert(*task);

@@ -78,20 +78,21 @@ struct Shown {
     network: String,
     free: u32,
     tasks: u32,
+    waiting: u32,
 }
 
 impl From<Subnet> for Shown {
     fn from(subnet: Subnet) -> Self {
-        let Subnet { id, account, region, zone, cidr, network, free, tasks } = subnet;
-        Self { id, account, region, zone, cidr, network, free, tasks }
+        let Subnet { id, account, region, zone, cidr, network, free, tasks, waiting } = subnet;
+        Self { id, account, region, zone, cidr, network, free, tasks, waiting }
     }
 }
 
 fn table(subnets: &[Shown]) -> String {
-    let header = ["id", "zone", "cidr", "network", "tasks", "free", "account", "region"];
+    let header = ["id", "zone", "cidr", "network", "tasks", "waiting", "free", "account", "region"];
     let row = |one: &Shown| {
-        let numbers = [one.tasks.to_string(), one.free.to_string()];
-        let texts = [&one.id, &one.zone, &one.cidr, &one.network, &numbers[0], &numbers[1]];
+        let numbers = [one.tasks, one.waiting, one.free].map(|number| number.to_string());
+        let texts = [&one.id, &one.zone, &one.cidr, &one.network, &numbers[0], &numbers[1], &numbers[2]];
         texts.into_iter().chain([&one.account, &one.region]).cloned().collect()
     };
     output::table(&header, subnets.iter().map(row))
@@ -159,7 +160,7 @@ mod tests {
         let line = text.lines().last().unwrap_or_default();
         assert_eq!(
             line.split_whitespace().collect::<Vec<_>>(),
-            ["subnet-0123456789abcdef0", "us-east-1a", "10.1.2.0/24", "10.1.0.0/16", "1", "250"]
+            ["subnet-0123456789abcdef0", "us-east-1a", "10.1.2.0/24", "10.1.0.0/16", "1", "0", "250"]
         );
     }
 }

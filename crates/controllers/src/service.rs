@@ -16,8 +16,8 @@ use std::time::Duration;
 use trireme_scheduler::{Nodes, Placed, Request, place_on};
 use trireme_state::State;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceStatus};
-use trireme_types::{ContainerInstanceId, Timestamp};
+use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceStatus, Subnet};
+use trireme_types::{ContainerInstanceId, SubnetId, Timestamp};
 
 use crate::driver::{Controller, Plan};
 use crate::metrics;
@@ -117,8 +117,14 @@ impl Controller for ServiceController {
         let mut quiet = Vec::with_capacity(known.len());
         let mut known = Walk(known.into_iter().peekable());
         let health = Health { after: self.healthy_after, now };
-        let mut look =
-            Look { view, health, draining: &draining, clusters: BTreeMap::new(), stopwatch: &self.stopwatch };
+        let mut look = Look {
+            view,
+            health,
+            draining: &draining,
+            clusters: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            stopwatch: &self.stopwatch,
+        };
         let (mut plan, mut unplaced) = (Plan::default(), 0_usize);
         for service in view.services().filter(|service| service.status != ServiceStatus::Inactive) {
             let load = view.index().service_load(&service.key);
@@ -151,12 +157,19 @@ struct Look<'a> {
     health: Health,
     draining: &'a BTreeSet<ContainerInstanceId>,
     clusters: BTreeMap<ClusterKey, Nodes>,
+    /// How many addresses of a subnet are free: counted once.
+    addresses: BTreeMap<SubnetId, u32>,
     stopwatch: &'a Stopwatch,
 }
 
 impl Look<'_> {
     fn nodes(&mut self, cluster: &ClusterKey) -> &mut Nodes {
         self.clusters.entry(cluster.clone()).or_insert_with(|| Nodes::of_cluster(self.view, cluster))
+    }
+
+    fn free_addresses(&mut self, subnet: &Subnet) -> u32 {
+        let count = || self.view.free_addresses(subnet, self.health.now);
+        *self.addresses.entry(subnet.id).or_insert_with(count)
     }
 
     fn place(&mut self, cluster: &ClusterKey, request: &Request) -> Placed {

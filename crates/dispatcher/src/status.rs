@@ -172,6 +172,9 @@ impl Pump {
             }
             return Ok(());
         }
+        // Each session begins with all of it. What is so already is not told: what was never sent cannot be overtaken.
+        let view = self.shared.store.view();
+        self.untold.retain(|task, report| *view.task_health(*task) != report.health);
         while !self.untold.is_empty() {
             let part = std::iter::from_fn(|| self.untold.pop_first().map(|(_, report)| report));
             let reports = part.take(REPORTS_PER_COMMAND).collect();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use trireme_state::State;
 use trireme_state::object::{
-    ContainerInstance, ContainerOverride, Described, NetworkConfiguration, NetworkMode, Reservation,
+    ContainerInstance, ContainerOverride, Described, NetworkConfiguration, NetworkMode, Reservation, Subnet,
     TaskDefinitionSpec, TaskOverrides,
 };
 use trireme_state::query::{reservation, settings};
@@ -17,7 +17,7 @@ use trireme_types::capability::{
     HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
     SHARED_NAMESPACES, STORAGE_LIMIT, TASK_ENI, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
-use trireme_types::{Scope, Timestamp, Zone};
+use trireme_types::{Scope, Zone};
 
 /// An attribute that a machine must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Wanted {
         Self { reservation: reservation(spec, overrides), requirements, addresses: None }
     }
 
-    /// In these subnets, if the definition has it that tasks have network interfaces of their own.
+    /// In these subnets, each of which has so many addresses `free`, if the definition has it that tasks have network interfaces of their own.
     #[must_use]
     pub fn in_subnets(
         mut self,
@@ -70,10 +70,10 @@ impl Wanted {
         scope: &Scope,
         spec: &TaskDefinitionSpec,
         network: Option<&NetworkConfiguration>,
-        now: Timestamp,
+        free: impl FnMut(&Subnet) -> u32,
     ) -> Self {
         if spec.network_mode == Some(NetworkMode::Awsvpc) {
-            let of = |network| Addresses::of(view, scope, network, now);
+            let of = |network| Addresses::of(view, scope, network, free);
             self.addresses = Some(network.map_or_else(Addresses::default, of));
         }
         self
@@ -91,14 +91,19 @@ impl From<Reservation> for Wanted {
 pub struct Addresses(BTreeMap<Zone, u32>);
 
 impl Addresses {
-    /// Those of a configuration's subnets.
-    pub fn of(view: &State, scope: &Scope, network: &NetworkConfiguration, now: Timestamp) -> Self {
-        let mut free: BTreeMap<Zone, u32> = BTreeMap::new();
+    /// Those of a configuration's subnets, of which each has so many `free`.
+    pub fn of(
+        view: &State,
+        scope: &Scope,
+        network: &NetworkConfiguration,
+        mut free: impl FnMut(&Subnet) -> u32,
+    ) -> Self {
+        let mut zones: BTreeMap<Zone, u32> = BTreeMap::new();
         for subnet in network.subnets.iter().filter_map(|id| view.subnet_of(scope, *id)) {
-            let zone = free.entry(subnet.zone.clone()).or_default();
-            *zone = zone.saturating_add(view.free_addresses(subnet, now));
+            let zone = zones.entry(subnet.zone.clone()).or_default();
+            *zone = zone.saturating_add(free(subnet));
         }
-        Self(free)
+        Self(zones)
     }
 
     /// Whether there is a subnet in a zone.

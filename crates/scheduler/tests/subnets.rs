@@ -68,7 +68,9 @@ fn addresses() -> (State, SubnetId, NetworkConfiguration) {
 #[test]
 fn a_task_goes_where_an_address_is_left_for_it() {
     let (state, _, network) = addresses();
-    let free = Addresses::of(&state, &Scope::development(), &network, Timestamp::default());
+    let free = Addresses::of(&state, &Scope::development(), &network, |subnet| {
+        state.free_addresses(subnet, Timestamp::default())
+    });
     let wanted = Wanted { addresses: Some(free), ..Wanted::from(reservation(1, 1, &[])) };
     let all = [
         node(0, ZONES[0], 100, 100),
@@ -115,8 +117,9 @@ fn only_an_agent_that_can_is_given_a_task_with_a_network_of_its_own() {
     let all = [with(0, &[]), with(1, &[capability::DOCKER]), with(2, &capability::OF_AGENT)];
     let places = |spec: &TaskDefinitionSpec| {
         let wanted = Wanted::of(spec, &TaskOverrides::default());
-        let wanted =
-            wanted.in_subnets(&state, &Scope::development(), spec, Some(&network), Timestamp::default());
+        let wanted = wanted.in_subnets(&state, &Scope::development(), spec, Some(&network), |subnet| {
+            state.free_addresses(subnet, Timestamp::default())
+        });
         let request = Request { wanted, group: Group::EveryTask, count: 3 };
         let placed = place_on(&mut empty(&all), &request);
         placed.placements.iter().map(|one| one.instance.bits()).collect::<BTreeSet<u128>>()

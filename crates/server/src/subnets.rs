@@ -24,6 +24,7 @@ fn to_wire(state: &State, subnet: &Subnet) -> WireSubnet {
         cidr: subnet.cidr.to_string(),
         network: subnet.network.to_string(),
         free: state.free_addresses(subnet, state.clock()),
+        waiting: u32::try_from(state.waiting_addresses(subnet.id, state.clock()).len()).unwrap_or(u32::MAX),
         tasks: load.map_or(0, |load| u32::try_from(load.held.len()).unwrap_or(u32::MAX)),
     }
 }

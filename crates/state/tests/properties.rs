@@ -258,6 +258,25 @@ fn placements(state: &State, numbers: &[usize]) -> Vec<Placement> {
     numbers.iter().filter_map(|number| placement(state, *number)).collect()
 }
 
+fn update_service(
+    state: &State,
+    name: u8,
+    count: Option<u32>,
+    revision: Option<u32>,
+    force: bool,
+) -> Option<Command> {
+    let old = state.service(&service_name(name))?;
+    let task_definition =
+        revision.map(|revision| TaskDefinitionKey { revision, ..old.spec.task_definition.clone() });
+    let change = ServiceChange {
+        desired_count: count,
+        task_definition,
+        force_new_deployment: force,
+        ..ServiceChange::default()
+    };
+    Some(Command::UpdateService { key: service_name(name), change })
+}
+
 /// The command of a step, if its objects are there.
 fn command(state: &State, step: &Step) -> Option<Command> {
     Some(match step {
@@ -274,16 +293,7 @@ fn command(state: &State, step: &Step) -> Option<Command> {
             Command::CreateService { key: service_name(*name), spec, tags, created_by }
         }
         Step::UpdateService { name, count, revision, force } => {
-            let old = state.service(&service_name(*name))?;
-            let task_definition =
-                revision.map(|revision| TaskDefinitionKey { revision, ..old.spec.task_definition.clone() });
-            let change = ServiceChange {
-                desired_count: *count,
-                task_definition,
-                force_new_deployment: *force,
-                ..ServiceChange::default()
-            };
-            Command::UpdateService { key: service_name(*name), change }
+            update_service(state, *name, *count, *revision, *force)?
         }
         Step::DeleteService { name, force } => {
             Command::DeleteService { key: service_name(*name), force: *force }

@@ -193,6 +193,27 @@ fn the_subnet_with_most_addresses_left_in_the_zone_is_taken() {
     assert!(none.to_string().contains("Network Configuration must be provided"), "{none}");
 }
 
+/// Its agent may come back and hear only then that it is not wanted.
+#[test]
+fn an_instance_that_was_lost_long_before_it_is_deregistered_holds_its_addresses_for_a_while_too() {
+    let (mut node, at) = node();
+    add(&mut node, 1, "us-east-1a", "10.1.1.0/28").unwrap();
+    let tasks = run(&mut node, &at, 11, &[1]).unwrap();
+    let lose = Command::LoseInstance { instance: at.instance, epoch: at.epoch, reason: "silent".to_owned() };
+    node.propose(lose).unwrap();
+    node.now = node.now.plus(std::time::Duration::from_secs(600));
+    let cluster = cluster("default");
+    node.propose(Command::DeregisterInstance { cluster, instance: at.instance, force: true }).unwrap();
+    assert!(matches!(node.state.interface(tasks[0]).unwrap().hold, Hold::Deregistered(_)));
+    assert_eq!(free(&node, 1), 0);
+    node.propose(Command::ReapTasks { tasks: tasks.clone() }).unwrap();
+    assert!(node.state.task(tasks[0]).is_some(), "it is not forgotten yet");
+    node.now = node.now.plus(std::time::Duration::from_secs(121));
+    assert_eq!(free(&node, 1), 11);
+    node.propose(Command::ReapTasks { tasks }).unwrap();
+    invariant::check_state(&node.state).unwrap();
+}
+
 /// An agent that came back and goes away again, or is not heard, may not have removed anything.
 #[test]
 fn an_agent_that_is_back_and_away_again_holds_its_lost_tasks_addresses() {

@@ -281,15 +281,15 @@ mod tests {
     async fn a_restore_needs_the_folder_for_itself_and_leaves_none_when_it_fails() {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("data");
-        restore(args(&data)).await.unwrap_err();
+        Box::pin(restore(args(&data))).await.unwrap_err();
         assert!(!data.exists(), "it was not there before");
         std::fs::create_dir(&data).unwrap();
         let held = crate::process::claim(&data, None).await.unwrap();
-        let error = restore(args(&data)).await.unwrap_err();
+        let error = Box::pin(restore(args(&data))).await.unwrap_err();
         assert!(error.to_string().contains("another process uses the data folder"), "{error:#}");
         assert!(data.exists(), "it is the other's");
         drop(held);
-        restore(args(&data)).await.unwrap_err();
+        Box::pin(restore(args(&data))).await.unwrap_err();
         assert!(data.exists(), "it was there before");
     }
 }

@@ -11,7 +11,7 @@ use trireme_state::object::{
     Deployment, DeploymentStatus, Described, NetworkConfiguration, RolloutState, Service, ServiceStatus,
     Task, TaskOverrides, TaskStatus,
 };
-use trireme_state::{Command, Placement, State};
+use trireme_state::{Command, Placement};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use super::health::Health;
@@ -276,7 +276,7 @@ impl<'a> Pass<'a> {
         unstarted: &[Arc<Task>],
         count: usize,
     ) -> Placed {
-        let wanted = if count > 0 { self.wanted(look.view) } else { None };
+        let wanted = if count > 0 { self.wanted(look) } else { None };
         let Some(wanted) = wanted else { return Placed::default() };
         let request = Request {
             wanted,
@@ -289,17 +289,18 @@ impl<'a> Pass<'a> {
     }
 
     /// What a new task asks of its machine; `None` when there is nothing to make it from.
-    fn wanted(&self, view: &State) -> Option<Wanted> {
+    fn wanted(&self, look: &mut Look<'_>) -> Option<Wanted> {
+        let view = look.view;
         let spec = &view.task_definition(&self.primary.task_definition)?.spec;
         let network = NetworkConfiguration::of(self.described);
         let scope = &self.service.key.cluster.scope;
         let wanted = Wanted::of(spec, &TaskOverrides::default());
-        Some(wanted.in_subnets(view, scope, spec, network.as_ref(), self.health.now))
+        Some(wanted.in_subnets(view, scope, spec, network.as_ref(), |subnet| look.free_addresses(subnet)))
     }
 
     /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
-    fn would_help(&self, look: &Look<'_>, census: &Census<'_>) -> bool {
-        let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look.view) else {
+    fn would_help(&self, look: &mut Look<'_>, census: &Census<'_>) -> bool {
+        let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look) else {
             return false;
         };
         census.outgoing.iter().any(|task| {

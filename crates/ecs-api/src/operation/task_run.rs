@@ -53,7 +53,13 @@ impl Prepared<'_> {
     fn wanted(&self, state: &State, now: Timestamp) -> Wanted {
         let spec = &self.definition.spec;
         let scope = &self.run.cluster.scope;
-        Wanted::of(spec, &self.run.overrides).in_subnets(state, scope, spec, self.network.as_ref(), now)
+        Wanted::of(spec, &self.run.overrides).in_subnets(
+            state,
+            scope,
+            spec,
+            self.network.as_ref(),
+            |subnet| state.free_addresses(subnet, now),
+        )
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use trireme_types::{ContainerInstanceId, SessionEpoch, Timestamp};
 
+use super::subnet;
 use crate::object::{ContainerInstance, InstanceRegistration, InstanceStatus, Tags};
 use crate::{Event, State};
 
@@ -44,6 +45,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.absences.remove(instance);
             state.custom_attributes.remove(instance);
             if let Some(gone) = state.instances.remove(instance) {
+                subnet::instance_is_gone(state, at, *instance);
                 state.index.remove_instance(&gone);
             }
         }

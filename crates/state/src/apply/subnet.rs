@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trireme_types::TaskId;
+use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::State;
 use crate::event::NetworkEvent;
@@ -43,6 +43,19 @@ pub(super) fn let_go(state: &mut State, task: TaskId, lost: bool) {
     let interface = Arc::make_mut(interface);
     interface.hold = if lost { Hold::Lost } else { Hold::Nobody };
     state.index.addresses.add(task, interface);
+}
+
+/// An instance was deregistered: the addresses of its lost tasks wait a while longer.
+pub(super) fn instance_is_gone(state: &mut State, at: Timestamp, instance: ContainerInstanceId) {
+    let lost = state.interfaces.iter().filter(|(task, interface)| {
+        interface.hold == Hold::Lost && state.tasks.get(*task).is_some_and(|task| task.instance == instance)
+    });
+    let lost: Vec<TaskId> = lost.map(|(task, _)| *task).collect();
+    for task in lost {
+        if let Some(interface) = state.interfaces.get_mut(&task) {
+            Arc::make_mut(interface).hold = Hold::Deregistered(at);
+        }
+    }
 }
 
 /// Nobody asks for the task any more.

@@ -36,9 +36,8 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
             Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
-            Self::StartCommand(_) | Self::EndCommand { .. } | Self::RunAllowingCommands(_) => {
-                FeatureLevel::NODE_SERVICES
-            }
+            Self::StartCommand(_) | Self::EndCommand { .. } => FeatureLevel::NODE_SERVICES,
+            Self::RunAllowingCommands(run) => FeatureLevel::NODE_SERVICES.max(run.level()),
             Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
             Self::CreateLogGroup { .. } | Self::DeleteLogGroup { .. } | Self::ChangeLogGroup { .. } => {
                 FeatureLevel::NODE_SERVICES

@@ -104,26 +104,39 @@ pub(super) struct Draw<'a> {
     network: &'a NetworkConfiguration,
     subnets: Vec<&'a Subnet>,
     drawn: BTreeMap<SubnetId, (u32, BTreeSet<u32>)>,
+    /// How many each subnet has left.
+    left: BTreeMap<SubnetId, u32>,
 }
 
 impl<'a> Draw<'a> {
-    pub(super) fn new(state: &'a State, scope: &Scope, network: &'a NetworkConfiguration) -> Self {
+    pub(super) fn new(
+        state: &'a State,
+        scope: &Scope,
+        network: &'a NetworkConfiguration,
+        now: Timestamp,
+    ) -> Self {
         let there = network.subnets.iter().filter_map(|id| state.subnet_of(scope, *id));
-        Self { state, network, subnets: there.map(|subnet| &**subnet).collect(), drawn: BTreeMap::new() }
+        let subnets: Vec<&Subnet> = there.map(|subnet| &**subnet).collect();
+        let left = subnets.iter().map(|subnet| (subnet.id, state.free_addresses(subnet, now))).collect();
+        Self { state, network, subnets, drawn: BTreeMap::new(), left }
     }
 
     /// An interface in the subnet of the zone that has most addresses left.
     pub(super) fn interface(&mut self, zone: &Zone, stamp: &mut Stamp) -> Result<Interface, Rejection> {
-        let now = stamp.now;
         let none = || stale(format!("free addresses in {zone}"));
         let here = self.subnets.iter().filter(|subnet| subnet.zone == *zone);
-        let left = here.map(|subnet| (self.left(subnet, now), std::cmp::Reverse(subnet.id), *subnet));
+        let left = here.map(|subnet| {
+            (self.left.get(&subnet.id).copied().unwrap_or(0), std::cmp::Reverse(subnet.id), *subnet)
+        });
         let best = left.max_by_key(|(left, id, _)| (*left, *id));
         let (_, _, subnet) = best.filter(|(left, ..)| *left > 0).ok_or_else(none)?;
         let address = self.next(subnet, stamp).ok_or_else(none)?;
         let (last, all) = self.drawn.entry(subnet.id).or_default();
         *last = address;
         all.insert(address);
+        if let Some(left) = self.left.get_mut(&subnet.id) {
+            *left = left.saturating_sub(1);
+        }
         Ok(Interface {
             id: stamp.ids.bits(),
             subnet: subnet.id,
@@ -131,11 +144,6 @@ impl<'a> Draw<'a> {
             hold: Hold::Task,
             security_groups: self.network.security_groups.clone(),
         })
-    }
-
-    fn left(&self, subnet: &Subnet, now: Timestamp) -> u32 {
-        let drawn = self.drawn.get(&subnet.id).map_or(0, |(_, all)| all.len());
-        self.state.free_addresses(subnet, now).saturating_sub(u32::try_from(drawn).unwrap_or(u32::MAX))
     }
 
     /// The first free address after the one that was given last, around the range.

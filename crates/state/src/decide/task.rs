@@ -87,7 +87,7 @@ pub(super) fn create_tasks(
             message: "Network Configuration must be provided when networkMode 'awsvpc' is specified.".into(),
         });
     }
-    let mut draw = Draw::new(state, &new.cluster.scope, network);
+    let mut draw = Draw::new(state, &new.cluster.scope, network, stamp.now);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
     for placement in new.placements {

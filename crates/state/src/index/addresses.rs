@@ -10,7 +10,7 @@ use crate::object::{Hold, Interface};
 pub struct SubnetLoad {
     /// Held by tasks that are not STOPPED.
     pub held: OrdMap<u32, TaskId>,
-    /// Of tasks that are STOPPED because their instance is silent.
+    /// Of tasks that are STOPPED because their instance is silent, or was when it was deregistered.
     pub lost: OrdSet<(u32, TaskId)>,
 }
 
@@ -30,7 +30,7 @@ impl Addresses {
             Hold::Task => {
                 self.0.entry(interface.subnet).or_default().held.insert(address, task);
             }
-            Hold::Lost => {
+            Hold::Lost | Hold::Deregistered(_) => {
                 self.0.entry(interface.subnet).or_default().lost.insert((address, task));
             }
             Hold::Nobody => {}
@@ -44,7 +44,7 @@ impl Addresses {
             Hold::Task if load.held.get(&address) == Some(&task) => {
                 load.held.remove(&address);
             }
-            Hold::Lost => {
+            Hold::Lost | Hold::Deregistered(_) => {
                 load.lost.remove(&(address, task));
             }
             Hold::Task | Hold::Nobody => {}

@@ -60,6 +60,8 @@ pub enum Hold {
     Lost,
     /// Nobody: its agent says that the task is STOPPED.
     Nobody,
+    /// A lost task whose instance was deregistered then: for a while, in which its agent, if it is there, removes what it ran.
+    Deregistered(Timestamp),
 }
 
 /// A task's network interface (ECS API: Attachment, ElasticNetworkInterface).

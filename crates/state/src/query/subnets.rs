@@ -9,8 +9,8 @@ use trireme_types::{Scope, SubnetId, TaskId, Timestamp, planted};
 use crate::State;
 use crate::object::{Hold, Interface, Service, ServiceStatus, Subnet};
 
-/// So long after its agent came back, or after it was told that it is not wanted any more, a machine may still run what it should not: an agent
-/// removes such containers before it does anything else.
+/// So long after its agent came back, or after its instance was deregistered, a machine may still run what it should not: an agent removes
+/// such containers before it does anything else.
 const STRAYS_GONE_AFTER: Duration = Duration::from_secs(120);
 
 impl State {
@@ -36,15 +36,18 @@ impl State {
 
     /// How many addresses of a subnet new tasks may have.
     pub fn free_addresses(&self, subnet: &Subnet, now: Timestamp) -> u32 {
-        let Some(load) = self.index.addresses.of(subnet.id) else { return subnet.capacity() };
-        let lost: BTreeSet<u32> = load
-            .lost
-            .iter()
-            .filter(|(address, task)| !load.held.contains_key(address) && self.may_run_still(*task, now))
-            .map(|(address, _)| *address)
-            .collect();
-        let taken = load.held.len().saturating_add(lost.len());
+        let held = self.index.addresses.of(subnet.id).map_or(0, |load| load.held.len());
+        let taken = held.saturating_add(self.waiting_addresses(subnet.id, now).len());
         subnet.capacity().saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX))
+    }
+
+    /// Addresses of a subnet that nobody may have, as lost tasks may run there still.
+    pub fn waiting_addresses(&self, subnet: SubnetId, now: Timestamp) -> BTreeSet<u32> {
+        let Some(load) = self.index.addresses.of(subnet) else { return BTreeSet::new() };
+        let waits = |(address, task): &&(u32, TaskId)| {
+            !load.held.contains_key(address) && self.may_run_still(*task, now)
+        };
+        load.lost.iter().filter(waits).map(|(address, _)| *address).collect()
     }
 
     /// Whether no task holds an address, nor one that may run somewhere still.
@@ -57,15 +60,20 @@ impl State {
 
     /// Whether a task that is STOPPED has an address that nobody else may have yet: then it is not forgotten either.
     pub fn holds_address(&self, task: TaskId, now: Timestamp) -> bool {
-        let lost = self.interfaces.get(&task).is_some_and(|interface| interface.hold == Hold::Lost);
-        lost && self.may_run_still(task, now)
+        self.interfaces.contains_key(&task) && self.may_run_still(task, now)
     }
 
-    /// Whether a lost task may run on its machine: until its agent has been back for a while. Of a machine that was deregistered an operator
-    /// says that it is gone; its agent, if it hears of it, needs a while too.
+    /// Whether a lost task may run on its machine: until its agent has been back for a while. An agent that cannot remove what it is not
+    /// to run begins another session. Of a machine that was deregistered an operator says that it is gone; its agent, if it hears of
+    /// it, needs a while too.
     fn may_run_still(&self, task: TaskId, now: Timestamp) -> bool {
         if planted::is("lost-address-is-free") {
             return false;
+        }
+        match self.interfaces.get(&task).map(|interface| interface.hold) {
+            Some(Hold::Deregistered(at)) => return now.since(at) < STRAYS_GONE_AFTER,
+            Some(Hold::Lost) => {}
+            Some(Hold::Task | Hold::Nobody) | None => return false,
         }
         let Some(task) = self.tasks.get(&task) else { return false };
         let Some(instance) = self.instances.get(&task.instance) else {

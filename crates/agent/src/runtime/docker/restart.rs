@@ -56,7 +56,8 @@ fn lives_for(id: &str, pid: i64) -> Option<Duration> {
     text(process.join("cgroup"))?.contains(id).then_some(())?;
     let begin = began(&text(process.join("stat"))?)?;
     let since_boot: f64 = text(PathBuf::from("/proc/uptime"))?.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::try_from_secs_f64(since_boot).ok()?.saturating_sub(begin))
+    // Less than nothing: the two count from different moments, as in a container of the machine.
+    Duration::try_from_secs_f64(since_boot).ok()?.checked_sub(begin)
 }
 
 /// When a process began, from the machine's start on (proc(5): /proc/pid/stat, the 22nd field).

@@ -1,5 +1,7 @@
 //! What is seen of a task's containers without having been asked for.
 
+use std::time::Duration;
+
 use super::{Machine, Operation, Phase};
 use crate::runtime::{Exit, Found, FoundState, Health, Run};
 
@@ -36,8 +38,8 @@ impl Machine {
         }
     }
 
-    /// The runtime's full list of this task's containers, begun at `tick`. What changed since is not judged by it.
-    pub fn sight(&mut self, found: &[Found], tick: u64) {
+    /// The runtime's full list of this task's containers, begun at `tick`, `age` ago. What changed since is not judged by it.
+    pub fn sight(&mut self, found: &[Found], tick: u64, age: Duration) {
         self.sight_sandbox(found, tick);
         let leaving = self.leaving();
         for index in 0..self.members.len() {
@@ -57,7 +59,7 @@ impl Machine {
             match found.map(|found| &found.state) {
                 Some(FoundState::Running(started)) => {
                     let heard_before = member.health.1 < tick;
-                    self.members[index].surely_up = member.up;
+                    self.members[index].surely_up = member.up.saturating_sub(age);
                     if heard_before {
                         self.sight_health(&id, started.health, tick);
                     }

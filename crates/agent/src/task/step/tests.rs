@@ -407,7 +407,7 @@ impl World {
             Turn::List => {
                 self.tick += 1;
                 let found = self.found();
-                self.machine.sight(&found, self.tick);
+                self.machine.sight(&found, self.tick, Duration::ZERO);
             }
             Turn::Want(wanted) => self.machine.want(wanted),
             Turn::Acknowledge if self.told == TaskStatus::Stopped => self.machine.acknowledge_stop(),
@@ -534,10 +534,10 @@ fn a_list_begun_before_a_change_does_not_judge_it() {
     for _ in 0..3 {
         world.take(Turn::Succeed(0));
     }
-    world.machine.sight(&[], begun);
+    world.machine.sight(&[], begun, Duration::ZERO);
     assert_eq!(world.machine.status(), TaskStatus::Running);
     world.tick += 1;
-    world.machine.sight(&[], world.tick);
+    world.machine.sight(&[], world.tick, Duration::ZERO);
     world.advance();
     assert_eq!(world.machine.status(), TaskStatus::Stopped);
 }

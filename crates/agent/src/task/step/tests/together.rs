@@ -144,9 +144,9 @@ fn what_a_check_says_is_told_and_an_older_list_does_not_take_it_back() {
     assert_eq!(world.machine.take_news().unwrap().containers[0].health(), agent::Health::Healthy);
 
     // The engine's list says nothing of health here.
-    world.machine.sight(&world.found(), begun);
+    world.machine.sight(&world.found(), begun, Duration::ZERO);
     assert!(world.machine.take_news().is_none());
     world.tick += 1;
-    world.machine.sight(&world.found(), world.tick);
+    world.machine.sight(&world.found(), world.tick, Duration::ZERO);
     assert_eq!(world.machine.take_news().unwrap().containers[0].health(), agent::Health::Unknown);
 }
