@@ -283,6 +283,33 @@ fn log_group_events() -> Vec<Event> {
     ]
 }
 
+fn network_events() -> Vec<Event> {
+    vec![
+        Event::Network(NetworkEvent::SubnetAdded {
+            subnet: Box::new(Subnet {
+                id: SubnetId::from_random(0x1234 << 60),
+                scope: Scope::development(),
+                zone: Zone::new("us-east-1a").unwrap(),
+                cidr: "10.1.2.0/24".parse().unwrap(),
+                network: "10.1.0.0/16".parse().unwrap(),
+                created_at: Timestamp::from_millis(7),
+                last_given: None,
+            }),
+        }),
+        Event::Network(NetworkEvent::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) }),
+        Event::Network(NetworkEvent::TaskAttached {
+            task: task_id(),
+            interface: Box::new(Interface {
+                id: 0x77,
+                subnet: SubnetId::from_random(0x1234 << 60),
+                address: std::net::Ipv4Addr::new(10, 1, 2, 4),
+                hold: Hold::Task,
+                security_groups: vec![text("sg-1")],
+            }),
+        }),
+    ]
+}
+
 fn configuration_events() -> Vec<Event> {
     let key = || CapacityProviderKey {
         scope: Scope::development(),
@@ -327,28 +354,6 @@ fn configuration_events() -> Vec<Event> {
                 (ContainerName::new("side").unwrap(), ImagePin::Image(ContentDigest::from_bytes([4; 32]))),
             ]),
         },
-        Event::Network(NetworkEvent::SubnetAdded {
-            subnet: Box::new(Subnet {
-                id: SubnetId::from_random(0x1234 << 60),
-                scope: Scope::development(),
-                zone: Zone::new("us-east-1a").unwrap(),
-                cidr: "10.1.2.0/24".parse().unwrap(),
-                network: "10.1.0.0/16".parse().unwrap(),
-                created_at: Timestamp::from_millis(7),
-                last_given: None,
-            }),
-        }),
-        Event::Network(NetworkEvent::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) }),
-        Event::Network(NetworkEvent::TaskAttached {
-            task: task_id(),
-            interface: Box::new(Interface {
-                id: 0x77,
-                subnet: SubnetId::from_random(0x1234 << 60),
-                address: std::net::Ipv4Addr::new(10, 1, 2, 4),
-                hold: Hold::Task,
-                security_groups: vec![text("sg-1")],
-            }),
-        }),
         Event::TaskHealthChanged {
             task: task_id(),
             health: TaskHealth::from([
@@ -422,6 +427,7 @@ fn samples() -> Vec<Event> {
         },
     ];
     events.extend(configuration_events());
+    events.extend(network_events());
     events.extend(log_group_events());
     events.extend(command_events());
     events.extend(service_events());
