@@ -3,6 +3,8 @@
 //! A full set is compared with the runtime's own list, for the runtime is the source of truth: containers of tasks in the set
 //! are adopted, all others are killed and removed before any task of the set starts.
 
+mod by_task;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use trireme_rpc::agent::{AssignedTask, Assignments, Container};
 use trireme_types::{TaskId, planted};
+
+use by_task::{by_id, group};
 
 use crate::clock;
 use crate::metadata::uri;
@@ -52,7 +56,7 @@ pub(crate) enum Input {
 
 enum Finished {
     Answer { task: TaskId, index: usize, answer: Answer },
-    Listed { tick: u64, begun: tokio::time::Instant, result: Result<Vec<Found>, Failure> },
+    Listed { tick: u64, begun: clock::Instant, result: Result<Vec<Found>, Failure> },
     Rang { task: TaskId, index: usize },
     StillPulling(TaskId),
     Swept(Result<(), Failure>),
@@ -313,7 +317,7 @@ impl Worker {
         }
     }
 
-    fn listed(&mut self, tick: u64, begun: tokio::time::Instant, result: Result<Vec<Found>, Failure>) {
+    fn listed(&mut self, tick: u64, begun: clock::Instant, result: Result<Vec<Found>, Failure>) {
         let wanted = self.arriving.as_ref().map(|(since, _)| *since);
         if wanted.is_some_and(|since| tick < since) {
             // Asked for before the full set came; its own is under way.
@@ -484,25 +488,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn by_id(tasks: Vec<AssignedTask>) -> BTreeMap<TaskId, Arc<AssignedTask>> {
-    let with_id = |task: AssignedTask| match task.task_id.parse() {
-        Ok(id) => Some((id, Arc::new(task))),
-        Err(_) => {
-            tracing::error!(id = task.task_id, "an assignment without a task id is ignored");
-            None
-        }
-    };
-    tasks.into_iter().filter_map(with_id).collect()
-}
-
-/// Containers by task. One whose label is not a task's id gets an id that no task has.
-fn group(found: Vec<Found>) -> BTreeMap<TaskId, Vec<Found>> {
-    let mut groups: BTreeMap<TaskId, Vec<Found>> = BTreeMap::new();
-    for found in found {
-        let task = found.task.unwrap_or_else(|| TaskId::from_bits(rand::random()));
-        groups.entry(task).or_default().push(found);
-    }
-    groups
 }
