@@ -207,7 +207,7 @@ async fn overrides_and_tags() {
     // No agent has such files here; what cannot be one is refused before anybody is asked.
     let files = client.run_task().task_definition("job").overrides(file("arn:aws:s3:::b/k")).send().await;
     let failures = files.unwrap().failures.unwrap();
-    assert!(failures[0].detail().unwrap().contains("env-files"), "{failures:?}");
+    assert!(failures[0].detail().unwrap().contains("environmentFiles"), "{failures:?}");
     let error =
         refused(client.run_task().task_definition("job").overrides(file("arn:aws:s3:::b")).send().await);
     assert!(
