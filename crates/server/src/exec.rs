@@ -127,24 +127,28 @@ async fn carry(
     sender: mpsc::Sender<Result<FromAgent, Status>>,
 ) -> (Option<i32>, String) {
     let gone = || (None, "the caller is gone".to_owned());
+    // A caller that knows how it ended goes: what it was told stands.
+    let told = std::sync::OnceLock::new();
     let upward = async {
-        let mut end = (None, "the agent did not say how it ended".to_owned());
         loop {
             let frame = match from.next().await {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return end,
+                Ok(None) => return (None, "the agent did not say how it ended".to_owned()),
                 Err(broken) => {
                     let _nobody_reads = sender.send(Err(Status::aborted(broken.to_string()))).await;
                     return (None, broken.to_string());
                 }
             };
-            match &frame.frame {
-                Some(Frame::ExecEnd(over)) => end = (over.exit_code, over.reason.clone()),
-                Some(Frame::Refusal(refusal)) => end = (None, format!("not begun: {}", refusal.reason)),
-                _ => {}
+            let end = match &frame.frame {
+                Some(Frame::ExecEnd(over)) => Some((over.exit_code, over.reason.clone())),
+                Some(Frame::Refusal(refusal)) => Some((None, format!("not begun: {}", refusal.reason))),
+                _ => None,
+            };
+            if let Some(end) = end {
+                told.get_or_init(|| end);
             }
             if sender.send(Ok(frame)).await.is_err() {
-                return if end.0.is_some() { end } else { gone() };
+                return gone();
             }
         }
     };
@@ -156,11 +160,12 @@ async fn carry(
             }
         }
     };
-    tokio::select! {
+    let end = tokio::select! {
         end = upward => end,
         () = downward => gone(),
         () = sender.closed() => gone(),
-    }
+    };
+    told.into_inner().unwrap_or(end)
 }
 
 /// Each of the two records is made once, however often it is sent.
