@@ -28,11 +28,20 @@ fn create(world: &mut World, desired: u32) {
 }
 
 fn add_set(world: &mut World, definition: &TaskDefinitionKey, percent: f64) -> DeploymentId {
+    add_described_set(world, definition, percent, Described::new())
+}
+
+fn add_described_set(
+    world: &mut World,
+    definition: &TaskDefinitionKey,
+    percent: f64,
+    described: Described,
+) -> DeploymentId {
     let spec = TaskSetSpec {
         task_definition: definition.clone(),
         scale: Scale::from_percent(percent).unwrap(),
         external_id: None,
-        described: Described::new(),
+        described,
     };
     let command =
         Command::CreateTaskSet { service: service_key(WEB), spec: Box::new(spec), tags: Tags::new() };
@@ -172,4 +181,21 @@ fn a_set_that_cannot_start_holds_up_no_other() {
     world.live(std::time::Duration::from_secs(600));
     assert_eq!(of_set(&world, bad), [1, 1, 1]);
     assert!(set(&world, bad).steady);
+}
+
+#[test]
+fn a_set_that_uses_what_has_no_effect_yet_is_told_of_once() {
+    let (mut world, [old, new]) = ready();
+    create(&mut world, 3);
+    let plain = add_set(&mut world, &old, 100.0);
+    let described = Described::from([("loadBalancers".to_owned(), r#"[{"containerPort":80}]"#.to_owned())]);
+    let balanced = add_described_set(&mut world, &new, 100.0, described);
+    world.settle();
+    scale(&mut world, balanced, 50.0);
+    world.settle();
+    let events = world.service(WEB).events.clone();
+    let told: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+    let text = format!("(service web, taskSet {balanced}) uses loadBalancers, without effect yet.");
+    assert_eq!(told.iter().filter(|one| **one == text).count(), 1, "{told:?}");
+    assert!(!told.iter().any(|one| one.contains(&format!("{plain}) uses"))), "{told:?}");
 }

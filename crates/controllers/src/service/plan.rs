@@ -117,7 +117,8 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     if let Some((back_off, not_started)) = found.restart.record {
         progress.back_offs.push((primary.id, back_off, not_started));
     }
-    progress.events.extend(stored::event(look.view, service, primary));
+    let subject = format!("(service {}) (deployment {})", service.key.name, primary.id);
+    progress.events.extend(stored::event(look.view, service, primary, &service.spec.described, &subject));
     progress.events.extend(found.events);
     pass.record_rollout(&found.census, &found.counts, load, found.restart.failing, &mut progress);
     pass.record(progress);

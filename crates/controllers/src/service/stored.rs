@@ -1,9 +1,10 @@
-//! Members that are kept and described, but do nothing yet: a service's owner is told once in each deployment which of them it uses.
+//! Members that are kept and described, but do nothing yet: a service's owner is told once in each deployment, and of each task set,
+//! which of them it uses.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use trireme_state::State;
-use trireme_state::object::{Deployment, RolloutState, Service};
+use trireme_state::object::{Deployment, Described, RolloutState, Service};
 
 use super::text;
 
@@ -29,19 +30,24 @@ struct Vpc {
     security_groups: Vec<IgnoredAny>,
 }
 
-/// What is to be told of a deployment; `None` once it was.
-pub fn event(view: &State, service: &Service, primary: &Deployment) -> Option<String> {
+/// What is to be told of a deployment or a task set, `subject`, that is `described` so; `None` once it was.
+pub fn event(
+    view: &State,
+    service: &Service,
+    primary: &Deployment,
+    described: &Described,
+    subject: &str,
+) -> Option<String> {
     if primary.rollout != RolloutState::InProgress {
         return None;
     }
-    let used = used(view, service, primary);
-    let text = (!used.is_empty()).then(|| text::without_effect(&service.key.name, primary.id, &used))?;
+    let used = used(view, described, primary);
+    let text = (!used.is_empty()).then(|| text::without_effect(subject, &used))?;
     let told = service.events.iter().any(|event| event.message == text);
     (!told).then_some(text)
 }
 
-fn used(view: &State, service: &Service, primary: &Deployment) -> Vec<&'static str> {
-    let described = &service.spec.described;
+fn used(view: &State, described: &Described, primary: &Deployment) -> Vec<&'static str> {
     let asks = |member: &&'static str| {
         described.get(*member).is_some_and(|json| match *member {
             "serviceConnectConfiguration" => {

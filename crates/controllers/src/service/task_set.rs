@@ -11,7 +11,7 @@ use trireme_state::object::{
 };
 
 use super::plan::{Found, Judged, Pass};
-use super::{Look, text};
+use super::{Look, stored, text};
 
 /// Judges all sets of a service.
 pub fn all(
@@ -80,6 +80,10 @@ fn one(
     progress.back_off = found.restart.record;
     progress.events.clone_from(&found.events);
     let draining = set.status == TaskSetStatus::Draining;
+    if !draining {
+        let subject = format!("(service {name}, taskSet {})", set.id);
+        progress.events.extend(stored::event(look.view, service, &deployment, &set.spec.described, &subject));
+    }
     let steady = !draining && is_steady(&found, tasks);
     if draining {
         progress.gone = tasks.is_empty();

@@ -23,8 +23,8 @@ pub fn completed(name: &ServiceName, deployment: DeploymentId) -> String {
     format!("(service {name}) (deployment {deployment}) deployment completed.")
 }
 
-pub fn without_effect(name: &ServiceName, deployment: DeploymentId, members: &[&str]) -> String {
-    format!("(service {name}) (deployment {deployment}) uses {}, without effect yet.", members.join(", "))
+pub fn without_effect(subject: &str, members: &[&str]) -> String {
+    format!("{subject} uses {}, without effect yet.", members.join(", "))
 }
 
 pub fn cannot_start(name: &ServiceName) -> String {
