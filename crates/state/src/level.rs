@@ -23,8 +23,11 @@ impl FeatureLevel {
     pub const NODE_SERVICES: Self = Self(5);
     /// Subnets, and tasks with network interfaces of their own; environment files of overrides.
     pub const TASK_NETWORKS: Self = Self(6);
+    /// What a service asks of placement, of its deployments and of zones: constraints, strategies, daemons, circuit breaker, blue and
+    /// green, rebalancing.
+    pub const SERVICES: Self = Self(7);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 7 } else { 6 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 8 } else { 7 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

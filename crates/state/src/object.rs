@@ -10,6 +10,7 @@ pub mod image_pin;
 pub mod log_group;
 pub mod restore;
 pub mod retention;
+mod scheduling;
 pub mod service;
 pub mod subnet;
 pub mod task;
@@ -30,6 +31,10 @@ pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
 pub use log_group::{LogGroup, LogGroupKey};
 pub use restore::RestoreSource;
 pub use retention::Retention;
+pub use scheduling::{
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, EARLY_SUCCESS, LIFECYCLE_HOOKS, PLACEMENT_CONSTRAINTS,
+    PLACEMENT_STRATEGY, SCHEDULING_STRATEGY, SchedulingStrategy, ZONE_REBALANCING, is_rebalanced,
+};
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,
     ROLLED_OUT, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,

@@ -2,6 +2,7 @@
 
 mod images;
 mod logs;
+mod service_level;
 mod settings;
 mod subnets;
 
@@ -19,6 +20,7 @@ use crate::object::{
 };
 
 pub use logs::{AWSLOGS, log_group};
+pub use service_level::service_level;
 pub use settings::{overrides_level, settings, settings_level};
 
 /// ECS's attribute for the zone.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{CapacityProviderName, ContainerInstanceId};
 
 use crate::object::{
-    ContainerInsights, DeploymentConfiguration, PropagateTags, StrategyItem, Tags, TaskDefinitionKey,
+    ContainerInsights, DeploymentConfiguration, Described, PropagateTags, StrategyItem, Tags, TaskDefinitionKey,
 };
 
 /// What an UpdateService call changes; `None` leaves it.
@@ -29,6 +29,14 @@ pub struct ServiceChange {
     pub health_check_grace_period_seconds: Option<u32>,
     /// Members without effect that are described: set, or (`None`) no longer there.
     pub described: BTreeMap<String, Option<String>>,
+}
+
+impl ServiceChange {
+    /// The described members that it sets.
+    pub fn set(&self) -> Described {
+        let set = self.described.iter();
+        set.filter_map(|(member, value)| Some((member.clone(), value.clone()?))).collect()
+    }
 }
 
 /// What UpdateCluster, UpdateClusterSettings or PutClusterCapacityProviders changes; `None` leaves it.

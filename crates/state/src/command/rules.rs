@@ -2,7 +2,7 @@
 
 use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::object::ServiceKey;
-use crate::query::{overrides_level, settings_level};
+use crate::query::{overrides_level, service_level, settings_level};
 use crate::{FeatureLevel, State};
 
 impl Command {
@@ -26,8 +26,10 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => {
                 FeatureLevel::CONFIGURATION
             }
-            Self::CreateServiceWithTaskSets { .. }
-            | Self::CreateTaskSet { .. }
+            Self::CreateServiceWithTaskSets { spec, .. } => {
+                FeatureLevel::TASK_SETS.max(service_level(&spec.described))
+            }
+            Self::CreateTaskSet { .. }
             | Self::ScaleTaskSet { .. }
             | Self::DeleteTaskSet { .. }
             | Self::SetPrimaryTaskSet { .. }
@@ -48,11 +50,12 @@ impl Command {
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
+            // It would keep what it cannot do.
+            Self::CreateService { spec, .. } => service_level(&spec.described),
+            Self::UpdateService { change, .. } => service_level(&change.set()),
             Self::CreateCluster { .. }
             | Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
-            | Self::CreateService { .. }
-            | Self::UpdateService { .. }
             | Self::DeleteService { .. }
             | Self::StopTask { .. }
             | Self::SetInstanceStatus { .. }
