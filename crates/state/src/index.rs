@@ -76,6 +76,13 @@ impl Index {
         self.by_service.get(service).cloned().unwrap_or_default()
     }
 
+    /// Gives a service's load another address, for those who take the same address for no news.
+    pub(crate) fn renew_service_load(&mut self, service: &ServiceKey) {
+        if let Some(load) = self.by_service.get_mut(service) {
+            *load = Arc::new((**load).clone());
+        }
+    }
+
     /// Every task of a cluster that is not reaped.
     pub fn tasks_of_cluster(&self, cluster: &ClusterKey) -> OrdSet<TaskId> {
         self.listing.of_cluster(cluster)

@@ -1,10 +1,12 @@
 //! Questions that more than one room asks of the state.
 
+mod health;
 mod images;
 mod logs;
 mod service_level;
 mod settings;
 mod subnets;
+mod topology;
 
 use std::sync::Arc;
 
@@ -19,9 +21,11 @@ use crate::object::{
     Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
 
+pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};
 pub use service_level::service_level;
 pub use settings::{overrides_level, settings, settings_level};
+pub use topology::Topology;
 
 /// ECS's attribute for the zone.
 pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";

@@ -3,6 +3,7 @@
 
 use trireme_ecs_model::shapes::{ContainerDefinition, HealthCheck, HealthStatus};
 use trireme_state::object::{self, Task, TaskDefinition, TaskHealth};
+use trireme_state::query::{Checked, checked};
 use trireme_types::ContainerName;
 
 use crate::error::{Error, Result};
@@ -59,16 +60,10 @@ pub(crate) fn of_container(health: &TaskHealth, name: &ContainerName) -> HealthS
 
 /// ECS API: Task.healthStatus: what the essential containers that have a check come to. Without any it is UNKNOWN.
 pub(crate) fn of_task(health: &TaskHealth, task: &Task, definition: Option<&TaskDefinition>) -> HealthStatus {
-    let containers = definition.into_iter().flat_map(|definition| &definition.spec.containers);
-    let checked = containers.filter(|one| one.essential && one.described.contains_key(MEMBER));
-    let there = checked.filter(|one| task.containers.iter().any(|report| report.name == one.name));
-    let all: Vec<HealthStatus> = there.map(|one| of_container(health, &one.name)).collect();
-    if all.contains(&HealthStatus::Unhealthy) {
-        HealthStatus::Unhealthy
-    } else if all.is_empty() || all.contains(&HealthStatus::Unknown) {
-        HealthStatus::Unknown
-    } else {
-        HealthStatus::Healthy
+    match definition.and_then(|definition| checked(health, task, definition)) {
+        Some(Checked::Unhealthy) => HealthStatus::Unhealthy,
+        Some(Checked::Healthy) => HealthStatus::Healthy,
+        Some(Checked::Unknown) | None => HealthStatus::Unknown,
     }
 }
 

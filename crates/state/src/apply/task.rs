@@ -32,14 +32,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             });
             subnet::let_go(state, *task, true);
         }
-        Event::TaskProtectionChanged { task, until } => match until {
-            Some(until) if state.tasks.contains_key(task) => {
-                state.task_protections.insert(*task, *until);
-            }
-            _ => {
-                state.task_protections.remove(task);
-            }
-        },
+        Event::TaskProtectionChanged { task, until } => protect(state, *task, *until),
         Event::TaskHealthChanged { task, health } => {
             if health.is_empty() || !state.tasks.contains_key(task) {
                 state.task_health.remove(task);
@@ -68,6 +61,17 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             request::task_is_gone(state, *task);
         }
         _ => {}
+    }
+}
+
+fn protect(state: &mut State, id: TaskId, until: Option<Timestamp>) {
+    match (until, state.tasks.get(&id)) {
+        (Some(until), Some(_)) => state.task_protections.insert(id, until),
+        _ => state.task_protections.remove(&id),
+    };
+    // The task is as it was, but what may be done with it is not.
+    if let Some(service) = state.tasks.get(&id).and_then(|task| task.service()) {
+        state.index.renew_service_load(&service);
     }
 }
 

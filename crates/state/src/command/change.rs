@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{CapacityProviderName, ContainerInstanceId};
 
 use crate::object::{
-    ContainerInsights, DeploymentConfiguration, Described, PropagateTags, StrategyItem, Tags, TaskDefinitionKey,
+    ContainerInsights, DeploymentConfiguration, Described, PropagateTags, StrategyItem, Tags,
+    TaskDefinitionKey,
 };
 
 /// What an UpdateService call changes; `None` leaves it.

@@ -35,9 +35,8 @@ pub fn service_level(described: &Described) -> FeatureLevel {
         BAKE_TIME => json != "0",
         _ => false,
     });
-    let asks = asks
-        || is_rebalanced(described)
-        || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
+    let asks =
+        asks || is_rebalanced(described) || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
     if asks { FeatureLevel::SERVICES } else { FeatureLevel::FIRST }
 }
 
@@ -52,7 +51,8 @@ fn is_default_strategy(json: &str) -> bool {
         [] => true,
         [zones] => spreads(zones, &["attribute:ecs.availability-zone"]),
         [zones, instances] => {
-            spreads(zones, &["attribute:ecs.availability-zone"]) && spreads(instances, &["instanceId", "host"])
+            spreads(zones, &["attribute:ecs.availability-zone"])
+                && spreads(instances, &["instanceId", "host"])
         }
         _ => false,
     }
