@@ -1,9 +1,10 @@
 //! The service controller: as many tasks as wanted, of the newest definition, spread over zones, never above the maximum, and
 //! never fewer than the minimum by its own doing.
 //!
-//! - `plan`: one service, looked at in full · `rollout`: how many to stop and start, as arithmetic · `restart`: back-off after
-//!   tasks that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else
-//!   controls · `stored`: members without effect yet · `text`: ECS's event texts.
+//! - `plan`: one service, looked at in full · `pass`: what stops and starts, in `census` sorted by what may become of it · `rollout`: how
+//!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
+//!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
+//!   `stored`: members without effect yet · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
 //! - Services are planned in the order of their names, on one working copy of the nodes, so that two of them never count on the
@@ -25,8 +26,12 @@ use crate::observed::Observed;
 
 use health::Health;
 
+mod census;
 mod health;
+mod judged;
+mod pass;
 mod plan;
+mod record;
 mod restart;
 mod rollout;
 mod stored;
@@ -116,7 +121,7 @@ impl Controller for ServiceController {
         }
         let mut quiet = Vec::with_capacity(known.len());
         let mut known = Walk(known.into_iter().peekable());
-        let health = Health { after: self.healthy_after, now };
+        let health = Health { view, after: self.healthy_after, now, grace: Duration::ZERO };
         let mut look = Look {
             view,
             health,
@@ -154,7 +159,7 @@ fn draining(view: &State) -> BTreeSet<ContainerInstanceId> {
 /// One pass's look at the state, with the nodes as the pass has filled them so far.
 struct Look<'a> {
     view: &'a State,
-    health: Health,
+    health: Health<'a>,
     draining: &'a BTreeSet<ContainerInstanceId>,
     clusters: BTreeMap<ClusterKey, Nodes>,
     /// How many addresses of a subnet are free: counted once.

@@ -18,7 +18,7 @@ use trireme_state::index::ServiceLoad;
 use trireme_state::object::{BackOff, Deployment, RolloutState, StopCode, Task};
 use trireme_types::Timestamp;
 
-use super::health::Health;
+use super::health::{Health, failed_checks};
 
 /// The longest back-off after tasks that never ran.
 const LONGEST: Duration = Duration::from_secs(27 * 60);
@@ -65,7 +65,7 @@ pub struct Scene<'a> {
     /// Its tasks as the index has them.
     pub load: &'a ServiceLoad,
     /// Who is healthy.
-    pub health: Health,
+    pub health: Health<'a>,
 }
 
 /// Judges the primary deployment.
@@ -163,7 +163,7 @@ fn failures_in_a_row(scene: &Scene<'_>) -> Failures {
             break;
         }
         let Some(task) = view.task(id) else { continue };
-        match health.proven_at(task) {
+        match health.proven_at(task).filter(|_| !failed_checks(task)) {
             Some(at) => proven = proven.max(Some(at)),
             None if failed_by_itself(task) => failed.push(task.clone()),
             None => {}
@@ -172,9 +172,13 @@ fn failures_in_a_row(scene: &Scene<'_>) -> Failures {
     Failures { failed, proven }
 }
 
-/// A task that was told to stop, or whose instance was lost, did not fail.
+/// A task that was told to stop, or whose instance was lost, did not fail, unless its health check did.
 fn failed_by_itself(task: &Task) -> bool {
-    matches!(task.stop_code, None | Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited))
+    failed_checks(task)
+        || matches!(
+            task.stop_code,
+            None | Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited)
+        )
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use trireme_state::object::{
     Deployment, DeploymentStatus, RolloutState, Service, Task, TaskSet, TaskSetStatus, TaskSets,
 };
 
-use super::plan::{Found, Judged, Pass};
+use super::judged::Judged;
+use super::pass::{Found, Pass};
 use super::{Look, stored, text};
 
 /// Judges all sets of a service.
@@ -70,7 +71,7 @@ fn one(
         described: &set.spec.described,
         subject: format!("service {name}, taskSet {}", set.id),
         tasks,
-        health: look.health,
+        health: look.health.of_service(service),
         judged: Judged::default(),
     };
     let nothing =

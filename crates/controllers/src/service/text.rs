@@ -46,6 +46,13 @@ pub fn stuck(name: &ServiceName) -> String {
     )
 }
 
+pub fn protected(name: &ServiceName) -> String {
+    format!("(service {name}) was unable to scale in due to (reason TaskProtection).")
+}
+
+/// Shown as the stoppedReason of a task whose health check fails.
+pub const HEALTH_CHECKS_FAILED: &str = "Task failed container health checks";
+
 /// Shown as a stopped task's stoppedReason.
 pub fn scaling(deployment: DeploymentId) -> String {
     format!("Scaling activity initiated by (deployment {deployment})")
@@ -58,7 +65,7 @@ pub fn told_until(service: &Service, text: &str, now: Timestamp) -> Option<Times
 
 /// Until when a service that comes and goes is not called steady again; `None` if it may be. A new deployment or another
 /// desired count is told at once.
-pub fn unsteady_until(service: &Service, primary: &Deployment, health: Health) -> Option<Timestamp> {
+pub fn unsteady_until(service: &Service, primary: &Deployment, health: Health<'_>) -> Option<Timestamp> {
     let at = said(service, &steady(&service.key.name))?;
     // A back-off moves the deployment's `updated_at` too, and that is no wish of the user's.
     let asked_anew = primary.created_at > at || (primary.updated_at > at && primary.back_off.is_none());
@@ -66,7 +73,7 @@ pub fn unsteady_until(service: &Service, primary: &Deployment, health: Health) -
 }
 
 /// Whether a service with task sets is called steady again: one that comes and goes is not, each time.
-pub fn steady_is_due(service: &Service, health: Health) -> bool {
+pub fn steady_is_due(service: &Service, health: Health<'_>) -> bool {
     said(service, &steady(&service.key.name)).is_none_or(|at| at.plus(health.after) <= health.now)
 }
 

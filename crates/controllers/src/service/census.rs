@@ -1,0 +1,97 @@
+//! A service's tasks, sorted by what may become of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use trireme_state::object::{Service, Task, TaskStatus};
+use trireme_types::{ContainerInstanceId, DeploymentId};
+
+use super::health::Health;
+use super::rollout::Counts;
+
+/// Those that are wanted, by kind.
+#[derive(Default)]
+pub struct Census<'a> {
+    /// Of the primary deployment, where they may stay, and not known to be unhealthy.
+    pub fresh: Vec<&'a Task>,
+    /// RUNNING, of an older deployment or on a draining instance.
+    pub outgoing: Vec<&'a Task>,
+    /// RUNNING, but their health checks fail, whatever they are of.
+    pub sick: Vec<&'a Task>,
+    /// Like `outgoing`, but not RUNNING: they serve nobody and stop at once.
+    pub idle: Vec<&'a Task>,
+    /// On their way out already; they hold their places until they are STOPPED.
+    pub stopping: usize,
+}
+
+/// By what tasks are sorted.
+pub struct Sorting<'a> {
+    /// What the primary deployment started, and what runs the same revision.
+    pub primary: BTreeSet<DeploymentId>,
+    /// Where no task may stay.
+    pub draining: &'a BTreeSet<ContainerInstanceId>,
+    /// Who is healthy.
+    pub health: Health<'a>,
+}
+
+impl Sorting<'_> {
+    /// Sorts tasks.
+    pub fn census<'t>(&self, tasks: &'t [Arc<Task>]) -> Census<'t> {
+        let mut census = Census::default();
+        for task in tasks {
+            let ours = task.deployment().is_some_and(|id| self.primary.contains(&id));
+            if !task.wanted() {
+                census.stopping = census.stopping.saturating_add(1);
+            } else if self.health.is_sick(task) {
+                census.sick.push(task);
+            } else if ours && !self.draining.contains(&task.instance) {
+                census.fresh.push(task);
+            } else if runs(task) {
+                census.outgoing.push(task);
+            } else {
+                census.idle.push(task);
+            }
+        }
+        census
+    }
+}
+
+impl Census<'_> {
+    /// Counts them for the arithmetic. `extra`: tasks beyond the desired count that are wanted for a while.
+    pub fn counts(
+        &self,
+        service: &Service,
+        (desired, extra): (u32, usize),
+        health: Health<'_>,
+        held: usize,
+    ) -> Counts {
+        let limits = service.spec.deployment_configuration;
+        let healthy = |task: &&&Task| health.is_healthy(task);
+        let weak = |task: &&&Task| !health.is_healthy(task);
+        let free = |task: &&&Task| health.protected_until(task).is_none();
+        let running = |task: &&&Task| runs(task);
+        let (fresh, outgoing) = (|| self.fresh.iter(), || self.outgoing.iter());
+        Counts {
+            desired: (desired as usize).saturating_add(extra),
+            maximum: limits.maximum(desired) as usize,
+            minimum: limits.minimum(desired).min(desired) as usize,
+            fresh: self.fresh.len(),
+            fresh_running: fresh().filter(running).count(),
+            fresh_healthy: fresh().filter(healthy).count(),
+            free: fresh().filter(free).count(),
+            free_running: fresh().filter(free).filter(running).count(),
+            free_healthy: fresh().filter(free).filter(healthy).count(),
+            outgoing: outgoing().filter(healthy).count(),
+            outgoing_free: outgoing().filter(healthy).filter(free).count(),
+            weak: outgoing().filter(weak).count(),
+            weak_free: outgoing().filter(weak).filter(free).count(),
+            sick: self.sick.len(),
+            held,
+        }
+    }
+}
+
+/// Whether a task is RUNNING.
+pub fn runs(task: &Task) -> bool {
+    task.last_status == TaskStatus::Running
+}

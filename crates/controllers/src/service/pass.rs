@@ -1,0 +1,259 @@
+//! One look at one service, or at one of its task sets: which tasks stop, how many start and where, and what there is to tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use trireme_scheduler::{Group, Placed, Request, Wanted, choose_to_stop};
+use trireme_state::index::ServiceLoad;
+use trireme_state::limits::PLACEMENTS_PER_COMMAND;
+use trireme_state::object::{
+    Deployment, Described, NetworkConfiguration, RolloutState, Service, Task, TaskOverrides,
+};
+use trireme_state::{Command, Placement};
+use trireme_types::TaskId;
+
+use super::census::{Census, Sorting, runs};
+use super::health::Health;
+use super::judged::Judged;
+use super::rollout::{self, Counts, Moves, Retired};
+use super::{Look, restart, text};
+
+/// One look at one service, or at one of its task sets.
+pub struct Pass<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// What new tasks belong to.
+    pub primary: &'a Deployment,
+    /// How many tasks there are to be.
+    pub desired: u32,
+    /// What its tasks' network is read from.
+    pub described: &'a Described,
+    /// Of whom people are told.
+    pub subject: String,
+    /// Those that are not STOPPED.
+    pub tasks: &'a [Arc<Task>],
+    /// Who is healthy.
+    pub health: Health<'a>,
+    /// What is needed.
+    pub judged: Judged,
+}
+
+/// What a step found, to be recorded.
+pub struct Found<'a> {
+    /// The tasks.
+    pub census: Census<'a>,
+    /// The same, counted.
+    pub counts: Counts,
+    /// Those that failed.
+    pub restart: restart::Restart,
+    /// What a service's owner is to be told.
+    pub events: Vec<String>,
+}
+
+impl<'a> Pass<'a> {
+    /// Stops and starts what is to be stopped and started.
+    pub fn step(&mut self, look: &mut Look<'_>, load: &ServiceLoad) -> Found<'a> {
+        let sorting = Sorting {
+            primary: BTreeSet::from([self.primary.id]),
+            draining: look.draining,
+            health: self.health,
+        };
+        let census = sorting.census(self.tasks);
+        let restart = restart::judge(&restart::Scene {
+            view: look.view,
+            deployment: self.primary,
+            tasks: self.tasks,
+            load,
+            health: self.health,
+        });
+        let held = restart.held.map_or(0, |(_, count)| count);
+        let counts = census.counts(self.service, (self.desired, 0), self.health, held);
+        let moves = rollout::moves(&counts);
+        let placed = self.place(look, &census, &restart.unstarted, moves.start);
+        let room = match &placed.unplaced {
+            Some(why) if self.would_help(look, &census) => {
+                rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
+            }
+            _ => Retired::default(),
+        };
+        let mut events = Vec::new();
+        self.tell_of_placement(&placed, &mut events);
+        if moves.stuck && census.stopping == 0 {
+            self.tell(text::stuck(&self.service.key.name), &mut events);
+        }
+        self.tell_of_restart(&restart, &counts, &mut events);
+        self.wake_for_health(&counts, &restart);
+        self.stop(&census, &moves, moves.retire.plus(room), &mut events);
+        self.start(&placed.placements);
+        Found { census, counts, restart, events }
+    }
+
+    /// Stops them: those that nobody counts on, those beyond the desired count, and those that others have replaced.
+    fn stop(&mut self, census: &Census<'_>, moves: &Moves, retire: Retired, events: &mut Vec<String>) {
+        let health = self.health;
+        let free = |task: &&&Task| health.protected_until(task).is_none();
+        let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
+        let fresh: Vec<&Task> = census.fresh.iter().filter(free).copied().collect();
+        stops.extend(choose_excess(&fresh, moves, health));
+        let outgoing = || census.outgoing.iter().filter(free).copied();
+        stops.extend(choose_to_stop(outgoing().filter(|task| !health.is_healthy(task)), retire.weak));
+        stops.extend(choose_to_stop(outgoing().filter(|task| health.is_healthy(task)), retire.outgoing));
+        self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
+        let sick = choose_to_stop(census.sick.iter().copied(), retire.sick);
+        self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
+        if moves.kept > 0 {
+            self.tell(text::protected(&self.service.key.name), events);
+            let ends = census.fresh.iter().chain(&census.outgoing);
+            if let Some(at) = ends.filter_map(|task| health.protected_until(task)).min() {
+                self.judged.wake(at);
+            }
+        }
+    }
+
+    /// A task that failed to start counts as if it were there still: a machine that cannot start it, for want of a port or an
+    /// image, has no task of the service, and would otherwise be the first choice for ever.
+    fn place(
+        &mut self,
+        look: &mut Look<'_>,
+        census: &Census<'_>,
+        unstarted: &[Arc<Task>],
+        count: usize,
+    ) -> Placed {
+        let wanted = if count > 0 { self.wanted(look) } else { None };
+        let Some(wanted) = wanted else { return Placed::default() };
+        let request = Request {
+            wanted,
+            group: Group::of_tasks(census.fresh.iter().copied().chain(unstarted.iter().map(|task| &**task))),
+            count,
+        };
+        let placed = look.place(&self.service.key.cluster, &request);
+        self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
+        placed
+    }
+
+    /// What a new task asks of its machine; `None` when there is nothing to make it from.
+    fn wanted(&self, look: &mut Look<'_>) -> Option<Wanted> {
+        let view = look.view;
+        let spec = &view.task_definition(&self.primary.task_definition)?.spec;
+        let network = NetworkConfiguration::of(self.described);
+        let scope = &self.service.key.cluster.scope;
+        let wanted = Wanted::of(spec, &TaskOverrides::default());
+        Some(wanted.in_subnets(view, scope, spec, network.as_ref(), |subnet| look.free_addresses(subnet)))
+    }
+
+    /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
+    fn would_help(&self, look: &mut Look<'_>, census: &Census<'_>) -> bool {
+        let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look) else {
+            return false;
+        };
+        census.outgoing.iter().chain(&census.sick).any(|task| {
+            !look.draining.contains(&task.instance)
+                && look.view.instance(task.instance).is_some_and(|instance| {
+                    let all = &instance.registration.resources;
+                    let ports_free = !wanted.ports.iter().any(|port| all.reserved_ports.contains(port));
+                    let met = requirements.iter().all(|requirement| requirement.is_met(instance));
+                    let zone = &instance.registration.zone;
+                    look.view.is_present(instance)
+                        && met
+                        && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
+                        && wanted.cpu <= all.cpu
+                        && wanted.memory <= all.memory
+                        && ports_free
+                })
+        })
+    }
+
+    fn tell_of_placement(&mut self, placed: &Placed, events: &mut Vec<String>) {
+        let Some(why) = &placed.unplaced else { return };
+        let subject = &self.subject;
+        self.judged.say(format!("{subject}: {} tasks without a place: {why}", why.unplaced));
+        for node in &why.refusals {
+            self.judged.say(format!("{} ({}): {}", node.name, node.zone, node.refusal));
+        }
+        self.tell(text::cannot_place(&self.service.key.name, why), events);
+    }
+
+    /// Says it now, or again when that is due.
+    fn tell(&mut self, text: String, events: &mut Vec<String>) {
+        match text::told_until(self.service, &text, self.health.now) {
+            Some(until) => self.judged.wake(until),
+            None => events.push(text),
+        }
+    }
+
+    fn tell_of_restart(&mut self, restart: &restart::Restart, counts: &Counts, events: &mut Vec<String>) {
+        let subject = &self.subject;
+        let missing = counts.desired.saturating_sub(counts.fresh);
+        let waiting = missing.min(counts.held);
+        if let Some((at, _)) = restart.held.filter(|_| waiting > 0) {
+            let what = if restart.never_starts { "fail to start" } else { "exit soon after they start" };
+            let wait = at.since(self.health.now);
+            self.judged.say(format!("{subject}: its tasks {what}; {waiting} wait for {wait:?}"));
+            self.judged.wake(at);
+        }
+        if restart.never_starts && missing > 0 {
+            self.tell(text::cannot_start(&self.service.key.name), events);
+        }
+    }
+
+    /// Nothing else happens when a task becomes healthy: it must be looked for.
+    fn wake_for_health(&mut self, counts: &Counts, restart: &restart::Restart) {
+        let sick = self.tasks.iter().filter_map(|task| self.health.sick_from(task));
+        if let Some(at) = sick.filter(|at| *at > self.health.now).min() {
+            self.judged.wake(at);
+        }
+        let each_matters = counts.replaced() > 0 || restart.ends_with_health;
+        let last_matters =
+            self.primary.rollout == RolloutState::InProgress && counts.fresh_running == counts.desired;
+        if !each_matters && !last_matters {
+            return;
+        }
+        let ours = |task: &&Arc<Task>| each_matters || task.deployment() == Some(self.primary.id);
+        let proven = self.tasks.iter().filter(ours).filter_map(|task| self.health.proven_at(task));
+        let to_come = proven.filter(|at| *at > self.health.now);
+        let at = if each_matters { to_come.min() } else { to_come.max() };
+        if let Some(at) = at {
+            self.judged.wake(at);
+        }
+    }
+
+    fn start(&mut self, placements: &[Placement]) {
+        if placements.is_empty() {
+            return;
+        }
+        self.judged.say(format!("{}: starts {} tasks", self.subject, placements.len()));
+        self.judged.start(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
+            Command::StartServiceTasks {
+                service: self.service.key.clone(),
+                version: self.service.version,
+                deployment: self.primary.id,
+                placements: placements.to_vec(),
+            }
+        }));
+    }
+}
+
+/// Of too many fresh tasks, those to stop: by crowding, but no more RUNNING and no more healthy ones than allowed.
+fn choose_excess(fresh: &[&Task], moves: &Moves, health: Health<'_>) -> Vec<TaskId> {
+    let count = moves.excess;
+    if count == 0 {
+        return Vec::new();
+    }
+    if moves.excess_healthy >= count {
+        return choose_to_stop(fresh.iter().copied(), count);
+    }
+    let kinds: BTreeMap<TaskId, (bool, bool)> =
+        fresh.iter().map(|task| (task.id, (runs(task), health.is_healthy(task)))).collect();
+    let (mut running, mut healthy) = (moves.excess_running, moves.excess_healthy);
+    let order = choose_to_stop(fresh.iter().copied(), fresh.len());
+    let chosen = order.into_iter().filter(|id| {
+        let (runs, is_healthy) = kinds.get(id).copied().unwrap_or_default();
+        let take = (!runs || running > 0) && (!is_healthy || healthy > 0);
+        if take {
+            running = running.saturating_sub(usize::from(runs));
+            healthy = healthy.saturating_sub(usize::from(is_healthy));
+        }
+        take
+    });
+    chosen.take(count).collect()
+}
