@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::*;
+use trireme_state::Command;
 use trireme_state::command::ServiceChange;
 use trireme_state::object::*;
-use trireme_state::{Command, FeatureLevel};
 use trireme_types::ContainerInstanceId;
 
 const LIMITS: [(u32, u32); 6] = [(200, 100), (150, 50), (100, 0), (100, 50), (125, 75), (200, 0)];
@@ -32,6 +32,8 @@ enum Trouble {
     Return(usize),
     Drain(usize),
     Undrain(usize),
+    Health(usize, usize, bool),
+    Protect(usize, usize, Option<u32>),
     Pass,
     Work(u64),
     Wait(u64),
@@ -53,6 +55,9 @@ fn any_trouble() -> impl Strategy<Value = Trouble> {
         1 => (0..6_usize).prop_map(Return),
         1 => (0..6_usize).prop_map(Drain),
         1 => (0..6_usize).prop_map(Undrain),
+        3 => (0..2_usize, 0..20_usize, any::<bool>()).prop_map(|(service, task, well)| Health(service, task, well)),
+        1 => (0..2_usize, 0..20_usize, proptest::option::of(1..4_u32))
+            .prop_map(|(service, task, minutes)| Protect(service, task, minutes)),
         4 => Just(Pass),
         4 => any::<u64>().prop_map(Work),
         2 => (0..5_000_u64).prop_map(Wait),
@@ -105,6 +110,20 @@ fn happen(world: &mut World, trouble: &Trouble) {
         Trouble::Drain(at) => world.set_status(world.agents[at], InstanceStatus::Draining),
         Trouble::Undrain(at) => world.set_status(world.agents[at], InstanceStatus::Active),
         Trouble::Lose(_) | Trouble::Return(_) => {}
+        Trouble::Health(service, at, well) => {
+            let tasks = world.tasks(NAMES[service]);
+            let runs = tasks.iter().filter(|task| task.last_status == TaskStatus::Running);
+            let heard = runs.filter(|task| !lost.contains(&task.instance));
+            let health = if well { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+            if let Some(task) = heard.filter(|task| world.view().checked(task).is_some()).nth(at) {
+                world.says(task, health);
+            }
+        }
+        Trouble::Protect(service, at, minutes) => {
+            if let Some(task) = world.tasks(NAMES[service]).get(at) {
+                world.protect(task, minutes);
+            }
+        }
         Trouble::Pass => {
             world.pass();
         }
@@ -156,7 +175,11 @@ fn world() -> World {
     for revision in 1..5_u32 {
         // The third wants a fixed port, which one node can give once.
         let port = (revision == 3).then_some(8080);
-        world.register("web", 256, 128 * revision, port);
+        match revision {
+            // The last one has a health check.
+            4 => world.register_checked("web", 256, 512),
+            _ => world.register("web", 256, 128 * revision, port),
+        };
     }
     world.create("web", &definition("web", 1), 6, (200, 100));
     world.create("api", &definition("web", 2), 3, (150, 50));
@@ -254,7 +277,6 @@ fn room_for_new_tasks_is_made_once() {
 #[test]
 fn no_room_is_made_where_nobody_can_use_it() {
     let mut world = World::new();
-    world.user(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST });
     let instance = world.agent(ZONES[0], 4096, 4096);
     let first = world.register("web", 64, 64, Some(8080));
     world.create("web", &first, 1, (200, 0));

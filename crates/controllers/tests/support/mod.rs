@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trireme_controllers::{Controller, Observed, Plan, Reaper, ServiceController, Stopwatch};
-use trireme_state::command::{ServiceChange, TaskReport};
+use trireme_state::command::{ServiceChange, TaskHealthReport, TaskReport};
 use trireme_state::object::*;
+use trireme_state::query::Checked;
 use trireme_state::store::{LocalStore, ProposeError, Store};
 use trireme_state::*;
 use trireme_types::*;
@@ -87,7 +88,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let now = Timestamp::from_millis(1_700_000_000_000);
-        Self {
+        let mut world = Self {
             store: LocalStore::new([7; 32], now),
             now,
             services: ServiceController::new(Stopwatch::stopped()),
@@ -98,7 +99,9 @@ impl World {
             started: 0,
             deaf: BTreeSet::new(),
             requests: 0,
-        }
+        };
+        world.user(Command::RaiseFeatureLevel { level: FeatureLevel::LATEST });
+        world
     }
 
     pub fn view(&self) -> Arc<State> {
@@ -144,8 +147,19 @@ impl World {
     }
 
     pub fn register(&mut self, family: &str, cpu: u32, memory: u32, port: Option<u16>) -> TaskDefinitionKey {
+        self.register_container(family, container(cpu, memory, port))
+    }
+
+    /// Its container has a health check.
+    pub fn register_checked(&mut self, family: &str, cpu: u32, memory: u32) -> TaskDefinitionKey {
+        let mut checked = container(cpu, memory, None);
+        checked.described.insert("healthCheck".to_owned(), r#"{"command":["CMD","true"]}"#.to_owned());
+        self.register_container(family, checked)
+    }
+
+    fn register_container(&mut self, family: &str, container: ContainerDefinition) -> TaskDefinitionKey {
         let spec = TaskDefinitionSpec {
-            containers: vec![container(cpu, memory, port)],
+            containers: vec![container],
             network_mode: None,
             cpu: None,
             memory: None,
@@ -195,6 +209,37 @@ impl World {
             name,
             ServiceChange { task_definition: Some(definition.clone()), ..ServiceChange::default() },
         );
+    }
+
+    /// What the health check of a task's container says from now on.
+    pub fn says(&mut self, task: &Task, health: HealthStatus) {
+        let instance = task.instance;
+        let epoch = self.view().instance(instance).unwrap().epoch;
+        let health = TaskHealth::from([(ContainerName::new("main").unwrap(), health)]);
+        let reports = vec![TaskHealthReport { task: task.id, health }];
+        self.try_propose(Actor::Agent(instance), Command::ReportTaskHealth { instance, epoch, reports })
+            .unwrap();
+    }
+
+    /// Every running task whose health check has said nothing yet is healthy. Returns whether there was one.
+    pub fn all_healthy(&mut self) -> bool {
+        let mut news = false;
+        for task in self.view().tasks().cloned().collect::<Vec<_>>() {
+            let unknown = self.view().checked(&task) == Some(Checked::Unknown);
+            if unknown && task.last_status == TaskStatus::Running && !self.deaf.contains(&task.instance) {
+                self.says(&task, HealthStatus::Healthy);
+                news = true;
+            }
+        }
+        news
+    }
+
+    pub fn protect(&mut self, task: &Task, minutes: Option<u32>) {
+        self.user(Command::ProtectTask { cluster: cluster(), task: task.id, minutes });
+    }
+
+    pub fn said(&self, name: &str, text: &str) -> bool {
+        self.service(name).events.iter().any(|event| event.message.contains(text))
     }
 
     pub fn lose(&mut self, instance: ContainerInstanceId) {
@@ -367,10 +412,13 @@ impl World {
         }
     }
 
-    /// Like [`World::settle`], and waits out back-offs too.
+    /// Like [`World::settle`], and waits out back-offs too, while health checks pass.
     pub fn settle_for_good(&mut self) {
         for _ in 0..400 {
             self.settle();
+            if self.all_healthy() {
+                continue;
+            }
             match self.plan().wake_at {
                 Some(at) => self.advance(at.since(self.now)),
                 None => return,
@@ -403,7 +451,7 @@ pub fn registration(name: String, zone: &str, cpu: u32, memory: u32) -> Instance
             memory: Mebibytes::new(memory),
             reserved_ports: vec![(Protocol::Tcp, Port::new(22))],
         },
-        attributes: BTreeMap::new(),
+        attributes: BTreeMap::from([(capability::of_setting("healthCheck"), String::new())]),
         agent_version: "0".to_owned(),
         docker_version: "0".to_owned(),
     }
@@ -426,6 +474,13 @@ pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> T
         pull_stopped_at: None,
         execution_stopped_at: None,
     }
+}
+
+/// ECS: by its health check, else RUNNING for 40 seconds.
+pub fn is_healthy(state: &State, task: &Task, now: Timestamp) -> bool {
+    let runs = task.wanted() && task.last_status == TaskStatus::Running;
+    let started_at = task.times.started_at.unwrap_or(now);
+    runs && state.checked(task).map_or(now.since(started_at) >= HEALTHY_AFTER, |one| one == Checked::Healthy)
 }
 
 /// No task set is above its own maximum by our starts.
@@ -453,8 +508,11 @@ fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp
         return check_sets(service, sets, &after.tasks_of_service(key), command);
     }
     let wanted = |state: &State| state.tasks_of_service(key).iter().filter(|task| task.wanted()).count();
+    // Nobody counts on one whose health check fails.
     let running = |state: &State| {
-        let runs = |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running;
+        let sick = |task: &Task| before.checked(task) == Some(Checked::Unhealthy);
+        let runs =
+            |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running && !sick(task);
         state.tasks_of_service(key).iter().filter(runs).count()
     };
     if matches!(command, Command::StartServiceTasks { .. }) {
@@ -462,17 +520,10 @@ fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp
     } else {
         let floor = (limits.minimum(desired).min(desired) as usize).min(running(before));
         assert!(running(after) >= floor, "below the minimum: {command:?}");
-        // Those on their way out are the ones to keep until newer ones are healthy.
-        let primary = service.deployments[0].id;
-        let counts = |task: &Task| {
-            let started_at = task.times.started_at.unwrap_or(now);
-            task.wanted()
-                && task.last_status == TaskStatus::Running
-                && (task.deployment() != Some(primary)
-                    || before.instance(task.instance).is_some_and(|at| at.status == InstanceStatus::Draining)
-                    || now.since(started_at) >= HEALTHY_AFTER)
+        let healthy = |state: &State| {
+            let counts = |task: &&Arc<Task>| is_healthy(before, task, now);
+            state.tasks_of_service(key).iter().filter(counts).count()
         };
-        let healthy = |state: &State| state.tasks_of_service(key).iter().filter(|task| counts(task)).count();
         let floor = (limits.minimum(desired).min(desired) as usize).min(healthy(before));
         assert!(healthy(after) >= floor, "fewer healthy than the minimum: {command:?}");
     }
