@@ -3,7 +3,7 @@
 //!
 //! - `plan`: one service, looked at in full · `pass`: what stops and starts, in `census` sorted by what may become of it · `rollout`: how
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
-//!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
+//!   that failed · `health`: when a task has shown that it works · `rebalance`: zones made even · `task_set`: services whose deployments someone else controls ·
 //!   `stored`: members without effect yet · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
@@ -18,6 +18,7 @@ use trireme_scheduler::{Nodes, Placed, Request, place_on};
 use trireme_state::State;
 use trireme_state::index::ServiceLoad;
 use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceStatus, Subnet};
+use trireme_state::query::Topology;
 use trireme_types::{ContainerInstanceId, SubnetId, Timestamp};
 
 use crate::driver::{Controller, Plan};
@@ -31,6 +32,7 @@ mod health;
 mod judged;
 mod pass;
 mod plan;
+mod rebalance;
 mod record;
 mod restart;
 mod rollout;
@@ -72,6 +74,8 @@ struct Quiet {
     load: Arc<ServiceLoad>,
     /// It needs nothing before this.
     until: Option<Timestamp>,
+    /// It needs nothing while the machines are the same.
+    looked_at_machines: bool,
 }
 
 impl Quiet {
@@ -84,6 +88,7 @@ impl Quiet {
 #[derive(Default)]
 struct Memory {
     draining: BTreeSet<ContainerInstanceId>,
+    topology: Topology,
     healthy_after: Duration,
     /// By key, as the state lists them.
     quiet: Vec<Quiet>,
@@ -119,6 +124,10 @@ impl Controller for ServiceController {
         if memory.draining != draining || memory.healthy_after != self.healthy_after {
             known.clear();
         }
+        let topology = view.topology();
+        if !memory.topology.is(&topology) {
+            known.retain(|quiet| !quiet.looked_at_machines);
+        }
         let mut quiet = Vec::with_capacity(known.len());
         let mut known = Walk(known.into_iter().peekable());
         let health = Health { view, after: self.healthy_after, now, grace: Duration::ZERO };
@@ -141,12 +150,13 @@ impl Controller for ServiceController {
             let judged = plan::service(&mut look, service, &load);
             unplaced = unplaced.saturating_add(judged.unplaced);
             if let Some(until) = judged.quiet_until() {
-                quiet.push(Quiet { service: service.clone(), load, until });
+                let looked_at_machines = judged.looked_at_machines;
+                quiet.push(Quiet { service: service.clone(), load, until, looked_at_machines });
             }
             judged.add_to(&mut plan);
         }
         plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
-        *memory = Memory { draining, healthy_after: self.healthy_after, quiet };
+        *memory = Memory { draining, topology, healthy_after: self.healthy_after, quiet };
         plan
     }
 }

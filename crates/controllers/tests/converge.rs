@@ -163,8 +163,13 @@ fn assert_whole(world: &World) {
         assert_eq!(service.deployments[0].rollout, RolloutState::Completed);
         assert!(service.steady);
         let newest = &service.events[0].message;
-        assert_eq!(*newest, format!("(service {name}) has reached a steady state."));
+        let steady = format!("(service {name}) has reached a steady state.");
+        assert!(*newest == steady || newest.contains("is AZ balanced with"), "{newest}");
     }
+    let zones = world.by_zone("web");
+    let counts = || ZONES.iter().map(|zone| zones.get(*zone).copied().unwrap_or(0));
+    let skew = counts().max().unwrap() - counts().min().unwrap();
+    assert!(skew <= 1, "the service that is rebalanced is even: {zones:?}");
     let plan = world.plan();
     assert!(plan.commands.is_empty() && plan.wake_at.is_none(), "a satisfied state plans nothing: {plan:?}");
 }
@@ -181,7 +186,8 @@ fn world() -> World {
             _ => world.register("web", 256, 128 * revision, port),
         };
     }
-    world.create("web", &definition("web", 1), 6, (200, 100));
+    let even = [(ZONE_REBALANCING, "\"ENABLED\"")];
+    world.create_described("web", &definition("web", 1), 6, (200, 100), &even);
     world.create("api", &definition("web", 2), 3, (150, 50));
     world
 }

@@ -471,4 +471,15 @@ pub enum Command {
         /// Which one.
         subnet: SubnetId,
     },
+    /// Service controller: a task is being moved to another zone, or no longer.
+    RecordZoneMove {
+        /// The service.
+        service: ServiceKey,
+        /// Its version that the controller saw.
+        version: u64,
+        /// Whether it is on its way.
+        under_way: bool,
+        /// What the service's owner is told, in ECS's words.
+        events: Vec<String>,
+    },
 }

@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `task` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `rebalancing` · `task` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -14,6 +14,7 @@ mod instance;
 mod log_group;
 mod operator;
 mod progress;
+mod rebalancing;
 mod service;
 mod subnet;
 mod tag;
@@ -121,7 +122,8 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::RollBackDeployment { .. }
         | Command::StartServiceTasks { .. }
         | Command::StopServiceTasks { .. }
-        | Command::RecordProgress { .. } => decide_service(state, proposal, stamp),
+        | Command::RecordProgress { .. }
+        | Command::RecordZoneMove { .. } => decide_service(state, proposal, stamp),
         Command::CreateServiceWithTaskSets { .. }
         | Command::CreateTaskSet { .. }
         | Command::ScaleTaskSet { .. }
@@ -243,6 +245,9 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::RecordProgress { service, version, progress } => {
             progress::record(state, service, *version, progress, stamp)
+        }
+        Command::RecordZoneMove { service, version, under_way, events } => {
+            rebalancing::record(state, service, *version, *under_way, events, stamp)
         }
         _ => Ok(Decision::nothing()),
     }

@@ -3,6 +3,7 @@
 
 mod log_group;
 mod network;
+mod rebalancing;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use trireme_types::{
 
 pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
+pub use rebalancing::RebalancingEvent;
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
@@ -483,4 +485,7 @@ pub enum Event {
     /// To a subnet or a task's interface.
     #[serde(untagged)]
     Network(NetworkEvent),
+    /// To a service's zones.
+    #[serde(untagged)]
+    Rebalancing(RebalancingEvent),
 }

@@ -72,6 +72,7 @@ impl StateHasher {
         sum.follow(20, &old.log_groups, &state.log_groups);
         sum.follow(18, &old.subnets, &state.subnets);
         sum.follow(19, &old.interfaces, &state.interfaces);
+        sum.follow(27, &old.zone_moves, &state.zone_moves);
         self.sum = sum.sum;
         self.hash(layout)
     }

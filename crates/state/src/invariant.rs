@@ -361,6 +361,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         state.absences.keys().all(|id| state.instance(*id).is_some_and(|instance| instance.connected));
     let patience = state.lost_after.keys().all(|key| state.cluster(key).is_some());
     let interfaces = state.interfaces.keys().all(|id| state.task(*id).is_some());
+    let moves = state.zone_moves.keys().all(|key| state.service(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
         definition.is_some_and(|one| one.status == TaskDefinitionStatus::DeleteInProgress)
@@ -389,6 +390,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         ("absences", absences),
         ("lost after", patience),
         ("interfaces", interfaces),
+        ("zone moves", moves),
     ];
     let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
     hold("configuration_has_its_objects", broken().next().is_none(), || {
@@ -416,7 +418,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)
         && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES)
         && (state.subnets.is_empty() && state.interfaces.is_empty()
-            || state.level() >= crate::FeatureLevel::TASK_NETWORKS);
+            || state.level() >= crate::FeatureLevel::TASK_NETWORKS)
+        && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

@@ -16,6 +16,7 @@ pub mod subnet;
 pub mod task;
 pub mod task_definition;
 pub mod task_set;
+mod zone_move;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
@@ -49,6 +50,7 @@ pub use task_definition::{
     TaskDefinitionSpec, TaskDefinitionStatus,
 };
 pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
+pub use zone_move::ZoneMove;
 
 /// Members that are described as they were given, and have no effect or one that only agents see to: ECS's name to JSON. Opaque here; `ecs-api` reads it, and placement the
 /// little that it needs.

@@ -15,7 +15,7 @@ use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, LogGroup,
     LogGroupKey, Retention, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition,
-    TaskDefinitionKey, TaskHealth, TaskSets,
+    TaskDefinitionKey, TaskHealth, TaskSets, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -80,6 +80,8 @@ pub struct State {
     pub(crate) subnets: OrdMap<SubnetId, Arc<Subnet>>,
     /// Of tasks that were given one.
     pub(crate) interfaces: OrdMap<TaskId, Arc<Interface>>,
+    /// Of services that had a task moved to another zone.
+    pub(crate) zone_moves: OrdMap<ServiceKey, ZoneMove>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -185,6 +187,11 @@ impl State {
     /// What the health checks of a task's containers say; empty while none has said anything.
     pub fn task_health(&self, task: TaskId) -> Arc<TaskHealth> {
         self.task_health.get(&task).cloned().unwrap_or_default()
+    }
+
+    /// The last move of a service's task to another zone.
+    pub fn zone_move(&self, service: &ServiceKey) -> Option<ZoneMove> {
+        self.zone_moves.get(service).copied()
     }
 
     /// Whether commands may be run in a task's containers (ECS API: Task.enableExecuteCommand).

@@ -25,6 +25,7 @@ fn lane(command: &Command) -> Lane {
         Command::StartServiceTasks { service, .. }
         | Command::StopServiceTasks { service, .. }
         | Command::RecordProgress { service, .. }
+        | Command::RecordZoneMove { service, .. }
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,

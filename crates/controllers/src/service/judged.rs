@@ -18,6 +18,8 @@ pub struct Judged {
     wake_at: Option<Timestamp>,
     /// Tasks that found no place.
     pub unplaced: usize,
+    /// It would do something if there were a place: what others run matters.
+    pub waits_for_room: bool,
     /// It looked at what machines there are, beside those that it placed tasks on: another one is a reason to look again.
     pub looked_at_machines: bool,
 }
@@ -27,7 +29,7 @@ impl Judged {
     /// `None` is not at all.
     pub fn quiet_until(&self) -> Option<Option<Timestamp>> {
         let idle = self.stops.is_empty() && self.starts.is_empty() && self.record.is_none();
-        (idle && self.unplaced == 0).then_some(self.wake_at)
+        (idle && self.unplaced == 0 && !self.waits_for_room).then_some(self.wake_at)
     }
 
     /// It is to be looked at again then.
@@ -68,6 +70,7 @@ impl Judged {
             self.wake(at);
         }
         self.unplaced = self.unplaced.saturating_add(other.unplaced);
+        self.waits_for_room |= other.waits_for_room;
         self.looked_at_machines |= other.looked_at_machines;
     }
 
@@ -75,6 +78,11 @@ impl Judged {
     pub fn record<'a>(&mut self, command: Command, told: impl IntoIterator<Item = &'a String>) {
         self.lines.extend(told.into_iter().cloned());
         self.record = Some(command);
+    }
+
+    /// Whether there is something to be recorded.
+    pub fn records(&self) -> bool {
+        self.record.is_some()
     }
 
     /// Adds all of it to the pass's plan.

@@ -16,7 +16,7 @@ use super::census::{Census, Sorting, runs};
 use super::health::Health;
 use super::judged::Judged;
 use super::rollout::{self, Counts, Moves, Retired};
-use super::{Look, restart, text};
+use super::{Look, rebalance, restart, text};
 
 /// One look at one service, or at one of its task sets.
 pub struct Pass<'a> {
@@ -36,6 +36,8 @@ pub struct Pass<'a> {
     pub health: Health<'a>,
     /// What is needed.
     pub judged: Judged,
+    /// Tasks that are wanted beyond the desired count, for a while.
+    pub extra: usize,
 }
 
 /// What a step found, to be recorded.
@@ -67,7 +69,7 @@ impl<'a> Pass<'a> {
             health: self.health,
         });
         let held = restart.held.map_or(0, |(_, count)| count);
-        let counts = census.counts(self.service, (self.desired, 0), self.health, held);
+        let counts = census.counts(self.service, (self.desired, self.extra), self.health, held);
         let moves = rollout::moves(&counts);
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
@@ -121,18 +123,19 @@ impl<'a> Pass<'a> {
     ) -> Placed {
         let wanted = if count > 0 { self.wanted(look) } else { None };
         let Some(wanted) = wanted else { return Placed::default() };
-        let request = Request {
-            wanted,
-            group: Group::of_tasks(census.fresh.iter().copied().chain(unstarted.iter().map(|task| &**task))),
-            count,
+        let unstarted = match self.extra {
+            0 => unstarted.iter().collect(),
+            _ => rebalance::lately(unstarted, self.health.now),
         };
+        let there = census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
+        let request = Request { wanted, group: Group::of_tasks(there), count };
         let placed = look.place(&self.service.key.cluster, &request);
         self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
         placed
     }
 
     /// What a new task asks of its machine; `None` when there is nothing to make it from.
-    fn wanted(&self, look: &mut Look<'_>) -> Option<Wanted> {
+    pub fn wanted(&self, look: &mut Look<'_>) -> Option<Wanted> {
         let view = look.view;
         let spec = &view.task_definition(&self.primary.task_definition)?.spec;
         let network = NetworkConfiguration::of(self.described);

@@ -11,7 +11,7 @@ use trireme_types::{DeploymentId, TaskId};
 
 use super::judged::Judged;
 use super::pass::Pass;
-use super::{Look, record, stored, task_set, text};
+use super::{Look, rebalance, record, stored, task_set, text};
 
 /// Judges one service.
 pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) -> Judged {
@@ -39,7 +39,10 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
         tasks,
         health: look.health.of_service(service),
         judged: Judged::default(),
+        extra: 0,
     };
+    let moves = rebalance::stage(&pass, look);
+    pass.extra = usize::from(moves == rebalance::Stage::Starting);
     let mut progress = ServiceProgress::default();
     let found = pass.step(look, load);
     if let Some((back_off, not_started)) = found.restart.record {
@@ -50,6 +53,9 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     progress.events.extend(found.events.iter().cloned());
     record::rollout(&mut pass, &found, load, &mut progress);
     record::add(&mut pass, progress);
+    if !pass.judged.records() {
+        rebalance::judge(&mut pass, look, moves, &found);
+    }
     pass.judged
 }
 

@@ -73,6 +73,7 @@ fn one(
         tasks,
         health: look.health.of_service(service),
         judged: Judged::default(),
+        extra: 0,
     };
     let nothing =
         TaskSetProgress { id: set.id, back_off: None, steady: None, gone: false, events: Vec::new() };

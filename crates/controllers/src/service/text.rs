@@ -1,10 +1,11 @@
 //! ECS's event texts. Tools search for them, so they are ECS's word for word.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trireme_scheduler::Explanation;
-use trireme_state::object::{Deployment, Service};
-use trireme_types::{DeploymentId, ServiceName, Timestamp};
+use trireme_state::object::{Deployment, Service, ServiceEvent};
+use trireme_types::{DeploymentId, ServiceName, Timestamp, Zone};
 
 use super::health::Health;
 
@@ -44,6 +45,30 @@ pub fn stuck(name: &ServiceName) -> String {
         "(service {name}) was unable to stop or start tasks during a deployment because of the service deployment \
          configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
     )
+}
+
+/// "3 tasks in us-east-1a, 1 in us-east-1b, and 2 in us-east-1c".
+fn in_zones(zones: &BTreeMap<Zone, usize>, each: &str) -> String {
+    let last = zones.len().saturating_sub(1);
+    let parts = zones.iter().enumerate().map(|(at, (zone, count))| {
+        let tasks = if at == 0 { " tasks" } else { each };
+        let and = if at > 0 && at == last { "and " } else { "" };
+        format!("{and}{count}{tasks} in {zone}")
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+pub fn not_balanced(name: &ServiceName, zones: &BTreeMap<Zone, usize>) -> String {
+    format!("(service {name}) is not AZ balanced with {}. AZ Rebalancing in progress.", in_zones(zones, ""))
+}
+
+/// That the zones are even, if the last thing said of them is that they are not.
+pub fn balanced_again(service: &Service, zones: &BTreeMap<Zone, usize>) -> Option<String> {
+    let name = &service.key.name;
+    let of_zones = |event: &&ServiceEvent| event.message.contains("AZ balanced with");
+    let last = service.events.iter().find(of_zones)?;
+    let uneven = last.message.contains("is not AZ balanced with");
+    uneven.then(|| format!("(service {name}) is AZ balanced with {}.", in_zones(zones, " tasks")))
 }
 
 pub fn protected(name: &ServiceName) -> String {

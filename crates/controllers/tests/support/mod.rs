@@ -182,6 +182,20 @@ impl World {
     }
 
     pub fn create(&mut self, name: &str, definition: &TaskDefinitionKey, desired: u32, limits: (u32, u32)) {
+        self.create_described(name, definition, desired, limits, &[]);
+    }
+
+    /// With these members, in ECS's names and JSON.
+    pub fn create_described(
+        &mut self,
+        name: &str,
+        definition: &TaskDefinitionKey,
+        desired: u32,
+        limits: (u32, u32),
+        described: &[(&str, &str)],
+    ) {
+        let described =
+            described.iter().map(|(member, json)| ((*member).to_owned(), (*json).to_owned())).collect();
         let spec = ServiceSpec {
             task_definition: definition.clone(),
             desired_count: desired,
@@ -190,7 +204,7 @@ impl World {
             enable_ecs_managed_tags: false,
             health_check_grace_period_seconds: None,
             role_arn: None,
-            described: BTreeMap::new(),
+            described,
         };
         let created_by = "tester".to_owned();
         self.user(Command::CreateService { key: service_key(name), spec, tags: Tags::new(), created_by });

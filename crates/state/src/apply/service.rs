@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment_history, image_pin, request, task_set};
+use super::{deployment_history, image_pin, rebalancing, request, task_set};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
@@ -48,6 +48,7 @@ fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
     }
     state.index.add_definitions(&service, sets.as_ref());
     state.deployment_histories.remove(&key);
+    rebalancing::service_is_gone(state, &key);
     state.image_pins.remove(&key);
     match sets {
         Some(sets) => state.task_sets.insert(key.clone(), Arc::new(sets)),
@@ -92,6 +93,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 bump(service);
             });
             deployment_history::service_is_inactive(state, key);
+            rebalancing::service_is_gone(state, key);
             task_set::service_is_inactive(state, key);
             image_pin::revisions_went(state, key);
             request::service_is_gone(state, key);

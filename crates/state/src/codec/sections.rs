@@ -64,4 +64,5 @@ sections! {
     20 => log_groups,
     18 => subnets,
     19 => interfaces,
+    27 => zone_moves,
 }

@@ -47,6 +47,7 @@ impl Command {
             Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
                 FeatureLevel::TASK_NETWORKS
             }
+            Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -151,6 +152,7 @@ impl Command {
             | Self::SetLostAfter { .. }
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }
+            | Self::RecordZoneMove { .. }
             | Self::ReapTasks { .. }
             | Self::Reset
             | Self::SetRetention { .. }

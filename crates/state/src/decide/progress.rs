@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trireme_types::{DeploymentId, ServiceName, TaskId};
+use trireme_types::{DeploymentId, ServiceName, TaskId, Zone};
 
 use super::task::{NewTasks, create_tasks};
 use super::{Decided, Decision, stale};
@@ -65,7 +65,10 @@ pub(super) fn start_tasks(
     events.truncate(needed.saturating_add(fit.saturating_mul(each)));
     ids.truncate(fit);
     if !ids.is_empty() {
-        let message = format!("({}) has started {} tasks: {}.", run.subject, ids.len(), name_tasks(&ids));
+        let placed: Vec<&Zone> = placements.iter().filter_map(|one| zone_of(state, one)).collect();
+        let moved = moved_in(state, key, &placed);
+        let to = moved.map_or_else(String::new, |zone| format!(" in {zone} to AZ Rebalance"));
+        let message = format!("({}) has started {} tasks{to}: {}.", run.subject, ids.len(), name_tasks(&ids));
         events.push(Event::ServiceEventRecorded { key: key.clone(), id: stamp.ids.bits(), message });
     }
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
@@ -149,6 +152,17 @@ fn task_tags(service: &Service, definition: &TaskDefinition) -> Tags {
     tags
 }
 
+fn zone_of<'a>(state: &'a State, placement: &Placement) -> Option<&'a Zone> {
+    state.instance(placement.instance).map(|instance| &instance.registration.zone)
+}
+
+/// The zone of all these tasks, while one of the service is being moved.
+fn moved_in<'a>(state: &State, key: &ServiceKey, zones: &[&'a Zone]) -> Option<&'a Zone> {
+    let under_way = state.zone_move(key).is_some_and(|known| known.under_way);
+    let one = zones.iter().all(|zone| Some(zone) == zones.first());
+    zones.first().copied().filter(|_| under_way && one)
+}
+
 fn name_tasks(ids: &[TaskId]) -> String {
     let mut names: Vec<String> = ids.iter().take(TASKS_NAMED).map(|id| format!("(task {id})")).collect();
     if let Some(more) = ids.len().checked_sub(TASKS_NAMED).filter(|more| *more > 0) {
@@ -190,8 +204,11 @@ pub(super) fn stop_tasks(
         })
         .collect();
     let set = stoppable.first().and_then(|id| state.task(*id)?.deployment()).filter(|_| of_sets);
+    let zones: Vec<&Zone> = stoppable.iter().filter_map(|id| Some(&state.task(*id)?.zone)).collect();
+    let moved = moved_in(state, key, &zones);
+    let from = moved.map_or_else(String::new, |zone| format!(" in {zone} due to AZ rebalancing"));
     let message = format!(
-        "({}) has stopped {} running tasks: {}.",
+        "({}) has stopped {} running tasks{from}: {}.",
         subject(&key.name, set),
         stoppable.len(),
         name_tasks(&stoppable)

@@ -1,0 +1,187 @@
+//! Zones made even (ECS API: AvailabilityZoneRebalancing): a steady service that has two tasks more in one zone than it could have in
+//! another gets a task there, and once that is healthy, one less where it has most. One move at a time, with a pause after each.
+//!
+//! All of it follows from the state: the move, which is recorded, and the tasks made since it began.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trireme_scheduler::{Group, Request};
+use trireme_state::Command;
+use trireme_state::object::{
+    InstanceStatus, PLACEMENT_STRATEGY, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
+    is_rebalanced,
+};
+use trireme_types::{Timestamp, Zone};
+
+use super::pass::{Found, Pass};
+use super::{Look, text};
+
+/// After a move, and after one that came to nothing.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Where a task failed to start no move is tried for so long.
+const AVOIDED: Duration = Duration::from_secs(300);
+
+/// Where a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// There is none.
+    None,
+    /// A task is to be started, or has been and is not healthy yet.
+    Starting,
+    /// One is to be stopped for it.
+    Stopping,
+    /// It is over, or cannot go on.
+    Over,
+}
+
+/// Where the service's move is. Asked before tasks are counted: while one starts, the service wants one more.
+pub fn stage(pass: &Pass<'_>, look: &Look<'_>) -> Stage {
+    let Some(ZoneMove { under_way: true, at }) = look.view.zone_move(&pass.service.key) else {
+        return Stage::None;
+    };
+    if !is_wanted(pass) {
+        return Stage::Over;
+    }
+    let ours = |task: &&Arc<Task>| task.deployment() == Some(pass.primary.id);
+    let wanted = || pass.tasks.iter().filter(ours).filter(|task| task.wanted());
+    let made = wanted().any(|task| task.times.created_at >= at);
+    let count = wanted().count();
+    let whole = count > pass.desired as usize;
+    match made {
+        true if whole && wanted().all(|task| pass.health.is_healthy(task)) => Stage::Stopping,
+        true if whole => Stage::Starting,
+        // It has stopped already, or another one has.
+        true => Stage::Over,
+        false if made_and_gone(pass, look, at) || count != pass.desired as usize => Stage::Over,
+        false => Stage::Starting,
+    }
+}
+
+/// Whether a task that was made since then has stopped.
+fn made_and_gone(pass: &Pass<'_>, look: &Look<'_>, since: Timestamp) -> bool {
+    let load = look.view.index().service_load(&pass.service.key);
+    let mut stopped = load.stopped_since(pass.primary.id, since);
+    stopped.any(|(_, id)| look.view.task(id).is_some_and(|task| task.times.created_at >= since))
+}
+
+/// Whether a service has its zones made even: it says so, it is spread over zones first, and may have one task more.
+fn is_wanted(pass: &Pass<'_>) -> bool {
+    let spec = &pass.service.spec;
+    is_rebalanced(pass.described)
+        && SchedulingStrategy::of(pass.described) == SchedulingStrategy::Replica
+        && spreads_over_zones(pass.described.get(PLACEMENT_STRATEGY).map(String::as_str))
+        && spec.deployment_configuration.maximum(pass.desired) > pass.desired
+        && pass.primary.rollout == RolloutState::Completed
+        && pass.service.deployments.len() == 1
+}
+
+/// ECS: the first strategy is the spread over zones; so it is when there is none.
+fn spreads_over_zones(json: Option<&str>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Strategy {
+        #[serde(rename = "type")]
+        kind: String,
+        field: Option<String>,
+    }
+    let strategies: Vec<Strategy> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    strategies.first().is_none_or(|first| {
+        first.kind == "spread" && first.field.as_deref() == Some("attribute:ecs.availability-zone")
+    })
+}
+
+/// What follows from where the move is, or from the service's zones if there is none.
+pub fn judge(pass: &mut Pass<'_>, look: &mut Look<'_>, stage: Stage, found: &Found<'_>) {
+    match stage {
+        Stage::Stopping => {}
+        // There is no place for it any more.
+        Stage::Starting if pass.judged.unplaced > 0 => record(pass, false, Vec::new()),
+        Stage::Starting => wake_when_healthy(pass),
+        Stage::Over => record(pass, false, Vec::new()),
+        Stage::None if is_wanted(pass) => even(pass, look, found),
+        Stage::None => {}
+    }
+}
+
+/// Looks whether the zones are even, once the service is steady.
+fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
+    let (counts, now) = (&found.counts, pass.health.now);
+    let whole =
+        pass.service.steady && counts.fresh_running == counts.desired && pass.tasks.len() == counts.desired;
+    if !whole || counts.fresh_healthy < counts.desired {
+        return wake_when_healthy(pass);
+    }
+    pass.judged.looked_at_machines = true;
+    let zones = zones(pass, look);
+    let most = zones.values().max().copied().unwrap_or(0);
+    let least = zones.values().min().copied().unwrap_or(0);
+    if most.saturating_sub(least) < 2 {
+        if let Some(text) = text::balanced_again(pass.service, &zones) {
+            record(pass, false, vec![text]);
+        }
+        return;
+    }
+    let last = look.view.zone_move(&pass.service.key);
+    if let Some(at) = last.map(|last| last.at.plus(PAUSE)).filter(|at| *at > now) {
+        pass.judged.wake(at);
+        return;
+    }
+    match place(pass, look, found) {
+        Some(zone) if most.saturating_sub(zones.get(&zone).copied().unwrap_or(0)) >= 2 => {
+            let text = text::not_balanced(&pass.service.key.name, &zones);
+            let told = text::told_until(pass.service, &text, now).is_none().then_some(text);
+            record(pass, true, told.into_iter().collect());
+        }
+        _ => pass.judged.waits_for_room = true,
+    }
+}
+
+/// Nothing else happens when the last task becomes healthy.
+fn wake_when_healthy(pass: &mut Pass<'_>) {
+    let proven = pass.tasks.iter().filter_map(|task| pass.health.proven_at(task));
+    if let Some(at) = proven.filter(|at| *at > pass.health.now).max() {
+        pass.judged.wake(at);
+    }
+}
+
+/// The service's tasks in each zone that has instances for them, or tasks.
+fn zones(pass: &Pass<'_>, look: &Look<'_>) -> BTreeMap<Zone, usize> {
+    let ids = look.view.index().instances_of_cluster(&pass.service.key.cluster);
+    let instances = ids.iter().filter_map(|id| look.view.instance(*id));
+    let ready = instances
+        .filter(|one| one.status == InstanceStatus::Active && look.view.is_present(one))
+        .map(|one| (one.registration.zone.clone(), 0));
+    let mut zones: BTreeMap<Zone, usize> = ready.collect();
+    for task in pass.tasks.iter().filter(|task| task.last_status == TaskStatus::Running) {
+        let count = zones.entry(task.zone.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+    zones
+}
+
+/// Those that failed to start not long ago.
+pub fn lately(unstarted: &[Arc<Task>], now: Timestamp) -> Vec<&Arc<Task>> {
+    let stopped_at = |task: &Arc<Task>| task.times.stopped_at.unwrap_or_default();
+    unstarted.iter().filter(|task| stopped_at(task).plus(AVOIDED) > now).collect()
+}
+
+/// Where one more task would go.
+fn place(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) -> Option<Zone> {
+    let wanted = pass.wanted(look)?;
+    let unstarted = lately(&found.restart.unstarted, pass.health.now);
+    for task in &unstarted {
+        pass.judged.wake(task.times.stopped_at.unwrap_or_default().plus(AVOIDED));
+    }
+    let there = found.census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
+    let group = Group::of_tasks(there);
+    let placed = look.place(&pass.service.key.cluster, &Request { wanted, group, count: 1 });
+    let instance = placed.placements.first()?.instance;
+    look.view.instance(instance).map(|instance| instance.registration.zone.clone())
+}
+
+fn record(pass: &mut Pass<'_>, under_way: bool, events: Vec<String>) {
+    let (service, version) = (pass.service.key.clone(), pass.service.version);
+    let told = events.clone();
+    pass.judged.record(Command::RecordZoneMove { service, version, under_way, events }, &told);
+}
