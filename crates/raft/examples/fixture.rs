@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 21] = [
+const MAKERS: [&str; 22] = [
     "ClusterCreated",
     "ClusterConfigured",
     "ClusterLostAfterSet",
@@ -46,6 +46,7 @@ const MAKERS: [&str; 21] = [
     "InstanceAttributesChanged",
     "TaskCreated",
     "TaskAttached",
+    "TasksPlaced",
     "RequestRecorded",
     "TasksAllowCommands",
     "TaskHealthChanged",

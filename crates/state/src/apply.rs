@@ -8,6 +8,7 @@ mod deployment_history;
 mod image_pin;
 mod instance;
 mod log_group;
+mod placement;
 mod rebalancing;
 mod request;
 mod service;
@@ -102,6 +103,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskReaped { .. } => task::happened(state, at, event),
         Event::Network(event) => subnet::happened(state, event),
         Event::Rebalancing(event) => rebalancing::happened(state, at, event),
+        Event::Placement(event) => placement::happened(state, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }

@@ -18,8 +18,8 @@ use trireme_types::{
 use crate::FeatureLevel;
 use crate::object::{
     AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
-    LogGroupKey, NetworkConfiguration, RestoreSource, Scale, SealedSecret, ServiceKey, ServiceSpec,
-    SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
+    LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret, ServiceKey,
+    ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
@@ -481,5 +481,12 @@ pub enum Command {
         under_way: bool,
         /// What the service's owner is told, in ECS's words.
         events: Vec<String>,
+    },
+    /// ECS API: RunTask, with placement constraints or strategies: whatever command runs the tasks where they led.
+    RunTasksByRules {
+        /// What runs them.
+        run: Box<Command>,
+        /// What the caller asked for.
+        rules: Box<PlacementRules>,
     },
 }

@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `rebalancing` · `task` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `rebalancing` · `task` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -13,6 +13,7 @@ mod image_pin;
 mod instance;
 mod log_group;
 mod operator;
+mod placement;
 mod progress;
 mod rebalancing;
 mod service;
@@ -132,6 +133,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::RecordTaskSets { .. } => decide_task_set(state, proposal, stamp),
         Command::RunTasks(run) => task::run(state, run, None, stamp),
         Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), stamp),
+        Command::RunTasksByRules { run, rules } => placement::run(state, run, rules, stamp),
         Command::StartCommand(_) | Command::EndCommand { .. } | Command::RunAllowingCommands(_) => {
             execute_command::decide(state, &proposal.command)
         }

@@ -3,6 +3,7 @@
 
 mod log_group;
 mod network;
+mod placement;
 mod rebalancing;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use trireme_types::{
 
 pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
+pub use placement::PlacementEvent;
 pub use rebalancing::RebalancingEvent;
 
 use crate::FeatureLevel;
@@ -488,4 +490,7 @@ pub enum Event {
     /// To a service's zones.
     #[serde(untagged)]
     Rebalancing(RebalancingEvent),
+    /// To what is known of how tasks were placed.
+    #[serde(untagged)]
+    Placement(PlacementEvent),
 }

@@ -73,6 +73,7 @@ impl StateHasher {
         sum.follow(18, &old.subnets, &state.subnets);
         sum.follow(19, &old.interfaces, &state.interfaces);
         sum.follow(27, &old.zone_moves, &state.zone_moves);
+        sum.follow(26, &old.placement_rules, &state.placement_rules);
         self.sum = sum.sum;
         self.hash(layout)
     }

@@ -2,6 +2,7 @@
 //! anew from the objects; an invariant compares the two.
 
 mod addresses;
+mod groups;
 mod listing;
 mod service;
 
@@ -20,6 +21,7 @@ use crate::object::{
 use crate::state::RequestName;
 
 pub use addresses::{Addresses, SubnetLoad};
+pub use groups::TaskGroups;
 pub use listing::TaskListing;
 pub use service::{ServiceLoad, TaskCounts};
 
@@ -46,6 +48,7 @@ pub struct Index {
     pub(crate) by_instance: OrdMap<ContainerInstanceId, Arc<InstanceLoad>>,
     pub(crate) by_service: OrdMap<ServiceKey, Arc<ServiceLoad>>,
     pub(crate) listing: TaskListing,
+    pub(crate) groups: TaskGroups,
     pub(crate) instances_by_cluster: OrdMap<ClusterKey, OrdSet<ContainerInstanceId>>,
     pub(crate) stopped: OrdSet<(Timestamp, TaskId)>,
     pub(crate) by_zone_and_status: OrdMap<(Zone, TaskStatus), u64>,
@@ -91,6 +94,11 @@ impl Index {
     /// Tasks by what they are asked for by.
     pub fn listing(&self) -> &TaskListing {
         &self.listing
+    }
+
+    /// Tasks without a service by their group.
+    pub fn groups(&self) -> &TaskGroups {
+        &self.groups
     }
 
     /// Every container instance of a cluster.
@@ -218,6 +226,7 @@ impl Index {
         } else {
             let load = self.by_instance.entry(task.instance).or_default();
             add_to_instance(Arc::make_mut(load), task);
+            self.groups.add(task);
         }
         if let (Some(service), Some(deployment)) = (task.service(), task.deployment()) {
             Arc::make_mut(self.by_service.entry(service).or_default()).add(deployment, task);
@@ -235,14 +244,20 @@ impl Index {
         let stopped_at = task.times.stopped_at.unwrap_or_default();
         if task.last_status == TaskStatus::Stopped {
             self.stopped.remove(&(stopped_at, task.id));
-        } else if let Some(load) = self.by_instance.get_mut(&task.instance) {
-            let load = Arc::make_mut(load);
-            remove_from_instance(load, task);
-            if load.tasks.is_empty() {
-                self.by_instance.remove(&task.instance);
-            }
+        } else {
+            self.groups.remove(task);
+            self.remove_from_instance(task);
         }
         self.remove_from_service(task);
+    }
+
+    fn remove_from_instance(&mut self, task: &Task) {
+        let Some(load) = self.by_instance.get_mut(&task.instance) else { return };
+        let load = Arc::make_mut(load);
+        remove_from_instance(load, task);
+        if load.tasks.is_empty() {
+            self.by_instance.remove(&task.instance);
+        }
     }
 
     fn remove_from_service(&mut self, task: &Task) {

@@ -360,6 +360,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     let absences =
         state.absences.keys().all(|id| state.instance(*id).is_some_and(|instance| instance.connected));
     let patience = state.lost_after.keys().all(|key| state.cluster(key).is_some());
+    let rules = state.placement_rules.keys().all(|id| state.task(*id).is_some());
     let interfaces = state.interfaces.keys().all(|id| state.task(*id).is_some());
     let moves = state.zone_moves.keys().all(|key| state.service(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
@@ -391,6 +392,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         ("lost after", patience),
         ("interfaces", interfaces),
         ("zone moves", moves),
+        ("placement rules", rules),
     ];
     let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
     hold("configuration_has_its_objects", broken().next().is_none(), || {
@@ -419,7 +421,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES)
         && (state.subnets.is_empty() && state.interfaces.is_empty()
             || state.level() >= crate::FeatureLevel::TASK_NETWORKS)
-        && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
+        && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
+        && (state.placement_rules.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

@@ -8,6 +8,7 @@ pub mod container_instance;
 pub mod deployment_history;
 pub mod image_pin;
 pub mod log_group;
+pub mod placement;
 pub mod restore;
 pub mod retention;
 mod scheduling;
@@ -30,6 +31,7 @@ pub use deployment_history::{
 };
 pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
 pub use log_group::{LogGroup, LogGroupKey};
+pub use placement::{BinpackField, PlacementConstraint, PlacementRules, PlacementStrategy, SpreadField};
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use scheduling::{

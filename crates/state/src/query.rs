@@ -1,5 +1,6 @@
 //! Questions that more than one room asks of the state.
 
+mod groups;
 mod health;
 mod images;
 mod logs;
@@ -21,6 +22,7 @@ use crate::object::{
     Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
 };
 
+pub use groups::SERVICE_GROUP;
 pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};
 pub use service_level::service_level;

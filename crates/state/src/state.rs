@@ -14,7 +14,7 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, LogGroup,
-    LogGroupKey, Retention, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition,
+    LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition,
     TaskDefinitionKey, TaskHealth, TaskSets, ZoneMove,
 };
 
@@ -82,6 +82,8 @@ pub struct State {
     pub(crate) interfaces: OrdMap<TaskId, Arc<Interface>>,
     /// Of services that had a task moved to another zone.
     pub(crate) zone_moves: OrdMap<ServiceKey, ZoneMove>,
+    /// Of tasks without a service that were placed by rules.
+    pub(crate) placement_rules: OrdMap<TaskId, Arc<PlacementRules>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -207,6 +209,11 @@ impl State {
     /// Silence after which a cluster's instances are lost, if it was set.
     pub fn lost_after(&self, cluster: &ClusterKey) -> Option<Duration> {
         self.lost_after.get(cluster).copied().map(Duration::from_millis)
+    }
+
+    /// What RunTask asked of a task's machine; nothing of a task that was started without rules, or of a service's.
+    pub fn placement_rules(&self, task: TaskId) -> Arc<PlacementRules> {
+        self.placement_rules.get(&task).cloned().unwrap_or_default()
     }
 
     /// A log group.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::{LogGroupEvent, NetworkEvent};
+use trireme_state::event::{LogGroupEvent, NetworkEvent, PlacementEvent};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -310,6 +310,25 @@ fn network_events() -> Vec<Event> {
     ]
 }
 
+fn placement_events() -> Vec<Event> {
+    vec![Event::Placement(PlacementEvent::TasksPlaced {
+        tasks: vec![task_id()],
+        rules: Box::new(PlacementRules {
+            constraints: vec![
+                PlacementConstraint::DistinctInstance,
+                PlacementConstraint::MemberOf(text("attribute:disk == ssd")),
+            ],
+            strategy: vec![
+                PlacementStrategy::Spread(SpreadField::InstanceId),
+                PlacementStrategy::Spread(SpreadField::Attribute(text("rack"))),
+                PlacementStrategy::Binpack(BinpackField::Cpu),
+                PlacementStrategy::Binpack(BinpackField::Memory),
+                PlacementStrategy::Random,
+            ],
+        }),
+    })]
+}
+
 fn configuration_events() -> Vec<Event> {
     let key = || CapacityProviderKey {
         scope: Scope::development(),
@@ -428,6 +447,7 @@ fn samples() -> Vec<Event> {
     ];
     events.extend(configuration_events());
     events.extend(network_events());
+    events.extend(placement_events());
     events.extend(log_group_events());
     events.extend(command_events());
     events.extend(service_events());

@@ -235,8 +235,17 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         }
         Step::Run { family: f, instances, .. } => {
             let run = run_tasks(definition(&family(*f), 1), placements(state, instances));
-            let allowing = instances.len() == 1 && state.level() >= FeatureLevel::NODE_SERVICES;
-            if allowing { Command::RunAllowingCommands(Box::new(run)) } else { run }
+            match instances.len() {
+                1 if state.level() >= FeatureLevel::NODE_SERVICES => {
+                    Command::RunAllowingCommands(Box::new(run))
+                }
+                2 if state.level() >= FeatureLevel::SERVICES => {
+                    let constraints = vec![PlacementConstraint::DistinctInstance];
+                    let rules = Box::new(PlacementRules { constraints, strategy: Vec::new() });
+                    Command::RunTasksByRules { run: Box::new(run), rules }
+                }
+                _ => run,
+            }
         }
         Step::Start { name, instances } => {
             let found = state.service(&service_name(*name))?;

@@ -53,6 +53,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.task_protections.remove(task);
             state.tasks_allowing_commands.remove(task);
             state.task_health.remove(task);
+            state.placement_rules.remove(task);
             subnet::forget(state, *task);
             if let Some(gone) = state.tasks.remove(task) {
                 state.index.listing.remove(&gone);

@@ -4,7 +4,7 @@
 //! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::event::{LogGroupEvent, NetworkEvent, RebalancingEvent};
+use crate::event::{LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
@@ -137,4 +137,5 @@ kinds! {
     in Network(NetworkEvent): 111 @ 1 from 6 => SubnetRemoved { subnet },
     in Network(NetworkEvent): 112 @ 1 from 6 => TaskAttached { task, interface },
     in Rebalancing(RebalancingEvent): 145 @ 1 from 7 => ZoneMoveChanged { key, under_way },
+    in Placement(PlacementEvent): 140 @ 1 from 7 => TasksPlaced { tasks, rules },
 }

@@ -65,4 +65,5 @@ sections! {
     18 => subnets,
     19 => interfaces,
     27 => zone_moves,
+    26 => placement_rules,
 }

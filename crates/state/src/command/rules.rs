@@ -39,6 +39,7 @@ impl Command {
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
             Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
             Self::StartCommand(_) | Self::EndCommand { .. } => FeatureLevel::NODE_SERVICES,
+            Self::RunTasksByRules { run, .. } => FeatureLevel::SERVICES.max(run.level()),
             Self::RunAllowingCommands(run) => FeatureLevel::NODE_SERVICES.max(run.level()),
             Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
             Self::CreateLogGroup { .. } | Self::DeleteLogGroup { .. } | Self::ChangeLogGroup { .. } => {
@@ -114,6 +115,7 @@ impl Command {
             | Self::StartCommand(_)
             | Self::RunAllowingCommands(_)
             | Self::RunTasksInSubnets { .. }
+            | Self::RunTasksByRules { .. }
             | Self::AddSubnet { .. }
             | Self::TagResource { .. }
             | Self::OpenSession { instance: None, .. }

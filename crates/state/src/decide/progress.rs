@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use trireme_types::{DeploymentId, ServiceName, TaskId, Zone};
 
+use super::placement::check_distinct;
 use super::task::{NewTasks, create_tasks};
 use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
 use crate::object::{
-    Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PropagateTags, Service,
-    ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskOrigin,
-    TaskOverrides, TaskStatus,
+    Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PlacementRules,
+    PropagateTags, Service, ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition,
+    TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
 };
+use crate::query::SERVICE_GROUP;
 use crate::{Event, Rejection, Stamp, State};
 
 /// Tasks that a service event names; the rest is counted.
@@ -41,6 +43,9 @@ pub(super) fn start_tasks(
     }
     let run = running(state, service, deployment)?;
     check_maximum(state, service, &run, placements.len())?;
+    if PlacementRules::of_service(&service.spec.described).are_distinct() {
+        check_distinct(state, &key.cluster, &format!("{SERVICE_GROUP}{}", key.name), placements)?;
+    }
     let definition = state.task_definition(run.definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let overrides = TaskOverrides::default();
     let network = NetworkConfiguration::of(run.described);
@@ -49,7 +54,7 @@ pub(super) fn start_tasks(
         definition,
         overrides: &overrides,
         origin: TaskOrigin::Service { name: key.name.clone(), deployment },
-        group: format!("service:{}", key.name),
+        group: format!("{SERVICE_GROUP}{}", key.name),
         started_by: Some(deployment.to_string()),
         tags: task_tags(service, definition),
         placements,

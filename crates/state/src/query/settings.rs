@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use trireme_types::capability::{SETTINGS, TASK_SETTINGS};
 
 use crate::FeatureLevel;
-use crate::object::{NetworkMode, TaskDefinitionSpec, TaskOverrides};
+use crate::object::{NetworkMode, PlacementRules, TaskDefinitionSpec, TaskOverrides};
 
 /// The part of a `logConfiguration` that is of interest here.
 #[derive(Deserialize)]
@@ -66,7 +66,9 @@ pub fn settings_level(spec: &TaskDefinitionSpec) -> FeatureLevel {
     // Below it nobody gives a task an address.
     let interfaces = spec.network_mode == Some(NetworkMode::Awsvpc);
     let network = interfaces.then_some(FeatureLevel::TASK_NETWORKS);
-    settings(spec).map(level).chain(network).max().unwrap_or(FeatureLevel::FIRST)
+    let constraints = !PlacementRules::of_definition(&spec.described).is_empty();
+    let placement = constraints.then_some(FeatureLevel::SERVICES);
+    settings(spec).map(level).chain(network).chain(placement).max().unwrap_or(FeatureLevel::FIRST)
 }
 
 /// The level from which tasks may run with these overrides: a control node of a lower one would take files for a variable.

@@ -1,0 +1,68 @@
+//! Tasks that RunTask placed by rules: what rules they were is kept beside them. Strategies and expressions are the placer's; that a group's
+//! tasks are on machines of their own is checked here again, for two placers may not know of each other.
+
+use std::collections::BTreeSet;
+
+use trireme_types::ContainerInstanceId;
+
+use super::{Decided, stale, task};
+use crate::command::{Command, Placement};
+use crate::event::PlacementEvent;
+use crate::object::{ClusterKey, DesiredStatus, PlacementRules};
+use crate::{Event, Outcome, Rejection, Stamp, State};
+
+/// Limits of ECS's API: a constraint's expression is a text of at most so many characters.
+const EXPRESSION_CHARACTERS: usize = 2_000;
+/// ECS API: constraints of a task.
+const CONSTRAINTS: usize = 10;
+/// ECS API: strategies of a task.
+const STRATEGIES: usize = 5;
+
+/// Runs tasks by rules.
+pub(super) fn run(state: &State, run: &Command, rules: &PlacementRules, stamp: &mut Stamp) -> Decided {
+    check(rules)?;
+    let (of, network) = match run {
+        Command::RunTasks(run) => (run, None),
+        Command::RunTasksInSubnets { run, network } => (run, Some(&**network)),
+        _ => return Err(Rejection::Invalid { message: "rules are for tasks that are run".to_owned() }),
+    };
+    if rules.are_distinct() {
+        let group = of.group.clone().unwrap_or_else(|| format!("family:{}", of.definition.family));
+        check_distinct(state, &of.cluster, &group, &of.placements)?;
+    }
+    let mut decision = task::run(state, of, network, stamp)?;
+    if let Outcome::Tasks(tasks) = &decision.outcome {
+        let (tasks, rules) = (tasks.clone(), Box::new(rules.clone()));
+        decision.events.push(Event::Placement(PlacementEvent::TasksPlaced { tasks, rules }));
+    }
+    Ok(decision)
+}
+
+fn check(rules: &PlacementRules) -> Result<(), Rejection> {
+    use crate::object::PlacementConstraint::MemberOf;
+    let long = |text: &str| text.chars().count() > EXPRESSION_CHARACTERS;
+    let long = rules.constraints.iter().any(|one| matches!(one, MemberOf(text) if long(text)));
+    if rules.constraints.len() > CONSTRAINTS || rules.strategy.len() > STRATEGIES || long {
+        return Err(Rejection::LimitExceeded {
+            what: "placement constraints".to_owned(),
+            limit: CONSTRAINTS as u64,
+        });
+    }
+    Ok(())
+}
+
+/// No two new tasks of a group on one machine, and none where one is that is to stay.
+pub(super) fn check_distinct(
+    state: &State,
+    cluster: &ClusterKey,
+    group: &str,
+    placements: &[Placement],
+) -> Result<(), Rejection> {
+    let there = state.tasks_of_group(cluster, group);
+    let there = there.iter().filter(|task| task.desired_status == DesiredStatus::Running);
+    let mut taken: BTreeSet<ContainerInstanceId> = there.map(|task| task.instance).collect();
+    match placements.iter().find(|placement| !taken.insert(placement.instance)) {
+        Some(twice) => Err(stale(format!("what of {group} is on container instance {}", twice.instance))),
+        None => Ok(()),
+    }
+}
