@@ -14,6 +14,7 @@ pub(crate) mod log_configuration;
 mod namespaces;
 pub(crate) mod network;
 pub(crate) mod overrides;
+pub(crate) mod placement;
 mod port_range;
 pub(crate) mod role;
 pub(crate) mod service;

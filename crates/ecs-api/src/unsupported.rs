@@ -8,9 +8,7 @@ mod service;
 mod task;
 
 use trireme_ecs_model::Operation;
-use trireme_ecs_model::shapes::{
-    LaunchType, PlacementStrategy, PlacementStrategyType, RegisterTaskDefinitionRequest,
-};
+use trireme_ecs_model::shapes::{LaunchType, RegisterTaskDefinitionRequest};
 
 pub(crate) use container::container_definition;
 pub(crate) use service::{create_service, create_task_set, update_service};
@@ -53,26 +51,6 @@ impl Refuse {
             Some(other) => Err(self.error(&format!("launchType {other}"))),
         }
     }
-
-    /// Tasks are spread over zones, then over instances. That may be said; nothing else may.
-    fn placement_strategy(self, value: Option<&Vec<PlacementStrategy>>) -> Result<()> {
-        let is_spread = |strategy: &PlacementStrategy, fields: &[&str]| {
-            strategy.r#type == Some(PlacementStrategyType::Spread)
-                && strategy.field.as_deref().is_some_and(|field| fields.contains(&field))
-        };
-        let zones = ["attribute:ecs.availability-zone"];
-        let instances = ["instanceId", "host"];
-        let accepted = match value.map_or(&[][..], Vec::as_slice) {
-            [] => true,
-            [first] => is_spread(first, &zones),
-            [first, second] => is_spread(first, &zones) && is_spread(second, &instances),
-            _ => false,
-        };
-        self.when(
-            "placementStrategy other than spread over attribute:ecs.availability-zone, then instanceId,",
-            !accepted,
-        )
-    }
 }
 
 pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) -> Result<()> {
@@ -82,7 +60,6 @@ pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) 
         let runs = matches!(compatibility, Compatibility::Ec2 | Compatibility::External);
         refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;
     }
-    refuse.filled("placementConstraints", &request.placement_constraints)?;
     refuse.given("proxyConfiguration", &request.proxy_configuration)?;
     refuse.filled("inferenceAccelerators", &request.inference_accelerators)?;
     if let Some(platform) = &request.runtime_platform {

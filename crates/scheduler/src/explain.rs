@@ -4,7 +4,7 @@ use trireme_types::capability::GPU;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::filter;
-use crate::requirement::{Addresses, Wanted};
+use crate::place::Ask;
 use crate::view::Nodes;
 
 /// Why one node refuses a task.
@@ -57,6 +57,16 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A task of the group is on it, and each is to have an instance of its own.
+    DistinctInstance {
+        /// The group.
+        group: String,
+    },
+    /// It is none of those that an expression means.
+    MemberOf {
+        /// The first such expression.
+        expression: String,
+    },
 }
 
 impl Refusal {
@@ -72,6 +82,8 @@ impl Refusal {
             Self::Memory { .. } => "RESOURCE:MEMORY",
             Self::Port { .. } => "RESOURCE:PORTS",
             Self::TaskLimit { .. } => "RESOURCE:TASKS",
+            Self::DistinctInstance { .. } => "DistinctInstance placement constraint unsatisfied.",
+            Self::MemberOf { .. } => "MemberOf placement constraint unsatisfied.",
         }
     }
 
@@ -88,6 +100,10 @@ impl Refusal {
             Self::Memory { .. } => "has insufficient memory available",
             Self::Port { .. } => "is already using a port required by your task",
             Self::TaskLimit { .. } => "encountered error \"RESOURCE:TASKS\"",
+            Self::DistinctInstance { .. } => {
+                "encountered error \"DistinctInstance placement constraint unsatisfied.\""
+            }
+            Self::MemberOf { .. } => "encountered error \"MemberOf placement constraint unsatisfied.\"",
         }
     }
 
@@ -116,6 +132,8 @@ impl std::fmt::Display for Refusal {
             Self::Memory { wanted, free } => write!(f, "memory: wants {wanted} MiB, {free} free"),
             Self::Port { protocol, port } => write!(f, "port {port}/{} is in use", protocol.as_str()),
             Self::TaskLimit { limit } => write!(f, "holds {limit} tasks, the most that one instance may"),
+            Self::DistinctInstance { group } => write!(f, "a task of {group} is on it already"),
+            Self::MemberOf { expression } => write!(f, "is not a member of {expression}"),
         }
     }
 }
@@ -145,13 +163,10 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// `addresses`: those that are left. Asks every node once more for its reason. O(nodes), but only once for a request that fails.
-    pub(crate) fn of(nodes: &Nodes, wanted: &Wanted, addresses: Option<&Addresses>, unplaced: usize) -> Self {
+    /// Asks every node once more for its reason. O(nodes), but only once for a request that fails.
+    pub(crate) fn of(nodes: &Nodes, ask: &Ask, unplaced: usize) -> Self {
         let refusals = nodes.iter().filter_map(|node| {
-            let (passed, refusal) = filter::first_refusal(node, wanted).or_else(|| {
-                let refusal = filter::subnets::exhausted(node, addresses)?;
-                Some((filter::FILTERS.len(), refusal))
-            })?;
+            let (passed, refusal) = filter::first_refusal(node, ask)?;
             let (instance, zone) = (node.id(), node.zone().clone());
             Some(NodeRefusal {
                 instance,

@@ -34,12 +34,12 @@ enum Node {
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Not(Box<Node>),
-    Test(Subject, Test),
+    Leaf(Leaf),
 }
 
 /// What of an instance is looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Subject {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
     AgentConnected,
     AgentVersion,
     Ec2InstanceId,
@@ -63,6 +63,13 @@ enum Test {
     Matches(Regex),
 }
 
+/// A subject and what it is held against.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    pub subject: Subject,
+    test: Test,
+}
+
 impl Expression {
     /// Reads an expression.
     ///
@@ -74,67 +81,106 @@ impl Expression {
 
     /// Whether it holds for an instance. `now` is for `registeredAt`, which may be relative to it.
     pub fn holds(&self, state: &State, instance: &ContainerInstance, now: Timestamp) -> bool {
-        holds(&self.0, &Looked { state, instance, now })
+        let any = &mut |leaf: &Leaf| {
+            let mut any = false;
+            subject_values(state, instance, &leaf.subject, |value| any = any || leaf.passes(value, now));
+            any
+        };
+        self.fold(any, &|holds: bool| !holds, &|left, right, both| {
+            if both { left && right } else { left || right }
+        })
+    }
+
+    /// Whether what it means changes as tasks are placed.
+    pub(crate) fn looks_at_groups(&self) -> bool {
+        self.fold(&mut |leaf| leaf.subject == Subject::TaskGroup, &|looks| looks, &|left, right, _| {
+            left || right
+        })
+    }
+
+    /// What it comes to: of its leaves, turned round, and of two of which both or one is to hold.
+    pub(crate) fn fold<T>(
+        &self,
+        leaf: &mut impl FnMut(&Leaf) -> T,
+        not: &impl Fn(T) -> T,
+        join: &impl Fn(T, T, bool) -> T,
+    ) -> T {
+        fold(&self.0, leaf, not, join)
     }
 }
 
-/// An instance as it is looked at.
-struct Looked<'a> {
-    state: &'a State,
-    instance: &'a ContainerInstance,
-    now: Timestamp,
-}
-
-fn holds(node: &Node, looked: &Looked<'_>) -> bool {
+fn fold<T>(
+    node: &Node,
+    leaf: &mut impl FnMut(&Leaf) -> T,
+    not: &impl Fn(T) -> T,
+    join: &impl Fn(T, T, bool) -> T,
+) -> T {
     match node {
-        Node::And(left, right) => holds(left, looked) && holds(right, looked),
-        Node::Or(left, right) => holds(left, looked) || holds(right, looked),
-        Node::Not(inner) => !holds(inner, looked),
-        Node::Test(subject, test) => looked.any(subject, |value| fits(subject, value, test, looked.now)),
-    }
-}
-
-impl Looked<'_> {
-    /// Whether something that a subject has passes: nothing for what is not there, several for task groups.
-    fn any(&self, subject: &Subject, passes: impl Fn(&str) -> bool) -> bool {
-        let registration = &self.instance.registration;
-        match subject {
-            Subject::AgentConnected => {
-                passes(if self.state.is_present(self.instance) { "true" } else { "false" })
-            }
-            Subject::AgentVersion => passes(&registration.agent_version),
-            Subject::Ec2InstanceId => passes(&registration.name),
-            Subject::RegisteredAt => passes(&self.instance.registered_at.millis().to_string()),
-            Subject::RunningTasksCount => {
-                passes(&self.state.index().instance_load(self.instance.id).running.to_string())
-            }
-            Subject::TaskGroup => {
-                let load = self.state.index().instance_load(self.instance.id);
-                load.tasks.iter().filter_map(|id| self.state.task(*id)).any(|task| passes(&task.group))
-            }
-            Subject::Attribute(name) => self.state.attribute(self.instance, name).is_some_and(passes),
+        Node::Leaf(one) => leaf(one),
+        Node::Not(inner) => not(fold(inner, leaf, not, join)),
+        Node::And(left, right) => {
+            let left = fold(left, leaf, not, join);
+            join(left, fold(right, leaf, not, join), true)
+        }
+        Node::Or(left, right) => {
+            let left = fold(left, leaf, not, join);
+            join(left, fold(right, leaf, not, join), false)
         }
     }
 }
 
-fn fits(subject: &Subject, value: &str, test: &Test, now: Timestamp) -> bool {
-    use std::cmp::Ordering;
-    let against = |argument: &str| order(subject, value, argument, now);
-    let equals = |argument: &str| match subject {
-        Subject::RegisteredAt | Subject::RunningTasksCount => against(argument) == Ordering::Equal,
-        // A version, an id and an attribute are what they are as text: 1.10 is not 1.1.
-        _ => value == argument,
-    };
-    match test {
-        Test::Exists => true,
-        Test::Equals(argument) => equals(argument),
-        Test::Less(argument) => against(argument) == Ordering::Less,
-        Test::LessOrEqual(argument) => against(argument) != Ordering::Greater,
-        Test::Greater(argument) => against(argument) == Ordering::Greater,
-        Test::GreaterOrEqual(argument) => against(argument) != Ordering::Less,
-        Test::OneOf(arguments) => arguments.iter().any(|argument| equals(argument)),
-        // Java's `matches` wants all of the text; `parse` has anchored it.
-        Test::Matches(regex) => regex.is_match(value.as_bytes()),
+/// What a subject has of an instance: nothing for what is not there, several for task groups.
+pub(crate) fn subject_values(
+    state: &State,
+    instance: &ContainerInstance,
+    subject: &Subject,
+    mut has: impl FnMut(&str),
+) {
+    let registration = &instance.registration;
+    let load = || state.index().instance_load(instance.id);
+    match subject {
+        Subject::AgentConnected => has(if state.is_present(instance) { "true" } else { "false" }),
+        Subject::AgentVersion => has(&registration.agent_version),
+        Subject::Ec2InstanceId => has(&registration.name),
+        Subject::RegisteredAt => has(&instance.registered_at.millis().to_string()),
+        Subject::RunningTasksCount => has(&load().running.to_string()),
+        Subject::TaskGroup => {
+            load().tasks.iter().filter_map(|id| state.task(*id)).for_each(|task| has(&task.group));
+        }
+        Subject::Attribute(name) => state.attribute(instance, name).into_iter().for_each(has),
+    }
+}
+
+impl Leaf {
+    /// Whether a value of its subject passes.
+    pub fn passes(&self, value: &str, now: Timestamp) -> bool {
+        use std::cmp::Ordering;
+        let against = |argument: &str| order(&self.subject, value, argument, now);
+        let equals = |argument: &str| match self.subject {
+            Subject::RegisteredAt | Subject::RunningTasksCount => against(argument) == Ordering::Equal,
+            // A version, an id and an attribute are what they are as text: 1.10 is not 1.1.
+            _ => value == argument,
+        };
+        match &self.test {
+            Test::Exists => true,
+            Test::Equals(argument) => equals(argument),
+            Test::Less(argument) => against(argument) == Ordering::Less,
+            Test::LessOrEqual(argument) => against(argument) != Ordering::Greater,
+            Test::Greater(argument) => against(argument) == Ordering::Greater,
+            Test::GreaterOrEqual(argument) => against(argument) != Ordering::Less,
+            Test::OneOf(arguments) => arguments.iter().any(|argument| equals(argument)),
+            // Java's `matches` wants all of the text; `parse` has anchored it.
+            Test::Matches(regex) => regex.is_match(value.as_bytes()),
+        }
+    }
+
+    /// The only values that can pass, if the test names them.
+    pub fn names(&self) -> Option<Vec<&str>> {
+        match &self.test {
+            Test::Equals(name) => Some(vec![name]),
+            Test::OneOf(names) => Some(names.iter().map(String::as_str).collect()),
+            _ => None,
+        }
     }
 }
 

@@ -106,6 +106,11 @@ impl Addresses {
         Self(zones)
     }
 
+    /// The zones that have a subnet.
+    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.0.keys()
+    }
+
     /// Whether there is a subnet in a zone.
     pub fn are_in(&self, zone: &Zone) -> bool {
         self.0.contains_key(zone)

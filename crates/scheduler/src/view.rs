@@ -1,18 +1,33 @@
 //! The nodes of one cluster as a working copy: what is free now, less what was placed on the copy.
+//!
+//! Reading order: this file (nodes) · `bits` (sets of them) · `catalog` (which are what) · `cells` (in which order they are looked at).
+
+mod bits;
+mod catalog;
+mod cells;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trireme_state::index::InstanceLoad;
 use trireme_state::object::{ClusterKey, ContainerInstance, Reservation};
+use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_state::{Placement, State};
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
+
+pub(crate) use bits::Bits;
+pub(crate) use catalog::{Catalog, Members, Of};
+pub(crate) use cells::{Cells, Counts, Partition, Seat};
+
+use crate::rank::Order;
+use cells::Partitions;
 
 /// One container instance with what is free on it.
 #[derive(Debug, Clone)]
 pub struct Node {
     instance: Arc<ContainerInstance>,
     load: Arc<InstanceLoad>,
+    place: usize,
     free_cpu: CpuUnits,
     free_memory: Mebibytes,
     tasks: usize,
@@ -28,6 +43,7 @@ impl Node {
             free_memory: total.memory.saturating_sub(load.memory),
             tasks: load.tasks.len(),
             taken: BTreeSet::new(),
+            place: 0,
             instance,
             load,
         }
@@ -46,6 +62,11 @@ impl Node {
     /// Its zone.
     pub fn zone(&self) -> &Zone {
         &self.instance.registration.zone
+    }
+
+    /// Its place among the nodes, which are sorted by id.
+    pub(crate) fn place(&self) -> usize {
+        self.place
     }
 
     /// Cpu units that nobody holds.
@@ -83,41 +104,57 @@ impl Node {
     }
 }
 
-/// A cluster's nodes, by id, grouped by zone.
+/// Where a node is among nodes that are sorted by id.
+pub(crate) fn place_of(nodes: &[Node], id: ContainerInstanceId) -> Option<usize> {
+    nodes.binary_search_by_key(&id, Node::id).ok()
+}
+
+/// A node's value of an attribute over which tasks are spread. The zone is what the instance is registered in, whatever is said of it.
+pub(crate) fn spread_value<'a>(
+    view: &'a State,
+    instance: &'a ContainerInstance,
+    name: &str,
+) -> Option<&'a str> {
+    if name == ZONE_ATTRIBUTE {
+        return Some(instance.registration.zone.as_str());
+    }
+    view.attribute(instance, name)
+}
+
+/// A cluster's nodes, by id.
 #[derive(Debug, Clone, Default)]
 pub struct Nodes {
+    view: State,
     nodes: Vec<Node>,
-    zones: BTreeMap<Zone, Vec<usize>>,
+    catalog: Catalog,
+    partitions: Partitions,
+    /// Where tasks were placed on the copy, in order.
+    taken: Vec<usize>,
+    /// The same by the tasks' groups.
+    placed: BTreeMap<String, Bits>,
 }
 
 impl Nodes {
     /// The nodes of `cluster` as `view` has them. O(nodes).
     pub fn of_cluster(view: &State, cluster: &ClusterKey) -> Self {
         let ids = view.index().instances_of_cluster(cluster);
-        Self::new(ids.iter().filter_map(|id| {
+        let nodes = Self::new(ids.iter().filter_map(|id| {
             let mut instance = view.instance(*id)?.clone();
             if instance.connected && !view.is_present(&instance) {
                 // Its agent is away: it takes no tasks.
                 Arc::make_mut(&mut instance).connected = false;
             }
             Some((instance, view.index().instance_load(*id)))
-        }))
+        }));
+        Self { view: view.clone(), ..nodes }
     }
 
-    /// These nodes, in any order.
+    /// These nodes, in any order. Nothing is known of them beside.
     pub fn new(nodes: impl Iterator<Item = (Arc<ContainerInstance>, Arc<InstanceLoad>)>) -> Self {
         let mut nodes: Vec<Node> = nodes.map(|(instance, load)| Node::new(instance, load)).collect();
         nodes.sort_by_key(Node::id);
-        let mut zones: BTreeMap<Zone, Vec<usize>> = BTreeMap::new();
-        for (at, node) in nodes.iter().enumerate() {
-            match zones.get_mut(node.zone()) {
-                Some(zone) => zone.push(at),
-                None => {
-                    zones.insert(node.zone().clone(), vec![at]);
-                }
-            }
-        }
-        Self { nodes, zones }
+        nodes.iter_mut().enumerate().for_each(|(place, node)| node.place = place);
+        Self { nodes, ..Self::default() }
     }
 
     /// Every node, by id.
@@ -127,21 +164,56 @@ impl Nodes {
 
     /// A node by its id.
     pub fn find(&self, id: ContainerInstanceId) -> Option<&Node> {
-        self.nodes.binary_search_by_key(&id, Node::id).ok().and_then(|at| self.nodes.get(at))
+        place_of(&self.nodes, id).and_then(|at| self.nodes.get(at))
     }
 
-    /// Each zone with the places of its nodes.
-    pub(crate) fn zones(&self) -> impl Iterator<Item = (&Zone, &[usize])> {
-        self.zones.iter().map(|(zone, nodes)| (zone, nodes.as_slice()))
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
-    pub(crate) fn at(&self, place: usize) -> Option<&Node> {
-        self.nodes.get(place)
+    /// What is known of the nodes, and what it is known of.
+    pub(crate) fn catalog(&mut self) -> (&mut Catalog, Of<'_>) {
+        let Self { view, nodes, catalog, placed, .. } = self;
+        (catalog, Of { view, nodes, placed })
     }
 
-    pub(crate) fn take(&mut self, place: usize, wanted: &Reservation) -> Option<Placement> {
-        let node = self.nodes.get_mut(place)?;
+    /// The copy, to place on: its nodes in cells of these attributes, and in each cell in this order.
+    pub(crate) fn in_cells(&mut self, fields: &[String], order: Option<Order>) -> Desk<'_> {
+        let (catalog, of) = self.catalog();
+        let ready = catalog.ready(of);
+        let Self { view, nodes, catalog, partitions, taken, .. } = self;
+        let partition = partitions.get(fields, view, nodes);
+        if let Some(order) = order {
+            partition.follow(order, nodes, &ready, taken);
+        }
+        Desk { view, nodes, catalog, partition, taken }
+    }
+
+    /// Tasks of a group were placed on these nodes.
+    pub(crate) fn remember(&mut self, group: &str, places: &Bits) {
+        match self.placed.get_mut(group) {
+            Some(known) => known.or(places),
+            None => {
+                self.placed.insert(group.to_owned(), places.clone());
+            }
+        }
+    }
+}
+
+/// A copy while tasks of one request are placed on it.
+pub(crate) struct Desk<'a> {
+    pub view: &'a State,
+    pub nodes: &'a mut [Node],
+    pub partition: &'a Partition,
+    catalog: &'a mut Catalog,
+    taken: &'a mut Vec<usize>,
+}
+
+impl Desk<'_> {
+    pub fn take(&mut self, place: usize, wanted: &Reservation) {
+        let Some(node) = self.nodes.get_mut(place) else { return };
         node.take(wanted);
-        Some(node.placement())
+        self.catalog.took(place, &wanted.ports);
+        self.taken.push(place);
     }
 }

@@ -7,8 +7,9 @@ use trireme_scheduler::{Group, Placed, Request, Wanted, choose_to_stop};
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::{
-    Deployment, Described, NetworkConfiguration, RolloutState, Service, Task, TaskOverrides,
+    Deployment, Described, NetworkConfiguration, PlacementRules, RolloutState, Service, Task, TaskOverrides,
 };
+use trireme_state::query::SERVICE_GROUP;
 use trireme_state::{Command, Placement};
 use trireme_types::TaskId;
 
@@ -96,12 +97,13 @@ impl<'a> Pass<'a> {
         let free = |task: &&&Task| health.protected_until(task).is_none();
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
         let fresh: Vec<&Task> = census.fresh.iter().filter(free).copied().collect();
-        stops.extend(choose_excess(&fresh, moves, health));
+        let excess = |count| self.to_stop(fresh.iter().copied(), count);
+        stops.extend(choose_excess(&fresh, moves, health, excess));
         let outgoing = || census.outgoing.iter().filter(free).copied();
-        stops.extend(choose_to_stop(outgoing().filter(|task| !health.is_healthy(task)), retire.weak));
-        stops.extend(choose_to_stop(outgoing().filter(|task| health.is_healthy(task)), retire.outgoing));
+        stops.extend(self.to_stop(outgoing().filter(|task| !health.is_healthy(task)), retire.weak));
+        stops.extend(self.to_stop(outgoing().filter(|task| health.is_healthy(task)), retire.outgoing));
         self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
-        let sick = choose_to_stop(census.sick.iter().copied(), retire.sick);
+        let sick = self.to_stop(census.sick.iter().copied(), retire.sick);
         self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
         if moves.kept > 0 {
             self.tell(text::protected(&self.service.key.name), events);
@@ -110,6 +112,19 @@ impl<'a> Pass<'a> {
                 self.judged.wake(at);
             }
         }
+    }
+
+    /// Which of some tasks stop first: the service's strategy the other way round.
+    fn to_stop<'t>(&'t self, tasks: impl Iterator<Item = &'t Task>, count: usize) -> Vec<TaskId> {
+        let strategy = PlacementRules::of_service(&self.service.spec.described).strategy;
+        choose_to_stop(self.health.view, &strategy, tasks, count, |_| true)
+    }
+
+    /// Where its tasks may be placed: as the service says, and as their definition does.
+    pub fn rules(&self) -> PlacementRules {
+        let definition = self.health.view.task_definition(&self.primary.task_definition);
+        let of_definition = definition.map(|one| PlacementRules::of_definition(&one.spec.described));
+        PlacementRules::of_service(&self.service.spec.described).and(of_definition.unwrap_or_default())
     }
 
     /// A task that failed to start counts as if it were there still: a machine that cannot start it, for want of a port or an
@@ -128,10 +143,15 @@ impl<'a> Pass<'a> {
             _ => rebalance::lately(unstarted, self.health.now),
         };
         let there = census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
-        let request = Request { wanted, group: Group::of_tasks(there), count };
+        let request = Request { wanted, group: self.group(there), rules: self.rules(), count };
         let placed = look.place(&self.service.key.cluster, &request);
         self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
         placed
+    }
+
+    /// The service's tasks, with these of them there.
+    pub fn group<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Group {
+        Group::of_tasks(format!("{SERVICE_GROUP}{}", self.service.key.name), tasks)
     }
 
     /// What a new task asks of its machine; `None` when there is nothing to make it from.
@@ -237,18 +257,23 @@ impl<'a> Pass<'a> {
 }
 
 /// Of too many fresh tasks, those to stop: by crowding, but no more RUNNING and no more healthy ones than allowed.
-fn choose_excess(fresh: &[&Task], moves: &Moves, health: Health<'_>) -> Vec<TaskId> {
+fn choose_excess(
+    fresh: &[&Task],
+    moves: &Moves,
+    health: Health<'_>,
+    to_stop: impl Fn(usize) -> Vec<TaskId>,
+) -> Vec<TaskId> {
     let count = moves.excess;
     if count == 0 {
         return Vec::new();
     }
     if moves.excess_healthy >= count {
-        return choose_to_stop(fresh.iter().copied(), count);
+        return to_stop(count);
     }
     let kinds: BTreeMap<TaskId, (bool, bool)> =
         fresh.iter().map(|task| (task.id, (runs(task), health.is_healthy(task)))).collect();
     let (mut running, mut healthy) = (moves.excess_running, moves.excess_healthy);
-    let order = choose_to_stop(fresh.iter().copied(), fresh.len());
+    let order = to_stop(fresh.len());
     let chosen = order.into_iter().filter(|id| {
         let (runs, is_healthy) = kinds.get(id).copied().unwrap_or_default();
         let take = (!runs || running > 0) && (!is_healthy || healthy > 0);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_scheduler::{Group, Request};
+use trireme_scheduler::Request;
 use trireme_state::Command;
 use trireme_state::object::{
     InstanceStatus, PLACEMENT_STRATEGY, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
@@ -174,8 +174,8 @@ fn place(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) -> Option<
         pass.judged.wake(task.times.stopped_at.unwrap_or_default().plus(AVOIDED));
     }
     let there = found.census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
-    let group = Group::of_tasks(there);
-    let placed = look.place(&pass.service.key.cluster, &Request { wanted, group, count: 1 });
+    let (group, rules) = (pass.group(there), pass.rules());
+    let placed = look.place(&pass.service.key.cluster, &Request { wanted, group, rules, count: 1 });
     let instance = placed.placements.first()?.instance;
     look.view.instance(instance).map(|instance| instance.registration.zone.clone())
 }

@@ -9,7 +9,8 @@ use trireme_state::object::{
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
 use super::{
-    container_order, container_settings, described, health_check, namespaces, port_range, role, volumes,
+    container_order, container_settings, described, health_check, namespaces, placement, port_range, role,
+    volumes,
 };
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;
@@ -66,6 +67,7 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
         execution_role_arn: role::parse(request.execution_role_arn.as_ref())?,
         described: described::of_task_definition(request),
     };
+    placement::of_definition(request.placement_constraints.as_deref().unwrap_or_default())?;
     check_together(&spec)?;
     container_order::check(given, network_mode)?;
     container_settings::check_task(request)?;

@@ -6,10 +6,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trireme_ecs_model::shapes::{
     ContainerDefinition, CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration, LoadBalancer,
-    NetworkConfiguration, PlacementStrategy, RegisterTaskDefinitionRequest, ServiceConnectConfiguration,
-    ServiceRegistry, UpdateServiceRequest,
+    NetworkConfiguration, PlacementConstraint, PlacementStrategy, RegisterTaskDefinitionRequest,
+    ServiceConnectConfiguration, ServiceRegistry, UpdateServiceRequest,
 };
-use trireme_state::object::{Described, EXECUTE_COMMAND, NETWORK_CONFIGURATION};
+use trireme_state::object::{
+    Described, EXECUTE_COMMAND, NETWORK_CONFIGURATION, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
+};
 use trireme_types::capability::SETTINGS;
 
 use super::network;
@@ -21,7 +23,6 @@ pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeralStorage";
 pub(crate) const IPC_MODE: &str = "ipcMode";
 pub(crate) const PID_MODE: &str = "pidMode";
 pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
-pub(crate) const PLACEMENT_STRATEGY: &str = "placementStrategy";
 pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
 pub(crate) const ALARMS: &str = "alarms";
 pub(crate) const CONFIGURATION: &str = "configuration";
@@ -56,6 +57,8 @@ pub(crate) fn of_task_definition(request: &RegisterTaskDefinitionRequest) -> Des
     keep(&mut kept, PID_MODE, request.pid_mode.as_ref());
     let volumes = super::volumes::with_defaults(request.volumes.as_deref().unwrap_or_default());
     keep(&mut kept, VOLUMES, Some(&volumes).filter(|volumes| !volumes.is_empty()));
+    let constraints = request.placement_constraints.as_ref().filter(|list| !list.is_empty());
+    keep(&mut kept, PLACEMENT_CONSTRAINTS, constraints);
     kept
 }
 
@@ -93,6 +96,7 @@ pub(crate) fn into_container(kept: &Described, answer: ContainerDefinition) -> C
 
 pub(crate) fn of_service(request: &CreateServiceRequest) -> Described {
     let changes = changes(&Given {
+        constraints: request.placement_constraints.as_ref(),
         strategy: request.placement_strategy.as_ref(),
         configuration: request.deployment_configuration.as_ref(),
         connect: request.service_connect_configuration.as_ref(),
@@ -120,6 +124,7 @@ pub(crate) fn of_update(
     request: &UpdateServiceRequest,
 ) -> std::collections::BTreeMap<String, Option<String>> {
     changes(&Given {
+        constraints: request.placement_constraints.as_ref(),
         strategy: request.placement_strategy.as_ref(),
         configuration: request.deployment_configuration.as_ref(),
         connect: request.service_connect_configuration.as_ref(),
@@ -132,6 +137,7 @@ pub(crate) fn of_update(
 
 /// What a request says of a service that is kept as JSON.
 struct Given<'a> {
+    constraints: Option<&'a Vec<PlacementConstraint>>,
     strategy: Option<&'a Vec<PlacementStrategy>>,
     configuration: Option<&'a DeploymentConfiguration>,
     connect: Option<&'a ServiceConnectConfiguration>,
@@ -150,6 +156,7 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
     keep(&mut kept, NETWORK_CONFIGURATION, given.network.as_ref());
     let mut changes: std::collections::BTreeMap<String, Option<String>> =
         kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
+    list(&mut changes, PLACEMENT_CONSTRAINTS, given.constraints);
     list(&mut changes, PLACEMENT_STRATEGY, given.strategy);
     list(&mut changes, LOAD_BALANCERS, given.load_balancers);
     list(&mut changes, SERVICE_REGISTRIES, given.registries);

@@ -7,8 +7,8 @@ use trireme_ecs_model::shapes::{
 use trireme_state::State;
 use trireme_state::index::TaskCounts;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, EXECUTE_COMMAND, PropagateTags, RolloutState, Service, ServiceEvent,
-    ServiceKey, ServiceSpec, ServiceStatus,
+    Deployment, DeploymentStatus, EXECUTE_COMMAND, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY, PropagateTags,
+    RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
 };
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
@@ -65,10 +65,10 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         role_arn: spec.role_arn.clone(),
         events: Some(service.events.iter().map(event).collect()),
         created_at: Some(time(service.created_at)),
-        placement_constraints: Some(Vec::new()),
-        placement_strategy: Some(
-            described::read(&spec.described, described::PLACEMENT_STRATEGY).unwrap_or_default(),
+        placement_constraints: Some(
+            described::read(&spec.described, PLACEMENT_CONSTRAINTS).unwrap_or_default(),
         ),
+        placement_strategy: Some(described::read(&spec.described, PLACEMENT_STRATEGY).unwrap_or_default()),
         health_check_grace_period_seconds: spec.health_check_grace_period_seconds.map(number),
         scheduling_strategy: Some(SchedulingStrategy::Replica),
         deployment_controller: Some(DeploymentController { r#type: Some(controller) }),

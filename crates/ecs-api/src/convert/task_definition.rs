@@ -3,8 +3,8 @@
 use trireme_ecs_model::shapes::{self, Attribute, KeyValuePair};
 use trireme_scheduler::requirement;
 use trireme_state::object::{
-    Compatibility, ContainerDefinition, NetworkMode, PortMapping, TaskDefinition, TaskDefinitionKey,
-    TaskDefinitionSpec, TaskDefinitionStatus,
+    Compatibility, ContainerDefinition, NetworkMode, PLACEMENT_CONSTRAINTS, PortMapping, TaskDefinition,
+    TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
@@ -38,7 +38,9 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
             TaskDefinitionStatus::DeleteInProgress => shapes::TaskDefinitionStatus::DeleteInProgress,
         }),
         requires_attributes: Some(attributes),
-        placement_constraints: Some(Vec::new()),
+        placement_constraints: Some(
+            described::read(&spec.described, PLACEMENT_CONSTRAINTS).unwrap_or_default(),
+        ),
         compatibilities: Some(compatibilities(spec)),
         runtime_platform: described::read(&spec.described, described::RUNTIME_PLATFORM),
         ephemeral_storage: described::read(&spec.described, described::EPHEMERAL_STORAGE),

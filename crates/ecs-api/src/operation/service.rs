@@ -9,14 +9,14 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
-    ClusterKey, DeploymentConfiguration, NETWORK_CONFIGURATION, NetworkMode, PropagateTags, ServiceKey,
-    ServiceSpec, ServiceStatus, TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
+    ClusterKey, DeploymentConfiguration, NETWORK_CONFIGURATION, NetworkMode, PlacementRules, PropagateTags,
+    ServiceKey, ServiceSpec, ServiceStatus, TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
 };
 use trireme_state::{Command, State};
 use trireme_types::ServiceName;
 
 use crate::context::Context;
-use crate::convert::{self, described, network, service_input, tags};
+use crate::convert::{self, described, network, placement, service_input, tags};
 use crate::error::{Error, Result, sentence};
 use crate::length;
 use crate::page::Page;
@@ -31,6 +31,10 @@ const TOKEN_LIMIT: usize = 36;
 
 pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result<CreateServiceResponse> {
     unsupported::create_service(&request)?;
+    let constraints = request.placement_constraints.as_deref().map(placement::constraints).transpose()?;
+    let strategy = request.placement_strategy.as_deref().map(placement::strategy).transpose()?;
+    let request =
+        CreateServiceRequest { placement_constraints: constraints, placement_strategy: strategy, ..request };
     let external = service_external::is_external(request.deployment_controller.as_ref());
     let balanced = request.load_balancers.as_ref().is_some_and(|list| !list.is_empty());
     check_role(request.role.as_deref(), balanced)?;
@@ -92,6 +96,7 @@ fn definition_of(
     service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
     let mode = definition.spec.network_mode;
     network::parse(state, cx.scope(), request.network_configuration.as_ref(), mode)?;
+    placement::together(request.placement_constraints.as_ref().map_or(0, Vec::len), definition)?;
     Ok(definition.key.clone())
 }
 
@@ -172,6 +177,10 @@ fn configuration(
 
 pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result<UpdateServiceResponse> {
     unsupported::update_service(&request)?;
+    let constraints = request.placement_constraints.as_deref().map(placement::constraints).transpose()?;
+    let strategy = request.placement_strategy.as_deref().map(placement::strategy).transpose()?;
+    let request =
+        UpdateServiceRequest { placement_constraints: constraints, placement_strategy: strategy, ..request };
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let text = request.service.as_deref().unwrap_or_default();
@@ -190,6 +199,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
         Some(text) => Some(changed_definition(resolve::definition(&state, cx.scope(), text)?, service)?),
     };
     let balanced = check_traffic(&state, &request, service, definition)?;
+    check_placement(&state, &request, service, definition)?;
     let mut described = described::of_update(&request);
     if !check_network(&state, &request, service, definition)? {
         described.insert(NETWORK_CONFIGURATION.to_owned(), None);
@@ -233,6 +243,19 @@ fn check_network(
         request.network_configuration.clone().filter(|given| given.awsvpc_configuration.is_some()).or(kept);
     network::parse(state, &service.key.cluster.scope, given.as_ref(), mode)?;
     Ok(interfaces)
+}
+
+/// The constraints that a service has after an update, and those of the definition that it has then, are not too many.
+fn check_placement(
+    state: &State,
+    request: &UpdateServiceRequest,
+    service: &trireme_state::object::Service,
+    definition: Option<&TaskDefinition>,
+) -> Result<()> {
+    let known = state.task_definition(&service.spec.task_definition).map(AsRef::as_ref);
+    let kept = PlacementRules::of_service(&service.spec.described).constraints.len();
+    let constraints = request.placement_constraints.as_ref().map_or(kept, Vec::len);
+    definition.or(known).map_or(Ok(()), |definition| placement::together(constraints, definition))
 }
 
 /// A service keeps the deployment controller that it was created with.

@@ -2,18 +2,20 @@
 //! place in `failures[]`, beside what did.
 
 use trireme_ecs_model::shapes::{
-    Failure, NetworkConfiguration, PropagateTags, RunTaskRequest, RunTaskResponse, StartTaskRequest,
-    StartTaskResponse, Tag, TaskOverride,
+    Failure, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags, RunTaskRequest,
+    RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
 };
 use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request, Wanted};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{self, ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
+use trireme_state::object::{
+    self, ClusterKey, InstanceStatus, PlacementRules, Tags, TaskDefinition, TaskDefinitionStatus,
+};
 use trireme_state::store::ProposeError;
-use trireme_state::{Command, Outcome, Placement, Rejection, State};
+use trireme_state::{Command, FeatureLevel, Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::context::Context;
-use crate::convert::{self, network, overrides, tags};
+use crate::convert::{self, network, overrides, placement, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::{length, resolve, unsupported};
 
@@ -40,6 +42,8 @@ struct Asked {
     managed_tags: bool,
     commands: bool,
     network: Option<NetworkConfiguration>,
+    constraints: Vec<PlacementConstraint>,
+    strategy: Vec<PlacementStrategy>,
 }
 
 /// What a call comes to, but for the places.
@@ -47,6 +51,8 @@ struct Prepared<'a> {
     run: RunTasks,
     definition: &'a TaskDefinition,
     network: Option<object::NetworkConfiguration>,
+    /// What the caller asks of the machines.
+    rules: PlacementRules,
 }
 
 impl Prepared<'_> {
@@ -60,6 +66,27 @@ impl Prepared<'_> {
             self.network.as_ref(),
             |subnet| state.free_addresses(subnet, now),
         )
+    }
+
+    /// So many places. Without a strategy all tasks of the cluster count, else those of the group.
+    fn request(&self, state: &State, now: Timestamp, count: usize) -> Request {
+        let default = || format!("family:{}", self.run.definition.family);
+        let name = self.run.group.clone().unwrap_or_else(default);
+        let group = if self.rules.strategy.is_empty() {
+            Group::among_all(name)
+        } else {
+            let tasks = state.tasks_of_group(&self.run.cluster, &name);
+            Group::of_tasks(name, tasks.iter().map(AsRef::as_ref).filter(|task| task.wanted()))
+        };
+        let of_definition = PlacementRules::of_definition(&self.definition.spec.described);
+        let rules = self.rules.clone().and(of_definition);
+        Request { wanted: self.wanted(state, now), group, rules, count }
+    }
+
+    /// Whether its rules ask for more than what happens anyway, so that they are to be kept.
+    fn is_ruled(&self, state: &State) -> bool {
+        let before = state.level() < FeatureLevel::SERVICES;
+        !(self.rules.is_empty() || before && self.rules.is_default())
     }
 }
 
@@ -89,6 +116,8 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         commands: request.enable_execute_command.unwrap_or(false),
         network: request.network_configuration,
+        constraints: placement::constraints(&request.placement_constraints.unwrap_or_default())?,
+        strategy: placement::strategy(&request.placement_strategy.unwrap_or_default())?,
     };
     let started = start_anywhere(&cx, &wanted, count).await?;
     let tasks = describe(&started);
@@ -103,8 +132,8 @@ async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<St
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let request = Request { wanted: prepared.wanted(state, now), group: Group::EveryTask, count };
-        let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
+        let Placed { placements, unplaced } =
+            trireme_scheduler::place(state, &run.cluster, &prepared.request(state, now, count));
         Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
     };
     start_with(cx, wanted, count, place).await
@@ -126,6 +155,8 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         commands: request.enable_execute_command.unwrap_or(false),
         network: request.network_configuration,
+        constraints: Vec::new(),
+        strategy: Vec::new(),
     };
     let now = cx.api.clock.now();
     let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances, now);
@@ -186,10 +217,15 @@ async fn start_with(
         if placements.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
+        let rules = prepared.is_ruled(&state).then(|| Box::new(prepared.rules));
         let run = Box::new(RunTasks { placements, ..prepared.run });
         let command = match prepared.network.map(Box::new) {
             None => Command::RunTasks(run),
             Some(network) => Command::RunTasksInSubnets { run, network },
+        };
+        let command = match rules {
+            None => command,
+            Some(rules) => Command::RunTasksByRules { run: Box::new(command), rules },
         };
         let command = if wanted.commands { Command::RunAllowingCommands(Box::new(command)) } else { command };
         match cx.propose("", command).await {
@@ -252,7 +288,9 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepare
         cluster,
         placements: Vec::new(),
     };
-    Ok(Prepared { run, definition, network })
+    placement::together(wanted.constraints.len(), definition)?;
+    let rules = placement::rules(&wanted.constraints, &wanted.strategy);
+    Ok(Prepared { run, definition, network, rules })
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.

@@ -17,8 +17,6 @@ pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
-    refuse.filled("placementConstraints", &request.placement_constraints)?;
-    refuse.placement_strategy(request.placement_strategy.as_ref())?;
     if let Some(strategy) = &request.scheduling_strategy {
         refuse.when(&format!("schedulingStrategy {strategy}"), *strategy != SchedulingStrategy::Replica)?;
     }
@@ -41,8 +39,6 @@ pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
     rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
-    refuse.filled("placementConstraints", &request.placement_constraints)?;
-    refuse.placement_strategy(request.placement_strategy.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;

@@ -10,8 +10,6 @@ pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::RunTask);
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     refuse.launch_type(request.launch_type.as_ref())?;
-    refuse.filled("placementConstraints", &request.placement_constraints)?;
-    refuse.placement_strategy(request.placement_strategy.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;
     refuse.given("referenceId", &request.reference_id)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)

@@ -6,7 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use trireme_types::Timestamp;
 
 use super::token::{Placed, Token, tokens};
-use super::{ExpressionError, LENGTH_MAX, Node, Subject, Test};
+use super::{ExpressionError, LENGTH_MAX, Leaf, Node, Subject, Test};
 
 /// How deep an expression may be nested.
 const DEPTH_MAX: usize = 32;
@@ -111,7 +111,7 @@ impl Words {
                 self.wrong(message)
             })?;
         }
-        let node = Node::Test(subject, test);
+        let node = Node::Leaf(Leaf { subject, test });
         Ok(if negated { Node::Not(Box::new(node)) } else { node })
     }
 

@@ -2,19 +2,19 @@
 
 use super::Filter;
 use crate::explain::Refusal;
-use crate::requirement::Wanted;
+use crate::place::Ask;
 use crate::view::Node;
 
 /// Attributes that the definition requires.
 pub struct Attributes;
 
 impl Filter for Attributes {
-    fn passes(&self, node: &Node, wanted: &Wanted) -> bool {
-        wanted.requirements.iter().all(|requirement| requirement.is_met(node.instance()))
+    fn passes(&self, node: &Node, ask: &Ask) -> bool {
+        ask.is_able(node.place())
     }
 
-    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal {
-        let missing = wanted.requirements.iter().find(|requirement| !requirement.is_met(node.instance()));
+    fn explain(&self, node: &Node, ask: &Ask) -> Refusal {
+        let missing = ask.wanted.requirements.iter().find(|requirement| !requirement.is_met(node.instance()));
         let (name, value) =
             missing.map_or_else(Default::default, |one| (one.name.clone(), one.value.clone()));
         Refusal::Attribute { name, value }

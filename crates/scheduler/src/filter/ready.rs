@@ -4,18 +4,18 @@ use trireme_state::object::InstanceStatus;
 
 use super::Filter;
 use crate::explain::Refusal;
-use crate::requirement::Wanted;
+use crate::place::Ask;
 use crate::view::Node;
 
 /// The node is not being drained.
 pub struct Active;
 
 impl Filter for Active {
-    fn passes(&self, node: &Node, _: &Wanted) -> bool {
+    fn passes(&self, node: &Node, _: &Ask) -> bool {
         node.instance().status == InstanceStatus::Active
     }
 
-    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
+    fn explain(&self, _: &Node, _: &Ask) -> Refusal {
         Refusal::Inactive
     }
 }
@@ -24,11 +24,11 @@ impl Filter for Active {
 pub struct Connected;
 
 impl Filter for Connected {
-    fn passes(&self, node: &Node, _: &Wanted) -> bool {
+    fn passes(&self, node: &Node, _: &Ask) -> bool {
         node.instance().connected
     }
 
-    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
+    fn explain(&self, _: &Node, _: &Ask) -> Refusal {
         Refusal::AgentDisconnected
     }
 }

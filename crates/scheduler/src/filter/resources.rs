@@ -4,19 +4,19 @@ use trireme_state::limits::TASKS_PER_INSTANCE;
 
 use super::Filter;
 use crate::explain::Refusal;
-use crate::requirement::Wanted;
+use crate::place::Ask;
 use crate::view::Node;
 
 /// Cpu units.
 pub struct Cpu;
 
 impl Filter for Cpu {
-    fn passes(&self, node: &Node, wanted: &Wanted) -> bool {
-        wanted.reservation.cpu <= node.free_cpu()
+    fn passes(&self, node: &Node, ask: &Ask) -> bool {
+        ask.wanted.reservation.cpu <= node.free_cpu()
     }
 
-    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal {
-        Refusal::Cpu { wanted: wanted.reservation.cpu, free: node.free_cpu() }
+    fn explain(&self, node: &Node, ask: &Ask) -> Refusal {
+        Refusal::Cpu { wanted: ask.wanted.reservation.cpu, free: node.free_cpu() }
     }
 }
 
@@ -24,12 +24,12 @@ impl Filter for Cpu {
 pub struct Memory;
 
 impl Filter for Memory {
-    fn passes(&self, node: &Node, wanted: &Wanted) -> bool {
-        wanted.reservation.memory <= node.free_memory()
+    fn passes(&self, node: &Node, ask: &Ask) -> bool {
+        ask.wanted.reservation.memory <= node.free_memory()
     }
 
-    fn explain(&self, node: &Node, wanted: &Wanted) -> Refusal {
-        Refusal::Memory { wanted: wanted.reservation.memory, free: node.free_memory() }
+    fn explain(&self, node: &Node, ask: &Ask) -> Refusal {
+        Refusal::Memory { wanted: ask.wanted.reservation.memory, free: node.free_memory() }
     }
 }
 
@@ -37,11 +37,11 @@ impl Filter for Memory {
 pub struct Slots;
 
 impl Filter for Slots {
-    fn passes(&self, node: &Node, _: &Wanted) -> bool {
+    fn passes(&self, node: &Node, _: &Ask) -> bool {
         node.tasks() < TASKS_PER_INSTANCE
     }
 
-    fn explain(&self, _: &Node, _: &Wanted) -> Refusal {
+    fn explain(&self, _: &Node, _: &Ask) -> Refusal {
         Refusal::TaskLimit { limit: TASKS_PER_INSTANCE }
     }
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Described, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY};
+use crate::query::ZONE_ATTRIBUTE;
 
 /// What a machine must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +123,19 @@ impl PlacementRules {
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
         self.constraints.is_empty() && self.strategy.is_empty()
+    }
+
+    /// Whether they ask for what happens anyway: over zones, then over instances.
+    pub fn is_default(&self) -> bool {
+        use SpreadField::{Attribute, InstanceId};
+        let zones = |one: &PlacementStrategy| matches!(one, PlacementStrategy::Spread(Attribute(name)) if name == ZONE_ATTRIBUTE);
+        let spread = match &self.strategy[..] {
+            [] => true,
+            [first] => zones(first),
+            [first, second] => zones(first) && *second == PlacementStrategy::Spread(InstanceId),
+            _ => false,
+        };
+        self.constraints.is_empty() && spread
     }
 
     /// Whether no two tasks of the group may be on one machine.

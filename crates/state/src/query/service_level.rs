@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use crate::FeatureLevel;
 use crate::object::{
     BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS,
-    PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY, SchedulingStrategy, is_rebalanced,
+    PlacementRules, SchedulingStrategy, is_rebalanced,
 };
 
 #[derive(Deserialize)]
@@ -14,20 +14,10 @@ struct Switch {
     enable: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Strategy {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    field: Option<String>,
-}
-
 /// The level of members that are set.
 pub fn service_level(described: &Described) -> FeatureLevel {
     let asks = described.iter().any(|(member, json)| match member.as_str() {
-        PLACEMENT_CONSTRAINTS | LIFECYCLE_HOOKS => {
-            serde_json::from_str(json).is_ok_and(|all: Vec<IgnoredAny>| !all.is_empty())
-        }
-        PLACEMENT_STRATEGY => !is_default_strategy(json),
+        LIFECYCLE_HOOKS => serde_json::from_str(json).is_ok_and(|all: Vec<IgnoredAny>| !all.is_empty()),
         CIRCUIT_BREAKER | EARLY_SUCCESS => {
             serde_json::from_str(json).is_ok_and(|switch: Switch| switch.enable == Some(true))
         }
@@ -35,32 +25,17 @@ pub fn service_level(described: &Described) -> FeatureLevel {
         BAKE_TIME => json != "0",
         _ => false,
     });
-    let asks =
-        asks || is_rebalanced(described) || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
+    let asks = asks
+        || !PlacementRules::of_service(described).is_default()
+        || is_rebalanced(described)
+        || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
     if asks { FeatureLevel::SERVICES } else { FeatureLevel::FIRST }
-}
-
-/// Over zones, then over instances: what happens anyway, and always did.
-fn is_default_strategy(json: &str) -> bool {
-    let Ok(all) = serde_json::from_str::<Vec<Strategy>>(json) else { return false };
-    let spreads = |one: &Strategy, fields: &[&str]| {
-        one.kind.as_deref() == Some("spread")
-            && one.field.as_deref().is_some_and(|field| fields.contains(&field))
-    };
-    match &all[..] {
-        [] => true,
-        [zones] => spreads(zones, &["attribute:ecs.availability-zone"]),
-        [zones, instances] => {
-            spreads(zones, &["attribute:ecs.availability-zone"])
-                && spreads(instances, &["instanceId", "host"])
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::PLACEMENT_STRATEGY;
 
     fn level(member: &str, json: &str) -> FeatureLevel {
         service_level(&Described::from([(member.to_owned(), json.to_owned())]))
