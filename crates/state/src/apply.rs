@@ -4,6 +4,7 @@
 //! its hashes before it gets here.
 
 mod configuration;
+mod deployment;
 mod deployment_history;
 mod image_pin;
 mod instance;
@@ -101,6 +102,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskHealthChanged { .. }
         | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
+        Event::Deployment(event) => deployment::happened(state, at, event),
         Event::Network(event) => subnet::happened(state, event),
         Event::Rebalancing(event) => rebalancing::happened(state, at, event),
         Event::Placement(event) => placement::happened(state, event),

@@ -17,15 +17,17 @@ use trireme_types::{
 
 use crate::FeatureLevel;
 use crate::object::{
-    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
-    LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret, ServiceKey,
-    ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
+    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, HookAction, InstanceRegistration,
+    InstanceStatus, LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret,
+    ServiceKey, ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use outcome::Outcome;
 pub use proposal::{Actor, IdempotencyKey, Proposal, TaggedResource};
-pub use report::{ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress};
+pub use report::{
+    LifecycleProgress, ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress,
+};
 pub use rules::Growth;
 pub use run::{NewSubnet, Placement, RunTasks, StartCommand};
 
@@ -488,5 +490,27 @@ pub enum Command {
         run: Box<Command>,
         /// What the caller asked for.
         rules: Box<PlacementRules>,
+    },
+    /// Service controller: how far a service's deployments are, and how the primary one goes.
+    RecordDeployment {
+        /// The service.
+        service: ServiceKey,
+        /// The version that the plan saw.
+        version: u64,
+        /// What is new of all of them.
+        progress: Box<ServiceProgress>,
+        /// What is new of the primary one.
+        lifecycle: Box<LifecycleProgress>,
+    },
+    /// ECS API: ContinueServiceDeployment.
+    ContinueDeployment {
+        /// The service.
+        service: ServiceKey,
+        /// Which one.
+        deployment: DeploymentId,
+        /// The hook at which it waits, by its name.
+        hook: String,
+        /// What it is to do.
+        action: HookAction,
     },
 }

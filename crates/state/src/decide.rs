@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `task_set` · `progress` · `rebalancing` · `task` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -11,6 +11,7 @@ mod deployment;
 mod execute_command;
 mod image_pin;
 mod instance;
+mod lifecycle;
 mod log_group;
 mod operator;
 mod placement;
@@ -124,7 +125,9 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::StartServiceTasks { .. }
         | Command::StopServiceTasks { .. }
         | Command::RecordProgress { .. }
-        | Command::RecordZoneMove { .. } => decide_service(state, proposal, stamp),
+        | Command::RecordZoneMove { .. }
+        | Command::RecordDeployment { .. }
+        | Command::ContinueDeployment { .. } => decide_service(state, proposal, stamp),
         Command::CreateServiceWithTaskSets { .. }
         | Command::CreateTaskSet { .. }
         | Command::ScaleTaskSet { .. }
@@ -250,6 +253,12 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::RecordZoneMove { service, version, under_way, events } => {
             rebalancing::record(state, service, *version, *under_way, events, stamp)
+        }
+        Command::RecordDeployment { service, version, progress, lifecycle } => {
+            lifecycle::record(state, service, *version, (progress, lifecycle), stamp)
+        }
+        Command::ContinueDeployment { service, deployment, hook, action } => {
+            lifecycle::go_on(state, service, *deployment, (hook, *action), stamp)
         }
         _ => Ok(Decision::nothing()),
     }

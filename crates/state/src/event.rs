@@ -1,6 +1,7 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
 //! See `CONTRIBUTING.md`.
 
+mod deployment;
 mod log_group;
 mod network;
 mod placement;
@@ -14,6 +15,7 @@ use trireme_types::{
     Timestamp,
 };
 
+pub use deployment::DeploymentEvent;
 pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
 pub use placement::PlacementEvent;
@@ -484,6 +486,9 @@ pub enum Event {
     /// To a log group. JSON has it without this level, as what follows.
     #[serde(untagged)]
     LogGroup(LogGroupEvent),
+    /// To a service's deployment.
+    #[serde(untagged)]
+    Deployment(DeploymentEvent),
     /// To a subnet or a task's interface.
     #[serde(untagged)]
     Network(NetworkEvent),

@@ -74,6 +74,7 @@ impl StateHasher {
         sum.follow(19, &old.interfaces, &state.interfaces);
         sum.follow(27, &old.zone_moves, &state.zone_moves);
         sum.follow(26, &old.placement_rules, &state.placement_rules);
+        sum.follow(25, &old.lifecycles, &state.lifecycles);
         self.sum = sum.sum;
         self.hash(layout)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
-use crate::event::NetworkEvent;
+use crate::event::{DeploymentEvent, NetworkEvent};
 use crate::object::{
     CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Service, ServiceKey,
     ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
@@ -102,7 +102,8 @@ fn touched(
         | Event::PrimaryTaskSetChanged { key, .. }
         | Event::ImagesPinned { key, .. }
         | Event::ServiceDeploymentStarted { key, .. }
-        | Event::DeploymentRetired { key, .. } => {
+        | Event::DeploymentRetired { key, .. }
+        | Event::Deployment(DeploymentEvent::DeploymentFailed { key, .. }) => {
             services.insert(key.clone());
         }
         _ => {}
@@ -278,7 +279,7 @@ pub fn service_tasks_have_a_deployment(state: &State, service: &Service) -> Chec
     let sets = state.task_sets(&service.key);
     let has = |task: &Arc<Task>| {
         let id = task.deployment();
-        service.deployments.iter().any(|one| Some(one.id) == id)
+        service.deployments.iter().any(|one| state.runs(&service.key, task, one.id))
             || id.is_some_and(|id| sets.is_some_and(|sets| sets.set(id).is_some()))
     };
     let holds = state.tasks_of_service(&service.key).iter().all(has);
@@ -422,7 +423,8 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (state.subnets.is_empty() && state.interfaces.is_empty()
             || state.level() >= crate::FeatureLevel::TASK_NETWORKS)
         && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
-        && (state.placement_rules.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
+        && (state.placement_rules.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
+        && (state.lifecycles.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

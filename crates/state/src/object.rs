@@ -6,7 +6,9 @@ pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
 pub mod deployment_history;
+mod deployment_settings;
 pub mod image_pin;
+pub mod lifecycle;
 pub mod log_group;
 pub mod placement;
 pub mod restore;
@@ -29,7 +31,14 @@ pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceRe
 pub use deployment_history::{
     DeploymentHistory, Rollback, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
 };
+pub use deployment_settings::{
+    CircuitBreaker, DeploymentStrategy, EarlySuccess, HookTimeout, Threshold, ThresholdKind, bake_time,
+    pauses_at,
+};
 pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
+pub use lifecycle::{
+    FailureCause, HookAction, HookStatus, Lifecycle, LifecycleHook, LifecycleStage, Lifecycles, TaskFailures,
+};
 pub use log_group::{LogGroup, LogGroupKey};
 pub use placement::{BinpackField, PlacementConstraint, PlacementRules, PlacementStrategy, SpreadField};
 pub use restore::RestoreSource;

@@ -138,6 +138,12 @@ pub enum Rejection {
     /// StopServiceDeployment: no deployment of the service has ever succeeded.
     #[error("there is no successful deployment to go back to")]
     NothingToRollBackTo,
+    /// ContinueServiceDeployment: it does not wait at such a hook.
+    #[error("the service deployment does not wait at a lifecycle hook {hook}")]
+    DeploymentDoesNotWait {
+        /// The hook.
+        hook: String,
+    },
     /// The service has no such task set.
     #[error("task set not found")]
     TaskSetNotFound,

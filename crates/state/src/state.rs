@@ -13,9 +13,9 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, LogGroup,
-    LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition,
-    TaskDefinitionKey, TaskHealth, TaskSets, ZoneMove,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
+    LogGroup, LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task,
+    TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -84,6 +84,8 @@ pub struct State {
     pub(crate) zone_moves: OrdMap<ServiceKey, ZoneMove>,
     /// Of tasks without a service that were placed by rules.
     pub(crate) placement_rules: OrdMap<TaskId, Arc<PlacementRules>>,
+    /// Of services that ask something of their deployments beside their limits.
+    pub(crate) lifecycles: OrdMap<ServiceKey, Arc<Lifecycles>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -174,6 +176,11 @@ impl State {
     /// A service's deployments so far; none for a service that had none since the second feature level.
     pub fn deployment_history(&self, service: &ServiceKey) -> Arc<DeploymentHistory> {
         self.deployment_histories.get(service).cloned().unwrap_or_default()
+    }
+
+    /// How a service's deployments go, as far as it asks for more than that they go on.
+    pub fn lifecycles(&self, service: &ServiceKey) -> Arc<Lifecycles> {
+        self.lifecycles.get(service).cloned().unwrap_or_default()
     }
 
     /// A service's task sets; `None` for a service whose deployments Trireme controls.

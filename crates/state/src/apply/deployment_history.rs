@@ -1,17 +1,18 @@
 //! What happens to a service's deployment history. A service from before the second feature level has none until its next
 //! deployment.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_types::{DeploymentId, ServiceRevisionId, Timestamp};
 
-use super::image_pin;
-use crate::State;
+use super::{deployment, image_pin};
 use crate::limits::DEPLOYMENTS_PER_SERVICE;
 use crate::object::{
     DeploymentHistory, Rollback, RolloutState, ServiceDeployment, ServiceDeploymentStatus, ServiceKey,
     ServiceRevision,
 };
+use crate::{FeatureLevel, State};
 
 /// A deployment of the service's spec begins; those that were under way are over.
 pub(super) fn started(
@@ -39,13 +40,25 @@ pub(super) fn started(
         finished_at: None,
         rollback: None,
     });
-    shorten(&mut history, DEPLOYMENTS_PER_SERVICE);
+    let running = running(state, key);
+    shorten(&mut history, DEPLOYMENTS_PER_SERVICE, &running);
     state.deployment_histories.insert(key.clone(), Arc::new(history));
+    deployment::forget(state, key);
     image_pin::revisions_went(state, key);
 }
 
-/// Keeps the newest, and the last successful one, without which there is no way back; and the revisions that they name.
-fn shorten(history: &mut DeploymentHistory, kept: usize) {
+/// The deployments whose tasks run still: without their records nobody knows which revision those are of. Nodes of earlier levels do
+/// not keep them.
+fn running(state: &State, key: &ServiceKey) -> BTreeSet<DeploymentId> {
+    if state.level < FeatureLevel::SERVICES {
+        return BTreeSet::new();
+    }
+    state.index.service_load(key).counts_by_deployment().map(|(id, _)| id).collect()
+}
+
+/// Keeps the newest, those that `running` names, and the last successful one, without which there is no way back; and the revisions
+/// that they name.
+fn shorten(history: &mut DeploymentHistory, kept: usize, running: &BTreeSet<DeploymentId>) {
     let successful = |one: &ServiceDeployment| {
         matches!(
             one.status,
@@ -54,12 +67,19 @@ fn shorten(history: &mut DeploymentHistory, kept: usize) {
     };
     let last = history.deployments.iter().position(successful).filter(|at| *at >= kept);
     let last = last.and_then(|at| history.deployments.get(at).cloned());
+    let old = history.deployments.iter().skip(kept).filter(|one| {
+        let back = one.rollback.as_ref().map(|rollback| rollback.deployment);
+        let is_last = last.as_ref().is_some_and(|last| last.id == one.id);
+        !is_last && (running.contains(&one.id) || back.is_some_and(|id| running.contains(&id)))
+    });
+    let old: Vec<ServiceDeployment> = old.cloned().collect();
     history.deployments.truncate(kept);
     if let Some(last) = last {
         history.deployments.pop_back();
         history.deployments.push_back(last);
     }
-    let named: std::collections::BTreeSet<ServiceRevisionId> = history
+    history.deployments.extend(old);
+    let named: BTreeSet<ServiceRevisionId> = history
         .deployments
         .iter()
         .flat_map(|one| {
@@ -99,11 +119,7 @@ pub(super) fn progressed(
     rollout: RolloutState,
 ) {
     with(state, key, |history| {
-        let is_it = |one: &ServiceDeployment| match &one.rollback {
-            Some(rollback) => rollback.deployment == id,
-            None => one.id == id,
-        };
-        let Some(one) = history.deployments.iter_mut().find(|one| is_it(one)) else { return };
+        let Some(one) = history.deployments.iter_mut().find(|one| one.rolls_out() == id) else { return };
         if !one.status.is_under_way() {
             return;
         }
@@ -119,6 +135,25 @@ pub(super) fn progressed(
     });
 }
 
+/// The service's deployment `id` is over, and this is what it comes to.
+pub(super) fn ended(
+    state: &mut State,
+    at: Timestamp,
+    key: &ServiceKey,
+    id: DeploymentId,
+    (status, reason): (ServiceDeploymentStatus, &str),
+) {
+    with(state, key, |history| {
+        let found = history.deployments.iter_mut().find(|one| one.rolls_out() == id);
+        let Some(one) = found.filter(|one| one.status.is_under_way()) else { return };
+        one.status = status;
+        one.reason = Some(reason.to_owned());
+        one.updated_at = at;
+        one.stopped_at = one.stopped_at.or(Some(at));
+        one.finished_at = Some(at);
+    });
+}
+
 /// The service is being deleted.
 pub(super) fn service_is_gone(state: &mut State, at: Timestamp, key: &ServiceKey) {
     with(state, key, |history| stop_all(history, at, "The service was deleted."));
@@ -128,7 +163,7 @@ pub(super) fn service_is_gone(state: &mut State, at: Timestamp, key: &ServiceKey
 pub(super) fn service_is_inactive(state: &mut State, key: &ServiceKey) {
     with(state, key, |history| {
         history.deployments.truncate(1);
-        shorten(history, 1);
+        shorten(history, 1, &BTreeSet::new());
     });
 }
 

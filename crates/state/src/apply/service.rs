@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment_history, image_pin, rebalancing, request, task_set};
+use super::{deployment, deployment_history, image_pin, rebalancing, request, task_set};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
@@ -49,6 +49,7 @@ fn replace(state: &mut State, service: Service, sets: Option<TaskSets>) {
     state.index.add_definitions(&service, sets.as_ref());
     state.deployment_histories.remove(&key);
     rebalancing::service_is_gone(state, &key);
+    state.lifecycles.remove(&key);
     state.image_pins.remove(&key);
     match sets {
         Some(sets) => state.task_sets.insert(key.clone(), Arc::new(sets)),
@@ -94,6 +95,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
             });
             deployment_history::service_is_inactive(state, key);
             rebalancing::service_is_gone(state, key);
+            deployment::forget(state, key);
             task_set::service_is_inactive(state, key);
             image_pin::revisions_went(state, key);
             request::service_is_gone(state, key);
@@ -107,9 +109,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
             service.steady = *steady;
         }),
         Event::DeploymentProgressed { key, deployment, rollout } => {
-            with(state, key, |service| {
-                with_deployment(service, at, *deployment, |one| one.rollout = *rollout);
-            });
+            rolled_out(state, at, key, *deployment, *rollout);
             deployment_history::progressed(state, at, key, *deployment, *rollout);
         }
         Event::DeploymentRetired { key, deployment } => {
@@ -159,6 +159,22 @@ fn with_definitions(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mu
         change(Arc::make_mut(service));
         state.index.add_definitions(service, sets);
     }
+}
+
+/// A deployment's rollout is that far.
+pub(super) fn rolled_out(
+    state: &mut State,
+    at: Timestamp,
+    key: &ServiceKey,
+    id: DeploymentId,
+    rollout: RolloutState,
+) {
+    with(state, key, |service| with_deployment(service, at, id, |one| one.rollout = rollout));
+}
+
+/// Something of a service changed that its controller is to look at anew.
+pub(super) fn moved(state: &mut State, key: &ServiceKey) {
+    with(state, key, bump);
 }
 
 fn with_deployment(

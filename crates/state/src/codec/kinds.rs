@@ -4,7 +4,7 @@
 //! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::event::{LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
+use crate::event::{DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
@@ -138,4 +138,8 @@ kinds! {
     in Network(NetworkEvent): 112 @ 1 from 6 => TaskAttached { task, interface },
     in Rebalancing(RebalancingEvent): 145 @ 1 from 7 => ZoneMoveChanged { key, under_way },
     in Placement(PlacementEvent): 140 @ 1 from 7 => TasksPlaced { tasks, rules },
+    in Deployment(DeploymentEvent): 130 @ 1 from 7 => LifecycleStageEntered { key, deployment, stage, hooks },
+    in Deployment(DeploymentEvent): 131 @ 1 from 7 => LifecycleHookEnded { key, deployment, hook, status },
+    in Deployment(DeploymentEvent): 132 @ 1 from 7 => TaskFailuresCounted { key, deployment, failures },
+    in Deployment(DeploymentEvent): 133 @ 1 from 7 => DeploymentFailed { key, deployment, cause, record },
 }

@@ -66,4 +66,5 @@ sections! {
     19 => interfaces,
     27 => zone_moves,
     26 => placement_rules,
+    25 => lifecycles,
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
-use crate::object::{BackOff, ContainerReport, Images, RolloutState, StopCode, TaskHealth, TaskStatus};
+use crate::object::{
+    BackOff, ContainerReport, FailureCause, Images, LifecycleStage, RolloutState, StopCode, TaskFailures,
+    TaskHealth, TaskStatus,
+};
 
 /// What an agent says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,20 @@ pub struct ServiceProgress {
     pub steady: Option<bool>,
     /// The service was draining and its tasks are gone.
     pub inactive: bool,
+}
+
+/// What the service controller says of the life of a service's primary deployment. Hooks that are out of time are dealt with in any
+/// case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifecycleProgress {
+    /// Which one.
+    pub deployment: DeploymentId,
+    /// Its tasks that failed, if that changes.
+    pub failures: Option<TaskFailures>,
+    /// The stage that it enters.
+    pub stage: Option<LifecycleStage>,
+    /// Why it fails, if it does.
+    pub failed: Option<FailureCause>,
 }
 
 /// What the service controller says of one task set's progress. All that it says of a service's sets is one atomic step.

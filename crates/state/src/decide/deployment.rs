@@ -1,10 +1,14 @@
-//! Deployments of a service as records: begun with the service's spec, turned back on request.
+//! Deployments of a service as records: begun with the service's spec, turned back on request or because they fail.
 
 use trireme_types::{DeploymentId, ServiceRevisionId};
 
 use super::{Decided, Decision};
 use crate::command::Outcome;
-use crate::object::{Service, ServiceKey, ServiceStatus, roll_out};
+use crate::event::DeploymentEvent;
+use crate::object::{
+    CircuitBreaker, DeploymentHistory, FailureCause, RolloutState, Service, ServiceDeploymentStatus,
+    ServiceKey, ServiceRevision, ServiceStatus, roll_out,
+};
 use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
 /// What is recorded when a deployment begins; nothing while nodes of the first level are there.
@@ -44,13 +48,26 @@ pub(super) fn roll_back(
         return Err(Rejection::ServiceDeploymentOver);
     }
     let target = history.last_successful().ok_or(Rejection::NothingToRollBackTo)?;
+    // A definition that was deleted meanwhile starts no task.
+    state.task_definition(&target.spec.task_definition).ok_or(Rejection::TaskDefinitionNotFound)?;
+    let events = turned_back(state, service, deployment, (target, reason), stamp);
+    Ok(Decision { events, outcome: Outcome::Service(key.clone()) })
+}
+
+/// A deployment turns back. Those that run the revision to which it goes are gone at once: their tasks are kept, as the new one's.
+fn turned_back(
+    state: &State,
+    service: &Service,
+    deployment: DeploymentId,
+    (target, reason): (&ServiceRevision, &str),
+    stamp: &mut Stamp,
+) -> Vec<Event> {
+    let key = &service.key;
     let mut spec = service.spec.clone();
     spec.task_definition = target.spec.task_definition.clone();
     roll_out(&mut spec.described, &target.spec.described);
-    // A definition that was deleted meanwhile starts no task.
-    state.task_definition(&spec.task_definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let by = stamp.ids.deployment();
-    let events = vec![
+    let mut events = vec![
         Event::ServiceUpdated { key: key.clone(), spec, deployment: Some(by) },
         Event::ServiceDeploymentRolledBack {
             key: key.clone(),
@@ -60,5 +77,93 @@ pub(super) fn roll_back(
             reason: reason.to_owned(),
         },
     ];
-    Ok(Decision { events, outcome: Outcome::Service(key.clone()) })
+    if state.level() >= FeatureLevel::SERVICES {
+        let same = service.deployments.iter().filter(|one| state.revision_of(key, one.id) == target.id);
+        events.extend(same.map(|one| Event::DeploymentRetired { key: key.clone(), deployment: one.id }));
+    }
+    events
+}
+
+/// A service's primary deployment fails: it turns back, or it starts nothing more.
+pub(super) fn failed(state: &State, service: &Service, cause: FailureCause, stamp: &mut Stamp) -> Vec<Event> {
+    let Some(primary) = service.deployments.first().filter(|one| one.rollout == RolloutState::InProgress)
+    else {
+        return Vec::new();
+    };
+    let key = &service.key;
+    let history = state.deployment_history(key);
+    let turns_back = match cause {
+        FailureCause::Tasks => CircuitBreaker::of(&service.spec.described).rollback,
+        FailureCause::HookTimedOut(_) | FailureCause::HookFailed(_) | FailureCause::Alarm => true,
+    };
+    let is_way_back = history.is_way_back(primary.id);
+    let there = |target: &&ServiceRevision| state.task_definition(&target.spec.task_definition).is_some();
+    let target = history.last_successful().filter(there).filter(|_| turns_back && !is_way_back);
+    let told = |message: String, stamp: &mut Stamp| Event::ServiceEventRecorded {
+        key: key.clone(),
+        id: stamp.ids.bits(),
+        message,
+    };
+    let subject = format!("(service {}) (deployment {})", key.name, primary.id);
+    let mut events = vec![told(format!("{subject} deployment failed: {}.", in_short(cause)), stamp)];
+    let fails = |record| {
+        let (key, deployment) = (key.clone(), primary.id);
+        Event::Deployment(DeploymentEvent::DeploymentFailed { key, deployment, cause, record })
+    };
+    match target {
+        Some(target) => {
+            let back = history.last_completed().unwrap_or(primary.id);
+            events.push(told(format!("(service {}) rolling back to deployment {back}.", key.name), stamp));
+            let reason = format!("Service deployment rolled back because {}", at_length(cause));
+            events.extend(turned_back(state, service, primary.id, (target, &reason), stamp));
+            events.push(fails(None));
+        }
+        None => events.push(fails(ended(&history, primary.id, turns_back, cause))),
+    }
+    events
+}
+
+/// What the record of a deployment that fails, and has no way back, comes to.
+fn ended(
+    history: &DeploymentHistory,
+    id: DeploymentId,
+    turns_back: bool,
+    cause: FailureCause,
+) -> Option<(ServiceDeploymentStatus, String)> {
+    history.record_of(id)?;
+    let because = at_length(cause);
+    Some(if history.is_way_back(id) {
+        let reason = format!("Service deployment rollback failed because {because}");
+        (ServiceDeploymentStatus::RollbackFailed, reason)
+    } else if turns_back {
+        let reason = "No rollback candidate was found to run the rollback.".to_owned();
+        (ServiceDeploymentStatus::RollbackFailed, reason)
+    } else {
+        (ServiceDeploymentStatus::Stopped, format!("Service deployment stopped because {because}"))
+    })
+}
+
+/// A cause as service events have it.
+fn in_short(cause: FailureCause) -> String {
+    match cause {
+        FailureCause::Tasks => "tasks failed to start".to_owned(),
+        FailureCause::HookTimedOut(stage) | FailureCause::HookFailed(stage) => {
+            format!("{} lifecycle hook(s) failed", stage.name())
+        }
+        FailureCause::Alarm => "alarm detected".to_owned(),
+    }
+}
+
+/// A cause as service deployments have it (ECS API: ServiceDeployment.statusReason).
+fn at_length(cause: FailureCause) -> String {
+    match cause {
+        FailureCause::Tasks => "the circuit breaker threshold was exceeded.".to_owned(),
+        FailureCause::HookTimedOut(stage) => {
+            format!("{} lifecycle hook(s) failed. A hook timed out.", stage.name())
+        }
+        FailureCause::HookFailed(stage) => {
+            format!("{} lifecycle hook(s) failed. A hook was answered with ROLLBACK.", stage.name())
+        }
+        FailureCause::Alarm => "an alarm was detected.".to_owned(),
+    }
 }

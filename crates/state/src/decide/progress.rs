@@ -1,5 +1,6 @@
 //! Services, as their controller moves them: start tasks, stop tasks, record how far a deployment is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use trireme_types::{DeploymentId, ServiceName, TaskId, Zone};
@@ -11,7 +12,7 @@ use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
 use crate::object::{
     Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PlacementRules,
-    PropagateTags, Service, ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition,
+    PropagateTags, RolloutState, Service, ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition,
     TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
 };
 use crate::query::SERVICE_GROUP;
@@ -48,7 +49,7 @@ pub(super) fn start_tasks(
     }
     let definition = state.task_definition(run.definition).ok_or(Rejection::TaskDefinitionNotFound)?;
     let overrides = TaskOverrides::default();
-    let network = NetworkConfiguration::of(run.described);
+    let network = NetworkConfiguration::of(&run.described);
     let tasks = NewTasks {
         cluster: &key.cluster,
         definition,
@@ -103,7 +104,7 @@ struct Running<'a> {
     of: Option<DeploymentId>,
     subject: String,
     /// What says where they get network interfaces.
-    described: &'a Described,
+    described: Cow<'a, Described>,
 }
 
 fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Result<Running<'a>, Rejection> {
@@ -116,25 +117,44 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
             desired: set.computed_desired_count(service.spec.desired_count),
             of: Some(id),
             subject: subject(name, Some(id)),
-            described: &set.spec.described,
+            described: Cow::Borrowed(&set.spec.described),
         });
     }
-    let primary = |one: &&Deployment| one.id == id && one.status == DeploymentStatus::Primary;
-    let primary = service.deployments.iter().find(primary).ok_or_else(gone)?;
+    let beside = state.is_beside(service);
+    let serves =
+        |one: &Deployment| beside && state.serving(service).is_some_and(|serving| serving.id == one.id);
+    let found = service.deployments.iter().find(|one| one.id == id);
+    let found =
+        found.filter(|one| one.status == DeploymentStatus::Primary || serves(one)).ok_or_else(gone)?;
+    if found.rollout == RolloutState::Failed {
+        return Err(gone());
+    }
     Ok(Running {
-        definition: &primary.task_definition,
+        definition: &found.task_definition,
         desired: service.spec.desired_count,
-        of: None,
+        of: beside.then_some(id),
         subject: subject(name, None),
-        described: &service.spec.described,
+        described: match found.status {
+            DeploymentStatus::Primary => Cow::Borrowed(&service.spec.described),
+            DeploymentStatus::Active => Cow::Owned(described_of(state, service, id)),
+        },
     })
 }
 
-/// The tasks with desired status RUNNING of a service, or of one of its task sets, are never more than the maximum.
+/// What an older deployment's tasks are started with: as its revision has it.
+fn described_of(state: &State, service: &Service, id: DeploymentId) -> Described {
+    let history = state.deployment_history(&service.key);
+    let revision = history.revision(state.revision_of(&service.key, id));
+    revision.map_or(&service.spec, |revision| &revision.spec).described.clone()
+}
+
+/// The tasks with desired status RUNNING of a service, of one of its task sets, or of one of two deployments that run beside each
+/// other, are never more than the maximum.
 fn check_maximum(state: &State, service: &Service, run: &Running<'_>, more: usize) -> Result<(), Rejection> {
     let tasks = state.tasks_of_service(&service.key);
     let counts = |task: &&Arc<Task>| {
-        task.desired_status == DesiredStatus::Running && run.of.is_none_or(|id| task.deployment() == Some(id))
+        task.desired_status == DesiredStatus::Running
+            && run.of.is_none_or(|id| state.runs(&service.key, task, id))
     };
     let wanted = tasks.iter().filter(counts).count();
     let maximum = service.spec.deployment_configuration.maximum(run.desired) as usize;
@@ -250,8 +270,13 @@ pub(super) fn record(
         });
     }
     for deployment in &progress.retired {
-        let primary = known(service, *deployment)? == DeploymentStatus::Primary;
-        if primary || tasks.iter().any(|task| task.deployment() == Some(*deployment)) {
+        let is_primary = known(service, *deployment)? == DeploymentStatus::Primary;
+        let adopted = service
+            .deployments
+            .first()
+            .is_some_and(|primary| state.run_the_same(key, primary.id, *deployment));
+        let left = !adopted && tasks.iter().any(|task| state.runs(key, task, *deployment));
+        if is_primary || left {
             return Err(stale(format!("deployment {deployment}")));
         }
         events.push(Event::DeploymentRetired { key: key.clone(), deployment: *deployment });

@@ -37,12 +37,24 @@ impl DeploymentHistory {
 
     /// The revision that the last successful deployment came to: what a rollback goes back to.
     pub fn last_successful(&self) -> Option<&ServiceRevision> {
-        let done = self.deployments.iter().find_map(|one| match (one.status, &one.rollback) {
-            (ServiceDeploymentStatus::Successful, _) => Some(one.target),
-            (ServiceDeploymentStatus::RollbackSuccessful, Some(rollback)) => Some(rollback.revision),
-            _ => None,
-        });
-        self.revision(done?)
+        self.revision(self.revision_of(self.last_completed()?)?)
+    }
+
+    /// The service's deployment that was the last one to be successful, be it as a way back.
+    pub fn last_completed(&self) -> Option<DeploymentId> {
+        use ServiceDeploymentStatus::{RollbackSuccessful, Successful};
+        let done = |one: &&ServiceDeployment| matches!(one.status, Successful | RollbackSuccessful);
+        self.deployments.iter().find(done).map(ServiceDeployment::rolls_out)
+    }
+
+    /// The record that a deployment of the service belongs to: its own, or that of the one that it rolls back.
+    pub fn record_of(&self, id: DeploymentId) -> Option<&ServiceDeployment> {
+        self.deployments.iter().find(|one| one.rolls_out() == id || one.id == id)
+    }
+
+    /// Whether a deployment of the service is the way back of another one.
+    pub fn is_way_back(&self, id: DeploymentId) -> bool {
+        self.record_of(id).is_some_and(|one| one.id != id)
     }
 }
 
@@ -104,6 +116,13 @@ pub struct ServiceDeployment {
     pub finished_at: Option<Timestamp>,
     /// The way back, if it took one.
     pub rollback: Option<Rollback>,
+}
+
+impl ServiceDeployment {
+    /// The service's deployment that it comes to: its own, or the way back.
+    pub fn rolls_out(&self) -> DeploymentId {
+        self.rollback.as_ref().map_or(self.id, |rollback| rollback.deployment)
+    }
 }
 
 /// ECS API: Rollback.

@@ -1,0 +1,53 @@
+//! Deployments of a service that run the same revision: one that turned back goes on with the tasks that are left of what it turned
+//! back to.
+
+use trireme_types::DeploymentId;
+
+use crate::index::{ServiceLoad, TaskCounts};
+use crate::object::{Deployment, DeploymentStrategy, RolloutState, Service, ServiceKey, Task};
+use crate::{FeatureLevel, State};
+
+impl State {
+    /// Whether two deployments of a service run the same revision, so that the tasks of the one serve as the other's. Nodes of
+    /// earlier levels replace them.
+    pub fn run_the_same(&self, service: &ServiceKey, one: DeploymentId, other: DeploymentId) -> bool {
+        one == other
+            || (self.level() >= FeatureLevel::SERVICES
+                && self.revision_of(service, one) == self.revision_of(service, other))
+    }
+
+    /// Whether a task runs what a deployment of its service rolls out.
+    pub fn runs(&self, service: &ServiceKey, task: &Task, deployment: DeploymentId) -> bool {
+        task.deployment().is_some_and(|id| self.run_the_same(service, id, deployment))
+    }
+
+    /// The tasks that run what a deployment of a service rolls out, counted.
+    pub fn counts_of_deployment(&self, key: &ServiceKey, load: &ServiceLoad, id: DeploymentId) -> TaskCounts {
+        let same = load.counts_by_deployment().filter(|(other, _)| self.run_the_same(key, *other, id));
+        same.fold(TaskCounts::default(), |sum, (_, counts)| sum.plus(counts))
+    }
+
+    /// Whether a service's primary deployment runs all its tasks beside those that serve, instead of in their place: a way back does
+    /// not, for what it goes back to is there.
+    pub fn is_beside(&self, service: &Service) -> bool {
+        let Some(primary) = service.deployments.first() else { return false };
+        primary.rollout == RolloutState::InProgress
+            && DeploymentStrategy::of(&service.spec.described) == DeploymentStrategy::BlueGreen
+            && !self.deployment_history(&service.key).is_way_back(primary.id)
+            && self
+                .lifecycles(&service.key)
+                .of(primary.id)
+                .stage
+                .is_none_or(|(stage, _)| stage < crate::object::LifecycleStage::CleanUp)
+    }
+
+    /// Of a service whose primary deployment is beside another one: the older deployment that serves. The tasks of further ones are
+    /// left over.
+    pub fn serving<'a>(&self, service: &'a Service) -> Option<&'a Deployment> {
+        let lifecycles = self.lifecycles(&service.key);
+        let older = service.deployments.get(1..).unwrap_or_default();
+        let serves =
+            |one: &&Deployment| one.rollout == RolloutState::Completed || lifecycles.of(one.id).has_shifted();
+        older.iter().find(serves).or(older.last())
+    }
+}
