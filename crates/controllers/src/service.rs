@@ -3,7 +3,8 @@
 //!
 //! - `plan`: one service, looked at in full · `pass`: what stops and starts, in `census` sorted by what may become of it · `rollout`: how
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
-//!   that failed · `health`: when a task has shown that it works · `rebalance`: zones made even · `task_set`: services whose deployments someone else controls ·
+//!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
+//!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even ·
 //!   `stored`: members without effect yet · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
@@ -27,9 +28,12 @@ use crate::observed::Observed;
 
 use health::Health;
 
+mod blue_green;
+mod breaker;
 mod census;
 mod health;
 mod judged;
+mod lifecycle;
 mod pass;
 mod plan;
 mod rebalance;

@@ -11,7 +11,7 @@ use trireme_state::object::{
 };
 use trireme_state::query::SERVICE_GROUP;
 use trireme_state::{Command, Placement};
-use trireme_types::TaskId;
+use trireme_types::{DeploymentId, TaskId};
 
 use super::census::{Census, Sorting, runs};
 use super::health::Health;
@@ -25,6 +25,8 @@ pub struct Pass<'a> {
     pub service: &'a Service,
     /// What new tasks belong to.
     pub primary: &'a Deployment,
+    /// What runs the same revision, the primary included.
+    pub ours: BTreeSet<DeploymentId>,
     /// How many tasks there are to be.
     pub desired: u32,
     /// What its tasks' network is read from.
@@ -35,6 +37,10 @@ pub struct Pass<'a> {
     pub tasks: &'a [Arc<Task>],
     /// Who is healthy.
     pub health: Health<'a>,
+    /// It has not failed: tasks may start, and take the place of others.
+    pub starts: bool,
+    /// There are enough new tasks: others need not wait for more of them to go.
+    pub clears: bool,
     /// What is needed.
     pub judged: Judged,
     /// Tasks that are wanted beyond the desired count, for a while.
@@ -56,27 +62,21 @@ pub struct Found<'a> {
 impl<'a> Pass<'a> {
     /// Stops and starts what is to be stopped and started.
     pub fn step(&mut self, look: &mut Look<'_>, load: &ServiceLoad) -> Found<'a> {
-        let sorting = Sorting {
-            primary: BTreeSet::from([self.primary.id]),
-            draining: look.draining,
-            health: self.health,
-        };
+        let sorting = Sorting { primary: self.ours.clone(), draining: look.draining, health: self.health };
         let census = sorting.census(self.tasks);
-        let restart = restart::judge(&restart::Scene {
-            view: look.view,
-            deployment: self.primary,
-            tasks: self.tasks,
-            load,
-            health: self.health,
-        });
-        let held = restart.held.map_or(0, |(_, count)| count);
+        let restart = restart::judge(&self.scene(look, load));
+        let held = if self.starts { restart.held.map_or(0, |(_, count)| count) } else { usize::MAX };
         let counts = census.counts(self.service, (self.desired, self.extra), self.health, held);
-        let moves = rollout::moves(&counts);
+        let mut moves = rollout::moves(&counts);
+        if !self.starts {
+            moves.retire = Retired::default();
+        }
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
             Some(why) if self.would_help(look, &census) => {
                 rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
             }
+            _ if self.clears => rollout::make_room(&counts, moves.retire, usize::MAX, 0),
             _ => Retired::default(),
         };
         let mut events = Vec::new();
@@ -84,11 +84,19 @@ impl<'a> Pass<'a> {
         if moves.stuck && census.stopping == 0 {
             self.tell(text::stuck(&self.service.key.name), &mut events);
         }
-        self.tell_of_restart(&restart, &counts, &mut events);
+        if self.starts {
+            self.tell_of_restart(&restart, &counts, &mut events);
+        }
         self.wake_for_health(&counts, &restart);
         self.stop(&census, &moves, moves.retire.plus(room), &mut events);
         self.start(&placed.placements);
         Found { census, counts, restart, events }
+    }
+
+    /// Where its failures are looked for.
+    pub fn scene<'s>(&'s self, look: &Look<'s>, load: &'s ServiceLoad) -> restart::Scene<'s> {
+        let (view, deployment, tasks, health) = (look.view, self.primary, self.tasks, self.health);
+        restart::Scene { view, deployment, tasks, load, health }
     }
 
     /// Stops them: those that nobody counts on, those beyond the desired count, and those that others have replaced.
@@ -231,7 +239,8 @@ impl<'a> Pass<'a> {
         if !each_matters && !last_matters {
             return;
         }
-        let ours = |task: &&Arc<Task>| each_matters || task.deployment() == Some(self.primary.id);
+        let ours =
+            |task: &&Arc<Task>| each_matters || task.deployment().is_some_and(|id| self.ours.contains(&id));
         let proven = self.tasks.iter().filter(ours).filter_map(|task| self.health.proven_at(task));
         let to_come = proven.filter(|at| *at > self.health.now);
         let at = if each_matters { to_come.min() } else { to_come.max() };

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use trireme_state::Command;
 use trireme_state::command::ServiceProgress;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{DeploymentStatus, Service, ServiceStatus, Task};
+use trireme_state::object::{DeploymentStatus, LifecycleStage, Service, ServiceStatus, Task};
 use trireme_types::{DeploymentId, TaskId};
 
 use super::judged::Judged;
+use super::lifecycle::Life;
 use super::pass::Pass;
-use super::{Look, rebalance, record, stored, task_set, text};
+use super::{Look, blue_green, rebalance, record, stored, task_set, text};
 
 /// Judges one service.
 pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) -> Judged {
@@ -21,8 +22,15 @@ pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) 
         (ServiceStatus::Inactive, _) => Judged::default(),
         (ServiceStatus::Draining, _) => draining(service, &tasks),
         (ServiceStatus::Active, Some(sets)) => task_set::all(look, service, &sets, &tasks, load),
+        (ServiceStatus::Active, None) if look.view.is_beside(service) => beside(look, service, &tasks, load),
         (ServiceStatus::Active, None) => rolling(look, service, &tasks, load),
     }
+}
+
+/// A service whose primary deployment runs beside what serves.
+fn beside(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &ServiceLoad) -> Judged {
+    let primary = service.deployments.first();
+    primary.map_or_else(Judged::default, |primary| blue_green::all(look, service, primary, tasks, load))
 }
 
 /// A service whose deployments Trireme controls.
@@ -30,19 +38,27 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     let Some(primary) = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary) else {
         return Judged::default();
     };
+    let mut life = Life::of(look.view, service, primary, look.health.now);
+    let same = |id: &DeploymentId| look.view.run_the_same(&service.key, *id, primary.id);
+    let others = load.counts_by_deployment().map(|(id, _)| id).filter(same);
     let mut pass = Pass {
         service,
         primary,
+        ours: others.chain([primary.id]).collect(),
         desired: service.spec.desired_count,
         described: &service.spec.described,
         subject: format!("service {}", service.key.name),
         tasks,
         health: look.health.of_service(service),
+        starts: true,
+        clears: life.stage() == Some(LifecycleStage::CleanUp),
         judged: Judged::default(),
         extra: 0,
     };
     let moves = rebalance::stage(&pass, look);
     pass.extra = usize::from(moves == rebalance::Stage::Starting);
+    life.watch(service, &pass.scene(look, load));
+    pass.starts = !life.fails(primary);
     let mut progress = ServiceProgress::default();
     let found = pass.step(look, load);
     if let Some((back_off, not_started)) = found.restart.record {
@@ -51,8 +67,8 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     let subject = format!("(service {}) (deployment {})", service.key.name, primary.id);
     progress.events.extend(stored::event(look.view, service, primary, &service.spec.described, &subject));
     progress.events.extend(found.events.iter().cloned());
-    record::rollout(&mut pass, &found, load, &mut progress);
-    record::add(&mut pass, progress);
+    record::rollout(&mut pass, &found, load, (&mut life, &mut progress));
+    record::add(&mut pass.judged, service, progress, life);
     if !pass.judged.records() {
         rebalance::judge(&mut pass, look, moves, &found);
     }

@@ -44,7 +44,7 @@ pub fn stage(pass: &Pass<'_>, look: &Look<'_>) -> Stage {
     if !is_wanted(pass) {
         return Stage::Over;
     }
-    let ours = |task: &&Arc<Task>| task.deployment() == Some(pass.primary.id);
+    let ours = |task: &&Arc<Task>| task.deployment().is_some_and(|id| pass.ours.contains(&id));
     let wanted = || pass.tasks.iter().filter(ours).filter(|task| task.wanted());
     let made = wanted().any(|task| task.times.created_at >= at);
     let count = wanted().count();

@@ -4,18 +4,25 @@
 use trireme_state::Command;
 use trireme_state::command::ServiceProgress;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{Deployment, RolloutState};
+use trireme_state::object::{Deployment, LifecycleStage, RolloutState, Service};
 use trireme_types::DeploymentId;
 
+use super::judged::Judged;
+use super::lifecycle::Life;
 use super::pass::{Found, Pass};
 use super::text;
 
 /// Old deployments whose tasks are gone, the primary's completion, and the steady state, which follow in this order.
-pub fn rollout(pass: &mut Pass<'_>, found: &Found<'_>, load: &ServiceLoad, progress: &mut ServiceProgress) {
+pub fn rollout(
+    pass: &mut Pass<'_>,
+    found: &Found<'_>,
+    load: &ServiceLoad,
+    (life, progress): (&mut Life, &mut ServiceProgress),
+) {
     let (service, primary, counts) = (pass.service, pass.primary, &found.counts);
     let older = service.deployments.iter().filter(|one| one.id != primary.id);
     let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) =
-        older.partition(|one| pass.tasks.iter().any(|task| task.deployment() == Some(one.id)));
+        older.partition(|one| !pass.ours.contains(&one.id) && has_tasks(pass, one));
     progress.retired = gone.iter().map(|one| one.id).collect::<Vec<DeploymentId>>();
     let whole = kept.is_empty()
         && counts.fresh == counts.desired
@@ -24,14 +31,23 @@ pub fn rollout(pass: &mut Pass<'_>, found: &Found<'_>, load: &ServiceLoad, progr
         && found.census.idle.is_empty();
     let healthy = counts.fresh_healthy == counts.desired;
     let under_way = primary.rollout == RolloutState::InProgress;
-    if whole && healthy && under_way {
+    let enough = match life.early {
+        None => whole && healthy,
+        Some(early) => counts.fresh_healthy >= early.enough(pass.desired) as usize,
+    };
+    let baked = under_way && life.is_baked(enough, pass.health, &mut pass.judged);
+    let cleans = life.early.is_some_and(|early| early.blocks) && !kept.is_empty();
+    if baked && cleans && life.stage() != Some(LifecycleStage::CleanUp) {
+        life.progress.stage = Some(LifecycleStage::CleanUp);
+    }
+    if baked && !cleans && life.progress.failed.is_none() {
         progress.rollouts.push((primary.id, RolloutState::Completed));
         progress.events.push(text::completed(&service.key.name, primary.id));
     }
     // A task on its way out that still runs counts as running for everyone who waits for stability.
     let runs = whole && load.counts().running as usize == counts.desired;
     let steady = runs && (healthy || !(under_way || found.restart.failing));
-    if steady == service.steady {
+    if steady == service.steady || life.progress.failed.is_some() {
         return;
     }
     match text::unsteady_until(service, primary, pass.health).filter(|_| steady) {
@@ -43,16 +59,23 @@ pub fn rollout(pass: &mut Pass<'_>, found: &Found<'_>, load: &ServiceLoad, progr
     }
 }
 
+/// Whether tasks are left that run an older deployment's revision.
+fn has_tasks(pass: &Pass<'_>, older: &Deployment) -> bool {
+    let key = &pass.service.key;
+    pass.tasks.iter().any(|task| pass.health.view.runs(key, task, older.id))
+}
+
 /// Adds the command that records it, if there is anything.
-pub fn add(pass: &mut Pass<'_>, progress: ServiceProgress) {
-    if progress == ServiceProgress::default() {
+pub fn add(judged: &mut Judged, service: &Service, progress: ServiceProgress, life: Life) {
+    let life = life.news();
+    if progress == ServiceProgress::default() && life.is_none() {
         return;
     }
     let told = progress.events.clone();
-    let command = Command::RecordProgress {
-        service: pass.service.key.clone(),
-        version: pass.service.version,
-        progress: Box::new(progress),
+    let (service, version, progress) = (service.key.clone(), service.version, Box::new(progress));
+    let command = match life.map(Box::new) {
+        Some(lifecycle) => Command::RecordDeployment { service, version, progress, lifecycle },
+        None => Command::RecordProgress { service, version, progress },
     };
-    pass.judged.record(command, &told);
+    judged.record(command, &told);
 }

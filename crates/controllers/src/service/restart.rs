@@ -31,7 +31,7 @@ const ROUNDS_AFTER_RUNNING: u32 = 7;
 /// Failures this long before a back-off began still wait for its end: a pass may come late.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// Stopped tasks that are looked at, the latest first. More of them change nothing but how long a pass takes.
-const LOOK_BACK: usize = 10_000;
+pub const LOOK_BACK: usize = 10_000;
 
 /// Tasks that failed to start which make other machines more likely for the next one.
 const UNSTARTED: usize = 100;
@@ -173,7 +173,7 @@ fn failures_in_a_row(scene: &Scene<'_>) -> Failures {
 }
 
 /// A task that was told to stop, or whose instance was lost, did not fail, unless its health check did.
-fn failed_by_itself(task: &Task) -> bool {
+pub fn failed_by_itself(task: &Task) -> bool {
     failed_checks(task)
         || matches!(
             task.stop_code,

@@ -1,6 +1,7 @@
 //! A service's task sets: each keeps its part of the desired count running, of its own definition and beside the others. When tasks
 //! go from one to another, its user says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_state::Command;
@@ -67,11 +68,14 @@ fn one(
     let mut pass = Pass {
         service,
         primary: &deployment,
+        ours: BTreeSet::from([set.id]),
         desired: set.computed_desired_count(service.spec.desired_count),
         described: &set.spec.described,
         subject: format!("service {name}, taskSet {}", set.id),
         tasks,
         health: look.health.of_service(service),
+        starts: true,
+        clears: false,
         judged: Judged::default(),
         extra: 0,
     };
