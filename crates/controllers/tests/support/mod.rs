@@ -531,8 +531,12 @@ fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp
             |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running && !sick(task);
         state.tasks_of_service(key).iter().filter(runs).count()
     };
-    if matches!(command, Command::StartServiceTasks { .. }) {
-        assert!(wanted(after) <= limits.maximum(desired) as usize, "above the maximum: {command:?}");
+    if let Command::StartServiceTasks { deployment, .. } = command {
+        let side = |task: &&Arc<Task>| task.wanted() && after.runs(key, task, *deployment);
+        let beside = after.is_beside(service);
+        let tasks = after.tasks_of_service(key);
+        let count = if beside { tasks.iter().filter(side).count() } else { wanted(after) };
+        assert!(count <= limits.maximum(desired) as usize, "above the maximum: {command:?}");
     } else {
         let floor = (limits.minimum(desired).min(desired) as usize).min(running(before));
         assert!(running(after) >= floor, "below the minimum: {command:?}");
