@@ -2,13 +2,11 @@
 //! of its life (ECS API: DeploymentStrategy BLUE_GREEN). Each of the two keeps to the service's limits by itself. In the last stage it
 //! goes on like a rolling one, in which the blue ones make way; and so does what turns back.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_state::command::ServiceProgress;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{Deployment, Described, LifecycleStage, Service, Task};
-use trireme_types::DeploymentId;
+use trireme_state::object::{Deployment, Described, LifecycleStage, RolloutState, Service, Task};
 
 use super::judged::Judged;
 use super::lifecycle::Life;
@@ -38,14 +36,17 @@ pub fn all(
     let stage = life.stage();
     let blue = look.view.serving(service);
     let desired = service.spec.desired_count;
-    let left = sides.reconcile(look, primary, blue, stage);
+    let left = sides.left_over(look, primary, blue);
     if let Some(blue) = blue {
         let described = described_of(look, service, blue);
-        sides.one(look, blue, (desired, &described), None);
+        // What is left over makes way for it, like an older deployment for a newer one.
+        let beside = if stage == Some(LifecycleStage::ReconcileService) { &left[..] } else { &[] };
+        sides.one(look, (blue, beside), (desired, &described), None);
     }
+    let left = !left.is_empty() && blue.is_some_and(|blue| look.view.has_served(service, blue));
     let scales = stage >= Some(LifecycleStage::ScaleUp);
     let desired = if scales { desired } else { 0 };
-    let whole = sides.one(look, primary, (desired, &service.spec.described), Some(&mut life));
+    let whole = sides.one(look, (primary, &[]), (desired, &service.spec.described), Some(&mut life));
     let subject = format!("(service {}) (deployment {})", service.key.name, primary.id);
     let told = stored::event(look.view, service, primary, &service.spec.described, &subject);
     sides.progress.events.extend(told);
@@ -81,29 +82,23 @@ fn described_of(look: &Look<'_>, service: &Service, deployment: &Deployment) -> 
 }
 
 impl Sides<'_> {
-    /// Older deployments that do not serve: they go, in the stage that is for it, with their last tasks. Gives whether any has tasks.
-    fn reconcile(
+    /// Older deployments that have tasks and do not serve. Those without any are gone.
+    fn left_over<'d>(
         &mut self,
-        look: &mut Look<'_>,
+        look: &Look<'_>,
         primary: &Deployment,
         blue: Option<&Deployment>,
-        stage: Option<LifecycleStage>,
-    ) -> bool {
+    ) -> Vec<&'d Deployment>
+    where
+        Self: 'd,
+    {
         let service = self.service;
-        let mut left = false;
-        for one in &service.deployments {
-            if one.id == primary.id || blue.is_some_and(|blue| blue.id == one.id) {
-                continue;
-            }
-            if !self.tasks.iter().any(|task| look.view.runs(&service.key, task, one.id)) {
-                self.progress.retired.push(one.id);
-                continue;
-            }
-            left = true;
-            if stage == Some(LifecycleStage::ReconcileService) {
-                self.one(look, one, (0, &Described::new()), None);
-            }
-        }
+        let other = |one: &&Deployment| one.id != primary.id && blue.is_none_or(|blue| blue.id != one.id);
+        let has_tasks =
+            |one: &&Deployment| self.tasks.iter().any(|task| look.view.runs(&service.key, task, one.id));
+        let (left, gone): (Vec<&Deployment>, Vec<&Deployment>) =
+            service.deployments.iter().filter(other).partition(has_tasks);
+        self.progress.retired.extend(gone.iter().map(|one| one.id));
         left
     }
 
@@ -111,23 +106,25 @@ impl Sides<'_> {
     fn one(
         &mut self,
         look: &mut Look<'_>,
-        side: &Deployment,
+        (side, others): (&Deployment, &[&Deployment]),
         (desired, described): (u32, &Described),
         life: Option<&mut Life>,
     ) -> bool {
         let service = self.service;
-        let ours: Vec<Arc<Task>> =
-            self.tasks.iter().filter(|task| look.view.runs(&service.key, task, side.id)).cloned().collect();
+        let ours = |task: &Task| look.view.runs(&service.key, task, side.id);
+        let theirs = |task: &Task| others.iter().any(|one| look.view.runs(&service.key, task, one.id));
+        let tasks: Vec<Arc<Task>> =
+            self.tasks.iter().filter(|task| ours(task) || theirs(task)).cloned().collect();
         let mut pass = Pass {
             service,
             primary: side,
-            ours: ours.iter().filter_map(|task| task.deployment()).collect::<BTreeSet<DeploymentId>>(),
+            ours: tasks.iter().filter(|task| ours(task)).filter_map(|task| task.deployment()).collect(),
             desired,
             described,
             subject: format!("service {} (deployment {})", service.key.name, side.id),
-            tasks: &ours,
+            tasks: &tasks,
             health: look.health.of_service(service),
-            starts: true,
+            starts: side.rollout != RolloutState::Failed,
             clears: false,
             extra: 0,
             judged: Judged::default(),

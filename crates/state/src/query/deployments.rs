@@ -44,10 +44,16 @@ impl State {
     /// Of a service whose primary deployment is beside another one: the older deployment that serves. The tasks of further ones are
     /// left over.
     pub fn serving<'a>(&self, service: &'a Service) -> Option<&'a Deployment> {
-        let lifecycles = self.lifecycles(&service.key);
         let older = service.deployments.get(1..).unwrap_or_default();
-        let serves =
-            |one: &&Deployment| one.rollout == RolloutState::Completed || lifecycles.of(one.id).has_shifted();
-        older.iter().find(serves).or(older.last())
+        older.iter().find(|one| self.has_served(service, one)).or(older.last())
+    }
+
+    /// Whether production traffic has gone to a deployment of a service, and it did not fail then.
+    pub fn has_served(&self, service: &Service, deployment: &Deployment) -> bool {
+        match deployment.rollout {
+            RolloutState::Completed => true,
+            RolloutState::InProgress => self.lifecycles(&service.key).of(deployment.id).has_shifted(),
+            RolloutState::Failed => false,
+        }
     }
 }
