@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::{LogGroupEvent, NetworkEvent, PlacementEvent};
+use trireme_state::event::{LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -296,6 +296,7 @@ fn network_events() -> Vec<Event> {
                 last_given: None,
             }),
         }),
+        Event::Rebalancing(RebalancingEvent::ZoneMoveChanged { key: service("web"), under_way: true }),
         Event::Network(NetworkEvent::SubnetRemoved { subnet: SubnetId::from_random(0x1234 << 60) }),
         Event::Network(NetworkEvent::TaskAttached {
             task: task_id(),

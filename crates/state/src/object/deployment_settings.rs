@@ -233,7 +233,7 @@ mod tests {
         let json = r#"[{"targetType":"PAUSE","lifecycleStages":["POST_SCALE_UP","PRE_PRODUCTION_TRAFFIC_SHIFT"]},
             {"targetType":"PAUSE","lifecycleStages":["POST_SCALE_UP"],"timeoutConfiguration":{"timeoutInMinutes":10,"action":"CONTINUE"}}]"#;
         let kept = described(LIFECYCLE_HOOKS, json);
-        let minutes = |minutes, action| HookTimeout { after: Duration::from_secs(minutes * 60), action };
+        let minutes = |minutes: u64, action| HookTimeout { after: Duration::from_secs(minutes * 60), action };
         let day = minutes(1440, HookAction::Rollback);
         assert_eq!(pauses_at(&kept, LifecycleStage::PostScaleUp), [day, minutes(10, HookAction::Continue)]);
         assert_eq!(pauses_at(&kept, LifecycleStage::ProductionTrafficShift), [day]);
