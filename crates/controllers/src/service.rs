@@ -4,7 +4,7 @@
 //! - `plan`: one service, looked at in full · `pass`: what stops and starts, in `census` sorted by what may become of it · `rollout`: how
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
 //!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
-//!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even ·
+//!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even · `daemon`: one on each instance ·
 //!   `stored`: members without effect yet · `text`: ECS's event texts.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
@@ -31,6 +31,7 @@ use health::Health;
 mod blue_green;
 mod breaker;
 mod census;
+mod daemon;
 mod health;
 mod judged;
 mod lifecycle;
@@ -94,8 +95,14 @@ struct Memory {
     draining: BTreeSet<ContainerInstanceId>,
     topology: Topology,
     healthy_after: Duration,
-    /// By key, as the state lists them.
-    quiet: Vec<Quiet>,
+    quiet: Known,
+}
+
+/// Services that needed nothing, each kind by key, as the state lists them.
+#[derive(Default)]
+struct Known {
+    daemons: Vec<Quiet>,
+    others: Vec<Quiet>,
 }
 
 /// Walks beside the state's services, in the same order: most comparisons are of two pointers.
@@ -125,17 +132,15 @@ impl Controller for ServiceController {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let draining = draining(view);
         let mut known = std::mem::take(&mut memory.quiet);
-        if memory.draining != draining || memory.healthy_after != self.healthy_after {
-            known.clear();
-        }
         let topology = view.topology();
-        if !memory.topology.is(&topology) {
-            known.retain(|quiet| !quiet.looked_at_machines);
+        if memory.draining != draining || memory.healthy_after != self.healthy_after {
+            known = Known::default();
+        } else if !memory.topology.is(&topology) {
+            known.daemons.retain(|quiet| !quiet.looked_at_machines);
+            known.others.retain(|quiet| !quiet.looked_at_machines);
         }
-        let mut quiet = Vec::with_capacity(known.len());
-        let mut known = Walk(known.into_iter().peekable());
         let health = Health { view, after: self.healthy_after, now, grace: Duration::ZERO };
-        let mut look = Look {
+        let look = Look {
             view,
             health,
             draining: &draining,
@@ -143,25 +148,51 @@ impl Controller for ServiceController {
             addresses: BTreeMap::new(),
             stopwatch: &self.stopwatch,
         };
-        let (mut plan, mut unplaced) = (Plan::default(), 0_usize);
-        for service in view.services().filter(|service| service.status != ServiceStatus::Inactive) {
-            let load = view.index().service_load(&service.key);
-            if let Some(known) = known.quiet(service, &load, now) {
-                known.until.into_iter().for_each(|at| plan.wake(at));
+        let mut round = Round { look, plan: Plan::default(), unplaced: 0 };
+        let services = || view.services().filter(|service| service.status != ServiceStatus::Inactive);
+        // ECS: the first to start.
+        let daemons = round.look_at(services().filter(|one| daemon::is_daemon(one)), known.daemons);
+        let others = round.look_at(services().filter(|one| !daemon::is_daemon(one)), known.others);
+        let Round { mut plan, unplaced, .. } = round;
+        plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
+        let quiet = Known { daemons, others };
+        *memory = Memory { draining, topology, healthy_after: self.healthy_after, quiet };
+        plan
+    }
+}
+
+/// One pass over all services.
+struct Round<'a> {
+    look: Look<'a>,
+    plan: Plan,
+    unplaced: usize,
+}
+
+impl Round<'_> {
+    /// Looks at services, but for those that are known to need nothing. Gives those that need nothing now.
+    fn look_at<'s>(
+        &mut self,
+        services: impl Iterator<Item = &'s Arc<Service>>,
+        known: Vec<Quiet>,
+    ) -> Vec<Quiet> {
+        let mut quiet = Vec::with_capacity(known.len());
+        let mut known = Walk(known.into_iter().peekable());
+        for service in services {
+            let load = self.look.view.index().service_load(&service.key);
+            if let Some(known) = known.quiet(service, &load, self.look.health.now) {
+                known.until.into_iter().for_each(|at| self.plan.wake(at));
                 quiet.push(known);
                 continue;
             }
-            let judged = plan::service(&mut look, service, &load);
-            unplaced = unplaced.saturating_add(judged.unplaced);
+            let judged = plan::service(&mut self.look, service, &load);
+            self.unplaced = self.unplaced.saturating_add(judged.unplaced);
             if let Some(until) = judged.quiet_until() {
                 let looked_at_machines = judged.looked_at_machines;
                 quiet.push(Quiet { service: service.clone(), load, until, looked_at_machines });
             }
-            judged.add_to(&mut plan);
+            judged.add_to(&mut self.plan);
         }
-        plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
-        *memory = Memory { draining, topology, healthy_after: self.healthy_after, quiet };
-        plan
+        quiet
     }
 }
 

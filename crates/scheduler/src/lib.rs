@@ -9,11 +9,12 @@
 //! - What the copy holds only grows within a request. So a node that refuses once is never asked again, and the copy keeps its nodes in
 //!   order: a placement costs a logarithm instead of a look at every node (`place/search.rs`).
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · [`group`] · [`stop`] · [`explain`] · [`expression`] (the
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · [`group`] · [`stop`] · [`explain`] · [`daemon`] · [`expression`] (the
 //! cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
 pub mod answer;
+pub mod daemon;
 pub mod explain;
 pub mod expression;
 pub mod filter;
@@ -25,6 +26,7 @@ pub mod stop;
 pub mod view;
 
 pub use answer::{Answer, NodeAnswer, Score, explain_all};
+pub use daemon::{place_each, seats};
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};
 pub use group::Group;

@@ -127,10 +127,11 @@ impl Sides<'_> {
             starts: side.rollout != RolloutState::Failed,
             clears: false,
             extra: 0,
+            seats: None,
             judged: Judged::default(),
         };
         if let Some(life) = life {
-            life.watch(service, &pass.scene(look, self.load));
+            life.watch(service, pass.desired, &pass.scene(look, self.load));
             pass.starts = !life.fails(side);
         }
         let Found { counts, restart, events, .. } = pass.step(look, self.load);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trireme_state::object::{Service, Task, TaskStatus};
 use trireme_types::{ContainerInstanceId, DeploymentId};
 
+use super::daemon::Seats;
 use super::health::Health;
 use super::rollout::Counts;
 
@@ -18,7 +19,7 @@ pub struct Census<'a> {
     pub outgoing: Vec<&'a Task>,
     /// RUNNING, but their health checks fail, whatever they are of.
     pub sick: Vec<&'a Task>,
-    /// Like `outgoing`, but not RUNNING: they serve nobody and stop at once.
+    /// Like `outgoing`, but not RUNNING: they serve nobody and stop at once. So do those that do not belong where they are.
     pub idle: Vec<&'a Task>,
     /// On their way out already; they hold their places until they are STOPPED.
     pub stopping: usize,
@@ -30,6 +31,8 @@ pub struct Sorting<'a> {
     pub primary: BTreeSet<DeploymentId>,
     /// Where no task may stay.
     pub draining: &'a BTreeSet<ContainerInstanceId>,
+    /// Where tasks belong, if each has a place of its own.
+    pub seats: Option<&'a Seats>,
     /// Who is healthy.
     pub health: Health<'a>,
 }
@@ -42,6 +45,10 @@ impl Sorting<'_> {
             let ours = task.deployment().is_some_and(|id| self.primary.contains(&id));
             if !task.wanted() {
                 census.stopping = census.stopping.saturating_add(1);
+            } else if self.seats.is_some_and(|seats| seats.last.contains(&task.instance)) {
+                // It stays for now, and is no reason for anything.
+            } else if self.seats.is_some_and(|seats| !seats.all.contains(&task.instance)) {
+                census.idle.push(task);
             } else if self.health.is_sick(task) {
                 census.sick.push(task);
             } else if ours && !self.draining.contains(&task.instance) {

@@ -60,13 +60,12 @@ impl Life {
         (self.under_way && any).then_some(self.progress)
     }
 
-    /// Looks whether it fails: then nothing more is started of it.
-    pub fn watch(&mut self, service: &Service, scene: &restart::Scene<'_>) {
+    /// Looks whether it fails, which is to have so many tasks: then nothing more is started of it.
+    pub fn watch(&mut self, service: &Service, desired: u32, scene: &restart::Scene<'_>) {
         // What it replaces is on its way out already: there is nothing whole to go back to.
         if !self.under_way || self.stage() == Some(LifecycleStage::CleanUp) {
             return;
         }
-        let desired = service.spec.desired_count;
         let verdict = breaker::judge(scene, self.breaker, self.known.failures, desired);
         self.progress.failures = verdict.record;
         self.progress.failed = match () {

@@ -11,9 +11,10 @@ use trireme_state::object::{
 };
 use trireme_state::query::SERVICE_GROUP;
 use trireme_state::{Command, Placement};
-use trireme_types::{DeploymentId, TaskId};
+use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
 
 use super::census::{Census, Sorting, runs};
+use super::daemon::{self, Seats};
 use super::health::Health;
 use super::judged::Judged;
 use super::rollout::{self, Counts, Moves, Retired};
@@ -45,6 +46,8 @@ pub struct Pass<'a> {
     pub judged: Judged,
     /// Tasks that are wanted beyond the desired count, for a while.
     pub extra: usize,
+    /// Where its tasks belong, if it is a daemon.
+    pub seats: Option<Seats>,
 }
 
 /// What a step found, to be recorded.
@@ -62,7 +65,12 @@ pub struct Found<'a> {
 impl<'a> Pass<'a> {
     /// Stops and starts what is to be stopped and started.
     pub fn step(&mut self, look: &mut Look<'_>, load: &ServiceLoad) -> Found<'a> {
-        let sorting = Sorting { primary: self.ours.clone(), draining: look.draining, health: self.health };
+        let sorting = Sorting {
+            primary: self.ours.clone(),
+            draining: look.draining,
+            seats: self.seats.as_ref(),
+            health: self.health,
+        };
         let census = sorting.census(self.tasks);
         let restart = restart::judge(&self.scene(look, load));
         let held = if self.starts { restart.held.map_or(0, |(_, count)| count) } else { usize::MAX };
@@ -108,8 +116,10 @@ impl<'a> Pass<'a> {
         let excess = |count| self.to_stop(fresh.iter().copied(), count);
         stops.extend(choose_excess(&fresh, moves, health, excess));
         let outgoing = || census.outgoing.iter().filter(free).copied();
-        stops.extend(self.to_stop(outgoing().filter(|task| !health.is_healthy(task)), retire.weak));
-        stops.extend(self.to_stop(outgoing().filter(|task| health.is_healthy(task)), retire.outgoing));
+        let weak = outgoing().filter(|task| !health.is_healthy(task));
+        stops.extend(self.to_retire(census, weak, retire.weak));
+        let healthy = outgoing().filter(|task| health.is_healthy(task));
+        stops.extend(self.to_retire(census, healthy, retire.outgoing));
         self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
         let sick = self.to_stop(census.sick.iter().copied(), retire.sick);
         self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
@@ -126,6 +136,23 @@ impl<'a> Pass<'a> {
     fn to_stop<'t>(&'t self, tasks: impl Iterator<Item = &'t Task>, count: usize) -> Vec<TaskId> {
         let strategy = PlacementRules::of_service(&self.service.spec.described).strategy;
         choose_to_stop(self.health.view, &strategy, tasks, count, |_| true)
+    }
+
+    /// The same of tasks that others replace: of a daemon those beside a healthy one.
+    fn to_retire<'t>(
+        &'t self,
+        census: &Census<'_>,
+        tasks: impl Iterator<Item = &'t Task>,
+        count: usize,
+    ) -> Vec<TaskId> {
+        if self.seats.is_none() {
+            return self.to_stop(tasks, count);
+        }
+        let healthy = census.fresh.iter().filter(|task| self.health.is_healthy(task));
+        let replaced: BTreeSet<ContainerInstanceId> = healthy.map(|task| task.instance).collect();
+        let mut tasks: Vec<&Task> = tasks.collect();
+        tasks.sort_by_key(|task| (!replaced.contains(&task.instance), task.id));
+        tasks.into_iter().take(count).map(|task| task.id).collect()
     }
 
     /// Where its tasks may be placed: as the service says, and as their definition does.
@@ -146,6 +173,11 @@ impl<'a> Pass<'a> {
     ) -> Placed {
         let wanted = if count > 0 { self.wanted(look) } else { None };
         let Some(wanted) = wanted else { return Placed::default() };
+        if self.seats.is_some() {
+            let placed = daemon::place(self, look, census, wanted, count);
+            self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
+            return placed;
+        }
         let unstarted = match self.extra {
             0 => unstarted.iter().collect(),
             _ => rebalance::lately(unstarted, self.health.now),

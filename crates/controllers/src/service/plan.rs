@@ -12,7 +12,7 @@ use trireme_types::{DeploymentId, TaskId};
 use super::judged::Judged;
 use super::lifecycle::Life;
 use super::pass::Pass;
-use super::{Look, blue_green, rebalance, record, stored, task_set, text};
+use super::{Look, blue_green, daemon, rebalance, record, stored, task_set, text};
 
 /// Judges one service.
 pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) -> Judged {
@@ -54,10 +54,16 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
         clears: life.stage() == Some(LifecycleStage::CleanUp),
         judged: Judged::default(),
         extra: 0,
+        seats: None,
     };
+    if daemon::is_daemon(service) {
+        let seats = daemon::seats_of(&mut pass, look);
+        pass.desired = u32::try_from(seats.all.len()).unwrap_or(u32::MAX);
+        pass.seats = Some(seats);
+    }
     let moves = rebalance::stage(&pass, look);
     pass.extra = usize::from(moves == rebalance::Stage::Starting);
-    life.watch(service, &pass.scene(look, load));
+    life.watch(service, pass.desired, &pass.scene(look, load));
     pass.starts = !life.fails(primary);
     let mut progress = ServiceProgress::default();
     let found = pass.step(look, load);

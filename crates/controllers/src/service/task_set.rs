@@ -78,6 +78,7 @@ fn one(
         clears: false,
         judged: Judged::default(),
         extra: 0,
+        seats: None,
     };
     let nothing =
         TaskSetProgress { id: set.id, back_off: None, steady: None, gone: false, events: Vec::new() };

@@ -499,6 +499,18 @@ pub fn is_healthy(state: &State, task: &Task, now: Timestamp) -> bool {
     runs && state.checked(task).map_or(now.since(started_at) >= HEALTHY_AFTER, |one| one == Checked::Healthy)
 }
 
+/// No daemon has more tasks than its part of the instances by our starts, and none of one deployment twice on one.
+fn check_daemon(service: &Service, after: &State, command: &Command) {
+    let Command::StartServiceTasks { deployment, .. } = command else { return };
+    let tasks = after.tasks_of_service(&service.key);
+    let instances = after.instances().count() as u32;
+    let maximum = service.spec.deployment_configuration.maximum(instances) as usize;
+    assert!(tasks.iter().filter(|task| task.wanted()).count() <= maximum, "above the maximum: {command:?}");
+    let ours = || tasks.iter().filter(|task| task.wanted() && task.deployment() == Some(*deployment));
+    let places: BTreeSet<ContainerInstanceId> = ours().map(|task| task.instance).collect();
+    assert_eq!(ours().count(), places.len(), "twice on one instance: {command:?}");
+}
+
 /// No task set is above its own maximum by our starts.
 fn check_sets(service: &Service, sets: &TaskSets, tasks: &[Arc<Task>], command: &Command) {
     let Command::StartServiceTasks { deployment, .. } = command else { return };
@@ -520,6 +532,9 @@ fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp
         return;
     }
     let (desired, limits) = (service.spec.desired_count, service.spec.deployment_configuration);
+    if SchedulingStrategy::of(&service.spec.described) == SchedulingStrategy::Daemon {
+        return check_daemon(service, after, command);
+    }
     if let Some(sets) = after.task_sets(key) {
         return check_sets(service, sets, &after.tasks_of_service(key), command);
     }

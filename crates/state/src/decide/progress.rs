@@ -12,8 +12,8 @@ use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
 use crate::object::{
     Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PlacementRules,
-    PropagateTags, RolloutState, Service, ServiceKey, ServiceStatus, StopCode, Tags, Task, TaskDefinition,
-    TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
+    PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceKey, ServiceStatus, StopCode, Tags,
+    Task, TaskDefinition, TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
 };
 use crate::query::SERVICE_GROUP;
 use crate::{Event, Rejection, Stamp, State};
@@ -131,7 +131,7 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
     }
     Ok(Running {
         definition: &found.task_definition,
-        desired: service.spec.desired_count,
+        desired: desired(state, service),
         of: beside.then_some(id),
         subject: subject(name, None),
         described: match found.status {
@@ -139,6 +139,17 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
             DeploymentStatus::Active => Cow::Owned(described_of(state, service, id)),
         },
     })
+}
+
+/// How many tasks a service may be asked for: of a daemon as many as there are machines.
+fn desired(state: &State, service: &Service) -> u32 {
+    match SchedulingStrategy::of(&service.spec.described) {
+        SchedulingStrategy::Replica => service.spec.desired_count,
+        SchedulingStrategy::Daemon => {
+            let instances = state.index().instances_of_cluster(&service.key.cluster).len();
+            u32::try_from(instances).unwrap_or(u32::MAX)
+        }
+    }
 }
 
 /// What an older deployment's tasks are started with: as its revision has it.

@@ -1,0 +1,77 @@
+//! Daemons: one task on each instance that fits (ECS API: SchedulingStrategy DAEMON). They are placed before all other services' tasks,
+//! and leave an instance that is drained after all others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use trireme_scheduler::{Placed, Request, Wanted, place_each, seats};
+use trireme_state::State;
+use trireme_state::object::{SchedulingStrategy, Service, Task};
+use trireme_types::ContainerInstanceId;
+
+use super::Look;
+use super::census::Census;
+use super::pass::Pass;
+
+/// Where a daemon's tasks belong.
+pub struct Seats {
+    /// There is to be one on each.
+    pub all: BTreeSet<ContainerInstanceId>,
+    /// What is there stays until others have left.
+    pub last: BTreeSet<ContainerInstanceId>,
+}
+
+/// Whether a service is one.
+pub fn is_daemon(service: &Service) -> bool {
+    SchedulingStrategy::of(&service.spec.described) == SchedulingStrategy::Daemon
+}
+
+/// Where the tasks of a daemon belong.
+pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
+    pass.judged.looked_at_machines = true;
+    let wanted = pass.wanted(look).unwrap_or_default();
+    let rules = pass.rules();
+    let mut all = seats(look.nodes(&pass.service.key.cluster), &wanted, &rules);
+    let mut last = BTreeSet::new();
+    for task in pass.tasks {
+        let Some(instance) = look.view.instance(task.instance) else { continue };
+        if look.draining.contains(&instance.id) {
+            if has_others(look.view, instance.id) {
+                last.insert(instance.id);
+            }
+        } else if instance.connected && !look.view.is_present(instance) {
+            // Its agent is away for a while: what runs there runs on.
+            all.insert(instance.id);
+        }
+    }
+    // When the others leave, nothing of the service changes.
+    pass.judged.waits_for_room |= !last.is_empty();
+    Seats { all, last }
+}
+
+/// Whether tasks are on an instance that are no daemon's.
+fn has_others(view: &State, instance: ContainerInstanceId) -> bool {
+    let of_daemon = |task: &Arc<Task>| {
+        task.service().and_then(|key| view.service(&key)).is_some_and(|service| is_daemon(service))
+    };
+    view.tasks_of_instance(instance).iter().any(|task| !of_daemon(task))
+}
+
+/// Places tasks on instances that have none of the primary deployment: first where there is no other either.
+pub fn place(
+    pass: &Pass<'_>,
+    look: &mut Look<'_>,
+    census: &Census<'_>,
+    wanted: Wanted,
+    count: usize,
+) -> Placed {
+    let Some(seats) = &pass.seats else { return Placed::default() };
+    let of = |tasks: &[&Task]| tasks.iter().map(|task| task.instance).collect::<BTreeSet<_>>();
+    let (mut fresh, mut others) = (of(&census.fresh), of(&census.outgoing));
+    others.extend(of(&census.sick));
+    fresh.extend(look.draining);
+    let mut on: Vec<ContainerInstanceId> = seats.all.difference(&fresh).copied().collect();
+    on.sort_by_key(|instance| (others.contains(instance), *instance));
+    let request = Request { wanted, group: pass.group(std::iter::empty()), rules: pass.rules(), count };
+    place_each(look.nodes(&pass.service.key.cluster), &request, &on)
+}

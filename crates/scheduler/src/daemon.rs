@@ -1,0 +1,64 @@
+//! Where a daemon is to run: on every instance that is what its tasks ask for, whether there is room just now or not (ECS API:
+//! SchedulingStrategy DAEMON).
+
+use std::collections::BTreeSet;
+
+use trireme_state::object::{PlacementRules, Reservation};
+use trireme_types::ContainerInstanceId;
+
+use crate::answer::{Answer, explain_all};
+use crate::explain::{Explanation, NodeRefusal, Refusal};
+use crate::filter;
+use crate::group::Group;
+use crate::place::{Ask, Placed, Request};
+use crate::requirement::Wanted;
+use crate::view::Nodes;
+
+/// The instances of a cluster that are ready and fit a daemon's tasks, but for what others hold there.
+pub fn seats(nodes: &mut Nodes, wanted: &Wanted, rules: &PlacementRules) -> BTreeSet<ContainerInstanceId> {
+    let request = Request {
+        wanted: Wanted { reservation: Reservation::default(), ..wanted.clone() },
+        group: Group::default(),
+        rules: PlacementRules { strategy: Vec::new(), ..rules.clone() },
+        count: 1,
+    };
+    let fits = |answer: &Answer| match answer {
+        Answer::Scored(_) => true,
+        Answer::Refused { refusal, .. } => {
+            matches!(refusal, Refusal::TaskLimit { .. } | Refusal::NoAddress { .. })
+        }
+    };
+    let answers = explain_all(nodes, &request).into_iter();
+    answers.filter(|node| fits(&node.answer)).map(|node| node.instance).collect()
+}
+
+/// Places a request's tasks on these instances, at most one on each, in their order. What is explained is why the others refuse.
+pub fn place_each(nodes: &mut Nodes, request: &Request, on: &[ContainerInstanceId]) -> Placed {
+    let mut ask = Ask::new(nodes, request);
+    let (mut placements, mut refusals) = (Vec::new(), Vec::new());
+    for id in on {
+        if placements.len() >= request.count {
+            break;
+        }
+        let Some(node) = nodes.find(*id) else { continue };
+        match filter::first_refusal(node, &ask) {
+            None => {
+                placements.push(node.placement());
+                ask.took(node);
+                let place = node.place();
+                nodes.in_cells(&[], None).take(place, &request.wanted.reservation);
+            }
+            Some((passed, refusal)) => refusals.push(NodeRefusal {
+                instance: node.id(),
+                name: node.instance().registration.name.clone(),
+                zone: node.zone().clone(),
+                passed,
+                refusal,
+            }),
+        }
+    }
+    nodes.remember(request.group.name(), ask.placed());
+    let unplaced = request.count.saturating_sub(placements.len());
+    let unplaced = (unplaced > 0).then_some(Explanation { unplaced, refusals });
+    Placed { placements, unplaced }
+}
