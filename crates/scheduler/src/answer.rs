@@ -31,8 +31,8 @@ pub enum ScorePart {
     FreeCpu(u64),
     /// So much memory is free, in MiB.
     FreeMemory(u64),
-    /// What was drawn for the node.
-    Drawn(u64),
+    /// Among those that are equal so far, it is drawn by lot.
+    Lot,
 }
 
 impl std::fmt::Display for ScorePart {
@@ -48,7 +48,7 @@ impl std::fmt::Display for ScorePart {
             Self::Instance { tasks } => write!(f, "{tasks} tasks on it"),
             Self::FreeCpu(free) => write!(f, "{free} cpu units free"),
             Self::FreeMemory(free) => write!(f, "{free} MiB free"),
-            Self::Drawn(number) => write!(f, "{number:016x} drawn"),
+            Self::Lot => f.write_str("by lot"),
         }
     }
 }
@@ -139,7 +139,7 @@ fn score(search: &Search<'_>, chain: &Chain, node: &Node, parts: impl Iterator<I
             Part::Instance => ScorePart::Instance { tasks: value },
             Part::Cpu => ScorePart::FreeCpu(value),
             Part::Memory => ScorePart::FreeMemory(value),
-            Part::Random => ScorePart::Drawn(value),
+            Part::Random => ScorePart::Lot,
         });
     }
     Score(score)

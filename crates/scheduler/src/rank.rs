@@ -7,7 +7,7 @@
 
 use trireme_state::object::{BinpackField, PlacementStrategy, SpreadField};
 use trireme_state::query::ZONE_ATTRIBUTE;
-use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes};
+use trireme_types::{CpuUnits, Mebibytes};
 
 /// ECS API: strategies of a service or a task.
 const STRATEGIES: usize = 5;
@@ -29,7 +29,7 @@ pub(crate) enum Part {
     Cpu,
     /// Free memory.
     Memory,
-    /// A number that is drawn.
+    /// A lot.
     Random,
 }
 
@@ -44,37 +44,33 @@ pub(crate) enum Order {
 
 /// What of one node decides.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing<'a> {
-    pub id: ContainerInstanceId,
-    pub group: &'a str,
+pub(crate) struct Standing {
     /// Tasks of the group on it.
     pub of_group: u32,
-    /// Tasks on it.
-    pub tasks: usize,
     pub free_cpu: CpuUnits,
     pub free_memory: Mebibytes,
+    /// What was drawn for it.
+    pub lot: u64,
 }
 
-impl Standing<'_> {
-    /// The same for the same group, node and number of tasks: a state has one answer, and the next task on the node another one.
-    fn drawn(&self) -> u64 {
-        let seed = self.group.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let id = self.id.bits();
-        let parts = [id as u64, (id >> 64) as u64, self.tasks as u64];
-        parts.into_iter().fold(seed, |hash, part| mix(hash ^ part))
-    }
-
+impl Standing {
     fn part(&self, part: Part) -> u64 {
         match part {
             Part::Spread(_) => 0,
             Part::Instance => u64::from(self.of_group),
             Part::Cpu => u64::from(self.free_cpu.get()),
             Part::Memory => u64::from(self.free_memory.get()),
-            Part::Random => self.drawn(),
+            Part::Random => self.lot,
         }
     }
+}
+
+/// A lot: even, and the same for the same group and numbers, so that a state has one answer.
+pub(crate) fn lot(group: &str, numbers: [u64; 3]) -> u64 {
+    let seed = group.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    numbers.into_iter().fold(seed, |hash, number| mix(hash ^ number))
 }
 
 /// SplitMix64's finalizer.
@@ -131,8 +127,14 @@ impl Chain {
         Some(if first == Some(&Part::Cpu) { Order::Cpu } else { Order::Memory })
     }
 
+    /// Whether nodes are drawn from a cell: nothing of their own comes before the lot.
+    pub fn draws(&self) -> bool {
+        let first = self.parts.iter().find(|part| !matches!(part, Part::Spread(_)));
+        first == Some(&Part::Random)
+    }
+
     /// The node's own parts of its key.
-    pub fn key(&self, standing: &Standing<'_>) -> Key {
+    pub fn key(&self, standing: &Standing) -> Key {
         let mut key = Key::default();
         for (value, part) in key.0.iter_mut().zip(&self.parts) {
             *value = standing.part(*part);
@@ -173,15 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_even_enough_and_always_the_same() {
-        let draw = |number: u128, tasks| {
-            let (free_cpu, free_memory) = (CpuUnits::ZERO, Mebibytes::ZERO);
-            let id = ContainerInstanceId::from_bits(number);
-            Standing { id, group: "family:web", of_group: 0, tasks, free_cpu, free_memory }.drawn()
-        };
-        assert_eq!(draw(1, 0), draw(1, 0));
-        assert_ne!(draw(1, 0), draw(1, 1));
-        let low = (0..1_000).filter(|number| draw(*number, 0) < u64::MAX / 2).count();
+    fn nodes_are_drawn_where_nothing_of_theirs_counts_more() {
+        let zones = PlacementStrategy::Spread(SpreadField::Attribute(ZONE_ATTRIBUTE.to_owned()));
+        let memory = PlacementStrategy::Binpack(BinpackField::Memory);
+        assert!(Chain::of(&[zones, PlacementStrategy::Random]).draws());
+        assert!(!Chain::of(&[memory, PlacementStrategy::Random]).draws());
+        assert!(!Chain::of(&[]).draws());
+    }
+
+    #[test]
+    fn lots_are_even_enough_and_always_the_same() {
+        let draw = |number| lot("family:web", [number, 1, 0]);
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), lot("family:web", [1, 1, 1]));
+        let low = (0..1_000).filter(|number| draw(*number) < u64::MAX / 2).count();
         assert!((400..600).contains(&low), "{low}");
     }
 }

@@ -10,15 +10,14 @@ use trireme_state::object::{ContainerInstance, PlacementStrategy, Task, TaskStat
 use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, TaskId, Timestamp};
 
-use crate::rank::{Chain, Key, Standing};
+use crate::rank::{self, Chain, Key, Part, Standing};
 use crate::view::{Cells, Counts, spread_value};
 
-/// What makes one of a node's tasks go before another: not yet running, then newer, then the higher id.
-type StopKey = (bool, Timestamp, TaskId);
+/// What makes one of a node's tasks go before another: its lot, if lots are drawn; not yet running, then newer, then the higher id.
+type StopKey = (u64, bool, Timestamp, TaskId);
 
 /// A node with tasks of the group.
 struct Host<'a> {
-    id: ContainerInstanceId,
     instance: Option<&'a Arc<ContainerInstance>>,
     /// Any of its tasks: it knows the zone of a node that is gone.
     one: &'a Task,
@@ -26,8 +25,6 @@ struct Host<'a> {
     tasks: BTreeMap<StopKey, &'a Task>,
     /// All of them that stay.
     of_group: u32,
-    /// All tasks on it that stay.
-    all: usize,
     free_cpu: CpuUnits,
     free_memory: Mebibytes,
 }
@@ -38,11 +35,9 @@ impl<'a> Host<'a> {
         let load = view.index().instance_load(one.instance);
         let total = instance.map(|instance| &instance.registration.resources);
         Self {
-            id: one.instance,
             one,
             tasks: BTreeMap::new(),
             of_group: 0,
-            all: load.tasks.len(),
             free_cpu: total.map_or(CpuUnits::ZERO, |total| total.cpu.saturating_sub(load.cpu)),
             free_memory: total.map_or(Mebibytes::ZERO, |total| total.memory.saturating_sub(load.memory)),
             instance,
@@ -60,10 +55,8 @@ impl<'a> Host<'a> {
     fn key(&self, chain: &Chain) -> Option<(Key, StopKey)> {
         let (first, _) = self.tasks.last_key_value()?;
         let standing = Standing {
-            id: self.id,
-            group: &self.one.group,
             of_group: self.of_group,
-            tasks: self.all,
+            lot: first.0,
             free_cpu: self.free_cpu,
             free_memory: self.free_memory,
         };
@@ -74,7 +67,6 @@ impl<'a> Host<'a> {
     fn take(&mut self) -> Option<TaskId> {
         let (_, task) = self.tasks.pop_last()?;
         self.of_group = self.of_group.saturating_sub(1);
-        self.all = self.all.saturating_sub(1);
         self.free_cpu = self.free_cpu.saturating_add(task.reservation.cpu);
         self.free_memory = self.free_memory.saturating_add(task.reservation.memory);
         Some(task.id)
@@ -93,13 +85,16 @@ pub fn choose_to_stop<'a>(
         return Vec::new();
     }
     let chain = Chain::for_stops(strategy);
+    let drawn = chain.parts.contains(&Part::Random);
     let mut hosts: BTreeMap<ContainerInstanceId, Host<'_>> = BTreeMap::new();
     for task in tasks {
         let host = hosts.entry(task.instance).or_insert_with(|| Host::new(view, task));
         host.of_group = host.of_group.saturating_add(1);
         if may_stop(task) {
             let idle = task.last_status < TaskStatus::Running;
-            host.tasks.insert((idle, task.times.created_at, task.id), task);
+            let id = task.id.bits();
+            let lot = if drawn { rank::lot(&task.group, [id as u64, (id >> 64) as u64, 0]) } else { 0 };
+            host.tasks.insert((lot, idle, task.times.created_at, task.id), task);
         }
     }
     let hosts: Vec<Host<'_>> = hosts.into_values().collect();

@@ -78,7 +78,7 @@ fn a_task_goes_where_an_address_is_left_for_it() {
         node(2, ZONES[1], 100, 100),
         node(3, ZONES[2], 100, 100),
     ];
-    let request = Request { wanted, group: Group::EveryTask, count: 5 };
+    let request = Request { wanted, group: Group::among_all(""), rules: PlacementRules::default(), count: 5 };
     let placed = place_on(&mut empty(&all), &request);
     let on: Vec<u128> = placed.placements.iter().map(|one| one.instance.bits()).collect();
     assert_eq!(on.len(), 2, "{on:?}");
@@ -120,7 +120,8 @@ fn only_an_agent_that_can_is_given_a_task_with_a_network_of_its_own() {
         let wanted = wanted.in_subnets(&state, &Scope::development(), spec, Some(&network), |subnet| {
             state.free_addresses(subnet, Timestamp::default())
         });
-        let request = Request { wanted, group: Group::EveryTask, count: 3 };
+        let request =
+            Request { wanted, group: Group::among_all(""), rules: PlacementRules::default(), count: 3 };
         let placed = place_on(&mut empty(&all), &request);
         placed.placements.iter().map(|one| one.instance.bits()).collect::<BTreeSet<u128>>()
     };

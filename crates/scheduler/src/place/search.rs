@@ -15,7 +15,7 @@ use super::{Ask, Request};
 use crate::explain::Refusal;
 use crate::filter;
 use crate::group::Group;
-use crate::rank::{Chain, Key, Order, Standing};
+use crate::rank::{self, Chain, Key, Order, Part, Standing};
 use crate::view::{Bits, Counts, Desk, Node, Nodes, Seat, place_of, spread_value};
 
 /// A cell's nodes that have no task of the group, from the fullest that may have room.
@@ -43,6 +43,8 @@ impl Fresh<'_> {
 struct Queue<'a> {
     known: BinaryHeap<Reverse<(Key, usize)>>,
     fresh: Option<Fresh<'a>>,
+    /// Those that one is drawn from, where nodes are drawn.
+    urn: Vec<usize>,
     /// The best of both; `None` when none fits. Of a queue that is not settled it is out of date.
     best: Option<(Key, usize)>,
     settled: bool,
@@ -57,6 +59,9 @@ pub(crate) struct Search<'a> {
     /// Tasks of the group, by place; empty where all tasks count.
     of_group: Vec<u32>,
     counts: Counts,
+    /// Tasks of the group that were there before, and how many lots were drawn since.
+    tasks: u64,
+    lots: u64,
     /// Nodes that may be chosen and are not known.
     open: Bits,
     queues: Vec<Queue<'a>>,
@@ -78,8 +83,8 @@ impl<'a> Search<'a> {
         let order = chain.order().filter(|_| !scanned);
         let desk = nodes.in_cells(&chain.fields, order);
         let counts = desk.partition.cells().counts();
-        let mut search =
-            Self { desk, chain, ask, group, of_group: Vec::new(), counts, open, queues: Vec::new() };
+        let (of_group, queues) = (Vec::new(), Vec::new());
+        let mut search = Self { desk, chain, ask, group, of_group, counts, tasks: 0, lots: 0, open, queues };
         search.count_group();
         search.queues = search.fresh(order);
         match order {
@@ -96,6 +101,7 @@ impl<'a> Search<'a> {
             for node in self.desk.nodes.iter() {
                 let tasks = u32::try_from(node.tasks()).unwrap_or(u32::MAX);
                 self.counts.add(cells, cells.of(node.place()), tasks);
+                self.tasks = self.tasks.saturating_add(u64::from(tasks));
             }
             return;
         };
@@ -103,6 +109,7 @@ impl<'a> Search<'a> {
         for (instance, tasks) in tasks {
             let Some(place) = place_of(self.desk.nodes, *instance) else { continue };
             self.counts.add(cells, cells.of(place), *tasks);
+            self.tasks = self.tasks.saturating_add(u64::from(*tasks));
             if let Some(known) = self.of_group.get_mut(place) {
                 *known = *tasks;
             }
@@ -121,7 +128,7 @@ impl<'a> Search<'a> {
                 let rest = self.desk.partition.from(order, cell, first)?;
                 Some(Fresh { rest, first: None, second })
             });
-            Queue { known: BinaryHeap::new(), fresh, best: None, settled: false }
+            Queue { known: BinaryHeap::new(), fresh, urn: Vec::new(), best: None, settled: false }
         };
         (0..self.desk.partition.cells().len()).map(queue).collect()
     }
@@ -147,28 +154,64 @@ impl<'a> Search<'a> {
             return;
         };
         let key = self.chain.key(&self.standing(node));
-        if let Some(queue) = self.queues.get_mut(self.desk.partition.cells().of(place)) {
+        let Some(queue) = self.queues.get_mut(self.desk.partition.cells().of(place)) else { return };
+        queue.settled = false;
+        if self.chain.draws() {
+            queue.urn.push(place);
+        } else {
             queue.known.push(Reverse((key, place)));
-            queue.settled = false;
         }
     }
 
-    fn standing(&self, node: &Node) -> Standing<'a> {
+    /// A node as it stands. Its lot is another one for each task on it.
+    fn standing(&self, node: &Node) -> Standing {
         let all = || u32::try_from(node.tasks()).unwrap_or(u32::MAX);
         let counted = self.group.by_node().is_some();
         let of_group = || self.of_group.get(node.place()).copied().unwrap_or(0);
+        let lot = || {
+            let id = node.id().bits();
+            rank::lot(self.group.name(), [id as u64, (id >> 64) as u64, node.tasks() as u64])
+        };
         Standing {
-            id: node.id(),
-            group: self.group.name(),
             of_group: if counted { of_group() } else { all() },
-            tasks: node.tasks(),
             free_cpu: node.free_cpu(),
             free_memory: node.free_memory(),
+            lot: if self.chain.parts.contains(&Part::Random) { lot() } else { 0 },
+        }
+    }
+
+    /// Draws a node from a cell, until one fits.
+    fn draw(&mut self, cell: usize) {
+        let (nodes, ask) = (&*self.desk.nodes, &self.ask);
+        let fits = |place: usize| nodes.get(place).is_some_and(|node| filter::fits(node, ask));
+        let Some(queue) = self.queues.get_mut(cell).filter(|queue| !queue.settled) else { return };
+        let mut drawn = None;
+        while drawn.is_none() && !queue.urn.is_empty() {
+            self.lots = self.lots.saturating_add(1);
+            let lot = rank::lot(self.group.name(), [self.lots, self.tasks, cell as u64]);
+            let at = (lot >> 32) as usize % queue.urn.len();
+            match queue.urn.get(at).filter(|place| fits(**place)) {
+                Some(place) => drawn = Some((lot, *place)),
+                None => {
+                    queue.urn.swap_remove(at);
+                }
+            }
+        }
+        let best = drawn.and_then(|(lot, place)| {
+            let standing = Standing { lot, ..self.standing(self.desk.nodes.get(place)?) };
+            Some((self.chain.key(&standing), place))
+        });
+        if let Some(queue) = self.queues.get_mut(cell) {
+            queue.best = best;
+            queue.settled = true;
         }
     }
 
     /// Finds the best node of a cell anew.
     fn settle(&mut self, cell: usize) {
+        if self.chain.draws() {
+            return self.draw(cell);
+        }
         let (nodes, ask, open) = (&*self.desk.nodes, &self.ask, &self.open);
         let fits = |place: usize| nodes.get(place).is_some_and(|node| filter::fits(node, ask));
         let Some(queue) = self.queues.get_mut(cell).filter(|queue| !queue.settled) else { return };
@@ -219,7 +262,9 @@ impl<'a> Search<'a> {
             *count = count.saturating_add(1);
         }
         self.leave(cell, place);
-        self.know(place);
+        if !self.chain.draws() {
+            self.know(place);
+        }
         if spent {
             // What was best in any cell may be in the zone that has no address left.
             self.queues.iter_mut().for_each(|queue| queue.settled = false);

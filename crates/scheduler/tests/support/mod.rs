@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code)]
 
+pub mod naive;
+pub mod world;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
