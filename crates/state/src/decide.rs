@@ -107,17 +107,13 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::UpdateCluster { .. }
         | Command::SetLostAfter { .. }
         | Command::DeleteCluster { .. } => decide_cluster(state, proposal),
-        Command::CreateCapacityProvider { key, group, tags } => {
-            capacity_provider::create(state, key, group, tags)
-        }
-        Command::UpdateCapacityProvider { key, change } => capacity_provider::update(state, key, change),
-        Command::DeleteCapacityProvider { key } => capacity_provider::delete(state, key),
-        Command::RegisterTaskDefinition { scope, family, spec, tags, registered_by } => {
-            task_definition::register(state, scope, family, spec, tags, registered_by)
-        }
-        Command::DeregisterTaskDefinition { key } => task_definition::deregister(state, key),
-        Command::DeleteTaskDefinition { key } => task_definition::delete(state, key),
-        Command::ForgetTaskDefinitions { keys } => Ok(task_definition::forget(state, keys)),
+        Command::CreateCapacityProvider { .. }
+        | Command::UpdateCapacityProvider { .. }
+        | Command::DeleteCapacityProvider { .. } => decide_capacity_provider(state, proposal),
+        Command::RegisterTaskDefinition { .. }
+        | Command::DeregisterTaskDefinition { .. }
+        | Command::DeleteTaskDefinition { .. }
+        | Command::ForgetTaskDefinitions { .. } => decide_task_definition(state, proposal),
         Command::CreateService { .. }
         | Command::UpdateService { .. }
         | Command::DeleteService { .. }
@@ -189,6 +185,29 @@ fn decide_operator(state: &State, proposal: &Proposal, stamp: &Stamp) -> Decided
         Command::RecordRestore { incarnation, source } => Ok(operator::restored(*incarnation, *source)),
         Command::AddSubnet { subnet } => subnet::add(state, subnet, stamp),
         Command::RemoveSubnet { subnet } => subnet::remove(state, *subnet),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+fn decide_capacity_provider(state: &State, proposal: &Proposal) -> Decided {
+    match &proposal.command {
+        Command::CreateCapacityProvider { key, group, tags } => {
+            capacity_provider::create(state, key, group, tags)
+        }
+        Command::UpdateCapacityProvider { key, change } => capacity_provider::update(state, key, change),
+        Command::DeleteCapacityProvider { key } => capacity_provider::delete(state, key),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+fn decide_task_definition(state: &State, proposal: &Proposal) -> Decided {
+    match &proposal.command {
+        Command::RegisterTaskDefinition { scope, family, spec, tags, registered_by } => {
+            task_definition::register(state, scope, family, spec, tags, registered_by)
+        }
+        Command::DeregisterTaskDefinition { key } => task_definition::deregister(state, key),
+        Command::DeleteTaskDefinition { key } => task_definition::delete(state, key),
+        Command::ForgetTaskDefinitions { keys } => Ok(task_definition::forget(state, keys)),
         _ => Ok(Decision::nothing()),
     }
 }

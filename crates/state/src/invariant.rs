@@ -9,8 +9,8 @@ use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
 
 use crate::event::{DeploymentEvent, NetworkEvent};
 use crate::object::{
-    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Service, ServiceKey,
-    ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
+    CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Lifecycles, Service,
+    ServiceKey, ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
 };
 use crate::{Event, State};
 
@@ -133,6 +133,7 @@ pub fn check_state(state: &State) -> Check {
     revisions_are_counted(state)?;
     requests_are_bounded(state)?;
     configuration_has_its_objects(state)?;
+    lives_have_their_deployments(state)?;
     nothing_is_above_its_level(state)?;
     index_matches_objects(state)
 }
@@ -332,6 +333,20 @@ pub fn requests_are_bounded(state: &State) -> Check {
     hold("requests_are_bounded", bounded && there, || format!("{} keys", state.request_order.len()))
 }
 
+/// How deployments go is known of those whose records are there, or that their services still have.
+pub fn lives_have_their_deployments(state: &State) -> Check {
+    let has = |(key, lives): (&ServiceKey, &Arc<Lifecycles>)| {
+        let history = state.deployment_history(key);
+        let listed =
+            |id| state.service(key).is_some_and(|one| one.deployments.iter().any(|one| one.id == id));
+        lives.deployments.keys().all(|id| history.record_of(*id).is_some() || listed(*id))
+    };
+    let broken = state.lifecycles.iter().find(|one| !has(*one)).map(|(key, _)| key.name.to_string());
+    hold("lives_have_their_deployments", broken.is_none(), || {
+        format!("service {}", broken.clone().unwrap_or_default())
+    })
+}
+
 /// What is said of an object goes with it: attributes with their instance, protection, health and leave to run commands with their task, a cluster's configuration
 /// with the cluster, a deployment history with its service, an absence with an instance that has a session; and the capacity providers that an active cluster names are there.
 pub fn configuration_has_its_objects(state: &State) -> Check {
@@ -344,7 +359,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         !health.is_empty() && state.task(*id).is_some_and(has)
     });
     let histories = state.deployment_histories.iter().all(|(key, history)| {
-        let bounded = history.deployments.len() <= crate::limits::DEPLOYMENTS_PER_SERVICE;
+        let bounded = history.deployments.len() / 2 <= crate::limits::DEPLOYMENTS_PER_SERVICE;
         let named = history.deployments.iter().all(|one| {
             let back = one.rollback.iter().map(|rollback| rollback.revision);
             one.sources

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::{LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
+use trireme_state::event::{
+    DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -283,6 +285,46 @@ fn log_group_events() -> Vec<Event> {
     ]
 }
 
+fn deployment_events() -> Vec<Event> {
+    let (key, deployment) = (|| service("web"), deployment_id());
+    let events = vec![
+        DeploymentEvent::LifecycleStageEntered {
+            key: key(),
+            deployment,
+            stage: LifecycleStage::PostScaleUp,
+            hooks: vec![LifecycleHook {
+                id: 0x77,
+                status: HookStatus::AwaitingAction,
+                expires_at: Timestamp::from_millis(86_400_000),
+                timeout_action: HookAction::Continue,
+            }],
+        },
+        DeploymentEvent::LifecycleHookEnded {
+            key: key(),
+            deployment,
+            hook: 0x77,
+            status: HookStatus::TimedOut,
+        },
+        DeploymentEvent::TaskFailuresCounted {
+            key: key(),
+            deployment,
+            failures: TaskFailures {
+                count: 3,
+                seen_to: Timestamp::from_millis(5),
+                seen_then: 2,
+                healthy_at: Some(Timestamp::from_millis(4)),
+            },
+        },
+        DeploymentEvent::DeploymentFailed {
+            key: key(),
+            deployment,
+            cause: FailureCause::HookFailed(LifecycleStage::PreScaleUp),
+            record: Some((ServiceDeploymentStatus::Stopped, text("why"))),
+        },
+    ];
+    events.into_iter().map(Event::Deployment).collect()
+}
+
 fn network_events() -> Vec<Event> {
     vec![
         Event::Network(NetworkEvent::SubnetAdded {
@@ -449,6 +491,7 @@ fn samples() -> Vec<Event> {
     events.extend(configuration_events());
     events.extend(network_events());
     events.extend(placement_events());
+    events.extend(deployment_events());
     events.extend(log_group_events());
     events.extend(command_events());
     events.extend(service_events());

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "properties/deployments.rs"]
+mod deployments;
 #[path = "properties/subnets.rs"]
 mod subnets;
 mod support;
 
+use deployments::{deployment_command, deployment_step};
 use proptest::prelude::*;
 use subnets::{subnet_command, subnet_step};
 use support::*;
@@ -74,6 +77,10 @@ enum Step {
     RemoveSubnet { number: u8 },
     RunInSubnets { instances: Vec<usize>, subnets: Vec<u8> },
     ServeInSubnets { name: u8, subnets: Vec<u8> },
+    Ask { name: u8, beside: bool },
+    Live { name: u8, stage: Option<usize>, failed: Option<u8>, failures: u32 },
+    Answer { name: u8, back: usize, on: bool },
+    StartOf { name: u8, back: usize, instances: Vec<usize> },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -119,6 +126,7 @@ fn step() -> impl Strategy<Value = Step> {
         9 => configuration_step(),
         8 => task_set_step(),
         8 => subnet_step(),
+        8 => deployment_step(),
     ]
 }
 
@@ -285,7 +293,8 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         other => {
             return instance_command(state, other)
                 .or_else(|| configuration_command(state, other))
-                .or_else(|| subnet_command(state, other));
+                .or_else(|| subnet_command(state, other))
+                .or_else(|| deployment_command(state, other));
         }
     })
 }

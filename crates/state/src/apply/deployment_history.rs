@@ -56,7 +56,7 @@ fn running(state: &State, key: &ServiceKey) -> BTreeSet<DeploymentId> {
     state.index.service_load(key).counts_by_deployment().map(|(id, _)| id).collect()
 }
 
-/// Keeps the newest, those that `running` names, and the last successful one, without which there is no way back; and the revisions
+/// Keeps the newest, as many again of those that `running` names, and the last successful one, without which there is no way back; and the revisions
 /// that they name.
 fn shorten(history: &mut DeploymentHistory, kept: usize, running: &BTreeSet<DeploymentId>) {
     let successful = |one: &ServiceDeployment| {
@@ -72,7 +72,7 @@ fn shorten(history: &mut DeploymentHistory, kept: usize, running: &BTreeSet<Depl
         let is_last = last.as_ref().is_some_and(|last| last.id == one.id);
         !is_last && (running.contains(&one.id) || back.is_some_and(|id| running.contains(&id)))
     });
-    let old: Vec<ServiceDeployment> = old.cloned().collect();
+    let old: Vec<ServiceDeployment> = old.take(kept).cloned().collect();
     history.deployments.truncate(kept);
     if let Some(last) = last {
         history.deployments.pop_back();

@@ -117,6 +117,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 service.deployments.retain(|one| one.id != *deployment);
                 bump(service);
             });
+            deployment::forget(state, key);
             image_pin::revisions_went(state, key);
         }
         Event::DeploymentBackedOff { key, deployment, back_off, failed_tasks } => {
