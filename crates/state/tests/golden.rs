@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::{
-    DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent,
-};
+use trireme_state::event::{DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
