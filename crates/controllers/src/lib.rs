@@ -10,14 +10,17 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (`plan` · `rollout` · `restart` · `health` · `text`) ·
-//! [`node_health`] · [`reaper`] · [`metrics`](crate::metrics).
+//! [`node_health`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
 pub mod driver;
+pub mod explain;
+pub mod forecast;
 pub mod metrics;
 pub mod node_health;
 pub mod observed;
 pub mod reaper;
 pub mod service;
+pub mod unit;
 
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;

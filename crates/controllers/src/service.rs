@@ -5,7 +5,7 @@
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
 //!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
 //!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even · `daemon`: one on each instance ·
-//!   `stored`: members without effect yet · `text`: ECS's event texts.
+//!   `stored`: members without effect yet · `text`: ECS's event texts · `judgement`: for those who foresee or explain.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
 //! - Services are planned in the order of their names, on one working copy of the nodes, so that two of them never count on the
@@ -28,12 +28,17 @@ use crate::observed::Observed;
 
 use health::Health;
 
+pub(crate) use judgement::{health, unstarted};
+pub(crate) use restart::failed_by_itself;
+pub(crate) use task_set::deployment as of_set;
+
 mod blue_green;
 mod breaker;
 mod census;
 mod daemon;
 mod health;
 mod judged;
+mod judgement;
 mod lifecycle;
 mod pass;
 mod plan;
@@ -47,17 +52,21 @@ mod text;
 
 /// Measures, for a metric only: a monotonic clock, or none. What it says changes no plan.
 #[derive(Clone)]
-pub struct Stopwatch(Arc<dyn Fn() -> Duration + Send + Sync>);
+pub struct Stopwatch(Option<Arc<dyn Fn() -> Duration + Send + Sync>>);
 
 impl Stopwatch {
     /// Reads this monotonic clock.
     pub fn new(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self(Arc::new(clock))
+        Self(Some(Arc::new(clock)))
     }
 
-    /// Stands still.
+    /// Stands still: nothing is measured.
     pub fn stopped() -> Self {
-        Self::new(|| Duration::ZERO)
+        Self(None)
+    }
+
+    fn read(&self) -> Option<Duration> {
+        self.0.as_ref().map(|clock| clock())
     }
 }
 
@@ -223,9 +232,11 @@ impl Look<'_> {
     }
 
     fn place(&mut self, cluster: &ClusterKey, request: &Request) -> Placed {
-        let started = (self.stopwatch.0)();
+        let started = self.stopwatch.read();
         let placed = place_on(self.nodes(cluster), request);
-        metrics::placement((self.stopwatch.0)().saturating_sub(started));
+        if let (Some(started), Some(ended)) = (started, self.stopwatch.read()) {
+            metrics::placement(ended.saturating_sub(started));
+        }
         placed
     }
 }

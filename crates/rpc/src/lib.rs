@@ -3,7 +3,7 @@
 //!
 //! Reading order: `proto/log.proto` ([`log`]) · `proto/raft.proto` ([`raft`]) · `proto/control.proto`
 //! ([`control`]) · `proto/agent.proto` ([`agent`]) · `proto/channel.proto` ([`channel`]) · `proto/logs.proto` ([`logs`]) ·
-//! [`convert`] · [`tcp`] · [`gather`].
+//! `proto/operator.proto` ([`operator`]) · `proto/explain.proto` ([`explain`]) · [`convert`] · [`tcp`] · [`gather`].
 
 pub mod convert;
 pub mod gather;
@@ -20,6 +20,8 @@ pub use generated::trireme::agent::v1 as agent;
 pub use generated::trireme::channel::v1 as channel;
 /// Forwarding, status, history and membership of control nodes.
 pub use generated::trireme::control::v1 as control;
+/// Why things are as they are, were or would be, for the operator's verbs.
+pub use generated::trireme::explain::v1 as explain;
 /// The log's frame: entries, votes, membership, history records.
 pub use generated::trireme::log::v1 as log;
 /// What agents keep of logs, and what is asked of it.

@@ -5,8 +5,9 @@ use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_types::{ContainerInstanceId, Zone};
 
 use crate::explain::Refusal;
-use crate::place::Request;
+use crate::filter;
 use crate::place::search::Search;
+use crate::place::{Ask, Request};
 use crate::rank::{Chain, Part};
 use crate::view::{Node, Nodes};
 
@@ -119,6 +120,12 @@ pub fn explain_all(nodes: &mut Nodes, request: &Request) -> Vec<NodeAnswer> {
         nodes.remember(request.group.name(), ask.placed());
     }
     answers
+}
+
+/// The nodes that may hold the first task of a request, by id.
+pub fn fitting<'n>(nodes: &'n mut Nodes, request: &Request) -> Vec<&'n Node> {
+    let ask = Ask::new(nodes, request);
+    nodes.iter().filter(|node| filter::fits(node, &ask)).collect()
 }
 
 /// A part that says what one before it said already is left out.

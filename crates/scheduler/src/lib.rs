@@ -25,7 +25,7 @@ pub mod requirement;
 pub mod stop;
 pub mod view;
 
-pub use answer::{Answer, NodeAnswer, Score, explain_all};
+pub use answer::{Answer, NodeAnswer, Score, explain_all, fitting};
 pub use daemon::{place_each, seats};
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};

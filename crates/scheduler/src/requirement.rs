@@ -118,7 +118,12 @@ impl Addresses {
 
     /// Whether one is left in a zone.
     pub fn are_left_in(&self, zone: &Zone) -> bool {
-        self.0.get(zone).is_some_and(|free| *free > 0)
+        self.left_in(zone) > 0
+    }
+
+    /// How many are left in a zone.
+    pub fn left_in(&self, zone: &Zone) -> u32 {
+        self.0.get(zone).copied().unwrap_or_default()
     }
 
     /// One in a zone is not free any more.

@@ -1,9 +1,9 @@
 //! A control node: the one place that names every room, `raft` among them, and wires them together. No rules live here.
 //!
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`)
-//! · `channels` (from any control node to any agent), `exec`, `logs` and `log_reader` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `retention` (how
+//! · `channels` (from any control node to any agent), `exec`, `logs` and `log_reader` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `explain` (and what of why, if and then) · `retention` (how
 //! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer` and `relay` (what the
-//! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`].
+//! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`] · `survival` (whether a zone could be lost).
 
 pub mod accept;
 mod backup;
@@ -12,6 +12,7 @@ mod cluster;
 pub mod config;
 pub mod error;
 mod exec;
+mod explain;
 mod founding;
 mod identity;
 mod log_reader;
@@ -27,6 +28,7 @@ mod retention;
 pub mod rooms;
 pub mod shutdown;
 mod subnets;
+mod survival;
 pub mod wiring;
 
 pub use backup::{check_backup, restore};

@@ -47,7 +47,7 @@ pub(crate) struct OperatorService {
     pub(crate) version: &'static str,
 }
 
-type Heartbeats = BTreeMap<ContainerInstanceId, Heard>;
+pub(crate) type Heartbeats = BTreeMap<ContainerInstanceId, Heard>;
 
 impl OperatorService {
     fn status(&self) -> (operator::Node, Vec<operator::Member>) {
@@ -98,20 +98,8 @@ impl Operator for OperatorService {
         _: Request<ClusterStatusRequest>,
     ) -> Result<Response<ClusterStatusResponse>, Status> {
         let (node, members) = self.status();
-        let state = self.node.store().view();
-        let heartbeats = self.heartbeats.snapshot();
-        let tasks = state.index().task_counts().map(|(zone, status, count)| TaskCount {
-            zone: zone.to_string(),
-            status: status.as_str().to_owned(),
-            count,
-        });
-        Ok(Response::new(ClusterStatusResponse {
-            node: Some(node),
-            members,
-            instances: state.instances().map(|instance| to_instance(&state, instance, &heartbeats)).collect(),
-            tasks: tasks.collect(),
-            services: state.services().map(|service| to_service(&state, service)).collect(),
-        }))
+        let status = of_state(&self.node.store().view(), &self.heartbeats.snapshot());
+        Ok(Response::new(ClusterStatusResponse { node: Some(node), members, ..status }))
     }
 
     async fn service_status(
@@ -212,6 +200,22 @@ impl Operator for OperatorService {
     }
 }
 
+/// What a state has to say of the cluster. Who was heard is not in it.
+pub(crate) fn of_state(state: &State, heartbeats: &Heartbeats) -> ClusterStatusResponse {
+    let tasks = state.index().task_counts().map(|(zone, status, count)| TaskCount {
+        zone: zone.to_string(),
+        status: status.as_str().to_owned(),
+        count,
+    });
+    ClusterStatusResponse {
+        node: None,
+        members: Vec::new(),
+        instances: state.instances().map(|instance| to_instance(state, instance, heartbeats)).collect(),
+        tasks: tasks.collect(),
+        services: state.services().map(|service| to_service(state, service)).collect(),
+    }
+}
+
 /// Sends the history until its end, or on and on: from a given record, else from the first that is kept.
 async fn send_history(
     store: &RaftStore,
@@ -274,7 +278,7 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
     }
 }
 
-fn to_service(state: &State, service: &Service) -> ServiceSummary {
+pub(crate) fn to_service(state: &State, service: &Service) -> ServiceSummary {
     let counts = state.index().service_load(&service.key).counts();
     let definition = &service.spec.task_definition;
     let mut desired = service.spec.desired_count;

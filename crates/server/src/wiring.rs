@@ -21,17 +21,19 @@ use trireme_ecs_api::{Admission, Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
 use trireme_raft::{Folder, Node, Threads, VotersClock};
 use trireme_rpc::channel::channels_server::ChannelsServer;
+use trireme_rpc::explain::explainer_server::ExplainerServer;
 use trireme_rpc::operator::operator_server::OperatorServer;
 use trireme_state::store::Store;
 use trireme_types::Timestamp;
 
 use crate::accept;
 use crate::channels::Channels;
+use crate::explain::ExplainerService;
 use crate::founding::key_path;
 use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
 use crate::shutdown::Signals;
-use crate::{Auth, Error, ServerConfig, logs, rooms};
+use crate::{Auth, Error, ServerConfig, logs, rooms, survival};
 
 /// For requests that are under way when the node is told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -47,6 +49,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let metrics = Metrics::install(version)?;
     metrics::describe();
     logs::describe_metrics();
+    survival::describe();
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
@@ -82,7 +85,8 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .routes()
         .add_service(dispatcher.service())
         .add_service(ChannelsServer::new(channels))
-        .add_service(OperatorServer::new(operator));
+        .add_service(OperatorServer::new(operator))
+        .add_service(ExplainerServer::new(ExplainerService::new(node.clone())));
     let serving = serve_grpc(&threads, &node, grpc, routes);
     let api = tokio::spawn(serve_api(&node, api, (auth, logs), metrics, leaving.clone(), stop.clone()));
 

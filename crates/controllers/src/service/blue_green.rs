@@ -12,6 +12,7 @@ use super::judged::Judged;
 use super::lifecycle::Life;
 use super::pass::{Found, Pass};
 use super::{Look, record, stored};
+use crate::unit;
 
 /// What one look at both comes to.
 struct Sides<'a> {
@@ -38,7 +39,7 @@ pub fn all(
     let desired = service.spec.desired_count;
     let left = sides.left_over(look, primary, blue);
     if let Some(blue) = blue {
-        let described = described_of(look, service, blue);
+        let described = unit::of_revision(look.view, service, blue);
         // What is left over makes way for it, like an older deployment for a newer one.
         let beside = if stage == Some(LifecycleStage::ReconcileService) { &left[..] } else { &[] };
         sides.one(look, (blue, beside), (desired, &described), None);
@@ -72,13 +73,6 @@ fn enter(life: &mut Life, judged: &mut Judged, (left, whole): (bool, bool), look
     if life.progress.failed.is_none() {
         life.progress.stage = next;
     }
-}
-
-/// What an older deployment's tasks are made with: as its revision has it.
-fn described_of(look: &Look<'_>, service: &Service, deployment: &Deployment) -> Described {
-    let history = look.view.deployment_history(&service.key);
-    let revision = history.revision(look.view.revision_of(&service.key, deployment.id));
-    revision.map_or(&service.spec, |revision| &revision.spec).described.clone()
 }
 
 impl Sides<'_> {

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use trireme_scheduler::{Group, Placed, Request, Wanted, choose_to_stop};
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
-use trireme_state::object::{
-    Deployment, Described, NetworkConfiguration, PlacementRules, RolloutState, Service, Task, TaskOverrides,
-};
-use trireme_state::query::SERVICE_GROUP;
+use trireme_state::object::{Deployment, Described, PlacementRules, RolloutState, Service, Task};
 use trireme_state::{Command, Placement};
 use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
 
@@ -19,6 +16,7 @@ use super::health::Health;
 use super::judged::Judged;
 use super::rollout::{self, Counts, Moves, Retired};
 use super::{Look, rebalance, restart, text};
+use crate::unit;
 
 /// One look at one service, or at one of its task sets.
 pub struct Pass<'a> {
@@ -157,9 +155,7 @@ impl<'a> Pass<'a> {
 
     /// Where its tasks may be placed: as the service says, and as their definition does.
     pub fn rules(&self) -> PlacementRules {
-        let definition = self.health.view.task_definition(&self.primary.task_definition);
-        let of_definition = definition.map(|one| PlacementRules::of_definition(&one.spec.described));
-        PlacementRules::of_service(&self.service.spec.described).and(of_definition.unwrap_or_default())
+        unit::rules(self.health.view, self.service, &self.primary.task_definition)
     }
 
     /// A task that failed to start counts as if it were there still: a machine that cannot start it, for want of a port or an
@@ -191,17 +187,14 @@ impl<'a> Pass<'a> {
 
     /// The service's tasks, with these of them there.
     pub fn group<'t>(&self, tasks: impl Iterator<Item = &'t Task>) -> Group {
-        Group::of_tasks(format!("{SERVICE_GROUP}{}", self.service.key.name), tasks)
+        unit::group(self.service, tasks)
     }
 
     /// What a new task asks of its machine; `None` when there is nothing to make it from.
     pub fn wanted(&self, look: &mut Look<'_>) -> Option<Wanted> {
-        let view = look.view;
-        let spec = &view.task_definition(&self.primary.task_definition)?.spec;
-        let network = NetworkConfiguration::of(self.described);
-        let scope = &self.service.key.cluster.scope;
-        let wanted = Wanted::of(spec, &TaskOverrides::default());
-        Some(wanted.in_subnets(view, scope, spec, network.as_ref(), |subnet| look.free_addresses(subnet)))
+        let (view, scope) = (look.view, &self.service.key.cluster.scope);
+        let definition = &self.primary.task_definition;
+        unit::wanted(view, scope, definition, self.described, |subnet| look.free_addresses(subnet))
     }
 
     /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.

@@ -105,7 +105,7 @@ fn one(
 }
 
 /// A set as a deployment that has nothing to replace.
-fn deployment(set: &TaskSet) -> Deployment {
+pub fn deployment(set: &TaskSet) -> Deployment {
     Deployment {
         id: set.id,
         status: DeploymentStatus::Primary,

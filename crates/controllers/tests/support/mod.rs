@@ -474,22 +474,11 @@ pub fn registration(name: String, zone: &str, cpu: u32, memory: u32) -> Instance
 }
 
 pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> TaskReport {
-    let mut containers = task.containers.clone();
-    let ran = stop_code == Some(StopCode::EssentialContainerExited);
-    for container in &mut containers {
-        container.status = status;
-        container.exit_code = ran.then_some(1);
+    let mut report = TaskReport::of(task, status, stop_code);
+    if stop_code == Some(StopCode::EssentialContainerExited) {
+        report.containers.iter_mut().for_each(|container| container.exit_code = Some(1));
     }
-    TaskReport {
-        task: task.id,
-        status,
-        containers,
-        stop_code,
-        stopped_reason: None,
-        pull_started_at: None,
-        pull_stopped_at: None,
-        execution_stopped_at: None,
-    }
+    report
 }
 
 /// ECS: by its health check, else RUNNING for 40 seconds.

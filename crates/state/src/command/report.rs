@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use crate::object::{
-    BackOff, ContainerReport, FailureCause, Images, LifecycleStage, RolloutState, StopCode, TaskFailures,
-    TaskHealth, TaskStatus,
+    BackOff, ContainerReport, FailureCause, Images, LifecycleStage, RolloutState, StopCode, Task,
+    TaskFailures, TaskHealth, TaskStatus,
 };
 
 /// What an agent says of one task.
@@ -27,6 +27,24 @@ pub struct TaskReport {
     pub pull_stopped_at: Option<Timestamp>,
     /// Its last container ended.
     pub execution_stopped_at: Option<Timestamp>,
+}
+
+impl TaskReport {
+    /// That a task and all its containers are there by now: what stand-ins for agents say.
+    pub fn of(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> Self {
+        let mut containers = task.containers.clone();
+        containers.iter_mut().for_each(|container| container.status = status);
+        Self {
+            task: task.id,
+            status,
+            containers,
+            stop_code,
+            stopped_reason: None,
+            pull_started_at: None,
+            pull_stopped_at: None,
+            execution_stopped_at: None,
+        }
+    }
 }
 
 /// What the health checks of one task say.

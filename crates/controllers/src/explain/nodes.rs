@@ -1,0 +1,40 @@
+//! What each machine of a cluster says to one task more.
+
+use std::sync::Arc;
+
+use trireme_scheduler::{Answer, NodeAnswer, Nodes, Request, explain_all};
+use trireme_state::State;
+use trireme_state::object::{ClusterKey, Task};
+use trireme_types::Timestamp;
+
+use crate::unit::Unit;
+
+/// What all machines say to one task more of a unit. `unstarted` are tasks that failed to start where they were: they count as if they
+/// were there still. `None` when there is nothing to make it from.
+pub fn of_unit(
+    view: &State,
+    unit: &Unit<'_>,
+    unstarted: &[Arc<Task>],
+    now: Timestamp,
+) -> Option<Vec<NodeAnswer>> {
+    let tasks = view.tasks_of_service(&unit.service.key);
+    let there = tasks.iter().filter(|task| unit.holds(view, task)).chain(unstarted);
+    let request = unit.request(view, there.map(|task| &**task), 1, now)?;
+    Some(answers(view, &unit.service.key.cluster, &request))
+}
+
+/// What all machines of a cluster say, the chosen one first, then those that would do, then those that would not: those that came closest
+/// in front.
+pub fn answers(view: &State, cluster: &ClusterKey, request: &Request) -> Vec<NodeAnswer> {
+    let mut answers = explain_all(&mut Nodes::of_cluster(view, cluster), request);
+    answers.sort_by(|one, other| rank(one).cmp(&rank(other)));
+    answers
+}
+
+fn rank(answer: &NodeAnswer) -> (bool, std::cmp::Reverse<usize>, &str) {
+    let passed = match &answer.answer {
+        Answer::Refused { passed, .. } => *passed,
+        Answer::Scored(_) => usize::MAX,
+    };
+    (!answer.chosen, std::cmp::Reverse(passed), &answer.name)
+}

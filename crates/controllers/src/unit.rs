@@ -1,0 +1,143 @@
+//! What keeps tasks of one shape running: a service's deployment, or one of its task sets. Who foresees or explains asks the same of
+//! all of them, and the service's controller asks it too.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use trireme_scheduler::{Group, Request, Wanted};
+use trireme_state::State;
+use trireme_state::object::{
+    Deployment, DeploymentStatus, Described, InstanceStatus, NetworkConfiguration, PlacementRules, Service,
+    ServiceStatus, Subnet, Task, TaskDefinitionKey, TaskOverrides, TaskSetStatus, TaskStatus,
+};
+use trireme_state::query::{Checked, SERVICE_GROUP};
+use trireme_types::{DeploymentId, Scope, Timestamp};
+
+use crate::service;
+
+/// So many tasks of one shape.
+#[derive(Debug, Clone)]
+pub struct Unit<'a> {
+    /// The service.
+    pub service: &'a Arc<Service>,
+    /// What its tasks belong to; a task set as a deployment that has nothing to replace.
+    pub deployment: Deployment,
+    /// What says where they get network interfaces.
+    pub described: Cow<'a, Described>,
+    /// How many there are to be.
+    pub desired: u32,
+    /// It is a task set.
+    pub is_set: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// Those of a service that is active. What is on its way out is none of them.
+    pub fn of_service(view: &'a State, service: &'a Arc<Service>) -> Vec<Self> {
+        if service.status != ServiceStatus::Active {
+            return Vec::new();
+        }
+        let desired = service.spec.desired_count;
+        if let Some(sets) = view.task_sets(&service.key) {
+            let living = sets.sets.iter().filter(|set| set.status != TaskSetStatus::Draining);
+            let unit = living.map(|set| Self {
+                service,
+                deployment: service::of_set(set),
+                described: Cow::Borrowed(&set.spec.described),
+                desired: set.computed_desired_count(desired),
+                is_set: true,
+            });
+            return unit.collect();
+        }
+        let one = |deployment: &Deployment, described| Self {
+            service,
+            deployment: deployment.clone(),
+            described,
+            desired,
+            is_set: false,
+        };
+        let primary = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary);
+        let primary = primary.map(|primary| one(primary, Cow::Borrowed(&service.spec.described)));
+        let serving = view.is_beside(service).then(|| view.serving(service)).flatten();
+        let serving = serving.map(|serving| one(serving, Cow::Owned(of_revision(view, service, serving))));
+        primary.into_iter().chain(serving).collect()
+    }
+
+    /// What its tasks belong to.
+    pub fn id(&self) -> DeploymentId {
+        self.deployment.id
+    }
+
+    /// Whether a task is one of those that stay: it is wanted, of this unit, where it may be, and not called unhealthy by its checks.
+    pub fn holds(&self, view: &State, task: &Task) -> bool {
+        let stays = |id| view.instance(id).is_some_and(|at| at.status == InstanceStatus::Active);
+        let ours = match self.is_set {
+            true => task.deployment() == Some(self.id()),
+            false => view.runs(&self.service.key, task, self.id()),
+        };
+        task.wanted() && ours && stays(task.instance) && view.checked(task) != Some(Checked::Unhealthy)
+    }
+
+    /// What so many new tasks ask of the machines, beside those of its tasks that are `there`; `None` when there is nothing to make
+    /// them from.
+    pub fn request<'t>(
+        &self,
+        view: &State,
+        there: impl Iterator<Item = &'t Task>,
+        count: usize,
+        now: Timestamp,
+    ) -> Option<Request> {
+        let (scope, definition) = (&self.service.key.cluster.scope, &self.deployment.task_definition);
+        let free = |subnet: &Subnet| view.free_addresses(subnet, now);
+        Some(Request {
+            wanted: wanted(view, scope, definition, &self.described, free)?,
+            group: group(self.service, there),
+            rules: rules(view, self.service, definition),
+            count,
+        })
+    }
+}
+
+/// What an older deployment's tasks are made with: as its revision has it.
+pub fn of_revision(view: &State, service: &Service, deployment: &Deployment) -> Described {
+    let history = view.deployment_history(&service.key);
+    let revision = history.revision(view.revision_of(&service.key, deployment.id));
+    revision.map_or(&service.spec, |revision| &revision.spec).described.clone()
+}
+
+/// What a new task of a service asks of its machine, given how many addresses of a subnet are free.
+pub fn wanted(
+    view: &State,
+    scope: &Scope,
+    definition: &TaskDefinitionKey,
+    described: &Described,
+    free: impl FnMut(&Subnet) -> u32,
+) -> Option<Wanted> {
+    let spec = &view.task_definition(definition)?.spec;
+    let network = NetworkConfiguration::of(described);
+    let wanted = Wanted::of(spec, &TaskOverrides::default());
+    Some(wanted.in_subnets(view, scope, spec, network.as_ref(), free))
+}
+
+/// Where a service's tasks may be placed: as it says, and as their definition does.
+pub fn rules(view: &State, service: &Service, definition: &TaskDefinitionKey) -> PlacementRules {
+    let definition = view.task_definition(definition);
+    let of_definition = definition.map(|one| PlacementRules::of_definition(&one.spec.described));
+    PlacementRules::of_service(&service.spec.described).and(of_definition.unwrap_or_default())
+}
+
+/// A service's tasks, with these of them there.
+pub fn group<'t>(service: &Service, there: impl Iterator<Item = &'t Task>) -> Group {
+    Group::of_tasks(format!("{SERVICE_GROUP}{}", service.key.name), there)
+}
+
+/// Whether a service is as it was asked for: all its tasks run where they may stay, and there are no others.
+pub fn is_whole(view: &State, service: &Arc<Service>) -> bool {
+    let units = Unit::of_service(view, service);
+    let tasks = view.tasks_of_service(&service.key);
+    let wanted = units.iter().fold(0_usize, |sum, unit| sum.saturating_add(unit.desired as usize));
+    let full = |unit: &Unit<'_>| {
+        let runs = |task: &&Arc<Task>| unit.holds(view, task) && task.last_status == TaskStatus::Running;
+        tasks.iter().filter(runs).count() == unit.desired as usize
+    };
+    tasks.len() == wanted && units.iter().all(full)
+}

@@ -1,0 +1,170 @@
+//! What would be: forecasts, asked for and sent.
+
+use tonic::Status;
+use trireme_controllers::forecast::course::MoveKind;
+use trireme_controllers::forecast::{self, Bounds, Move, Outlook, ServiceOutlook, Verdict};
+use trireme_raft::node::Node;
+use trireme_rpc::explain as wire_format;
+use trireme_rpc::explain::{Forecast, InstanceRequest, PlanServiceRequest, ZoneLossResponse};
+use trireme_state::State;
+use trireme_state::command::ServiceChange;
+use trireme_state::object::DeploymentConfiguration;
+use trireme_types::Zone;
+
+use super::moment::Seen;
+use super::{find, wire};
+
+/// Who votes, by zone.
+pub(crate) struct Quorum(Vec<String>);
+
+impl Quorum {
+    /// As this node knows it.
+    pub(crate) fn of(node: &Node) -> Self {
+        let voters = node.status().members.into_iter().filter(|status| status.voter);
+        Self(voters.filter_map(|status| Some(status.member?.zone)).collect())
+    }
+
+    /// The zones with voters.
+    pub(crate) fn zones(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    fn in_zone(&self, zone: &str) -> usize {
+        self.0.iter().filter(|known| *known == zone).count()
+    }
+
+    /// Whether those outside of a zone are a majority.
+    pub(crate) fn survives(&self, zone: &str) -> bool {
+        let left = self.0.len().saturating_sub(self.in_zone(zone));
+        left > self.0.len() / 2
+    }
+}
+
+/// What an update would do.
+pub(super) fn update(seen: &Seen, request: &PlanServiceRequest) -> Result<Forecast, Status> {
+    let state = &seen.state;
+    let key = find::service(state, &request.cluster, &request.service)?;
+    let none = || Status::not_found(format!("there is no service {}", request.service));
+    let service = state.service(&key).ok_or_else(none)?;
+    let definition = match request.task_definition.as_str() {
+        "" => None,
+        text => Some(find::definition(state, &key.cluster.scope, text)?),
+    };
+    let limits = service.spec.deployment_configuration;
+    let limits = DeploymentConfiguration {
+        maximum_percent: request.maximum_percent.unwrap_or(limits.maximum_percent),
+        minimum_healthy_percent: request.minimum_healthy_percent.unwrap_or(limits.minimum_healthy_percent),
+    };
+    let change = ServiceChange {
+        desired_count: request.desired_count,
+        task_definition: definition,
+        deployment_configuration: Some(limits),
+        force_new_deployment: request.force_new_deployment,
+        ..ServiceChange::default()
+    };
+    let update = forecast::update::update(state, &key, change, seen.at, Bounds::default());
+    let update =
+        update.map_err(|why| Status::invalid_argument(format!("the update would be refused: {why}")))?;
+    let mut sent = to_wire(seen, &update.outlook, &update.verdict);
+    (sent.changes, sent.deploys) = (update.changes, update.deploys);
+    Ok(sent)
+}
+
+/// What draining an instance would do.
+pub(super) fn drain(seen: &Seen, request: &InstanceRequest) -> Result<Forecast, Status> {
+    let instance = find::instance(&seen.state, request)?.id;
+    let drained = forecast::drain::drain(&seen.state, &[instance].into(), seen.at, Bounds::default());
+    let drained = drained.map_err(|why| Status::invalid_argument(format!("it would be refused: {why}")))?;
+    let mut sent = to_wire(seen, &drained.outlook, &drained.verdict);
+    sent.tasks = drained.left.iter().map(|task| wire::brief(&seen.state, task)).collect();
+    Ok(sent)
+}
+
+/// What the loss of a zone would do.
+pub(super) fn zone_loss(seen: &Seen, zone: &str, quorum: &Quorum) -> Result<ZoneLossResponse, Status> {
+    let wrong = |error: trireme_types::NameError| Status::invalid_argument(error.to_string());
+    let zone = Zone::new(zone).map_err(wrong)?;
+    let zones = forecast::zone::zones(&seen.state);
+    if !zones.contains(&zone) && !quorum.zones().any(|known| known == zone.as_str()) {
+        let known: Vec<&str> = zones.iter().map(Zone::as_str).collect();
+        return Err(Status::not_found(format!("nothing is in zone {zone}; there are {}", known.join(", "))));
+    }
+    let loss = forecast::zone::loss(&seen.state, &zone, seen.at, Bounds::default());
+    let keeps_quorum = quorum.survives(zone.as_str());
+    let mut forecast = to_wire(seen, &loss.outlook, &loss.verdict);
+    forecast.tasks = loss.outlook.standalone_lost().map(|task| wire::brief(&seen.state, task)).collect();
+    Ok(ZoneLossResponse {
+        zone: zone.to_string(),
+        instances: wire::count(loss.instances),
+        forecast: Some(forecast),
+        voters: wire::count(quorum.0.len()),
+        voters_in_zone: wire::count(quorum.in_zone(zone.as_str())),
+        keeps_quorum,
+        survivable: keeps_quorum && loss.verdict.fits(),
+    })
+}
+
+fn to_wire(seen: &Seen, outlook: &Outlook, verdict: &Verdict) -> Forecast {
+    Forecast {
+        from: Some(seen.point()),
+        verdict: code(verdict).into(),
+        why: why(verdict),
+        changes: false,
+        deploys: false,
+        settled: outlook.settled,
+        lasts_millis: wire::millis(outlook.lasted),
+        services: outlook.services.iter().map(service).collect(),
+        moves: outlook.moves.iter().map(|one| to_move(&seen.state, one)).collect(),
+        moves_left_out: outlook.moves_left_out as u64,
+        tasks: Vec::new(),
+    }
+}
+
+fn code(verdict: &Verdict) -> wire_format::Verdict {
+    match verdict {
+        Verdict::Fits => wire_format::Verdict::Fits,
+        Verdict::Uncertain(_) => wire_format::Verdict::Uncertain,
+        Verdict::DoesNotFit(_) => wire_format::Verdict::DoesNotFit,
+    }
+}
+
+fn why(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Fits => String::new(),
+        Verdict::Uncertain(why) | Verdict::DoesNotFit(why) => why.clone(),
+    }
+}
+
+fn service(outlook: &ServiceOutlook) -> wire_format::ServiceOutlook {
+    let unplaced = outlook.unplaced.as_ref();
+    wire_format::ServiceOutlook {
+        cluster: outlook.key.cluster.name.to_string(),
+        name: outlook.key.name.to_string(),
+        desired: outlook.desired,
+        running_before: wire::count(outlook.running_before),
+        running_after: wire::count(outlook.running_after),
+        lowest_healthy: wire::count(outlook.lowest_healthy),
+        started: wire::count(outlook.started),
+        stopped: wire::count(outlook.stopped),
+        lost: wire::count(outlook.lost),
+        was_whole: outlook.was_whole,
+        verdict: code(&outlook.verdict).into(),
+        why: why(&outlook.verdict),
+        unplaced: unplaced.map_or(0, |why| wire::count(why.unplaced)),
+        nodes: unplaced.map(|why| wire::refusals(&why.refusals)).unwrap_or_default(),
+    }
+}
+
+fn to_move(state: &State, one: &Move) -> wire_format::Move {
+    let kind = match one.kind {
+        MoveKind::Starts => "STARTS",
+        MoveKind::Stops => "STOPS",
+        MoveKind::IsLost => "IS_LOST",
+    };
+    wire_format::Move {
+        after_millis: wire::millis(one.after),
+        kind: kind.to_owned(),
+        task: Some(wire::brief(state, &one.task)),
+        reason: one.reason.clone(),
+    }
+}
