@@ -17,6 +17,7 @@ pub(crate) mod overrides;
 pub(crate) mod placement;
 mod port_range;
 pub(crate) mod role;
+pub(crate) mod scheduling;
 pub(crate) mod service;
 pub(crate) mod service_deployment;
 pub(crate) mod service_input;

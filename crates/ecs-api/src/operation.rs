@@ -11,6 +11,7 @@ mod execute_command;
 mod service;
 mod service_deployment;
 mod service_external;
+mod service_scheduling;
 mod tag;
 mod task;
 mod task_definition;

@@ -2,8 +2,10 @@
 //! SchedulingStrategy DAEMON).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use trireme_state::object::{PlacementRules, Reservation};
+use trireme_state::State;
+use trireme_state::object::{InstanceStatus, PlacementRules, Reservation, Task};
 use trireme_types::ContainerInstanceId;
 
 use crate::answer::{Answer, explain_all};
@@ -14,8 +16,15 @@ use crate::place::{Ask, Placed, Request};
 use crate::requirement::Wanted;
 use crate::view::Nodes;
 
-/// The instances of a cluster that are ready and fit a daemon's tasks, but for what others hold there.
-pub fn seats(nodes: &mut Nodes, wanted: &Wanted, rules: &PlacementRules) -> BTreeSet<ContainerInstanceId> {
+/// The instances of a cluster that are ready and fit a daemon's tasks, but for what others hold there; and those whose agents are away for
+/// a while: of its `tasks`, what runs there runs on.
+pub fn seats(
+    view: &State,
+    nodes: &mut Nodes,
+    wanted: &Wanted,
+    rules: &PlacementRules,
+    tasks: &[Arc<Task>],
+) -> BTreeSet<ContainerInstanceId> {
     let request = Request {
         wanted: Wanted { reservation: Reservation::default(), ..wanted.clone() },
         group: Group::default(),
@@ -29,7 +38,12 @@ pub fn seats(nodes: &mut Nodes, wanted: &Wanted, rules: &PlacementRules) -> BTre
         }
     };
     let answers = explain_all(nodes, &request).into_iter();
-    answers.filter(|node| fits(&node.answer)).map(|node| node.instance).collect()
+    let ready = answers.filter(|node| fits(&node.answer)).map(|node| node.instance);
+    let away = tasks.iter().filter_map(|task| view.instance(task.instance)).filter(|instance| {
+        let active = instance.status == InstanceStatus::Active;
+        active && instance.connected && !view.is_present(instance)
+    });
+    ready.chain(away.map(|instance| instance.id)).collect()
 }
 
 /// Places a request's tasks on these instances, at most one on each, in their order. What is explained is why the others refuse.

@@ -31,17 +31,13 @@ pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
     pass.judged.looked_at_machines = true;
     let wanted = pass.wanted(look).unwrap_or_default();
     let rules = pass.rules();
-    let mut all = seats(look.nodes(&pass.service.key.cluster), &wanted, &rules);
+    let view = look.view;
+    let all = seats(view, look.nodes(&pass.service.key.cluster), &wanted, &rules, pass.tasks);
     let mut last = BTreeSet::new();
     for task in pass.tasks {
         let Some(instance) = look.view.instance(task.instance) else { continue };
-        if look.draining.contains(&instance.id) {
-            if has_others(look.view, instance.id) {
-                last.insert(instance.id);
-            }
-        } else if instance.connected && !look.view.is_present(instance) {
-            // Its agent is away for a while: what runs there runs on.
-            all.insert(instance.id);
+        if look.draining.contains(&instance.id) && has_others(look.view, instance.id) {
+            last.insert(instance.id);
         }
     }
     // When the others leave, nothing of the service changes.

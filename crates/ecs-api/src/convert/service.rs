@@ -1,8 +1,8 @@
 //! Services with their deployments and events.
 
 use trireme_ecs_model::shapes::{
-    self, AvailabilityZoneRebalancing, DeploymentCircuitBreaker, DeploymentController,
-    DeploymentControllerType, DeploymentRolloutState, DeploymentStrategy, LaunchType, SchedulingStrategy,
+    self, DeploymentCircuitBreaker, DeploymentController, DeploymentControllerType, DeploymentRolloutState,
+    DeploymentStrategy, LaunchType,
 };
 use trireme_state::State;
 use trireme_state::index::TaskCounts;
@@ -13,13 +13,17 @@ use trireme_state::object::{
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
 
-use super::{cluster, described, network, number, service_deployment, tags, task_definition, task_set, time};
+use super::{
+    cluster, described, network, number, scheduling, service_deployment, tags, task_definition, task_set,
+    time,
+};
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
     Arn::new(&key.cluster.scope, Resource::Service(key.cluster.name.clone(), key.name.clone())).to_string()
 }
 
 pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> shapes::Service {
+    let service = &*scheduling::counted(state, service);
     let load = state.index().service_load(&service.key);
     let spec = &service.spec;
     let counts = load.counts();
@@ -70,14 +74,14 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         ),
         placement_strategy: Some(described::read(&spec.described, PLACEMENT_STRATEGY).unwrap_or_default()),
         health_check_grace_period_seconds: spec.health_check_grace_period_seconds.map(number),
-        scheduling_strategy: Some(SchedulingStrategy::Replica),
+        scheduling_strategy: Some(scheduling::strategy(&spec.described)),
         deployment_controller: Some(DeploymentController { r#type: Some(controller) }),
         tags: with_tags.then(|| tags::list(&service.tags)),
         created_by: Some(service.created_by.clone()),
         enable_ecs_managed_tags: Some(spec.enable_ecs_managed_tags),
         propagate_tags: Some(propagate(spec.propagate_tags)),
         enable_execute_command: Some(described::read(&spec.described, EXECUTE_COMMAND) == Some(true)),
-        availability_zone_rebalancing: Some(AvailabilityZoneRebalancing::Disabled),
+        availability_zone_rebalancing: Some(scheduling::rebalancing(&spec.described)),
         ..Default::default()
     }
 }

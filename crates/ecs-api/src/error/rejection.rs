@@ -67,6 +67,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         | Rejection::ServiceDeploymentNotFound
         | Rejection::ServiceDeploymentOver
         | Rejection::NothingToRollBackTo
+        | Rejection::DeploymentDoesNotWait { .. }
         | Rejection::TaskNotOfService) => of_configuration(operation, other),
         other @ (Rejection::TaskSetNotFound
         | Rejection::ServiceHasNoTaskSets
@@ -130,6 +131,9 @@ fn of_configuration(operation: Operation, rejection: Rejection) -> Error {
         Rejection::NothingToRollBackTo => Error::invalid(
             "The service deployment cannot be rolled back: no deployment of the service has been successful yet.",
         ),
+        Rejection::DeploymentDoesNotWait { hook } => {
+            Error::invalid(format!("The service deployment does not wait at a lifecycle hook {hook}."))
+        }
         Rejection::TaskNotOfService => Error::invalid("The referenced task belongs to no service."),
         other => Error::server(format!("Internal error: {other}")),
     }

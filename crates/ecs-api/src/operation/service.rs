@@ -22,7 +22,7 @@ use crate::length;
 use crate::page::Page;
 use crate::{resolve, unsupported};
 
-use super::service_external;
+use super::{service_external, service_scheduling};
 
 /// ECS API: services in one DescribeServices.
 const DESCRIBE_LIMIT: usize = 10;
@@ -41,8 +41,8 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     let name = request.service_name.as_deref().unwrap_or_default();
     let name = ServiceName::new(name).map_err(|error| Error::invalid(sentence(&error)))?;
     length::characters("clientToken", cx.client_token.as_deref(), TOKEN_LIMIT)?;
-    let desired = request.desired_count.or(external.then_some(0));
-    let desired = desired.ok_or_else(|| Error::invalid("Desired count cannot be null."))?;
+    let desired = service_scheduling::desired_count(&request, external)?;
+    service_scheduling::check_create(&request, external)?;
     if external {
         service_external::check_create(&request)?;
     } else if request.task_definition.as_ref().is_none_or(String::is_empty) {
@@ -53,7 +53,10 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     if cx.answered_before(&state)?.is_some() {
         return Ok(CreateServiceResponse { service: Some(described(&state, &key, true)?) });
     }
-    let default = DeploymentConfiguration::default();
+    let default = service_scheduling::default_limits(&request);
+    let limits = configuration(default, request.deployment_configuration.as_ref())?;
+    let mut kept = described::of_service(&request);
+    service_scheduling::describe(&state, &request, limits, external, &mut kept)?;
     let task_definition = match external {
         true => TaskDefinitionKey::none(cx.scope()),
         false => definition_of(&cx, &state, &key, &request)?,
@@ -61,7 +64,7 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     let spec = ServiceSpec {
         task_definition,
         desired_count: count("desiredCount", desired)?,
-        deployment_configuration: configuration(default, request.deployment_configuration.as_ref())?,
+        deployment_configuration: limits,
         propagate_tags: request.propagate_tags.as_ref().map_or(PropagateTags::None, propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags.unwrap_or(false),
         health_check_grace_period_seconds: grace_period(
@@ -69,7 +72,7 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
             balanced || external,
         )?,
         role_arn: request.role.clone().filter(|role| !role.is_empty()),
-        described: described::of_service(&request),
+        described: kept,
     };
     let tags = tags::parse(request.tags.as_deref())?;
     let created_by = cx.caller.principal.arn.clone();
@@ -192,6 +195,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     if external {
         service_external::check_update(&request)?;
     }
+    service_scheduling::check_update(&request, service)?;
     check_controller(request.deployment_controller.as_ref(), external)?;
     let before = service.spec.deployment_configuration;
     let definition = match request.task_definition.as_deref() {
@@ -204,13 +208,12 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     if !check_network(&state, &request, service, definition)? {
         described.insert(NETWORK_CONFIGURATION.to_owned(), None);
     }
+    let limits = configuration(before, request.deployment_configuration.as_ref())?;
+    service_scheduling::changed(&request, service, limits, external, &mut described)?;
     let change = ServiceChange {
         desired_count: request.desired_count.map(|value| count("desiredCount", value)).transpose()?,
         task_definition: definition.map(|definition| definition.key.clone()),
-        deployment_configuration: match &request.deployment_configuration {
-            None => None,
-            given => Some(configuration(before, given.as_ref())?),
-        },
+        deployment_configuration: request.deployment_configuration.is_some().then_some(limits),
         force_new_deployment: request.force_new_deployment.unwrap_or(false),
         propagate_tags: request.propagate_tags.as_ref().map(propagate),
         enable_ecs_managed_tags: request.enable_ecs_managed_tags,
@@ -336,15 +339,19 @@ pub(crate) async fn list(cx: Context, request: ListServicesRequest) -> Result<Li
     let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 10)?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
-    // Every service is a replica service on container instances, which the customer manages.
+    // Every service runs on container instances, which the customer manages.
     let any = request.launch_type.is_none_or(|launch| launch == LaunchType::Ec2)
-        && request.scheduling_strategy.is_none_or(|strategy| strategy == SchedulingStrategy::Replica)
         && request
             .resource_management_type
             .is_none_or(|kind| kind == shapes::ResourceManagementType::Customer);
     let found = state
         .services_of_cluster(&cluster)
-        .filter(|service| any && service.status != ServiceStatus::Inactive);
+        .filter(|service| any && service.status != ServiceStatus::Inactive)
+        .filter(|service| {
+            let daemon = service_scheduling::is_daemon_service(service);
+            let asked = request.scheduling_strategy.as_ref();
+            asked.is_none_or(|strategy| (*strategy == SchedulingStrategy::Daemon) == daemon)
+        });
     let (services, next_token) = page.take(found, false, |service| service.key.name.to_string());
     let arns = services.into_iter().map(|service| convert::service::arn(&service.key)).collect();
     Ok(ListServicesResponse { service_arns: Some(arns), next_token })

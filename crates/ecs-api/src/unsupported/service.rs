@@ -2,9 +2,8 @@
 
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
-    AvailabilityZoneRebalancing, CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration,
-    DeploymentController, DeploymentControllerType, DeploymentStrategy, SchedulingStrategy,
-    UpdateServiceRequest,
+    CreateServiceRequest, CreateTaskSetRequest, DeploymentConfiguration, DeploymentController,
+    DeploymentControllerType, DeploymentStrategy, UpdateServiceRequest,
 };
 
 use super::Refuse;
@@ -12,14 +11,10 @@ use crate::error::Result;
 
 pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     let refuse = Refuse(Operation::CreateService);
-    rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
     refuse.launch_type(request.launch_type.as_ref())?;
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
-    if let Some(strategy) = &request.scheduling_strategy {
-        refuse.when(&format!("schedulingStrategy {strategy}"), *strategy != SchedulingStrategy::Replica)?;
-    }
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
@@ -38,19 +33,12 @@ pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     let refuse = Refuse(Operation::UpdateService);
     refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
-    rebalancing(refuse, request.availability_zone_rebalancing.as_ref())?;
     refuse.given("platformVersion", &request.platform_version)?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;
     refuse.filled("gatewayConnectors", &request.gateway_connectors)?;
     refuse.given("monitoring", &request.monitoring)
-}
-
-/// New tasks are spread over zones; running ones are not moved for balance.
-fn rebalancing(refuse: Refuse, value: Option<&AvailabilityZoneRebalancing>) -> Result<()> {
-    let enabled = value == Some(&AvailabilityZoneRebalancing::Enabled);
-    refuse.when("availabilityZoneRebalancing ENABLED", enabled)
 }
 
 fn deployment_controller(refuse: Refuse, value: Option<&DeploymentController>) -> Result<()> {

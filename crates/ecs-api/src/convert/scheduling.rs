@@ -1,0 +1,47 @@
+//! How services are scheduled, as ECS describes it.
+
+use std::borrow::Cow;
+
+use trireme_ecs_model::shapes::{AvailabilityZoneRebalancing, SchedulingStrategy};
+use trireme_scheduler::{Nodes, Wanted, seats};
+use trireme_state::State;
+use trireme_state::object::{
+    self, Described, NetworkConfiguration, PlacementRules, Service, TaskOverrides, is_rebalanced,
+};
+
+pub(crate) fn strategy(described: &Described) -> SchedulingStrategy {
+    match object::SchedulingStrategy::of(described) {
+        object::SchedulingStrategy::Replica => SchedulingStrategy::Replica,
+        object::SchedulingStrategy::Daemon => SchedulingStrategy::Daemon,
+    }
+}
+
+pub(crate) fn rebalancing(described: &Described) -> AvailabilityZoneRebalancing {
+    match is_rebalanced(described) {
+        true => AvailabilityZoneRebalancing::Enabled,
+        false => AvailabilityZoneRebalancing::Disabled,
+    }
+}
+
+/// The service with the number of tasks that it is to have: of a daemon one for each instance that fits.
+pub(crate) fn counted<'a>(state: &State, service: &'a Service) -> Cow<'a, Service> {
+    if object::SchedulingStrategy::of(&service.spec.described) == object::SchedulingStrategy::Replica {
+        return Cow::Borrowed(service);
+    }
+    let mut counted = service.clone();
+    counted.spec.desired_count = daemons(state, service).unwrap_or(0);
+    Cow::Owned(counted)
+}
+
+fn daemons(state: &State, service: &Service) -> Option<u32> {
+    let definition = &state.task_definition(&service.spec.task_definition)?.spec;
+    let kept = &service.spec.described;
+    let network = NetworkConfiguration::of(kept);
+    let scope = &service.key.cluster.scope;
+    let wanted = Wanted::of(definition, &TaskOverrides::default());
+    let wanted = wanted.in_subnets(state, scope, definition, network.as_ref(), |_| 0);
+    let rules = PlacementRules::of_service(kept).and(PlacementRules::of_definition(&definition.described));
+    let mut nodes = Nodes::of_cluster(state, &service.key.cluster);
+    let tasks = state.tasks_of_service(&service.key);
+    u32::try_from(seats(state, &mut nodes, &wanted, &rules, &tasks).len()).ok()
+}
