@@ -8,6 +8,7 @@ mod clusters;
 mod configuration;
 mod flood;
 mod raw;
+mod scheduling;
 mod server;
 mod services;
 mod task_definitions;
