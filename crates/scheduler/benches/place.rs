@@ -14,7 +14,6 @@ use support::*;
 use trireme_scheduler::{Group, Nodes, Request, place_on};
 use trireme_state::State;
 use trireme_state::object::*;
-use trireme_types::*;
 
 const NODES: u128 = 10_000;
 const SERVICES: u64 = 1_000;
@@ -80,11 +79,11 @@ const EXPRESSIONS: [&str; 4] = [
 
 fn service(number: u64, numbers: &mut Numbers) -> Request {
     let mut constraints = Vec::new();
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         constraints.push(PlacementConstraint::MemberOf(EXPRESSIONS[numbers.below(4) as usize].to_owned()));
     }
     let zones = PlacementStrategy::Spread(SpreadField::Attribute("ecs.availability-zone".to_owned()));
-    let strategy = if number % 2 == 0 { Vec::new() } else { vec![zones] };
+    let strategy = if number.is_multiple_of(2) { Vec::new() } else { vec![zones] };
     let port = 1_024 + (number % 40_000) as u16;
     let ports: &[u16] = if number % 10 == 3 { &[port] } else { &[] };
     let (cpu, memory) = (64 + 32 * numbers.below(8) as u32, 128 + 64 * numbers.below(8) as u32);
@@ -123,6 +122,15 @@ fn main() {
         let rate = placed as f64 / took.as_secs_f64();
         println!("{each:>4} a request: {placed} tasks placed, {rate:>10.0} placements/s on one core");
     }
+
+    let mut nodes = Nodes::of_cluster(&state, &cluster());
+    let start = Instant::now();
+    for request in &requests {
+        let large = Request { wanted: reservation(CPU, 1, &[]).into(), ..request.clone() };
+        assert!(place_on(&mut nodes, &large).placements.is_empty());
+    }
+    let rate = SERVICES as f64 / start.elapsed().as_secs_f64();
+    println!("{rate:>10.0} requests/s that find no place and are told why");
 
     let checked: Vec<u64> = (0..CHECKED).map(|_| numbers.below(SERVICES)).collect();
     let mut nodes = Nodes::of_cluster(&state, &cluster());

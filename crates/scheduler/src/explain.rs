@@ -1,5 +1,8 @@
 //! Why a task found no place: per node, the first filter that refused it, with numbers.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
 use trireme_types::capability::GPU;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
@@ -153,19 +156,41 @@ pub struct NodeRefusal {
     pub refusal: Refusal,
 }
 
-/// Why a task found no place. Every node of the cluster is in it, by id; none means the cluster has no nodes.
+/// Refusals that an explanation has.
+const REFUSALS: usize = 100;
+
+/// Why a task found no place. No refusals means that the cluster has no nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// Tasks without a place.
     pub unplaced: usize,
-    /// Each node's first refusal.
+    /// How many nodes refuse for each reason, in ECS's words.
+    pub reasons: BTreeMap<&'static str, usize>,
+    /// The first refusal of each node, by id; of many nodes those that came closest.
     pub refusals: Vec<NodeRefusal>,
 }
+
+/// How close a node came, the closest first: most filters passed, then least missing, then the lowest id.
+type Closeness = (Reverse<usize>, u32, ContainerInstanceId);
 
 impl Explanation {
     /// Asks every node once more for its reason. O(nodes), but only once for a request that fails.
     pub(crate) fn of(nodes: &Nodes, ask: &Ask, unplaced: usize) -> Self {
-        let refusals = nodes.iter().filter_map(|node| {
+        let mut reasons: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let mut closest: BinaryHeap<(Closeness, usize)> = BinaryHeap::new();
+        for node in nodes.iter() {
+            let Some((passed, refusal)) = filter::first_refusal(node, ask) else { continue };
+            let count = reasons.entry(refusal.ecs_reason()).or_default();
+            *count = count.saturating_add(1);
+            closest.push(((Reverse(passed), refusal.shortfall(), node.id()), node.place()));
+            if closest.len() > REFUSALS {
+                closest.pop();
+            }
+        }
+        let mut places: Vec<usize> = closest.into_iter().map(|(_, place)| place).collect();
+        places.sort_unstable();
+        let refusals = places.into_iter().filter_map(|place| {
+            let node = nodes.at(place)?;
             let (passed, refusal) = filter::first_refusal(node, ask)?;
             let (instance, zone) = (node.id(), node.zone().clone());
             Some(NodeRefusal {
@@ -176,14 +201,14 @@ impl Explanation {
                 refusal,
             })
         });
-        Self { unplaced, refusals: refusals.collect() }
+        Self { unplaced, refusals: refusals.collect(), reasons }
     }
 
     /// The node that came closest: most filters passed, then least missing, then the lowest id.
     pub fn closest(&self) -> Option<&NodeRefusal> {
         self.refusals
             .iter()
-            .min_by_key(|node| (std::cmp::Reverse(node.passed), node.refusal.shortfall(), node.instance))
+            .min_by_key(|node| (Reverse(node.passed), node.refusal.shortfall(), node.instance))
     }
 
     /// What follows "no container instance met all of its requirements." in a service's event.
@@ -205,12 +230,7 @@ impl std::fmt::Display for Explanation {
         let Some(closest) = self.closest() else {
             return f.write_str("the cluster has no container instances");
         };
-        let mut reasons: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-        for node in &self.refusals {
-            let count = reasons.entry(node.refusal.ecs_reason()).or_default();
-            *count = count.saturating_add(1);
-        }
-        for (reason, count) in reasons {
+        for (reason, count) in &self.reasons {
             write!(f, "{reason} on {count}, ")?;
         }
         write!(f, "closest {} ({}): {}", closest.name, closest.zone, closest.refusal)

@@ -167,6 +167,10 @@ impl Nodes {
         place_of(&self.nodes, id).and_then(|at| self.nodes.get(at))
     }
 
+    pub(crate) fn at(&self, place: usize) -> Option<&Node> {
+        self.nodes.get(place)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

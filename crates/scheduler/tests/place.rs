@@ -117,6 +117,19 @@ fn a_port_is_given_once_to_a_node() {
 }
 
 #[test]
+fn of_many_nodes_those_that_came_closest_say_why() {
+    let mut all: Vec<_> = (0..300).map(|number| node(number, ZONES[0], 1024, 1024)).collect();
+    all[..150].iter_mut().for_each(|node| node.status = InstanceStatus::Draining);
+    let why = place_on(&mut nodes(&all), &request(reservation(2048, 1, &[]), 1)).unplaced.unwrap();
+    assert_eq!(why.refusals.len(), 100);
+    assert!(why.refusals.iter().all(|node| node.refusal.ecs_reason() == "RESOURCE:CPU"));
+    assert_eq!(why.closest().map(|node| node.instance), Some(id(150)));
+    assert!(
+        why.to_string().starts_with("INACTIVE on 150, RESOURCE:CPU on 150, closest us-east-1a/agent-150")
+    );
+}
+
+#[test]
 fn without_nodes_the_event_says_so() {
     let why = place_on(&mut Nodes::default(), &request(reservation(1, 1, &[]), 1)).unplaced.unwrap();
     assert_eq!(why.event_text(), "Reason: No Container Instances were found in your cluster.");

@@ -130,15 +130,13 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::DeleteTaskSet { .. }
         | Command::SetPrimaryTaskSet { .. }
         | Command::RecordTaskSets { .. } => decide_task_set(state, proposal, stamp),
-        Command::RunTasks(run) => task::run(state, run, None, stamp),
-        Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), stamp),
-        Command::RunTasksByRules { run, rules } => placement::run(state, run, rules, stamp),
+        Command::RunTasks(_)
+        | Command::RunTasksInSubnets { .. }
+        | Command::RunTasksByRules { .. }
+        | Command::StopTask { .. }
+        | Command::ProtectTask { .. } => decide_task(state, proposal, stamp),
         Command::StartCommand(_) | Command::EndCommand { .. } | Command::RunAllowingCommands(_) => {
             execute_command::decide(state, &proposal.command)
-        }
-        Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
-        Command::ProtectTask { cluster, task, minutes } => {
-            task::protect(state, cluster, *task, *minutes, stamp)
         }
         Command::RegisterInstance { .. }
         | Command::SetInstanceStatus { .. }
@@ -280,6 +278,16 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
             lifecycle::go_on(state, service, *deployment, (hook, *action), stamp)
         }
         _ => Ok(Decision::nothing()),
+    }
+}
+
+fn decide_task(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
+        Command::ProtectTask { cluster, task, minutes } => {
+            task::protect(state, cluster, *task, *minutes, stamp)
+        }
+        run => placement::run(state, run, stamp),
     }
 }
 

@@ -59,8 +59,7 @@ pub(crate) fn constraints(given: &[PlacementConstraint]) -> Result<Vec<Placement
             }
             Ok(PlacementConstraint { r#type: Some(kind.clone()), expression: None })
         }
-        Some(other) => Err(Error::invalid(format!("Invalid placement constraint type: {other}"))),
-        None => Err(Error::invalid("The type of a placement constraint must be specified.")),
+        _ => Err(Error::invalid("The type of a placement constraint must be specified.")),
     };
     given.iter().map(constraint).collect()
 }
@@ -80,10 +79,7 @@ pub(crate) fn of_definition(
                 expression: Some(expression(one.expression.as_ref(), wrong)?),
             })
         }
-        Some(other) => {
-            Err(Error::client(format!("Create TaskDefinition: constraint.type '{other}' is not supported.")))
-        }
-        None => Err(Error::client("The type of a placement constraint must be specified.")),
+        _ => Err(Error::client("The type of a placement constraint must be specified.")),
     };
     given.iter().map(constraint).collect()
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod clusters;
 mod configuration;
 mod flood;
+mod placement;
 mod raw;
 mod scheduling;
 mod server;

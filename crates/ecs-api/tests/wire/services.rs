@@ -186,9 +186,6 @@ async fn what_has_no_effect_is_refused_by_name() {
         pair("UnsupportedFeatureException", "schedulingStrategy DAEMON is not supported yet.")
     );
     let strategy = |kind, field: &str| PlacementStrategy::builder().r#type(kind).field(field).build();
-    let binpack =
-        create().placement_strategy(strategy(PlacementStrategyType::Binpack, "memory")).send().await;
-    assert_eq!(refused(binpack).0, "UnsupportedFeatureException");
     let blank = client.create_service().service_name("web").desired_count(1).send().await;
     assert_eq!(refused(blank), pair("InvalidParameterException", "TaskDefinition can not be blank."));
     let unknown = create().cluster("nope").send().await;

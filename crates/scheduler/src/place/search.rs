@@ -189,7 +189,7 @@ impl<'a> Search<'a> {
         while drawn.is_none() && !queue.urn.is_empty() {
             self.lots = self.lots.saturating_add(1);
             let lot = rank::lot(self.group.name(), [self.lots, self.tasks, cell as u64]);
-            let at = (lot >> 32) as usize % queue.urn.len();
+            let at = ((lot >> 32) as usize).checked_rem(queue.urn.len()).unwrap_or(0);
             match queue.urn.get(at).filter(|place| fits(**place)) {
                 Some(place) => drawn = Some((lot, *place)),
                 None => {

@@ -1,36 +1,43 @@
-//! Tasks that RunTask placed by rules: what rules they were is kept beside them. Strategies and expressions are the placer's; that a group's
+//! Tasks that are run where their caller placed them, by rules or without: what rules they were is kept beside them. Strategies and expressions are the placer's; that a group's
 //! tasks are on machines of their own is checked here again, for two placers may not know of each other.
 
 use std::collections::BTreeSet;
 
 use trireme_types::ContainerInstanceId;
 
-use super::{Decided, stale, task};
+use super::{Decided, Decision, stale, task};
 use crate::command::{Command, Placement};
 use crate::event::PlacementEvent;
 use crate::object::{ClusterKey, DesiredStatus, PlacementRules};
 use crate::{Event, Outcome, Rejection, Stamp, State};
 
-/// Limits of ECS's API: a constraint's expression is a text of at most so many characters.
+/// ECS API: characters of a constraint's expression.
 const EXPRESSION_CHARACTERS: usize = 2_000;
 /// ECS API: constraints of a task.
 const CONSTRAINTS: usize = 10;
 /// ECS API: strategies of a task.
 const STRATEGIES: usize = 5;
 
-/// Runs tasks by rules.
-pub(super) fn run(state: &State, run: &Command, rules: &PlacementRules, stamp: &mut Stamp) -> Decided {
+/// Runs tasks.
+pub(super) fn run(state: &State, command: &Command, stamp: &mut Stamp) -> Decided {
+    match command {
+        Command::RunTasks(run) => task::run(state, run, None, stamp),
+        Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), stamp),
+        Command::RunTasksByRules { run, rules } => by_rules(state, run, rules, stamp),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+fn by_rules(state: &State, command: &Command, rules: &PlacementRules, stamp: &mut Stamp) -> Decided {
     check(rules)?;
-    let (of, network) = match run {
-        Command::RunTasks(run) => (run, None),
-        Command::RunTasksInSubnets { run, network } => (run, Some(&**network)),
-        _ => return Err(Rejection::Invalid { message: "rules are for tasks that are run".to_owned() }),
+    let (Command::RunTasks(of) | Command::RunTasksInSubnets { run: of, .. }) = command else {
+        return Err(Rejection::Invalid { message: "rules are for tasks that are run".to_owned() });
     };
     if rules.are_distinct() {
         let group = of.group.clone().unwrap_or_else(|| format!("family:{}", of.definition.family));
         check_distinct(state, &of.cluster, &group, &of.placements)?;
     }
-    let mut decision = task::run(state, of, network, stamp)?;
+    let mut decision = run(state, command, stamp)?;
     if let Outcome::Tasks(tasks) = &decision.outcome {
         let (tasks, rules) = (tasks.clone(), Box::new(rules.clone()));
         decision.events.push(Event::Placement(PlacementEvent::TasksPlaced { tasks, rules }));
