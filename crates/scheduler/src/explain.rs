@@ -182,9 +182,11 @@ impl Explanation {
             let Some((passed, refusal)) = filter::first_refusal(node, ask) else { continue };
             let count = reasons.entry(refusal.ecs_reason()).or_default();
             *count = count.saturating_add(1);
-            closest.push(((Reverse(passed), refusal.shortfall(), node.id()), node.place()));
-            if closest.len() > REFUSALS {
-                closest.pop();
+            let near = ((Reverse(passed), refusal.shortfall(), node.id()), node.place());
+            if closest.len() < REFUSALS {
+                closest.push(near);
+            } else if let Some(mut farthest) = closest.peek_mut().filter(|farthest| near < **farthest) {
+                *farthest = near;
             }
         }
         let mut places: Vec<usize> = closest.into_iter().map(|(_, place)| place).collect();

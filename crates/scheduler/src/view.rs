@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trireme_state::index::InstanceLoad;
-use trireme_state::object::{ClusterKey, ContainerInstance, Reservation};
+use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus, Reservation};
 use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_state::{Placement, State};
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
@@ -28,6 +28,9 @@ pub struct Node {
     instance: Arc<ContainerInstance>,
     load: Arc<InstanceLoad>,
     place: usize,
+    /// Beside the rest of what is looked at for each task, so that a look at many nodes is one at little memory.
+    active: bool,
+    connected: bool,
     free_cpu: CpuUnits,
     free_memory: Mebibytes,
     tasks: usize,
@@ -44,6 +47,8 @@ impl Node {
             tasks: load.tasks.len(),
             taken: BTreeSet::new(),
             place: 0,
+            active: instance.status == InstanceStatus::Active,
+            connected: instance.connected,
             instance,
             load,
         }
@@ -62,6 +67,16 @@ impl Node {
     /// Its zone.
     pub fn zone(&self) -> &Zone {
         &self.instance.registration.zone
+    }
+
+    /// Whether it is not being drained.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Whether its agent is heard.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// Its place among the nodes, which are sorted by id.

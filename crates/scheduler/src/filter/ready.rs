@@ -1,7 +1,5 @@
 //! Is the node there to take tasks?
 
-use trireme_state::object::InstanceStatus;
-
 use super::Filter;
 use crate::explain::Refusal;
 use crate::place::Ask;
@@ -12,7 +10,7 @@ pub struct Active;
 
 impl Filter for Active {
     fn passes(&self, node: &Node, _: &Ask) -> bool {
-        node.instance().status == InstanceStatus::Active
+        node.is_active()
     }
 
     fn explain(&self, _: &Node, _: &Ask) -> Refusal {
@@ -25,7 +23,7 @@ pub struct Connected;
 
 impl Filter for Connected {
     fn passes(&self, node: &Node, _: &Ask) -> bool {
-        node.instance().connected
+        node.is_connected()
     }
 
     fn explain(&self, _: &Node, _: &Ask) -> Refusal {

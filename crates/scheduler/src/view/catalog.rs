@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trireme_state::State;
-use trireme_state::object::{ClusterKey, DesiredStatus, InstanceStatus, Task};
+use trireme_state::object::{ClusterKey, DesiredStatus, Task};
 use trireme_types::{ContainerInstanceId, Port, Protocol, Zone};
 
 use super::{Bits, Node, place_of};
@@ -71,8 +71,7 @@ fn bound<K: Ord, V>(map: &mut BTreeMap<K, V>) {
 impl Catalog {
     /// Nodes that take tasks at all.
     pub fn ready(&mut self, of: Of<'_>) -> Arc<Bits> {
-        let is_ready =
-            |node: &Node| node.instance().status == InstanceStatus::Active && node.instance().connected;
+        let is_ready = |node: &Node| node.is_active() && node.is_connected();
         self.ready.get_or_insert_with(|| Arc::new(Bits::of(of.nodes, is_ready))).clone()
     }
 
