@@ -7,6 +7,7 @@ pub(crate) mod container_instance;
 pub(crate) mod container_order;
 pub(crate) mod container_settings;
 pub(crate) mod definition_input;
+pub(crate) mod deployment_input;
 pub(crate) mod described;
 pub(crate) mod health_check;
 pub(crate) mod instance_input;

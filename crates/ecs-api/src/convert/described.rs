@@ -10,7 +10,8 @@ use trireme_ecs_model::shapes::{
     ServiceConnectConfiguration, ServiceRegistry, UpdateServiceRequest,
 };
 use trireme_state::object::{
-    Described, EXECUTE_COMMAND, NETWORK_CONFIGURATION, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, EXECUTE_COMMAND,
+    LIFECYCLE_HOOKS, NETWORK_CONFIGURATION, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
 };
 use trireme_types::capability::SETTINGS;
 
@@ -23,7 +24,6 @@ pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeralStorage";
 pub(crate) const IPC_MODE: &str = "ipcMode";
 pub(crate) const PID_MODE: &str = "pidMode";
 pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
-pub(crate) const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
 pub(crate) const ALARMS: &str = "alarms";
 pub(crate) const CONFIGURATION: &str = "configuration";
 pub(crate) const SERVICE_CONNECT_DEFAULTS: &str = "serviceConnectDefaults";
@@ -151,6 +151,9 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
     let configuration = given.configuration;
     let mut kept = Described::new();
     keep(&mut kept, CIRCUIT_BREAKER, configuration.and_then(|one| one.deployment_circuit_breaker.as_ref()));
+    keep(&mut kept, DEPLOYMENT_STRATEGY, configuration.and_then(|one| one.strategy.as_ref()));
+    keep(&mut kept, BAKE_TIME, configuration.and_then(|one| one.bake_time_in_minutes.as_ref()));
+    keep(&mut kept, EARLY_SUCCESS, configuration.and_then(|one| one.early_success_criteria.as_ref()));
     keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
     keep(&mut kept, SERVICE_CONNECT, given.connect);
     keep(&mut kept, NETWORK_CONFIGURATION, given.network.as_ref());
@@ -158,6 +161,7 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
         kept.into_iter().map(|(member, json)| (member, Some(json))).collect();
     list(&mut changes, PLACEMENT_CONSTRAINTS, given.constraints);
     list(&mut changes, PLACEMENT_STRATEGY, given.strategy);
+    list(&mut changes, LIFECYCLE_HOOKS, configuration.and_then(|one| one.lifecycle_hooks.as_ref()));
     list(&mut changes, LOAD_BALANCERS, given.load_balancers);
     list(&mut changes, SERVICE_REGISTRIES, given.registries);
     if let Some(commands) = given.commands {

@@ -1,21 +1,20 @@
 //! Services with their deployments and events.
 
 use trireme_ecs_model::shapes::{
-    self, DeploymentCircuitBreaker, DeploymentController, DeploymentControllerType, DeploymentRolloutState,
-    DeploymentStrategy, LaunchType,
+    self, DeploymentController, DeploymentControllerType, DeploymentRolloutState, LaunchType,
 };
 use trireme_state::State;
 use trireme_state::index::TaskCounts;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, EXECUTE_COMMAND, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY, PropagateTags,
-    RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
+    Deployment, DeploymentStatus, EXECUTE_COMMAND, FailureCause, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
+    PropagateTags, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus,
 };
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
 
 use super::{
-    cluster, described, network, number, scheduling, service_deployment, tags, task_definition, task_set,
-    time,
+    cluster, deployment_input, described, network, number, scheduling, service_deployment, tags,
+    task_definition, task_set, time,
 };
 
 pub(crate) fn arn(key: &ServiceKey) -> String {
@@ -36,7 +35,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         };
         shapes::Deployment {
             network_configuration: rolled_out.and_then(network::read),
-            ..self::deployment(one, spec, load.counts_of(one.id))
+            ..self::deployment(state, service, one, state.counts_of_deployment(&service.key, &load, one.id))
         }
     };
     let sets = state.task_sets(&service.key);
@@ -49,7 +48,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     shapes::Service {
         task_sets: sets.map(|sets| task_set::describe_counted(service, &sets.sets, &load, with_tags)),
         current_service_deployment: service_deployment::current(service, &history),
-        current_service_revisions: service_deployment::current_revisions(service, &history, &load),
+        current_service_revisions: service_deployment::current_revisions(state, service, &history, &load),
         service_arn: Some(arn(&service.key)),
         service_name: Some(service.key.name.to_string()),
         cluster_arn: Some(cluster::arn(&service.key.cluster)),
@@ -120,46 +119,30 @@ fn propagate(propagate: PropagateTags) -> shapes::PropagateTags {
 
 pub(super) fn configuration(spec: &ServiceSpec) -> shapes::DeploymentConfiguration {
     let configuration = &spec.deployment_configuration;
-    let breaker: DeploymentCircuitBreaker =
-        described::read(&spec.described, described::CIRCUIT_BREAKER).unwrap_or_default();
     shapes::DeploymentConfiguration {
-        deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
-            enable: Some(false),
-            rollback: breaker.rollback.or(Some(false)),
-            ..breaker
-        }),
-        alarms: described::read(&spec.described, described::ALARMS),
         maximum_percent: Some(number(configuration.maximum_percent)),
         minimum_healthy_percent: Some(number(configuration.minimum_healthy_percent)),
-        strategy: Some(DeploymentStrategy::Rolling),
-        bake_time_in_minutes: Some(0),
-        ..Default::default()
+        ..deployment_input::describe(&spec.described)
     }
 }
 
 /// An older deployment wants what it still has.
-fn deployment(deployment: &Deployment, spec: &ServiceSpec, counts: TaskCounts) -> shapes::Deployment {
-    let id = deployment.id;
+fn deployment(
+    state: &State,
+    of: &Service,
+    deployment: &Deployment,
+    counts: TaskCounts,
+) -> shapes::Deployment {
+    let spec = &of.spec;
     let (status, wanted, connect) = match deployment.status {
         DeploymentStatus::Primary => {
             ("PRIMARY", spec.desired_count, described::read(&spec.described, described::SERVICE_CONNECT))
         }
         DeploymentStatus::Active => ("ACTIVE", counts.wanted, None),
     };
-    let (rollout, reason) = match deployment.rollout {
-        RolloutState::InProgress => {
-            (DeploymentRolloutState::InProgress, format!("ECS deployment {id} in progress."))
-        }
-        RolloutState::Completed => {
-            (DeploymentRolloutState::Completed, format!("ECS deployment {id} completed."))
-        }
-        RolloutState::Failed => (
-            DeploymentRolloutState::Failed,
-            "ECS deployment circuit breaker: tasks failed to start.".to_owned(),
-        ),
-    };
+    let (rollout, reason) = rollout(state, of, deployment);
     shapes::Deployment {
-        id: Some(id.to_string()),
+        id: Some(deployment.id.to_string()),
         status: Some(status.to_owned()),
         task_definition: Some(task_definition::arn(&deployment.task_definition)),
         desired_count: Some(number(wanted)),
@@ -173,6 +156,39 @@ fn deployment(deployment: &Deployment, spec: &ServiceSpec, counts: TaskCounts) -
         rollout_state: Some(rollout),
         rollout_state_reason: Some(reason),
         ..Default::default()
+    }
+}
+
+/// How far a deployment is, and why, in ECS's words.
+fn rollout(state: &State, of: &Service, deployment: &Deployment) -> (DeploymentRolloutState, String) {
+    let id = deployment.id;
+    let cause = |id| state.lifecycles(&of.key).of(id).cause;
+    match deployment.rollout {
+        RolloutState::InProgress => {
+            let history = state.deployment_history(&of.key);
+            let record = history.record_of(id).filter(|record| record.id != id);
+            let failed = record.filter(|record| cause(record.id) == Some(FailureCause::Tasks));
+            let reason = match failed.and_then(|_| history.last_completed()) {
+                Some(back) => format!("ECS deployment circuit breaker: rolling back to deploymentId {back}."),
+                None => format!("ECS deployment {id} in progress."),
+            };
+            (DeploymentRolloutState::InProgress, reason)
+        }
+        RolloutState::Completed => {
+            (DeploymentRolloutState::Completed, format!("ECS deployment {id} completed."))
+        }
+        RolloutState::Failed => {
+            let reason = match cause(id) {
+                None | Some(FailureCause::Tasks) => {
+                    "ECS deployment circuit breaker: tasks failed to start.".to_owned()
+                }
+                Some(FailureCause::HookTimedOut(stage) | FailureCause::HookFailed(stage)) => {
+                    format!("ECS deployment {id} failed: {} lifecycle hook(s) failed.", stage.name())
+                }
+                Some(FailureCause::Alarm) => format!("ECS deployment {id} failed: alarm detected."),
+            };
+            (DeploymentRolloutState::Failed, reason)
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! Service deployments and service revisions.
 
 use trireme_ecs_model::shapes::{
-    self, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentBrief, ServiceDeploymentStatus,
+    self, DeploymentLifecycleHookAction, DeploymentLifecycleHookDetail, DeploymentLifecycleHookStatus,
+    DeploymentLifecycleHookTargetType, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentBrief,
+    ServiceDeploymentCircuitBreaker, ServiceDeploymentRollbackMonitorsStatus, ServiceDeploymentStatus,
     ServiceRevisionSummary,
 };
 use trireme_state::State;
 use trireme_state::index::{ServiceLoad, TaskCounts};
 use trireme_state::object::{
-    ContainerDefinition, Deployment, DeploymentHistory, DeploymentStatus, Images, Service, ServiceDeployment,
-    ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, TaskDefinition,
+    CircuitBreaker, ContainerDefinition, Deployment, DeploymentHistory, DeploymentStatus, FailureCause,
+    HookAction, HookStatus, Images, Lifecycle, LifecycleHook, Service, ServiceDeployment,
+    ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, ServiceSpec, TaskDefinition,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
@@ -47,7 +50,49 @@ pub(crate) fn brief(key: &ServiceKey, one: &ServiceDeployment) -> ServiceDeploym
         finished_at: one.finished_at.map(time),
         target_service_revision_arn: Some(revision_arn(key, one.target)),
         status: Some(status(one.status)),
-        status_reason: one.reason.clone(),
+        status_reason: reason(one),
+    }
+}
+
+/// Why a deployment is as it is: one that turned back is so for that.
+fn reason(one: &ServiceDeployment) -> Option<String> {
+    one.reason.clone().or_else(|| one.rollback.as_ref().map(|rollback| rollback.reason.clone()))
+}
+
+/// A hook, unless it waits for nobody any more: its deployment was stopped meanwhile.
+fn hook(one: &ServiceDeployment, hook: &LifecycleHook) -> Option<DeploymentLifecycleHookDetail> {
+    let status = match hook.status {
+        HookStatus::AwaitingAction if one.status != Status::InProgress => return None,
+        HookStatus::AwaitingAction => DeploymentLifecycleHookStatus::AwaitingAction,
+        HookStatus::Succeeded => DeploymentLifecycleHookStatus::Succeeded,
+        HookStatus::Failed => DeploymentLifecycleHookStatus::Failed,
+        HookStatus::TimedOut => DeploymentLifecycleHookStatus::TimedOut,
+    };
+    Some(DeploymentLifecycleHookDetail {
+        hook_id: Some(hook.name()),
+        target_type: Some(DeploymentLifecycleHookTargetType::Pause),
+        status: Some(status),
+        expires_at: Some(time(hook.expires_at)),
+        timeout_action: Some(match hook.timeout_action {
+            HookAction::Rollback => DeploymentLifecycleHookAction::Rollback,
+            HookAction::Continue => DeploymentLifecycleHookAction::Continue,
+        }),
+        ..Default::default()
+    })
+}
+
+fn breaker(spec: &ServiceSpec, one: &ServiceDeployment, life: &Lifecycle) -> ServiceDeploymentCircuitBreaker {
+    let breaker = CircuitBreaker::of(&spec.described);
+    let status = match life.cause {
+        Some(FailureCause::Tasks) => ServiceDeploymentRollbackMonitorsStatus::Triggered,
+        _ if !breaker.enable => ServiceDeploymentRollbackMonitorsStatus::Disabled,
+        _ if one.status.is_under_way() => ServiceDeploymentRollbackMonitorsStatus::Monitoring,
+        _ => ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
+    };
+    ServiceDeploymentCircuitBreaker {
+        status: Some(status),
+        failure_count: Some(number(life.failures.count)),
+        threshold: Some(number(breaker.threshold.of(spec.desired_count))),
     }
 }
 
@@ -75,6 +120,7 @@ pub(crate) fn describe(
     let sources = one.sources.iter().map(|revision| summary(*revision, counted(*revision).wanted)).collect();
     let spec = history.revision(one.target).map_or(&of.spec, |revision| &revision.spec);
     let is_primary = of.deployments.first().is_some_and(|primary| primary.id == one.id);
+    let life = state.lifecycles(key).of(one.id);
     let requested = if is_primary { of.spec.desired_count } else { counted(one.target).wanted };
     shapes::ServiceDeployment {
         service_deployment_arn: Some(arn(key, one.id)),
@@ -88,7 +134,15 @@ pub(crate) fn describe(
         source_service_revisions: Some(sources),
         target_service_revision: Some(summary(one.target, requested)),
         status: Some(status(one.status)),
-        status_reason: one.reason.clone(),
+        status_reason: reason(one),
+        lifecycle_stage: life.stage.map(|(stage, _)| stage.name().into()),
+        lifecycle_hook_details: (!life.hooks.is_empty())
+            .then(|| life.hooks.iter().filter_map(|hook| self::hook(one, hook)).collect()),
+        deployment_circuit_breaker: Some(breaker(
+            if one.status.is_under_way() { &of.spec } else { spec },
+            one,
+            &life,
+        )),
         deployment_configuration: Some(configuration(spec)),
         rollback: one.rollback.as_ref().map(|rollback| shapes::Rollback {
             reason: Some(rollback.reason.clone()),
@@ -135,12 +189,13 @@ pub(super) fn current(service: &Service, history: &DeploymentHistory) -> Option<
 
 /// ECS API: Service.currentServiceRevisions: what the service's deployments run, the primary's first.
 pub(super) fn current_revisions(
+    state: &State,
     service: &Service,
     history: &DeploymentHistory,
     load: &ServiceLoad,
 ) -> Option<Vec<ServiceCurrentRevisionSummary>> {
     let summary = |deployment: &Deployment| {
-        let counted = load.counts_of(deployment.id);
+        let counted = state.counts_of_deployment(&service.key, load, deployment.id);
         let requested = match deployment.status {
             DeploymentStatus::Primary => service.spec.desired_count,
             DeploymentStatus::Active => counted.wanted,

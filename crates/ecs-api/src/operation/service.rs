@@ -16,7 +16,7 @@ use trireme_state::{Command, State};
 use trireme_types::ServiceName;
 
 use crate::context::Context;
-use crate::convert::{self, described, network, placement, service_input, tags};
+use crate::convert::{self, deployment_input, described, network, placement, service_input, tags};
 use crate::error::{Error, Result, sentence};
 use crate::length;
 use crate::page::Page;
@@ -36,6 +36,7 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     let request =
         CreateServiceRequest { placement_constraints: constraints, placement_strategy: strategy, ..request };
     let external = service_external::is_external(request.deployment_controller.as_ref());
+    let request = deployment_input::of_create(request, external)?;
     let balanced = request.load_balancers.as_ref().is_some_and(|list| !list.is_empty());
     check_role(request.role.as_deref(), balanced)?;
     let name = request.service_name.as_deref().unwrap_or_default();
@@ -197,6 +198,7 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     }
     service_scheduling::check_update(&request, service)?;
     check_controller(request.deployment_controller.as_ref(), external)?;
+    let request = deployment_input::of_update(request, service, external)?;
     let before = service.spec.deployment_configuration;
     let definition = match request.task_definition.as_deref() {
         None => None,

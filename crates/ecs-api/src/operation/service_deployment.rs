@@ -2,12 +2,13 @@
 
 use trireme_ecs_model::EpochSeconds;
 use trireme_ecs_model::shapes::{
-    ContinueServiceDeploymentRequest, ContinueServiceDeploymentResponse, DescribeServiceDeploymentsRequest,
-    DescribeServiceDeploymentsResponse, DescribeServiceRevisionsRequest, DescribeServiceRevisionsResponse,
-    Failure, ListServiceDeploymentsRequest, ListServiceDeploymentsResponse, ServiceDeploymentBrief,
-    StopServiceDeploymentRequest, StopServiceDeploymentResponse, StopServiceDeploymentStopType,
+    ContinueServiceDeploymentRequest, ContinueServiceDeploymentResponse, DeploymentLifecycleHookAction,
+    DescribeServiceDeploymentsRequest, DescribeServiceDeploymentsResponse, DescribeServiceRevisionsRequest,
+    DescribeServiceRevisionsResponse, Failure, ListServiceDeploymentsRequest, ListServiceDeploymentsResponse,
+    ServiceDeploymentBrief, StopServiceDeploymentRequest, StopServiceDeploymentResponse,
+    StopServiceDeploymentStopType,
 };
-use trireme_state::object::{ClusterKey, ServiceDeployment, ServiceKey};
+use trireme_state::object::{ClusterKey, HookAction, ServiceDeployment, ServiceKey};
 use trireme_state::{Command, Rejection, State};
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
@@ -155,7 +156,7 @@ pub(crate) async fn stop(
     Ok(StopServiceDeploymentResponse { service_deployment_arn: Some(arn(&service, deployment)) })
 }
 
-/// Only a hook of type PAUSE waits for this, and no deployment has hooks yet.
+/// Only a hook of type PAUSE waits for this.
 pub(crate) async fn go_on(
     cx: Context,
     request: ContinueServiceDeploymentRequest,
@@ -164,7 +165,12 @@ pub(crate) async fn go_on(
     check_arns("serviceDeploymentArn", &[text.to_owned()])?;
     let missing = || of_rejection(cx.operation, Rejection::ServiceDeploymentNotFound);
     let (service, deployment) = deployment_named(&cx, text).ok_or_else(missing)?;
-    cx.read().await?.deployment_history(&service).deployment(deployment).ok_or_else(missing)?;
     let hook = request.hook_id.unwrap_or_default();
-    Err(Error::invalid(format!("The service deployment does not wait at a lifecycle hook {hook}.")))
+    let action = match request.action {
+        None | Some(DeploymentLifecycleHookAction::Continue) => HookAction::Continue,
+        Some(DeploymentLifecycleHookAction::Rollback) => HookAction::Rollback,
+        Some(other) => return Err(Error::invalid(format!("Unknown action: {other}."))),
+    };
+    cx.write(Command::ContinueDeployment { service: service.clone(), deployment, hook, action }).await?;
+    Ok(ContinueServiceDeploymentResponse { service_deployment_arn: Some(arn(&service, deployment)) })
 }

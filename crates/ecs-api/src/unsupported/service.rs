@@ -50,19 +50,12 @@ fn deployment_controller(refuse: Refuse, value: Option<&DeploymentController>) -
 
 fn deployment_configuration(refuse: Refuse, value: Option<&DeploymentConfiguration>) -> Result<()> {
     let Some(value) = value else { return Ok(()) };
-    let breaker = value.deployment_circuit_breaker.as_ref();
-    refuse
-        .on("deploymentConfiguration.deploymentCircuitBreaker", breaker.and_then(|breaker| breaker.enable))?;
     let alarms = value.alarms.as_ref();
     refuse.on("deploymentConfiguration.alarms", alarms.and_then(|alarms| alarms.enable))?;
     if let Some(strategy) = &value.strategy {
-        let rolling = *strategy == DeploymentStrategy::Rolling;
-        refuse.when(&format!("deploymentConfiguration.strategy {strategy}"), !rolling)?;
+        let is_there = matches!(strategy, DeploymentStrategy::Rolling | DeploymentStrategy::BlueGreen);
+        refuse.when(&format!("deploymentConfiguration.strategy {strategy}"), !is_there)?;
     }
-    let bakes = value.bake_time_in_minutes.is_some_and(|minutes| minutes != 0);
-    refuse.when("deploymentConfiguration.bakeTimeInMinutes", bakes)?;
-    refuse.filled("deploymentConfiguration.lifecycleHooks", &value.lifecycle_hooks)?;
     refuse.given("deploymentConfiguration.linearConfiguration", &value.linear_configuration)?;
-    refuse.given("deploymentConfiguration.canaryConfiguration", &value.canary_configuration)?;
-    refuse.given("deploymentConfiguration.earlySuccessCriteria", &value.early_success_criteria)
+    refuse.given("deploymentConfiguration.canaryConfiguration", &value.canary_configuration)
 }

@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod clusters;
 mod configuration;
+mod deployments;
 mod flood;
 mod placement;
 mod raw;

@@ -3,6 +3,7 @@
 use aws_sdk_ecs::types::{
     DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentRolloutState, PlacementStrategy,
     PlacementStrategyType, SchedulingStrategy, ServiceConnectConfiguration, ServiceField, Tag,
+    ThresholdConfiguration, ThresholdType,
 };
 use trireme_ecs_api::Clock as _;
 use trireme_state::command::ServiceProgress;
@@ -214,7 +215,12 @@ async fn what_has_no_effect_is_described_as_given() {
     let strategy =
         |field: &str| PlacementStrategy::builder().r#type(PlacementStrategyType::Spread).field(field).build();
     let spread = || vec![strategy("attribute:ecs.availability-zone"), strategy("instanceId")];
-    let breaker = |rollback| DeploymentCircuitBreaker::builder().enable(false).rollback(rollback).build();
+    let usual =
+        ThresholdConfiguration::builder().r#type(ThresholdType::BoundedPercent).value(50).build().unwrap();
+    let breaker = |rollback| {
+        let breaker = DeploymentCircuitBreaker::builder().enable(false).rollback(rollback);
+        breaker.reset_on_healthy_task(true).threshold_configuration(usual.clone()).build()
+    };
     let limits =
         |rollback| DeploymentConfiguration::builder().deployment_circuit_breaker(breaker(rollback)).build();
     let connect = || ServiceConnectConfiguration::builder().enabled(false).build();
