@@ -145,21 +145,40 @@ pub async fn leader_first<T, F>(target: &Target, ask: impl Fn(String) -> F) -> R
 where
     F: Future<Output = Result<Result<T, String>, String>>,
 {
-    let answers = ask_all(target).await;
-    let leading = leader(&answers).map(|(answer, _)| answer.node.address.clone());
-    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
-    let addresses = leading.into_iter().chain(answering.map(|answer| answer.node.address.clone()));
-    let mut tried = Vec::new();
-    for address in addresses {
+    let mut tried = Tried::default();
+    for address in leader_then_others(target).await? {
         match ask(address.clone()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(reason)) => return Err(Error::Refused { reason }),
-            Err(reason) => tried.push(format!("{address}: {reason}")),
+            Err(reason) => tried.note(&address, Failure::Here(reason))?,
         }
     }
-    match tried.is_empty() {
-        true => Err(unreachable(&answers)),
-        false => Err(Error::Unreachable { tried: tried.join(", ") }),
+    Err(tried.unreachable())
+}
+
+/// The addresses of the nodes that answer, the leader's first.
+///
+/// # Errors
+/// None does.
+pub async fn leader_then_others(target: &Target) -> Result<Vec<String>, Error> {
+    let answers = ask_all(target).await;
+    let leading = leader(&answers).map(|(answer, _)| answer.node.address.clone());
+    let answering = answers.iter().filter(|answer| answer.answer.is_ok());
+    let others = answering.map(|answer| answer.node.address.clone());
+    let others = others.filter(|address| leading.as_ref() != Some(address));
+    let addresses: Vec<String> = leading.iter().cloned().chain(others).collect();
+    if addresses.is_empty() { Err(unreachable(&answers)) } else { Ok(addresses) }
+}
+
+/// A connection to a node, for a while.
+///
+/// # Errors
+/// None comes about in time.
+pub async fn channel(address: &str) -> Result<Channel, Failure> {
+    let connecting = endpoint(address).map_err(Failure::Here)?;
+    match tokio::time::timeout(CONNECT_LIMIT, connecting.connect()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        _ => Err(Failure::Here("no connection".to_owned())),
     }
 }
 

@@ -49,6 +49,16 @@ pub enum Error {
         /// The last thing that was seen.
         seen: String,
     },
+    /// A machine was not empty in time.
+    #[error("{node} is DRAINING, and {tasks} tasks of services are on it still after {seconds} s")]
+    NotEmpty {
+        /// The limit.
+        seconds: u64,
+        /// Which machine.
+        node: String,
+        /// How many.
+        tasks: u32,
+    },
     /// There is no such service to wait for.
     #[error("there is no service {service} in cluster {cluster}")]
     NoService {
@@ -60,6 +70,12 @@ pub enum Error {
     /// The events that were asked for are gone.
     #[error("{reason}; without --since the events begin there")]
     Trimmed {
+        /// The node's words, which name the first event that is kept.
+        reason: String,
+    },
+    /// What was asked for is no longer kept.
+    #[error("{reason}; `trireme retention` shows how much of the history is kept, and sets it")]
+    Gone {
         /// The node's words, which name the first event that is kept.
         reason: String,
     },

@@ -2,19 +2,27 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] · [`exec`] · [`logs`] ·
-//! [`retention`] · [`cluster`] · [`subnet`] · [`backup`] · [`verify`] ·
+//! [`retention`] · [`cluster`] · [`subnet`] · [`backup`] · [`verify`] · [`explainer`] (asking why, what if and what was) · [`explain`] · [`forecast`] (how forecasts are shown) ·
+//! [`plan`] · [`drain`] · [`whatif`] · [`at`] · [`diff`] ·
 //! [`output`] (tables and JSON) · [`duration`] (times in arguments).
 
+pub mod at;
 pub mod backup;
 pub mod client;
 pub mod cluster;
 pub mod cluster_file;
+pub mod diff;
+pub mod drain;
 pub mod duration;
 pub mod error;
 pub mod events;
 pub mod exec;
+pub mod explain;
+pub mod explainer;
+pub mod forecast;
 pub mod logs;
 pub mod output;
+pub mod plan;
 pub mod report;
 pub mod retention;
 pub mod status;
@@ -22,5 +30,6 @@ pub mod subnet;
 pub mod target;
 pub mod verify;
 pub mod wait;
+pub mod whatif;
 
 pub use error::Error;

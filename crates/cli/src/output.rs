@@ -44,11 +44,26 @@ pub fn clock(millis: u64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
 }
 
+/// The day and the time of day in UTC, to the second.
+pub fn date(millis: u64) -> String {
+    let at = i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    at.map_or_else(|| millis.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A table of which only so many rows are shown, and how many more there are.
+pub fn rows(header: &[&str], mut rows: Vec<Vec<String>>, most: usize, what: &str) -> String {
+    let all = rows.len();
+    rows.truncate(most);
+    let table = table(header, rows);
+    if all > most { format!("{table}\n… and {} more {what} (--json has all)", all - most) } else { table }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_clock_is_utc() {
         assert_eq!(super::clock(1_700_000_000_123), "22:13:20.123Z");
+        assert_eq!(super::date(1_700_000_000_123), "2023-11-14T22:13:20Z");
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn node_reports(answers: &[NodeAnswer], best: Option<&ClusterStatusResponse>) ->
     nodes
 }
 
-fn zone_reports(
+pub(crate) fn zone_reports(
     nodes: &[NodeReport],
     best: Option<&ClusterStatusResponse>,
     cluster: Option<&ClusterFile>,
@@ -238,7 +238,7 @@ fn zone_report(name: &str, nodes: &[NodeReport], best: Option<&ClusterStatusResp
     zone
 }
 
-fn agent_report(instance: &Instance) -> AgentReport {
+pub(crate) fn agent_report(instance: &Instance) -> AgentReport {
     AgentReport {
         name: instance.name.clone(),
         zone: instance.zone.clone(),
@@ -252,7 +252,7 @@ fn agent_report(instance: &Instance) -> AgentReport {
     }
 }
 
-fn service_reports(best: &ClusterStatusResponse) -> Vec<ServiceReport> {
+pub(crate) fn service_reports(best: &ClusterStatusResponse) -> Vec<ServiceReport> {
     let kept = best.services.iter().filter(|service| service.status != "INACTIVE");
     kept.map(|service| ServiceReport {
         cluster: service.cluster.clone(),

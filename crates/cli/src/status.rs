@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::{ask_all, unreachable};
 use crate::output;
-use crate::report::{AgentReport, NodeReport, Report, ZoneReport};
+use crate::report::{AgentReport, NodeReport, Report, ServiceReport, ZoneReport};
 use crate::target::TargetArgs;
 
 /// The arguments of `trireme status`.
@@ -36,10 +36,10 @@ pub async fn run(args: &StatusArgs) -> Result<(), Error> {
 fn text(report: &Report) -> String {
     let mut parts = vec![headline(report), zones(&report.zones), nodes(report)];
     if !report.agents.is_empty() {
-        parts.push(agents(report));
+        parts.push(agents(&report.agents, report.quorum));
     }
     if !report.services.is_empty() {
-        parts.push(services(report));
+        parts.push(services(&report.services));
     }
     parts.join("\n\n")
 }
@@ -103,18 +103,18 @@ fn free(bytes: u64) -> String {
     if mib < 10 * 1024 { format!("{mib} MiB") } else { format!("{} GiB", mib / 1024) }
 }
 
-fn agents(report: &Report) -> String {
-    let rows = report.agents.iter().take(ROWS).map(|agent| {
+pub(crate) fn agents(agents: &[AgentReport], quorum: bool) -> String {
+    let rows = agents.iter().map(|agent| {
         vec![
             agent.name.clone(),
             agent.zone.clone(),
             agent.cluster.clone(),
-            agent_state(agent, report.quorum),
+            agent_state(agent, quorum),
             agent.running_tasks.to_string(),
         ]
     });
-    let table = output::table(&["agent", "zone", "cluster", "state", "running tasks"], rows);
-    with_rest(table, report.agents.len(), "agents")
+    let header = ["agent", "zone", "cluster", "state", "running tasks"];
+    output::rows(&header, rows.collect(), ROWS, "agents")
 }
 
 /// Only a leader with a quorum judges agents. Any other view knows what was so, and not which of them it hears of now.
@@ -135,8 +135,8 @@ fn agent_state(agent: &AgentReport, quorum: bool) -> String {
     }
 }
 
-fn services(report: &Report) -> String {
-    let rows = report.services.iter().take(ROWS).map(|service| {
+pub(crate) fn services(services: &[ServiceReport]) -> String {
+    let rows = services.iter().map(|service| {
         vec![
             service.name.clone(),
             service.cluster.clone(),
@@ -148,11 +148,7 @@ fn services(report: &Report) -> String {
         ]
     });
     let header = ["service", "cluster", "task definition", "desired", "running", "pending", "deployments"];
-    with_rest(output::table(&header, rows), report.services.len(), "services")
-}
-
-fn with_rest(table: String, all: usize, what: &str) -> String {
-    if all > ROWS { format!("{table}\n… and {} more {what} (--json has all)", all - ROWS) } else { table }
+    output::rows(&header, rows.collect(), ROWS, "services")
 }
 
 #[cfg(test)]

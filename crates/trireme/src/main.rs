@@ -58,6 +58,18 @@ enum Verb {
     Restore(server::RestoreArgs),
     /// Check everything that is kept: of a running cluster, of a control node that is stopped, or in a backup.
     Verify(verify::VerifyArgs),
+    /// Say why a task is where it is and why it stopped, or why a service has not all of its tasks.
+    Explain(trireme_cli::explain::ExplainArgs),
+    /// Say what a change would do, before anybody makes it.
+    Plan(trireme_cli::plan::PlanArgs),
+    /// Empty a container instance, or say what that would move.
+    Drain(trireme_cli::drain::DrainArgs),
+    /// Say what a loss would come to.
+    Whatif(trireme_cli::whatif::WhatifArgs),
+    /// Show the cluster as it was at a moment, or why something was as it was.
+    At(trireme_cli::at::AtArgs),
+    /// Show what changed between two moments.
+    Diff(trireme_cli::diff::DiffArgs),
     /// Make a fault on a cluster of your own, with guard rails.
     Chaos(chaos::ChaosArgs),
     /// Run a command in a task's container, with this terminal.
@@ -71,9 +83,11 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let long_lived = matches!(arguments.verb, Verb::Server(_) | Verb::Agent(_));
-    // Its other exit codes are those of what it runs.
-    let failure = match arguments.verb {
+    // Their other exit codes say something else: what a command said that was run, or what a change would come to.
+    let failure = match &arguments.verb {
         Verb::Exec(_) => ExitCode::from(trireme_cli::exec::FAILED),
+        Verb::Plan(_) | Verb::Whatif(_) => ExitCode::from(trireme_cli::forecast::FAILED),
+        Verb::Drain(drain) if drain.plan => ExitCode::from(trireme_cli::forecast::FAILED),
         _ => ExitCode::FAILURE,
     };
     start_log(long_lived);
@@ -105,6 +119,9 @@ async fn verb(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Exec(args) => return Ok(Box::pin(trireme_cli::exec::run(&args)).await?),
         Verb::Logs(args) => return Ok(Box::pin(trireme_cli::logs::run(&args)).await?),
+        Verb::Plan(args) => return Ok(Box::pin(trireme_cli::plan::run(&args)).await?),
+        Verb::Drain(args) => return Ok(Box::pin(trireme_cli::drain::run(&args)).await?),
+        Verb::Whatif(args) => return Ok(Box::pin(trireme_cli::whatif::run(&args)).await?),
         other => plain(other).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -126,7 +143,12 @@ async fn plain(verb: Verb) -> Result<()> {
         Verb::Restore(args) => Box::pin(server::restore(args)).await,
         Verb::Verify(args) => verify::run(args).await,
         Verb::Wait(args) => Ok(trireme_cli::wait::run(&args).await?),
-        Verb::Exec(_) | Verb::Logs(_) => unreachable!("they have exit codes of their own"),
+        Verb::Explain(args) => Ok(Box::pin(trireme_cli::explain::run(&args)).await?),
+        Verb::At(args) => Ok(Box::pin(trireme_cli::at::run(&args)).await?),
+        Verb::Diff(args) => Ok(Box::pin(trireme_cli::diff::run(&args)).await?),
+        Verb::Exec(_) | Verb::Logs(_) | Verb::Plan(_) | Verb::Drain(_) | Verb::Whatif(_) => {
+            unreachable!("they have exit codes of their own")
+        }
     }
 }
 
