@@ -2,16 +2,18 @@
 //! all of them, and the service's controller asks it too.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_scheduler::{Group, Request, Wanted};
+use trireme_scheduler::{Group, Nodes, Request, Wanted, seats};
 use trireme_state::State;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, Described, InstanceStatus, NetworkConfiguration, PlacementRules, Service,
-    ServiceStatus, Subnet, Task, TaskDefinitionKey, TaskOverrides, TaskSetStatus, TaskStatus,
+    Deployment, DeploymentStatus, Described, InstanceStatus, NetworkConfiguration, PlacementRules,
+    SchedulingStrategy, Service, ServiceStatus, Subnet, Task, TaskDefinitionKey, TaskOverrides,
+    TaskSetStatus, TaskStatus,
 };
 use trireme_state::query::{Checked, SERVICE_GROUP};
-use trireme_types::{DeploymentId, Scope, Timestamp};
+use trireme_types::{ContainerInstanceId, DeploymentId, Scope, Timestamp};
 
 use crate::service;
 
@@ -28,6 +30,8 @@ pub struct Unit<'a> {
     pub desired: u32,
     /// It is a task set.
     pub is_set: bool,
+    /// Of a daemon: the machines of which each is to have one.
+    pub seats: Option<BTreeSet<ContainerInstanceId>>,
 }
 
 impl<'a> Unit<'a> {
@@ -45,6 +49,7 @@ impl<'a> Unit<'a> {
                 described: Cow::Borrowed(&set.spec.described),
                 desired: set.computed_desired_count(desired),
                 is_set: true,
+                seats: None,
             });
             return unit.collect();
         }
@@ -54,12 +59,45 @@ impl<'a> Unit<'a> {
             described,
             desired,
             is_set: false,
+            seats: None,
         };
         let primary = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary);
         let primary = primary.map(|primary| one(primary, Cow::Borrowed(&service.spec.described)));
         let serving = view.is_beside(service).then(|| view.serving(service)).flatten();
         let serving = serving.map(|serving| one(serving, Cow::Owned(of_revision(view, service, serving))));
-        primary.into_iter().chain(serving).collect()
+        let mut units: Vec<Self> = primary.into_iter().chain(serving).collect();
+        if SchedulingStrategy::of(&service.spec.described) == SchedulingStrategy::Daemon {
+            units.iter_mut().for_each(|unit| unit.take_seats(view));
+        }
+        units
+    }
+
+    /// A daemon's tasks have their machines.
+    fn take_seats(&mut self, view: &State) {
+        let key = &self.service.key;
+        let request = self.request(view, std::iter::empty(), 1, view.clock());
+        let mut nodes = Nodes::of_cluster(view, &key.cluster);
+        let tasks = view.tasks_of_service(key);
+        let all = request.map(|request| seats(view, &mut nodes, &request.wanted, &request.rules, &tasks));
+        let all = all.unwrap_or_default();
+        (self.desired, self.seats) = (u32::try_from(all.len()).unwrap_or(u32::MAX), Some(all));
+    }
+
+    /// How many are missing, given those that are there.
+    pub fn missing(&self, there: &[&Arc<Task>]) -> usize {
+        match &self.seats {
+            None => (self.desired as usize).saturating_sub(there.len()),
+            Some(_) => self.empty_seats(there).len(),
+        }
+    }
+
+    /// Of a daemon: the machines that have none of those that are there.
+    pub fn empty_seats(&self, there: &[&Arc<Task>]) -> BTreeSet<ContainerInstanceId> {
+        let mut empty = self.seats.clone().unwrap_or_default();
+        there.iter().for_each(|task| {
+            empty.remove(&task.instance);
+        });
+        empty
     }
 
     /// What its tasks belong to.
@@ -137,7 +175,8 @@ pub fn is_whole(view: &State, service: &Arc<Service>) -> bool {
     let wanted = units.iter().fold(0_usize, |sum, unit| sum.saturating_add(unit.desired as usize));
     let full = |unit: &Unit<'_>| {
         let runs = |task: &&Arc<Task>| unit.holds(view, task) && task.last_status == TaskStatus::Running;
-        tasks.iter().filter(runs).count() == unit.desired as usize
+        let running: Vec<&Arc<Task>> = tasks.iter().filter(runs).collect();
+        running.len() == unit.desired as usize && unit.missing(&running) == 0
     };
     tasks.len() == wanted && units.iter().all(full)
 }

@@ -26,6 +26,8 @@ fn cases() -> u64 {
 
 /// Worlds in which each prediction is tried.
 const LIVES: u64 = 3;
+/// On each machine one, in some of the worlds.
+const DAEMON: &str = "watch";
 const NAMES: [&str; 5] = ["api", "batch", "cache", "db", "web"];
 const LIMITS: [(u32, u32); 5] = [(200, 100), (150, 50), (100, 0), (100, 50), (125, 75)];
 const SIZES: [u32; 4] = [128, 256, 512, 1_024];
@@ -53,9 +55,16 @@ fn some_world(seed: u64) -> World {
         let limits = *LIMITS.choose(&mut random).unwrap();
         world.create_described(name, &definition, desired, limits, &some_wishes(&mut random));
     }
+    if random.random_bool(0.2) {
+        let definition = world.register(DAEMON, 64, 64, None);
+        world.register(DAEMON, 64, 64, None);
+        world.register(DAEMON, 128, 64, None);
+        let strategy = [(SCHEDULING_STRATEGY, "\"DAEMON\"")];
+        world.create_described(DAEMON, &definition, 0, (100, 0), &strategy);
+    }
     world.settle_healthy();
     // Whole, so that what does not fit later is for what happens then.
-    for name in services(&world) {
+    for name in services(&world).into_iter().filter(|name| *name != DAEMON) {
         world.scale(name, world.running(name) as u32);
     }
     world.settle_healthy();
@@ -79,7 +88,11 @@ fn some_wishes(random: &mut StdRng) -> Vec<(&'static str, &'static str)> {
 }
 
 fn services(world: &World) -> Vec<&'static str> {
-    NAMES.iter().copied().filter(|name| world.view().service(&service_key(name)).is_some()).collect()
+    NAMES
+        .into_iter()
+        .chain([DAEMON])
+        .filter(|name| world.view().service(&service_key(name)).is_some())
+        .collect()
 }
 
 /// One look whose commands are carried out in any order, as far as services go, and sometimes not to the end.
@@ -197,7 +210,7 @@ fn a_zone_that_is_said_to_be_dispensable_is() {
                 }
             }
             live_on(world, random);
-            services(world).into_iter().all(|name| is_whole(world, name))
+            services(world).into_iter().filter(|name| *name != DAEMON).all(|name| is_whole(world, name))
         });
         count(&mut tally, &loss.verdict, ends, seed);
     }
@@ -244,7 +257,7 @@ fn a_machine_that_is_said_to_become_empty_does() {
 fn some_change(world: &World, name: &str, random: &mut StdRng) -> ServiceChange {
     let mut change = ServiceChange::default();
     let desired = world.service(name).spec.desired_count;
-    if random.random_bool(0.75) {
+    if name != DAEMON && random.random_bool(0.75) {
         change.desired_count = Some(random.random_range(1..=desired * 7 + 1));
     }
     match random.random_range(0..4) {

@@ -10,7 +10,8 @@ use trireme_types::Timestamp;
 use crate::unit::Unit;
 
 /// What all machines say to one task more of a unit. `unstarted` are tasks that failed to start where they were: they count as if they
-/// were there still. `None` when there is nothing to make it from.
+/// were there still. Of a daemon only those answer that are to have a task of it and have none. `None` when there is nothing to make it
+/// from.
 pub fn of_unit(
     view: &State,
     unit: &Unit<'_>,
@@ -18,9 +19,16 @@ pub fn of_unit(
     now: Timestamp,
 ) -> Option<Vec<NodeAnswer>> {
     let tasks = view.tasks_of_service(&unit.service.key);
-    let there = tasks.iter().filter(|task| unit.holds(view, task)).chain(unstarted);
+    let held: Vec<&Arc<Task>> = tasks.iter().filter(|task| unit.holds(view, task)).collect();
+    let there = held.iter().copied().chain(unstarted);
     let request = unit.request(view, there.map(|task| &**task), 1, now)?;
-    Some(answers(view, &unit.service.key.cluster, &request))
+    let mut all = answers(view, &unit.service.key.cluster, &request);
+    if unit.seats.is_some() {
+        let empty = unit.empty_seats(&held);
+        all.retain(|node| empty.contains(&node.instance));
+        all.iter_mut().for_each(|node| node.chosen = matches!(node.answer, Answer::Scored(_)));
+    }
+    Some(all)
 }
 
 /// What all machines of a cluster say, the chosen one first, then those that would do, then those that would not: those that came closest

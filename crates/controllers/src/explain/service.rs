@@ -117,7 +117,7 @@ fn one(
     if !starting.is_empty() {
         say(starting.len(), Cause::Starting(starting));
     }
-    let lacking = (unit.desired as usize).saturating_sub(there.len());
+    let lacking = unit.missing(&there);
     if lacking > 0 {
         say(lacking, lack(view, unit, tasks, now));
     }

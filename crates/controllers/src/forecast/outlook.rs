@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_scheduler::{Explanation, place};
+use trireme_scheduler::{Explanation, Nodes, place, place_each};
 use trireme_state::State;
 use trireme_state::object::{Service, ServiceKey, ServiceStatus, Task, TaskStatus};
+use trireme_types::ContainerInstanceId;
 
 use super::course::{Course, Move, MoveKind};
 use crate::unit::{self, Unit};
@@ -216,8 +217,19 @@ fn unplaced(course: &Course, units: &[Unit<'_>]) -> Option<Explanation> {
     units.iter().find_map(|unit| {
         let tasks = state.tasks_of_service(&unit.service.key);
         let there: Vec<&Arc<Task>> = tasks.iter().filter(|task| unit.holds(state, task)).collect();
-        let missing = (unit.desired as usize).checked_sub(there.len()).filter(|missing| *missing > 0)?;
+        let missing = unit.missing(&there);
+        if missing == 0 {
+            return None;
+        }
+        let empty = unit.seats.as_ref().map(|_| unit.empty_seats(&there));
         let request = unit.request(state, there.into_iter().map(|task| &**task), missing, course.now())?;
-        place(state, &unit.service.key.cluster, &request).unplaced
+        let cluster = &unit.service.key.cluster;
+        match empty {
+            None => place(state, cluster, &request).unplaced,
+            Some(empty) => {
+                let on: Vec<ContainerInstanceId> = empty.into_iter().collect();
+                place_each(&mut Nodes::of_cluster(state, cluster), &request, &on).unplaced
+            }
+        }
     })
 }

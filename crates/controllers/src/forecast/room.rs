@@ -25,7 +25,7 @@ use trireme_state::object::{
     TaskStatus, is_rebalanced,
 };
 use trireme_state::{Event, State, apply_event};
-use trireme_types::{Timestamp, Zone};
+use trireme_types::{ContainerInstanceId, Timestamp, Zone};
 
 use crate::unit::Unit;
 use others::{Others, cheapest};
@@ -35,6 +35,8 @@ struct Kind {
     service: ServiceKey,
     request: Request,
     count: u64,
+    /// Of a daemon: where.
+    seats: Option<BTreeSet<ContainerInstanceId>>,
 }
 
 /// Services of which a task might find no place, in some order of events. A service whose tasks are made from nothing is among them.
@@ -90,16 +92,17 @@ fn kind(view: &State, unit: &Unit<'_>, now: Timestamp, moves: Moves) -> Option<K
     let service = unit.service;
     let tasks = view.tasks_of_service(&service.key);
     let there: Vec<&Arc<Task>> = tasks.iter().filter(|task| unit.holds(view, task)).collect();
-    let missing = u64::from(unit.desired).saturating_sub(there.len() as u64);
+    let missing = unit.missing(&there) as u64;
+    let seats = unit.seats.as_ref().map(|_| unit.empty_seats(&there));
     let moving = match moves {
         Moves::Bounded if moves_tasks(service) => missing.saturating_add(uneven(view, unit, &there)),
         Moves::Bounded | Moves::Any => 0,
     };
     let count = missing.saturating_add(moving);
     match unit.request(view, there.into_iter().map(|task| &**task), 1, now) {
-        Some(request) => Some(Kind { service: service.key.clone(), request, count }),
+        Some(request) => Some(Kind { service: service.key.clone(), request, count, seats }),
         None if count > 0 => None,
-        None => Some(Kind { service: service.key.clone(), request: nothing(unit), count }),
+        None => Some(Kind { service: service.key.clone(), request: nothing(unit), count, seats }),
     }
 }
 
@@ -171,6 +174,11 @@ fn is_certain(nodes: &mut Nodes, kind: &Kind, kinds: &[Kind]) -> bool {
     };
     let usable: Vec<&Node> = fitting(nodes, &kind.request).into_iter().filter(has_address).collect();
     let others = Others::of(kind, kinds);
+    if let Some(seats) = &kind.seats {
+        // Each has but one place, and anybody who comes before may be in its way.
+        let fit = |seat: &ContainerInstanceId| usable.iter().any(|node| node.id() == *seat);
+        return others.count.saturating_add(1) == kind.count && seats.iter().all(fit);
+    }
     let by_slot = cheapest(usable.iter().map(|node| slots(node)), u128::from(others.count));
     let by_task = others.one_each(kind).saturating_add(by_slot);
     others.by_size(kind, &usable).saturating_add(by_task) < usable.len()
