@@ -181,10 +181,10 @@ async fn what_has_no_effect_is_refused_by_name() {
     let (server, client) = ready().await;
     let create = || client.create_service().service_name("web").task_definition("web").desired_count(1);
     let before = server.events();
-    let daemon = create().scheduling_strategy(SchedulingStrategy::Daemon).send().await;
+    let fargate = create().launch_type("FARGATE".into()).send().await;
     assert_eq!(
-        refused(daemon),
-        pair("UnsupportedFeatureException", "schedulingStrategy DAEMON is not supported yet.")
+        refused(fargate),
+        pair("UnsupportedFeatureException", "launchType FARGATE is not supported yet.")
     );
     let strategy = |kind, field: &str| PlacementStrategy::builder().r#type(kind).field(field).build();
     let blank = client.create_service().service_name("web").desired_count(1).send().await;
