@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 22] = [
+const MAKERS: [&str; 25] = [
     "ClusterCreated",
     "ClusterConfigured",
     "ClusterLostAfterSet",
@@ -41,6 +41,9 @@ const MAKERS: [&str; 22] = [
     "SubnetAdded",
     "ServiceWithTaskSetsCreated",
     "TaskSetCreated",
+    "LifecycleStageEntered",
+    "TaskFailuresCounted",
+    "ZoneMoveChanged",
     "SessionOpened",
     "InstanceAbsent",
     "InstanceAttributesChanged",
