@@ -195,7 +195,7 @@ async fn a_definitions_constraint_binds_what_is_placed_and_not_what_its_caller_p
     let made = define.placement_constraints(near.clone()).send().await.unwrap();
     let described = client.describe_task_definition().task_definition("near").send().await.unwrap();
     for definition in [made.task_definition().unwrap(), described.task_definition().unwrap()] {
-        assert_eq!(definition.placement_constraints(), [near.clone()]);
+        assert_eq!(definition.placement_constraints(), std::slice::from_ref(&near));
     }
     let ran = client.run_task().task_definition("near").count(3).send().await.unwrap();
     let arns = || ran.tasks().iter().map(|task| task.container_instance_arn().unwrap());
