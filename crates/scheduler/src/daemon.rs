@@ -73,6 +73,6 @@ pub fn place_each(nodes: &mut Nodes, request: &Request, on: &[ContainerInstanceI
     }
     nodes.remember(request.group.name(), ask.placed());
     let unplaced = request.count.saturating_sub(placements.len());
-    let unplaced = (unplaced > 0).then_some(Explanation { unplaced, refusals });
+    let unplaced = (unplaced > 0).then(|| Explanation::of_refusals(refusals, unplaced));
     Placed { placements, unplaced }
 }

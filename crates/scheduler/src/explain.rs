@@ -156,6 +156,12 @@ pub struct NodeRefusal {
     pub refusal: Refusal,
 }
 
+impl NodeRefusal {
+    fn closeness(&self) -> Closeness {
+        (Reverse(self.passed), self.refusal.shortfall(), self.instance)
+    }
+}
+
 /// Refusals that an explanation has.
 const REFUSALS: usize = 100;
 
@@ -206,11 +212,22 @@ impl Explanation {
         Self { unplaced, refusals: refusals.collect(), reasons }
     }
 
+    /// Of nodes that were asked one by one.
+    pub(crate) fn of_refusals(mut refusals: Vec<NodeRefusal>, unplaced: usize) -> Self {
+        let mut reasons: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for node in &refusals {
+            let count = reasons.entry(node.refusal.ecs_reason()).or_default();
+            *count = count.saturating_add(1);
+        }
+        refusals.sort_by_key(NodeRefusal::closeness);
+        refusals.truncate(REFUSALS);
+        refusals.sort_by_key(|node| node.instance);
+        Self { unplaced, reasons, refusals }
+    }
+
     /// The node that came closest: most filters passed, then least missing, then the lowest id.
     pub fn closest(&self) -> Option<&NodeRefusal> {
-        self.refusals
-            .iter()
-            .min_by_key(|node| (Reverse(node.passed), node.refusal.shortfall(), node.instance))
+        self.refusals.iter().min_by_key(|node| node.closeness())
     }
 
     /// What follows "no container instance met all of its requirements." in a service's event.
