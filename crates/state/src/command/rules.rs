@@ -1,7 +1,9 @@
 //! What is to be known of a command before it is decided: whether it may be sent again, and whether it takes room.
 
+use trireme_types::DeploymentId;
+
 use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
-use crate::object::ServiceKey;
+use crate::object::{Scale, ServiceKey};
 use crate::query::{overrides_level, service_level, settings_level};
 use crate::{FeatureLevel, State};
 
@@ -133,10 +135,7 @@ impl Command {
             }
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
-            Self::ScaleTaskSet { service, id, scale } => {
-                let known = state.task_sets(service).and_then(|sets| sets.set(*id));
-                Growth::asked(known.is_none_or(|set| *scale > set.spec.scale))
-            }
+            Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
@@ -203,6 +202,12 @@ fn shrinks(change: &ServiceChange, state: &State, key: &ServiceKey) -> bool {
     let count = state.service(key).map_or(0, |service| service.spec.desired_count);
     let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
     *change == less && change.desired_count.is_some_and(|wanted| wanted <= count)
+}
+
+/// A task set may get a larger part than it has.
+fn of_scale(state: &State, service: &ServiceKey, id: DeploymentId, scale: Scale) -> Growth {
+    let known = state.task_sets(service).and_then(|sets| sets.set(id));
+    Growth::asked(known.is_none_or(|set| scale > set.spec.scale))
 }
 
 /// Whether a cluster gets more than it has.
