@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId};
+use trireme_types::{CapacityProviderName, ContainerInstanceId, DeploymentId, TaskId};
 
 use crate::event::{DeploymentEvent, NetworkEvent};
 use crate::object::{
@@ -278,12 +278,12 @@ pub fn at_most_one_primary_task_set(state: &State, service: &Service) -> Check {
 /// A service's tasks that are not STOPPED belong to deployments, or to task sets, that it still has.
 pub fn service_tasks_have_a_deployment(state: &State, service: &Service) -> Check {
     let sets = state.task_sets(&service.key);
-    let has = |task: &Arc<Task>| {
-        let id = task.deployment();
-        service.deployments.iter().any(|one| state.runs(&service.key, task, one.id))
-            || id.is_some_and(|id| sets.is_some_and(|sets| sets.set(id).is_some()))
+    let has = |id: DeploymentId| {
+        service.deployments.iter().any(|one| state.run_the_same(&service.key, one.id, id))
+            || sets.is_some_and(|sets| sets.set(id).is_some())
     };
-    let holds = state.tasks_of_service(&service.key).iter().all(has);
+    let load = state.index().service_load(&service.key);
+    let holds = load.counts_by_deployment().all(|(id, _)| has(id));
     hold("service_tasks_have_a_deployment", holds, || format!("service {}", service.key.name))
 }
 

@@ -89,7 +89,7 @@ impl Sides<'_> {
         let service = self.service;
         let other = |one: &&Deployment| one.id != primary.id && blue.is_none_or(|blue| blue.id != one.id);
         let has_tasks =
-            |one: &&Deployment| self.tasks.iter().any(|task| look.view.runs(&service.key, task, one.id));
+            |one: &&Deployment| look.view.counts_of_deployment(&service.key, self.load, one.id).tasks > 0;
         let (left, gone): (Vec<&Deployment>, Vec<&Deployment>) =
             service.deployments.iter().filter(other).partition(has_tasks);
         self.progress.retired.extend(gone.iter().map(|one| one.id));
@@ -105,14 +105,15 @@ impl Sides<'_> {
         life: Option<&mut Life>,
     ) -> bool {
         let service = self.service;
-        let ours = |task: &Task| look.view.runs(&service.key, task, side.id);
-        let theirs = |task: &Task| others.iter().any(|one| look.view.runs(&service.key, task, one.id));
-        let tasks: Vec<Arc<Task>> =
-            self.tasks.iter().filter(|task| ours(task) || theirs(task)).cloned().collect();
+        let like = |one: &Deployment| look.view.deployments_like(&service.key, self.load, one.id);
+        let (ours, mut all) = (like(side), like(side));
+        all.extend(others.iter().flat_map(|one| like(one)));
+        let is_here = |task: &&Arc<Task>| task.deployment().is_some_and(|id| all.contains(&id));
+        let tasks: Vec<Arc<Task>> = self.tasks.iter().filter(is_here).cloned().collect();
         let mut pass = Pass {
             service,
             primary: side,
-            ours: tasks.iter().filter(|task| ours(task)).filter_map(|task| task.deployment()).collect(),
+            ours,
             desired,
             described,
             subject: format!("service {} (deployment {})", service.key.name, side.id),

@@ -39,12 +39,10 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
         return Judged::default();
     };
     let mut life = Life::of(look.view, service, primary, look.health.now);
-    let same = |id: &DeploymentId| look.view.run_the_same(&service.key, *id, primary.id);
-    let others = load.counts_by_deployment().map(|(id, _)| id).filter(same);
     let mut pass = Pass {
         service,
         primary,
-        ours: others.chain([primary.id]).collect(),
+        ours: look.view.deployments_like(&service.key, load, primary.id),
         desired: service.spec.desired_count,
         described: &service.spec.described,
         subject: format!("service {}", service.key.name),

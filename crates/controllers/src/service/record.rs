@@ -22,7 +22,7 @@ pub fn rollout(
     let (service, primary, counts) = (pass.service, pass.primary, &found.counts);
     let older = service.deployments.iter().filter(|one| one.id != primary.id);
     let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) =
-        older.partition(|one| !pass.ours.contains(&one.id) && has_tasks(pass, one));
+        older.partition(|one| !pass.ours.contains(&one.id) && has_tasks(pass, load, one));
     progress.retired = gone.iter().map(|one| one.id).collect::<Vec<DeploymentId>>();
     let whole = kept.is_empty()
         && counts.fresh == counts.desired
@@ -60,9 +60,8 @@ pub fn rollout(
 }
 
 /// Whether tasks are left that run an older deployment's revision.
-fn has_tasks(pass: &Pass<'_>, older: &Deployment) -> bool {
-    let key = &pass.service.key;
-    pass.tasks.iter().any(|task| pass.health.view.runs(key, task, older.id))
+fn has_tasks(pass: &Pass<'_>, load: &ServiceLoad, older: &Deployment) -> bool {
+    pass.health.view.counts_of_deployment(&pass.service.key, load, older.id).tasks > 0
 }
 
 /// Adds the command that records it, if there is anything.

@@ -59,7 +59,8 @@ pub(crate) fn of_create(
     let kept = Described::new();
     request.deployment_configuration = over(&kept, request.deployment_configuration);
     let given = request.deployment_configuration.as_ref();
-    let minimum = given.and_then(|given| given.minimum_healthy_percent).unwrap_or(100);
+    let usual = if request.scheduling_strategy == Some(SchedulingStrategy::Daemon) { 0 } else { 100 };
+    let minimum = given.and_then(|given| given.minimum_healthy_percent).unwrap_or(usual);
     let traffic = Traffic {
         balancers: request.load_balancers.clone(),
         registries: request.service_registries.clone(),
@@ -68,7 +69,6 @@ pub(crate) fn of_create(
     let service = Service {
         minimum: u32::try_from(minimum).unwrap_or_default(),
         has_traffic: traffic.is_some(),
-        is_daemon: request.scheduling_strategy == Some(SchedulingStrategy::Daemon),
         is_external,
     };
     check(Operation::CreateService, &kept, given, service)?;
@@ -97,7 +97,6 @@ pub(crate) fn of_update(
     let service = Service {
         minimum: minimum.and_then(|minimum| u32::try_from(minimum).ok()).unwrap_or(before),
         has_traffic: traffic.is_some(),
-        is_daemon: object::SchedulingStrategy::of(kept) == object::SchedulingStrategy::Daemon,
         is_external,
     };
     check(Operation::UpdateService, kept, given, service)?;
@@ -154,8 +153,6 @@ struct Service {
     minimum: u32,
     /// Traffic is sent to its tasks: by a load balancer, a registry or Service Connect.
     has_traffic: bool,
-    /// Its tasks are one on each instance.
-    is_daemon: bool,
     /// Its deployments are task sets.
     is_external: bool,
 }
@@ -174,11 +171,6 @@ fn check(
     if beside && service.has_traffic {
         let what = "deploymentConfiguration.strategy BLUE_GREEN of a service with traffic";
         return Err(Error::unsupported(operation, what));
-    }
-    if beside && service.is_daemon {
-        return Err(Error::invalid(
-            "The daemon scheduling strategy supports the deployment strategy ROLLING only.",
-        ));
     }
     let Some(given) = given else { return Ok(()) };
     if service.is_external && (beside || asks(given)) {
@@ -345,7 +337,6 @@ mod tests {
                 "ROLLING deployment strategy only",
             ),
             (json!({"strategy": "BLUE_GREEN"}), Service { has_traffic: true, ..other }, "with traffic"),
-            (json!({"strategy": "BLUE_GREEN"}), Service { is_daemon: true, ..other }, "daemon"),
             (json!({"bakeTimeInMinutes": 5}), Service { is_external: true, ..other }, "EXTERNAL"),
             (
                 json!({"deploymentCircuitBreaker": {"enable": true, "thresholdConfiguration": {"type": "COUNT", "value": 0}}}),

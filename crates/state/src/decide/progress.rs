@@ -1,6 +1,7 @@
 //! Services, as their controller moves them: start tasks, stop tasks, record how far a deployment is.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_types::{DeploymentId, ServiceName, TaskId, Zone};
@@ -163,9 +164,11 @@ fn described_of(state: &State, service: &Service, id: DeploymentId) -> Described
 /// other, are never more than the maximum.
 fn check_maximum(state: &State, service: &Service, run: &Running<'_>, more: usize) -> Result<(), Rejection> {
     let tasks = state.tasks_of_service(&service.key);
+    let load = state.index().service_load(&service.key);
+    let side = run.of.map(|id| state.deployments_like(&service.key, &load, id));
     let counts = |task: &&Arc<Task>| {
-        task.desired_status == DesiredStatus::Running
-            && run.of.is_none_or(|id| state.runs(&service.key, task, id))
+        let on_side = |side: &BTreeSet<DeploymentId>| task.deployment().is_some_and(|id| side.contains(&id));
+        task.desired_status == DesiredStatus::Running && side.as_ref().is_none_or(on_side)
     };
     let wanted = tasks.iter().filter(counts).count();
     let maximum = service.spec.deployment_configuration.maximum(run.desired) as usize;
@@ -261,7 +264,7 @@ pub(super) fn record(
     stamp: &mut Stamp,
 ) -> Decided {
     let service = seen(state, key, version)?;
-    let tasks = state.tasks_of_service(key);
+    let load = state.index().service_load(key);
     let mut events = Vec::new();
     for (deployment, rollout) in &progress.rollouts {
         known(service, *deployment)?;
@@ -286,7 +289,7 @@ pub(super) fn record(
             .deployments
             .first()
             .is_some_and(|primary| state.run_the_same(key, primary.id, *deployment));
-        let left = !adopted && tasks.iter().any(|task| state.runs(key, task, *deployment));
+        let left = !adopted && state.counts_of_deployment(key, &load, *deployment).tasks > 0;
         if is_primary || left {
             return Err(stale(format!("deployment {deployment}")));
         }
@@ -300,7 +303,7 @@ pub(super) fn record(
         events.push(Event::ServiceSteadinessChanged { key: key.clone(), steady });
     }
     if progress.inactive {
-        if service.status != ServiceStatus::Draining || !tasks.is_empty() {
+        if service.status != ServiceStatus::Draining || !load.tasks.is_empty() {
             return Err(stale(format!("service {}", key.name)));
         }
         events.push(Event::ServiceInactive { key: key.clone() });

@@ -1,6 +1,8 @@
 //! Deployments of a service that run the same revision: one that turned back goes on with the tasks that are left of what it turned
 //! back to.
 
+use std::collections::BTreeSet;
+
 use trireme_types::DeploymentId;
 
 use crate::index::{ServiceLoad, TaskCounts};
@@ -19,6 +21,17 @@ impl State {
     /// Whether a task runs what a deployment of its service rolls out.
     pub fn runs(&self, service: &ServiceKey, task: &Task, deployment: DeploymentId) -> bool {
         task.deployment().is_some_and(|id| self.run_the_same(service, id, deployment))
+    }
+
+    /// The deployments of a service whose tasks, of which there are some, run what one of them rolls out; and that one.
+    pub fn deployments_like(
+        &self,
+        key: &ServiceKey,
+        load: &ServiceLoad,
+        id: DeploymentId,
+    ) -> BTreeSet<DeploymentId> {
+        let all = load.counts_by_deployment().map(|(other, _)| other);
+        all.filter(|other| self.run_the_same(key, *other, id)).chain([id]).collect()
     }
 
     /// The tasks that run what a deployment of a service rolls out, counted.
