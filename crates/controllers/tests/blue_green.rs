@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use support::*;
-use trireme_state::command::ServiceChange;
+use trireme_state::command::{ContinueDeployment, ServiceChange};
 use trireme_state::object::*;
 use trireme_state::{Actor, Command, Rejection};
 use trireme_types::{DeploymentId, TaskId};
@@ -63,7 +63,10 @@ fn answer(world: &mut World, action: HookAction) -> Result<trireme_state::comman
     let hook = waiting(world).first().map_or_else(|| "ecs-pause-0".to_owned(), LifecycleHook::name);
     let deployment: DeploymentId = world.view().deployment_history(&service_key("web")).deployments[0].id;
     let service = service_key("web");
-    world.try_propose(Actor::Operator, Command::ContinueDeployment { service, deployment, hook, action })
+    world.try_propose(
+        Actor::Operator,
+        Command::ContinueDeployment(Box::new(ContinueDeployment { service, deployment, hook, action })),
+    )
 }
 
 #[test]

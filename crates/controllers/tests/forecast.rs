@@ -113,8 +113,8 @@ fn of(command: &Command) -> Option<&ServiceKey> {
         Command::StartServiceTasks { service, .. }
         | Command::StopServiceTasks { service, .. }
         | Command::RecordProgress { service, .. }
-        | Command::RecordDeployment { service, .. }
         | Command::RecordZoneMove { service, .. } => Some(service),
+        Command::RecordDeployment(news) => Some(&news.service),
         _ => None,
     }
 }

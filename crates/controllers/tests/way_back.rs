@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::*;
 use trireme_state::Command;
-use trireme_state::command::ServiceChange;
+use trireme_state::command::{ContinueDeployment, ServiceChange};
 use trireme_state::object::*;
 use trireme_types::TaskId;
 
@@ -106,7 +106,12 @@ fn answer(world: &mut World, action: HookAction) {
     let (service, hook) = (service_key("web"), hook.name());
     let newest = world.view().deployment_history(&service_key("web")).deployments[0].clone();
     if newest.status == ServiceDeploymentStatus::InProgress {
-        world.user(Command::ContinueDeployment { service, deployment: newest.id, hook, action });
+        world.user(Command::ContinueDeployment(Box::new(ContinueDeployment {
+            service,
+            deployment: newest.id,
+            hook,
+            action,
+        })));
     }
 }
 

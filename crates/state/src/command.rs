@@ -1,6 +1,7 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
 mod change;
+mod deployment;
 mod outcome;
 mod proposal;
 mod report;
@@ -17,12 +18,13 @@ use trireme_types::{
 
 use crate::FeatureLevel;
 use crate::object::{
-    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, HookAction, InstanceRegistration,
-    InstanceStatus, LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret,
-    ServiceKey, ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
+    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
+    LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret, ServiceKey,
+    ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
+pub use deployment::{ContinueDeployment, RecordDeployment};
 pub use outcome::Outcome;
 pub use proposal::{Actor, IdempotencyKey, Proposal, TaggedResource};
 pub use report::{
@@ -492,25 +494,7 @@ pub enum Command {
         rules: Box<PlacementRules>,
     },
     /// Service controller: how far a service's deployments are, and how the primary one goes.
-    RecordDeployment {
-        /// The service.
-        service: ServiceKey,
-        /// The version that the plan saw.
-        version: u64,
-        /// What is new of all of them.
-        progress: Box<ServiceProgress>,
-        /// What is new of the primary one.
-        lifecycle: Box<LifecycleProgress>,
-    },
+    RecordDeployment(Box<RecordDeployment>),
     /// ECS API: ContinueServiceDeployment.
-    ContinueDeployment {
-        /// The service.
-        service: ServiceKey,
-        /// Which one.
-        deployment: DeploymentId,
-        /// The hook at which it waits, by its name.
-        hook: String,
-        /// What it is to do.
-        action: HookAction,
-    },
+    ContinueDeployment(Box<ContinueDeployment>),
 }

@@ -122,8 +122,8 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::StopServiceTasks { .. }
         | Command::RecordProgress { .. }
         | Command::RecordZoneMove { .. }
-        | Command::RecordDeployment { .. }
-        | Command::ContinueDeployment { .. } => decide_service(state, proposal, stamp),
+        | Command::RecordDeployment(_)
+        | Command::ContinueDeployment(_) => decide_service(state, proposal, stamp),
         Command::CreateServiceWithTaskSets { .. }
         | Command::CreateTaskSet { .. }
         | Command::ScaleTaskSet { .. }
@@ -271,12 +271,8 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::RecordZoneMove { service, version, under_way, events } => {
             rebalancing::record(state, service, *version, *under_way, events, stamp)
         }
-        Command::RecordDeployment { service, version, progress, lifecycle } => {
-            lifecycle::record(state, service, *version, (progress, lifecycle), stamp)
-        }
-        Command::ContinueDeployment { service, deployment, hook, action } => {
-            lifecycle::go_on(state, service, *deployment, (hook, *action), stamp)
-        }
+        Command::RecordDeployment(news) => lifecycle::record(state, news, stamp),
+        Command::ContinueDeployment(word) => lifecycle::go_on(state, word, stamp),
         _ => Ok(Decision::nothing()),
     }
 }

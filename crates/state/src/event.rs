@@ -1,5 +1,4 @@
-//! Events: what happened. They are the log. Each variant's kind number and layout is frozen: change nothing, add a variant.
-//! See `CONTRIBUTING.md`.
+//! Events: what happened. They are the log. Each variant's kind number and layout is frozen: add a variant.
 
 mod deployment;
 mod log_group;

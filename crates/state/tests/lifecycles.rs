@@ -7,7 +7,9 @@ mod support;
 use std::time::Duration;
 
 use support::*;
-use trireme_state::command::{Command, LifecycleProgress, ServiceChange, ServiceProgress};
+use trireme_state::command::{
+    Command, ContinueDeployment, LifecycleProgress, RecordDeployment, ServiceChange, ServiceProgress,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -79,15 +81,25 @@ fn live(
     failed: Option<FailureCause>,
 ) -> Result<Outcome, Rejection> {
     let (version, deployment) = (found(node).version, primary(node).id);
-    let lifecycle = Box::new(LifecycleProgress { deployment, failures: None, stage, failed });
-    let progress = Box::new(none());
-    node.propose(Command::RecordDeployment { service: service("web"), version, progress, lifecycle })
+    let lifecycle = LifecycleProgress { deployment, failures: None, stage, failed };
+    let progress = none();
+    node.propose(Command::RecordDeployment(Box::new(RecordDeployment {
+        service: service("web"),
+        version,
+        progress,
+        lifecycle,
+    })))
 }
 
 fn answer(node: &mut Node, hook: &str, action: HookAction) -> Result<Outcome, Rejection> {
     let deployment = node.state.deployment_history(&service("web")).deployments[0].id;
     let (service, hook) = (service("web"), hook.to_owned());
-    node.propose(Command::ContinueDeployment { service, deployment, hook, action })
+    node.propose(Command::ContinueDeployment(Box::new(ContinueDeployment {
+        service,
+        deployment,
+        hook,
+        action,
+    })))
 }
 
 #[test]
@@ -210,9 +222,13 @@ fn a_plan_that_saw_it_before_a_word_of_its_user_is_stale() {
     let hook = life(&node).hooks[0].name();
     answer(&mut node, &hook, HookAction::Continue).unwrap();
     let stage = Some(LifecycleStage::BakeTime);
-    let lifecycle = Box::new(LifecycleProgress { deployment, failures: None, stage, failed: None });
-    let command =
-        Command::RecordDeployment { service: service("web"), version, progress: Box::new(none()), lifecycle };
+    let lifecycle = LifecycleProgress { deployment, failures: None, stage, failed: None };
+    let command = Command::RecordDeployment(Box::new(RecordDeployment {
+        service: service("web"),
+        version,
+        progress: none(),
+        lifecycle,
+    }));
     assert!(matches!(node.propose(command), Err(Rejection::Stale { .. })));
 }
 

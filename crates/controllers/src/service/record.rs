@@ -2,7 +2,7 @@
 //! steady.
 
 use trireme_state::Command;
-use trireme_state::command::ServiceProgress;
+use trireme_state::command::{RecordDeployment, ServiceProgress};
 use trireme_state::index::ServiceLoad;
 use trireme_state::object::{Deployment, LifecycleStage, RolloutState, Service};
 use trireme_types::DeploymentId;
@@ -71,10 +71,13 @@ pub fn add(judged: &mut Judged, service: &Service, progress: ServiceProgress, li
         return;
     }
     let told = progress.events.clone();
-    let (service, version, progress) = (service.key.clone(), service.version, Box::new(progress));
-    let command = match life.map(Box::new) {
-        Some(lifecycle) => Command::RecordDeployment { service, version, progress, lifecycle },
-        None => Command::RecordProgress { service, version, progress },
+    let (service, version) = (service.key.clone(), service.version);
+    let command = match life {
+        Some(lifecycle) => {
+            let news = RecordDeployment { service, version, progress, lifecycle };
+            Command::RecordDeployment(Box::new(news))
+        }
+        None => Command::RecordProgress { service, version, progress: Box::new(progress) },
     };
     judged.record(command, &told);
 }

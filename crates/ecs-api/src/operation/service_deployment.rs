@@ -8,6 +8,7 @@ use trireme_ecs_model::shapes::{
     ServiceDeploymentBrief, StopServiceDeploymentRequest, StopServiceDeploymentResponse,
     StopServiceDeploymentStopType,
 };
+use trireme_state::command::ContinueDeployment;
 use trireme_state::object::{ClusterKey, HookAction, ServiceDeployment, ServiceKey};
 use trireme_state::{Command, Rejection, State};
 use trireme_types::arn::Resource;
@@ -171,6 +172,12 @@ pub(crate) async fn go_on(
         Some(DeploymentLifecycleHookAction::Rollback) => HookAction::Rollback,
         Some(other) => return Err(Error::invalid(format!("Unknown action: {other}."))),
     };
-    cx.write(Command::ContinueDeployment { service: service.clone(), deployment, hook, action }).await?;
+    cx.write(Command::ContinueDeployment(Box::new(ContinueDeployment {
+        service: service.clone(),
+        deployment,
+        hook,
+        action,
+    })))
+    .await?;
     Ok(ContinueServiceDeploymentResponse { service_deployment_arn: Some(arn(&service, deployment)) })
 }

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
     ServiceDeploymentStatus, ServiceRevisionCleanup,
 };
 use trireme_state::Command;
-use trireme_state::command::{LifecycleProgress, ServiceProgress};
+use trireme_state::command::{LifecycleProgress, RecordDeployment, ServiceProgress};
 use trireme_state::object::{FailureCause, LifecycleStage, RolloutState, TaskFailures};
 use trireme_state::store::Store;
 
@@ -44,10 +44,15 @@ fn live(server: &Server, stage: Option<LifecycleStage>, failures: u32, failed: O
     let service = server.store.view().service(&key()).unwrap().clone();
     let failures = Some(TaskFailures { count: failures, ..TaskFailures::default() });
     let deployment = service.deployments[0].id;
-    let lifecycle = Box::new(LifecycleProgress { deployment, failures, stage, failed });
-    let progress = Box::new(ServiceProgress::default());
+    let lifecycle = LifecycleProgress { deployment, failures, stage, failed };
+    let progress = ServiceProgress::default();
     let version = service.version;
-    server.propose(Command::RecordDeployment { service: key(), version, progress, lifecycle });
+    server.propose(Command::RecordDeployment(Box::new(RecordDeployment {
+        service: key(),
+        version,
+        progress,
+        lifecycle,
+    })));
 }
 
 fn breaker() -> DeploymentConfiguration {

@@ -51,7 +51,7 @@ impl Command {
                 FeatureLevel::TASK_NETWORKS
             }
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
-            Self::RecordDeployment { .. } | Self::ContinueDeployment { .. } => FeatureLevel::SERVICES,
+            Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -155,8 +155,8 @@ impl Command {
             | Self::StopServiceTasks { .. }
             | Self::RecordProgress { .. }
             | Self::RecordZoneMove { .. }
-            | Self::RecordDeployment { .. }
-            | Self::ContinueDeployment { .. }
+            | Self::RecordDeployment(_)
+            | Self::ContinueDeployment(_)
             | Self::ReapTasks { .. }
             | Self::Reset
             | Self::SetRetention { .. }

@@ -3,7 +3,7 @@
 use trireme_types::DeploymentId;
 
 use super::{Decided, Decision, deployment, progress, stale};
-use crate::command::{LifecycleProgress, Outcome, ServiceProgress};
+use crate::command::{ContinueDeployment, Outcome, RecordDeployment};
 use crate::event::DeploymentEvent;
 use crate::object::{
     Deployment, FailureCause, HookAction, HookStatus, Lifecycle, LifecycleHook, LifecycleStage, RolloutState,
@@ -12,20 +12,15 @@ use crate::object::{
 use crate::{Event, Rejection, Stamp, State};
 
 /// What a stage's hooks and the controller say against a deployment is a failure of it; it fails once, for the first that is said.
-pub(super) fn record(
-    state: &State,
-    key: &ServiceKey,
-    version: u64,
-    (progress, life): (&ServiceProgress, &LifecycleProgress),
-    stamp: &mut Stamp,
-) -> Decided {
-    let service = progress::seen(state, key, version)?;
+pub(super) fn record(state: &State, news: &RecordDeployment, stamp: &mut Stamp) -> Decided {
+    let RecordDeployment { service: key, version, progress, lifecycle: life } = news;
+    let service = progress::seen(state, key, *version)?;
     let id = life.deployment;
     let is_it = |one: &&Deployment| one.id == id && one.rollout == RolloutState::InProgress;
     if service.deployments.first().filter(is_it).is_none() {
         return Err(stale(format!("deployment {id}")));
     }
-    let mut events = progress::record(state, key, version, progress, stamp)?.events;
+    let mut events = progress::record(state, key, *version, progress, stamp)?.events;
     if let Some(failures) = life.failures {
         let (key, deployment) = (key.clone(), id);
         events.push(Event::Deployment(DeploymentEvent::TaskFailuresCounted { key, deployment, failures }));
@@ -81,23 +76,19 @@ fn ended(key: &ServiceKey, deployment: DeploymentId, hook: u128, status: HookSta
 }
 
 /// ECS API: ContinueServiceDeployment.
-pub(super) fn go_on(
-    state: &State,
-    key: &ServiceKey,
-    deployment: DeploymentId,
-    (name, action): (&str, HookAction),
-    stamp: &mut Stamp,
-) -> Decided {
+pub(super) fn go_on(state: &State, word: &ContinueDeployment, stamp: &mut Stamp) -> Decided {
+    let ContinueDeployment { service: key, deployment, hook: name, action } = word;
+    let deployment = *deployment;
     let service = state.service(key).ok_or(Rejection::ServiceDeploymentNotFound)?;
     let history = state.deployment_history(key);
     let found = history.deployment(deployment).ok_or(Rejection::ServiceDeploymentNotFound)?;
     let under_way =
         found.status == ServiceDeploymentStatus::InProgress && service.status == ServiceStatus::Active;
     let life = state.lifecycles(key).of(deployment);
-    let waits = |hook: &&LifecycleHook| hook.name() == name && hook.status == HookStatus::AwaitingAction;
+    let waits = |hook: &&LifecycleHook| hook.name() == *name && hook.status == HookStatus::AwaitingAction;
     let (Some((stage, _)), Some(hook)) = (life.stage.filter(|_| under_way), life.hooks.iter().find(waits))
     else {
-        return Err(Rejection::DeploymentDoesNotWait { hook: name.to_owned() });
+        return Err(Rejection::DeploymentDoesNotWait { hook: name.clone() });
     };
     let events = match action {
         HookAction::Continue => vec![ended(key, deployment, hook.id, HookStatus::Succeeded)],

@@ -38,21 +38,31 @@ pub fn deployment_command(state: &State, step: &Step) -> Option<Command> {
                 2 => FailureCause::HookTimedOut(LifecycleStage::ScaleUp),
                 _ => FailureCause::HookFailed(LifecycleStage::CleanUp),
             };
-            let lifecycle = Box::new(command::LifecycleProgress {
+            let lifecycle = command::LifecycleProgress {
                 deployment: found.deployments.first()?.id,
                 failures: Some(TaskFailures { count: *failures, ..TaskFailures::default() }),
                 stage: stage.map(|stage| LifecycleStage::ALL[stage]),
                 failed: failed.map(cause),
-            });
-            let (version, progress) = (found.version, Box::new(ServiceProgress::default()));
-            Command::RecordDeployment { service, version, progress, lifecycle }
+            };
+            let (version, progress) = (found.version, ServiceProgress::default());
+            Command::RecordDeployment(Box::new(command::RecordDeployment {
+                service,
+                version,
+                progress,
+                lifecycle,
+            }))
         }
         Step::Answer { name, back, on } => {
             let service = service_name(*name);
             let deployment = state.deployment_history(&service).deployments.get(*back)?.id;
             let hook = state.lifecycles(&service).of(deployment).hooks.first()?.name();
             let action = if *on { HookAction::Continue } else { HookAction::Rollback };
-            Command::ContinueDeployment { service, deployment, hook, action }
+            Command::ContinueDeployment(Box::new(command::ContinueDeployment {
+                service,
+                deployment,
+                hook,
+                action,
+            }))
         }
         Step::StartOf { name, back, instances } => {
             let service = service_name(*name);
