@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{
     PlacementStrategyType, SchedulingStrategy,
 };
 
-use crate::server::{Server, pair, refused};
+use crate::server::{Server, refused};
 use crate::task_definitions::register;
 
 async fn ready() -> (Server, aws_sdk_ecs::Client) {
