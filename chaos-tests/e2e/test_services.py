@@ -173,30 +173,34 @@ def test_blue_serves_beside_green_until_someone_says_a_word(client):
         "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}],
     }
     client.create_service(serviceName="paint", taskDefinition="paint", desiredCount=2, deploymentConfiguration=configuration)
-    steady(client, "paint", 2)
-    blue = {task["taskArn"] for task in running(client, "paint")}
 
-    def deploy() -> tuple[str, str]:
-        """Another revision, up to where it waits: its deployment and the hook."""
-        register(client, "paint")
-        client.update_service(service="paint", taskDefinition="paint")
+    def waits() -> dict:
+        """The deployment that is under way and its hook, once it waits there."""
         arn = service(client, "paint")["currentServiceDeployment"]
 
         def look() -> tuple:
             found = client.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
             hooks = found.get("lifecycleHookDetails", [])
-            return found["lifecycleStage"], [one["hookId"] for one in hooks if one["status"] == "AWAITING_ACTION"]
+            return found.get("lifecycleStage"), [one["hookId"] for one in hooks if one["status"] == "AWAITING_ACTION"]
 
         _, hooks = until("green waits", look, lambda seen: seen[0] == "POST_SCALE_UP" and len(seen[1]) == 1, LIMIT)
-        return arn, hooks[0]
+        return {"serviceDeploymentArn": arn, "hookId": hooks[0]}
 
-    arn, hook = deploy()
+    client.continue_service_deployment(**waits())
+    steady(client, "paint", 2)
+    blue = {task["taskArn"] for task in running(client, "paint")}
+
+    def deploy() -> dict:
+        register(client, "paint")
+        client.update_service(service="paint", taskDefinition="paint")
+        return waits()
+
+    green = deploy()
     assert len(running(client, "paint")) == 4, "blue and green"
-    client.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook, action="ROLLBACK")
+    client.continue_service_deployment(**green, action="ROLLBACK")
     steady(client, "paint", 2)
     assert {task["taskArn"] for task in running(client, "paint")} == blue, "blue was not touched"
-    arn, hook = deploy()
-    client.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook)
+    client.continue_service_deployment(**deploy())
     steady(client, "paint", 2)
     assert blue.isdisjoint(task["taskArn"] for task in running(client, "paint"))
     gone(client, "paint")
