@@ -15,7 +15,7 @@ use trireme_types::TaskId;
 
 use ServiceDeploymentStatus::{RollbackSuccessful, Successful};
 
-const STORIES: u64 = 2_000;
+const STORIES: u64 = 500;
 const BREAKER: &str = r#"{"enable":true,"rollback":true}"#;
 const HOOKS: &str = r#"[{"targetType":"PAUSE","lifecycleStages":["POST_SCALE_UP"],
     "timeoutConfiguration":{"timeoutInMinutes":5,"action":"ROLLBACK"}}]"#;
