@@ -290,13 +290,16 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         Step::Reset => Command::Reset,
         Step::Raise => Command::RaiseFeatureLevel { level: FeatureLevel::LATEST },
         Step::Wait { .. } => return None,
-        other => {
-            return instance_command(state, other)
-                .or_else(|| configuration_command(state, other))
-                .or_else(|| subnet_command(state, other))
-                .or_else(|| deployment_command(state, other));
-        }
+        other => return other_command(state, other),
     })
+}
+
+/// Of the steps that have rooms of their own.
+fn other_command(state: &State, step: &Step) -> Option<Command> {
+    instance_command(state, step)
+        .or_else(|| configuration_command(state, step))
+        .or_else(|| subnet_command(state, step))
+        .or_else(|| deployment_command(state, step))
 }
 
 /// An agent says that all images of its task are this one.
