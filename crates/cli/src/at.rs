@@ -6,7 +6,7 @@ use trireme_rpc::explain::{Moment, StatusAtRequest, StatusAtResponse};
 use trireme_rpc::operator::ClusterStatusResponse;
 
 use crate::diff::At;
-use crate::explain::{self, SubjectArgs};
+use crate::explain::{self, ExplainArgs};
 use crate::report::{AgentReport, ServiceReport, ZoneReport};
 use crate::target::{Target, TargetArgs};
 use crate::{Error, explainer, output, report, status};
@@ -14,8 +14,6 @@ use crate::{Error, explainer, output, report, status};
 /// The arguments of `trireme at`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AtArgs {
-    #[command(flatten)]
-    target: TargetArgs,
     /// The number of an event, a time such as 2026-11-29T04:14:49Z, or how long ago, such as 5m.
     #[arg(value_parser = explainer::moment)]
     moment: Moment,
@@ -27,12 +25,14 @@ pub struct AtArgs {
 enum Verb {
     /// Zones, agents, services and tasks as they were.
     Status {
+        #[command(flatten)]
+        target: TargetArgs,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Why a task was where it was, or why a service had not all of its tasks.
-    Explain(SubjectArgs),
+    Explain(ExplainArgs),
 }
 
 #[derive(Serialize)]
@@ -48,10 +48,9 @@ struct Shown {
 /// # Errors
 /// It is no longer kept, or nobody answers.
 pub async fn run(args: &AtArgs) -> Result<(), Error> {
-    let target = args.target.resolve()?;
     match &args.verb {
-        Verb::Status { json } => show(&target, args.moment, *json).await,
-        Verb::Explain(subject) => explain::ask(&target, subject, Some(args.moment)).await,
+        Verb::Status { target, json } => show(&target.resolve()?, args.moment, *json).await,
+        Verb::Explain(subject) => explain::ask(subject, Some(args.moment)).await,
     }
 }
 
