@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde::Serialize;
-use trireme_rpc::explain::PlanServiceRequest;
+use trireme_rpc::explain::{PlanServiceRequest, Verdict};
 
 use crate::forecast::{self, Shown};
 use crate::target::TargetArgs;
@@ -102,7 +102,7 @@ pub async fn run(args: &PlanArgs) -> Result<ExitCode, Error> {
     }
     parts.extend(forecast::refusals(&plan));
     parts.push(forecast::verdict(&plan));
-    if !plan.services.iter().all(|one| one.why.is_empty()) {
+    if plan.verdict() != Verdict::Fits {
         parts.push(format!("next: trireme explain {} --cluster {}", args.name, args.cluster));
     }
     output::line(parts.join("\n\n"))?;

@@ -111,7 +111,7 @@ impl Refusal {
     }
 
     /// How much is missing: a lower number is closer to a fit.
-    fn shortfall(&self) -> u32 {
+    pub fn shortfall(&self) -> u32 {
         match self {
             Self::Cpu { wanted, free } => wanted.saturating_sub(*free).get(),
             Self::Memory { wanted, free } => wanted.saturating_sub(*free).get(),

@@ -1,5 +1,6 @@
 //! What each machine of a cluster says to one task more.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use trireme_scheduler::{Answer, NodeAnswer, Nodes, Request, explain_all};
@@ -39,10 +40,11 @@ pub fn answers(view: &State, cluster: &ClusterKey, request: &Request) -> Vec<Nod
     answers
 }
 
-fn rank(answer: &NodeAnswer) -> (bool, std::cmp::Reverse<usize>, &str) {
-    let passed = match &answer.answer {
-        Answer::Refused { passed, .. } => *passed,
-        Answer::Scored(_) => usize::MAX,
+/// Lower is in front: the chosen one, then most filters passed, then least missing.
+fn rank(answer: &NodeAnswer) -> (bool, Reverse<usize>, u32, &str) {
+    let (passed, short) = match &answer.answer {
+        Answer::Refused { passed, refusal } => (*passed, refusal.shortfall()),
+        Answer::Scored(_) => (usize::MAX, 0),
     };
-    (!answer.chosen, std::cmp::Reverse(passed), &answer.name)
+    (!answer.chosen, Reverse(passed), short, &answer.name)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_state::object::{InstanceStatus, Task};
+use trireme_state::object::{InstanceStatus, ServiceKey, Task};
 use trireme_state::{Actor, Command, Rejection, State};
 use trireme_types::{ContainerInstanceId, Timestamp};
 
@@ -41,16 +41,14 @@ pub fn drain(
     }
     let doubtful = room::doubtful(course.state(), course.now());
     course.run();
-    let outlook = Outlook::of(state, &course, &doubtful);
     let left: Vec<Arc<Task>> =
         instances.iter().flat_map(|id| course.state().tasks_of_instance(*id)).collect();
     // One that was not whole before and is not touched is another matter.
-    let on_them =
-        |id: &ContainerInstanceId| state.tasks_of_instance(*id).into_iter().filter_map(|task| task.service());
-    let concerned: BTreeSet<_> = instances.iter().flat_map(on_them).collect();
-    let touched = |service: &super::ServiceOutlook| {
-        concerned.contains(&service.key) || service.started > 0 || service.stopped > 0
+    let on_them = |id: &ContainerInstanceId| {
+        state.tasks_of_instance(*id).into_iter().filter_map(|task| task.service())
     };
-    let verdict = outlook.verdict(touched);
+    let concerned: BTreeSet<ServiceKey> = instances.iter().flat_map(on_them).collect();
+    let outlook = Outlook::of(state, &course, &doubtful).of_touched(|key| concerned.contains(key));
+    let verdict = outlook.verdict(|_| true);
     Ok(Drain { outlook, left, verdict })
 }

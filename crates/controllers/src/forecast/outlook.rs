@@ -91,6 +91,13 @@ impl Outlook {
         }
     }
 
+    /// Without services that nothing happens to, but for those that `concerned` picks.
+    #[must_use]
+    pub fn of_touched(mut self, concerned: impl Fn(&ServiceKey) -> bool) -> Self {
+        self.services.retain(|one| one.started > 0 || one.stopped > 0 || concerned(&one.key));
+        self
+    }
+
     /// The worst verdict of those services that `judged` picks.
     pub fn verdict(&self, judged: impl Fn(&ServiceOutlook) -> bool) -> Verdict {
         let verdicts = self.services.iter().filter(|one| judged(one)).map(|one| &one.verdict);

@@ -48,10 +48,8 @@ pub fn update(
         doubtful.remove(key);
     }
     course.run();
-    let outlook = Outlook::of(state, &course, &doubtful);
-    let touched =
-        |service: &super::ServiceOutlook| service.key == *key || service.started > 0 || service.stopped > 0;
-    let verdict = outlook.verdict(touched);
+    let outlook = Outlook::of(state, &course, &doubtful).of_touched(|touched| touched == key);
+    let verdict = outlook.verdict(|_| true);
     Ok(Update { changes, deploys, outlook, verdict })
 }
 
