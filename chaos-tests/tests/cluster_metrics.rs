@@ -10,7 +10,7 @@ use trireme_testkit::{DevCluster, Options, wait_for};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Of a control node that leads, with the labels that tell the samples apart.
-const LEADERS: [(&str, &[&str]); 7] = [
+const LEADERS: [(&str, &[&str]); 8] = [
     ("trireme_api_requests_total", &["operation", "code"]),
     ("trireme_raft_commit_seconds", &[]),
     ("trireme_raft_leader_changes_total", &[]),
@@ -18,6 +18,7 @@ const LEADERS: [(&str, &[&str]); 7] = [
     ("trireme_tasks", &["zone", "status"]),
     ("trireme_scheduler_placement_seconds", &[]),
     ("trireme_agent_heartbeat_age_seconds", &[]),
+    ("trireme_zone_loss_survivable", &["zone"]),
 ];
 
 fn judge(whose: &str, text: &str) {

@@ -69,6 +69,28 @@ pub struct Move {
     pub reason: String,
 }
 
+/// Moves of one service's tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tasks that start.
+    pub started: usize,
+    /// Tasks that are told to stop.
+    pub stopped: usize,
+    /// Tasks that are lost.
+    pub lost: usize,
+}
+
+impl Counts {
+    fn add(&mut self, kind: MoveKind) {
+        let count = match kind {
+            MoveKind::Starts => &mut self.started,
+            MoveKind::Stops => &mut self.stopped,
+            MoveKind::IsLost => &mut self.lost,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
 /// A state that goes on.
 pub struct Course {
     state: State,
@@ -81,6 +103,7 @@ pub struct Course {
     due: BTreeSet<(Timestamp, TaskId)>,
     moves: Vec<Move>,
     left_out: usize,
+    counts: BTreeMap<ServiceKey, Counts>,
     lowest: BTreeMap<ServiceKey, usize>,
     passes: usize,
     events: usize,
@@ -102,6 +125,7 @@ impl Course {
             due: BTreeSet::new(),
             moves: Vec::new(),
             left_out: 0,
+            counts: BTreeMap::new(),
             lowest: BTreeMap::new(),
             passes: 0,
             events: 0,
@@ -141,6 +165,11 @@ impl Course {
     /// What happened to tasks, in order, and how much of it was not kept.
     pub fn moves(&self) -> (&[Move], usize) {
         (&self.moves, self.left_out)
+    }
+
+    /// How many of a service's tasks moved.
+    pub fn counts(&self, service: &ServiceKey) -> Counts {
+        self.counts.get(service).copied().unwrap_or_default()
     }
 
     /// The fewest healthy tasks that a service had on the way.
@@ -244,7 +273,10 @@ impl Course {
             _ => return,
         };
         let Some(task) = self.state.task(id).cloned() else { return };
-        touched.extend(task.service());
+        if let Some(service) = task.service() {
+            self.counts.entry(service.clone()).or_default().add(kind);
+            touched.insert(service);
+        }
         self.expect(&task);
         if self.moves.len() < MOVES {
             self.moves.push(Move { after: self.lasted(), kind, task, reason });

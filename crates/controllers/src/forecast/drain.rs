@@ -44,9 +44,8 @@ pub fn drain(
     let left: Vec<Arc<Task>> =
         instances.iter().flat_map(|id| course.state().tasks_of_instance(*id)).collect();
     // One that was not whole before and is not touched is another matter.
-    let on_them = |id: &ContainerInstanceId| {
-        state.tasks_of_instance(*id).into_iter().filter_map(|task| task.service())
-    };
+    let on_them =
+        |id: &ContainerInstanceId| state.tasks_of_instance(*id).into_iter().filter_map(|task| task.service());
     let concerned: BTreeSet<ServiceKey> = instances.iter().flat_map(on_them).collect();
     let outlook = Outlook::of(state, &course, &doubtful).of_touched(|key| concerned.contains(key));
     let verdict = outlook.verdict(|_| true);

@@ -1,6 +1,6 @@
 //! What a course comes to: for each service that it touches, and as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use trireme_state::State;
 use trireme_state::object::{Service, ServiceKey, ServiceStatus, Task, TaskStatus};
 use trireme_types::ContainerInstanceId;
 
-use super::course::{Course, Move, MoveKind};
+use super::course::{Counts, Course, Move, MoveKind};
 use crate::unit::{self, Unit};
 
 /// Whether a service is whole in the end. The order is from good to bad.
@@ -76,11 +76,10 @@ impl Outlook {
     /// What `course`, which began with `before`, has come to. `doubtful` are services of which a task may find no place in another order.
     pub fn of(before: &State, course: &Course, doubtful: &BTreeSet<ServiceKey>) -> Self {
         let (moves, moves_left_out) = course.moves();
-        let counts = counts(moves);
         let services = course.state().services().filter_map(|service| {
-            let counts = counts.get(&service.key);
-            let outlook = one(before, course, service, counts.copied().unwrap_or_default(), doubtful)?;
-            (counts.is_some() || !outlook.verdict.fits()).then_some(outlook)
+            let counts = course.counts(&service.key);
+            let outlook = one(before, course, service, counts, doubtful)?;
+            (counts != Counts::default() || !outlook.verdict.fits()).then_some(outlook)
         });
         Self {
             services: services.collect(),
@@ -109,29 +108,6 @@ impl Outlook {
         let lost = self.moves.iter().filter(|one| one.kind == MoveKind::IsLost);
         lost.map(|one| &one.task).filter(|task| task.service().is_none())
     }
-}
-
-/// Moves of one service's tasks.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    started: usize,
-    stopped: usize,
-    lost: usize,
-}
-
-fn counts(moves: &[Move]) -> BTreeMap<ServiceKey, Counts> {
-    let mut all: BTreeMap<ServiceKey, Counts> = BTreeMap::new();
-    for one in moves {
-        let Some(service) = one.task.service() else { continue };
-        let counts = all.entry(service).or_default();
-        let count = match one.kind {
-            MoveKind::Starts => &mut counts.started,
-            MoveKind::Stops => &mut counts.stopped,
-            MoveKind::IsLost => &mut counts.lost,
-        };
-        *count = count.saturating_add(1);
-    }
-    all
 }
 
 fn running(state: &State, service: &ServiceKey) -> usize {
