@@ -128,9 +128,8 @@ fn an_update_ends_a_move() {
 fn a_zone_lost_in_the_middle_of_a_move_is_replaced_at_once() {
     let mut world = lopsided(6, (200, 100), &EVEN);
     world.settle();
-    for agent in world.agents[4..].to_vec() {
-        world.lose(agent);
-    }
+    let zone: Vec<ContainerInstanceId> = world.agents[4..].to_vec();
+    zone.into_iter().for_each(|agent| world.lose(agent));
     world.settle();
     assert_eq!(counts(&world)[2], 0);
     assert!(world.running("web") >= 6);

@@ -108,18 +108,16 @@ impl<'a> Pass<'a> {
     /// Stops them: those that nobody counts on, those beyond the desired count, and those that others have replaced.
     fn stop(&mut self, census: &Census<'_>, moves: &Moves, retire: Retired, events: &mut Vec<String>) {
         let health = self.health;
-        let free = |task: &&&Task| health.protected_until(task).is_none();
+        let free = |task: &Task| health.protected_until(task).is_none();
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
-        let fresh: Vec<&Task> = census.fresh.iter().filter(free).copied().collect();
-        let excess = |count| self.to_stop(fresh.iter().copied(), count);
-        stops.extend(choose_excess(&fresh, moves, health, excess));
-        let outgoing = || census.outgoing.iter().filter(free).copied();
-        let weak = outgoing().filter(|task| !health.is_healthy(task));
-        stops.extend(self.to_retire(census, weak, retire.weak));
-        let healthy = outgoing().filter(|task| health.is_healthy(task));
-        stops.extend(self.to_retire(census, healthy, retire.outgoing));
+        let excess = |count| self.to_stop(&census.fresh, count, free);
+        stops.extend(choose_excess(&census.fresh, moves, health, excess));
+        let weak = |task: &Task| free(task) && !health.is_healthy(task);
+        stops.extend(self.to_retire(census, retire.weak, weak));
+        let healthy = |task: &Task| free(task) && health.is_healthy(task);
+        stops.extend(self.to_retire(census, retire.outgoing, healthy));
         self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
-        let sick = self.to_stop(census.sick.iter().copied(), retire.sick);
+        let sick = self.to_stop(&census.sick, retire.sick, |_| true);
         self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
         if moves.kept > 0 {
             self.tell(text::protected(&self.service.key.name), events);
@@ -130,25 +128,20 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Which of some tasks stop first: the service's strategy the other way round.
-    fn to_stop<'t>(&'t self, tasks: impl Iterator<Item = &'t Task>, count: usize) -> Vec<TaskId> {
+    /// Which of some tasks stop first: the service's strategy the other way round. Those that may not stop crowd the others all the same.
+    fn to_stop(&self, tasks: &[&Task], count: usize, may_stop: impl Fn(&Task) -> bool) -> Vec<TaskId> {
         let strategy = PlacementRules::of_service(&self.service.spec.described).strategy;
-        choose_to_stop(self.health.view, &strategy, tasks, count, |_| true)
+        choose_to_stop(self.health.view, &strategy, tasks.iter().copied(), count, may_stop)
     }
 
     /// The same of tasks that others replace: of a daemon those beside a healthy one.
-    fn to_retire<'t>(
-        &'t self,
-        census: &Census<'_>,
-        tasks: impl Iterator<Item = &'t Task>,
-        count: usize,
-    ) -> Vec<TaskId> {
+    fn to_retire(&self, census: &Census<'_>, count: usize, may_stop: impl Fn(&Task) -> bool) -> Vec<TaskId> {
         if self.seats.is_none() {
-            return self.to_stop(tasks, count);
+            return self.to_stop(&census.outgoing, count, may_stop);
         }
         let healthy = census.fresh.iter().filter(|task| self.health.is_healthy(task));
         let replaced: BTreeSet<ContainerInstanceId> = healthy.map(|task| task.instance).collect();
-        let mut tasks: Vec<&Task> = tasks.collect();
+        let mut tasks: Vec<&Task> = census.outgoing.iter().filter(|task| may_stop(task)).copied().collect();
         tasks.sort_by_key(|task| (!replaced.contains(&task.instance), task.id));
         tasks.into_iter().take(count).map(|task| task.id).collect()
     }

@@ -1,0 +1,108 @@
+"""Services keep their promises, on real Docker: blue beside green, the reasons for a place and for none, and a zone that dies and comes
+back."""
+
+import json
+
+import pytest
+
+import history
+from conftest import development, environment
+from containers import container
+from services import LIMIT, gone, register, running, said, service, steady, tasks, trireme, zones
+from until import until
+from wire import Wire
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with development() as data:
+        yield data
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    return Wire(environment(folder)).client()
+
+
+def test_blue_serves_beside_green_until_someone_says_a_word(client):
+    register(client, "paint")
+    configuration = {
+        "strategy": "BLUE_GREEN",
+        "bakeTimeInMinutes": 0,
+        "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}],
+    }
+    client.create_service(serviceName="paint", taskDefinition="paint", desiredCount=2, deploymentConfiguration=configuration)
+
+    def waits() -> dict:
+        """The deployment that is under way and its hook, once it waits there."""
+        arn = service(client, "paint")["currentServiceDeployment"]
+
+        def look() -> tuple:
+            found = client.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+            hooks = found.get("lifecycleHookDetails", [])
+            return found.get("lifecycleStage"), [one["hookId"] for one in hooks if one["status"] == "AWAITING_ACTION"]
+
+        _, hooks = until("green waits", look, lambda seen: seen[0] == "POST_SCALE_UP" and len(seen[1]) == 1, LIMIT)
+        return {"serviceDeploymentArn": arn, "hookId": hooks[0]}
+
+    client.continue_service_deployment(**waits())
+    steady(client, "paint", 2)
+    blue = {task["taskArn"] for task in running(client, "paint")}
+
+    def deploy() -> dict:
+        register(client, "paint")
+        client.update_service(service="paint", taskDefinition="paint")
+        return waits()
+
+    green = deploy()
+    assert len(running(client, "paint")) == 4, "blue and green"
+    client.continue_service_deployment(**green, action="ROLLBACK")
+    steady(client, "paint", 2)
+    assert {task["taskArn"] for task in running(client, "paint")} == blue, "blue was not touched"
+    client.continue_service_deployment(**deploy())
+    steady(client, "paint", 2)
+    assert blue.isdisjoint(task["taskArn"] for task in running(client, "paint"))
+    gone(client, "paint")
+
+
+def test_why_a_task_is_where_it_is_and_why_another_finds_no_place(client, folder):
+    register(client, "placed")
+    anywhere = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone != us-east-1a"}]
+    client.create_service(serviceName="placed", taskDefinition="placed", desiredCount=1, placementConstraints=anywhere)
+    steady(client, "placed", 1)
+    task = running(client, "placed")[0]
+    told = trireme(folder, "explain", task["taskArn"])
+    assert task["availabilityZone"] in told and "us-east-1a" in told
+    answer = json.loads(trireme(folder, "explain", task["taskArn"], "--json"))
+    text = json.dumps(answer)
+    assert "MemberOf" in text or "memberOf" in text, text
+    client.register_task_definition(family="huge", containerDefinitions=[container() | {"memory": 10_000_000}])
+    client.create_service(serviceName="huge", taskDefinition="huge", desiredCount=1)
+    until("it is said", lambda: [event["message"] for event in service(client, "huge")["events"]],
+          lambda seen: any("has insufficient memory available" in message for message in seen), LIMIT)
+    told = trireme(folder, "explain", "huge")
+    assert "memory: wants 10000000 MiB" in told, told
+    client.update_service(service="placed", placementConstraints=[])
+    gone(client, "huge")
+    gone(client, "placed")
+
+
+def test_a_zone_dies_and_comes_back_and_the_service_is_even_again(client, folder):
+    register(client, "spread")
+    client.create_service(serviceName="spread", taskDefinition="spread", desiredCount=6)
+    steady(client, "spread", 6)
+    assert sorted(zones(client, "spread").values()) == [2, 2, 2]
+    foreseen = trireme(folder, "whatif", "zone-loss", "us-east-1c")
+    assert "spread" in foreseen
+    trireme(folder, "dev", "kill", "us-east-1c")
+    lost = [task["taskArn"] for task in tasks(client, "spread") if task["availabilityZone"] == "us-east-1c"]
+    until("every task of the zone is STOPPED",
+          lambda: [task["lastStatus"] for task in client.describe_tasks(tasks=lost)["tasks"]] if lost else [],
+          lambda seen: set(seen) <= {"STOPPED"}, LIMIT)
+    steady(client, "spread", 6)
+    assert sorted(zones(client, "spread").values()) == [3, 3]
+    trireme(folder, "dev", "start", "us-east-1c")
+    until("it is even again", lambda: sorted(zones(client, "spread").values()), lambda seen: seen == [2, 2, 2], LIMIT)
+    until("all is told", lambda: said(client, "spread", "is AZ balanced with"), bool, LIMIT)
+    history.judge(history.events(folder), "spread", minimum=6, maximum=12, checked=True)
+    gone(client, "spread")
