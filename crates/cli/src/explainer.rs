@@ -10,6 +10,7 @@ use trireme_rpc::explain::moment::At;
 
 use crate::Error;
 use crate::client::{self, Tried};
+use crate::logs::since;
 use crate::target::Target;
 
 /// What asks one node.
@@ -56,17 +57,8 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(sequence) = text.parse() {
         return Ok(Moment { at: Some(At::Sequence(sequence)) });
     }
-    let millis = match text.parse::<jiff::Timestamp>() {
-        Ok(time) => time.as_millisecond(),
-        Err(_) => {
-            let ago = crate::duration::duration(text).map_err(|_| {
-                "it is the number of an event, a time such as 2026-11-29T04:14:49Z, or how long ago, such as 5m".to_owned()
-            })?;
-            let now = jiff::Timestamp::now().as_millisecond();
-            now.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
-        }
-    };
-    let millis = u64::try_from(millis).map_err(|_| "it is before 1970".to_owned())?;
+    let nanos = since::parse(text).map_err(|error| format!("{error}, nor the number of an event"))?;
+    let millis = nanos / 1_000_000;
     Ok(Moment { at: Some(At::Millis(millis)) })
 }
 
@@ -83,7 +75,7 @@ mod tests {
         let Ok(Some(At::Millis(ago))) = at("5m") else { panic!("{:?}", at("5m")) };
         let now = jiff::Timestamp::now().as_millisecond() as u64;
         assert!((now - 330_000..=now - 300_000).contains(&ago), "{ago}");
-        for wrong in ["", "yesterday", "1969-01-01T00:00:00Z", "5d", "-3"] {
+        for wrong in ["", "yesterday", "1969-01-01T00:00:00Z", "5y", "-3"] {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
     }

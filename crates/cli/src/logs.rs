@@ -3,7 +3,7 @@
 //! the exit code says so.
 
 mod printer;
-mod since;
+pub(crate) mod since;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

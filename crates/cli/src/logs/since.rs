@@ -1,9 +1,9 @@
-//! From when on lines are wanted.
+//! A moment as people write it: from when on lines are wanted, or as of when something is asked.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `10m` ago or a moment, in nanoseconds since 1970.
-pub(super) fn parse(text: &str) -> Result<u64, String> {
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
     of(text, u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }

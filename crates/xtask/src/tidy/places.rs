@@ -49,7 +49,6 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/cli/src/logs/since.rs", "how long ago is a moment"),
     ("crates/cli/src/wait.rs", "gives up after the operator's limit"),
     ("crates/cli/src/drain.rs", "gives up after the operator's limit"),
-    ("crates/cli/src/explainer.rs", "how long ago is a moment"),
     ("crates/server/src/channels.rs", "gives up after a limit"),
     ("crates/server/src/observer.rs", "the controllers' monotonic clock"),
     ("crates/server/src/survival.rs", "foresees no more often than it should"),
