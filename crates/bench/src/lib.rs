@@ -1,9 +1,10 @@
 //! Figures of Trireme beside others' on the same machine, in the same run, in turn.
 //!
 //! [`beside_etcd`]: the core beside etcd's (`bench-core`) · [`launch`]: the start of tasks beside Docker's own and Swarm's
-//! (`bench-launch`).
+//! (`bench-launch`) · [`fleet`]: thousands of simulated agents (`bench-fleet`).
 
 pub mod beside_etcd;
+pub mod fleet;
 pub mod launch;
 
 mod api;

@@ -193,7 +193,7 @@ fn world() -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_048, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_it_heals(troubles in prop::collection::vec(any_trouble(), 0..60)) {
@@ -315,4 +315,36 @@ fn five_thousand_tasks_over_three_hundred_instances() {
     let mut zones: Vec<usize> = world.by_zone("web").into_values().collect();
     zones.sort_unstable();
     assert_eq!(zones, [1_666, 1_667, 1_667]);
+}
+
+/// A story that once went wrong.
+#[test]
+fn a_protected_task_of_too_many_leaves_when_its_time_is_over() {
+    use Trouble::*;
+    let mut world = world();
+    let troubles = [
+        Pass,
+        Lose(0),
+        Pass,
+        Break(2),
+        Scale(0, 7),
+        Force(0),
+        Pass,
+        Work(0),
+        Wait(17_153),
+        Limits(0, 0),
+        Scale(1, 0),
+        Force(1),
+        Scale(1, 0),
+        Wait(22_764),
+        Lose(2),
+        Scale(0, 1),
+        Protect(0, 0, Some(1)),
+    ];
+    for trouble in &troubles {
+        world.advance(Duration::from_millis(7));
+        happen(&mut world, trouble);
+    }
+    heal(&mut world);
+    assert_whole(&world);
 }

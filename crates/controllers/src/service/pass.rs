@@ -121,6 +121,9 @@ impl<'a> Pass<'a> {
         self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
         if moves.kept > 0 {
             self.tell(text::protected(&self.service.key.name), events);
+        }
+        // One that may stop may have to stay because another may not.
+        if moves.kept > 0 || moves.excess > 0 {
             let ends = census.fresh.iter().chain(&census.outgoing);
             if let Some(at) = ends.filter_map(|task| health.protected_until(task)).min() {
                 self.judged.wake(at);
@@ -251,7 +254,8 @@ impl<'a> Pass<'a> {
         if let Some(at) = sick.filter(|at| *at > self.health.now).min() {
             self.judged.wake(at);
         }
-        let each_matters = counts.replaced() > 0 || restart.ends_with_health;
+        let too_many = counts.fresh > counts.desired;
+        let each_matters = counts.replaced() > 0 || too_many || restart.ends_with_health;
         let last_matters =
             self.primary.rollout == RolloutState::InProgress && counts.fresh_running == counts.desired;
         if !each_matters && !last_matters {
