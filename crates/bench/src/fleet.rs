@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::api::{Client, Signed};
+use crate::beside_etcd::target::Target as _;
 use crate::processes::Process;
 use crate::trireme::Cluster;
 

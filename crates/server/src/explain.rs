@@ -44,22 +44,30 @@ pub(crate) struct ExplainerService {
     turns: Arc<Semaphore>,
 }
 
+/// Leave to work something out, of which few are given.
+type Turn = Arc<OwnedSemaphorePermit>;
+
 impl ExplainerService {
     pub(crate) fn new(node: Node) -> Self {
         Self { node, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Status> {
+    async fn turn(&self) -> Result<Turn, Status> {
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let busy = || Status::resource_exhausted("this control node works out other answers; ask again");
-        turn.map_err(|_| busy())?.map_err(|_| busy())
+        turn.map_err(|_| busy())?.map(Arc::new).map_err(|_| busy())
     }
 }
 
-/// Works something out where it keeps nobody waiting.
+/// Works something out where it keeps nobody waiting. The turn is over when the work is, though nobody waits for it any more.
 async fn work_out<T: Send + 'static>(
+    turn: Turn,
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Status::internal(format!("it could not be worked out: {error}"))))
 }
@@ -68,31 +76,31 @@ async fn work_out<T: Send + 'static>(
 impl Explainer for ExplainerService {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let request = request.into_inner();
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let store = self.node.store();
         let seen = moment::see(&store, request.at).await?;
         let answer = match find::subject(&seen.state, &request)? {
-            Subject::Task(id) => Answer::Task(task::explain(&store, &seen, id).await?),
+            Subject::Task(id) => Answer::Task(task::explain(&store, &seen, id, &turn).await?),
             Subject::Service(key) => {
                 let Seen { state, at, .. } = seen.clone();
-                Answer::Service(work_out(move || service::explain(&state, &key, at)).await?)
+                Answer::Service(work_out(turn, move || service::explain(&state, &key, at)).await?)
             }
         };
         Ok(Response::new(ExplainResponse { point: Some(seen.point()), answer: Some(answer) }))
     }
 
     async fn plan_service(&self, request: Request<PlanServiceRequest>) -> Result<Response<Forecast>, Status> {
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let seen = moment::see(&self.node.store(), None).await?;
         let request = request.into_inner();
-        work_out(move || foresee::update(&seen, &request)).await.map(Response::new)
+        work_out(turn, move || foresee::update(&seen, &request)).await.map(Response::new)
     }
 
     async fn plan_drain(&self, request: Request<InstanceRequest>) -> Result<Response<Forecast>, Status> {
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let seen = moment::see(&self.node.store(), None).await?;
         let request = request.into_inner();
-        work_out(move || foresee::drain(&seen, &request)).await.map(Response::new)
+        work_out(turn, move || foresee::drain(&seen, &request)).await.map(Response::new)
     }
 
     async fn drain(&self, request: Request<InstanceRequest>) -> Result<Response<DrainResponse>, Status> {
@@ -103,27 +111,32 @@ impl Explainer for ExplainerService {
         &self,
         request: Request<ZoneLossRequest>,
     ) -> Result<Response<ZoneLossResponse>, Status> {
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let seen = moment::see(&self.node.store(), None).await?;
-        let (zone, quorum) = (request.into_inner().zone, foresee::Quorum::of(&self.node));
-        work_out(move || foresee::zone_loss(&seen, &zone, &quorum)).await.map(Response::new)
+        let zone = request.into_inner().zone;
+        let elsewhere = || Status::unavailable("this control node does not lead: the leader knows who lives");
+        let quorum = foresee::Quorum::of(&self.node).ok_or_else(elsewhere)?;
+        work_out(turn, move || foresee::zone_loss(&seen, &zone, &quorum)).await.map(Response::new)
     }
 
     async fn status_at(
         &self,
         request: Request<StatusAtRequest>,
     ) -> Result<Response<StatusAtResponse>, Status> {
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let seen = moment::see(&self.node.store(), request.into_inner().at).await?;
-        let status = crate::operator::of_state(&seen.state, &Heartbeats::new());
-        Ok(Response::new(StatusAtResponse { point: Some(seen.point()), status: Some(status) }))
+        let work = move || {
+            let status = crate::operator::of_state(&seen.state, &Heartbeats::new());
+            Ok(StatusAtResponse { point: Some(seen.point()), status: Some(status) })
+        };
+        work_out(turn, work).await.map(Response::new)
     }
 
     async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffResponse>, Status> {
         let DiffRequest { from, to } = request.into_inner();
-        let _turn = self.turn().await?;
+        let turn = self.turn().await?;
         let store = self.node.store();
         let (from, to) = (moment::see(&store, from).await?, moment::see(&store, to).await?);
-        work_out(move || Ok(diff::between(&from, &to))).await.map(Response::new)
+        work_out(turn, move || Ok(diff::between(&from, &to))).await.map(Response::new)
     }
 }

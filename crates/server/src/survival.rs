@@ -32,7 +32,7 @@ pub(crate) fn describe() {
 pub(crate) async fn keep(node: Node) {
     let store = node.store();
     // Of this office: what was looked at last.
-    let mut known: Option<Sequence> = None;
+    let mut known: Option<(Sequence, Quorum)> = None;
     let mut shown: BTreeSet<String> = BTreeSet::new();
     let mut rest = Duration::from_secs(1);
     loop {
@@ -43,12 +43,16 @@ pub(crate) async fn keep(node: Node) {
             shown.iter().for_each(|zone| show(zone, f64::NAN));
             continue;
         };
-        let sequence = store.view().position().sequence;
-        if known == Some(sequence) {
+        let Some(quorum) = Quorum::of(&node) else { continue };
+        let seen = (store.view().position().sequence, quorum);
+        if known.as_ref() == Some(&seen) {
             continue;
         }
         let began = Instant::now();
-        let Some(zones) = look(&node, now).await else { continue };
+        let Some(zones) = look(&node, seen.1.clone(), now).await else { continue };
+        if !store.leadership().deciding {
+            continue;
+        }
         for gone in shown.iter().filter(|zone| !zones.iter().any(|(known, _)| known == *zone)) {
             show(gone, f64::NAN);
         }
@@ -56,7 +60,7 @@ pub(crate) async fn keep(node: Node) {
             show(&zone, f64::from(u8::from(survivable)));
             shown.insert(zone);
         }
-        known = Some(sequence);
+        known = Some(seen);
         rest = rest.max(began.elapsed().saturating_mul(RESTS));
     }
 }
@@ -66,8 +70,8 @@ fn show(zone: &str, value: f64) {
 }
 
 /// Each zone with whether it could be lost.
-async fn look(node: &Node, now: Timestamp) -> Option<Vec<(String, bool)>> {
-    let (state, quorum) = (node.store().view(), Quorum::of(node));
+async fn look(node: &Node, quorum: Quorum, now: Timestamp) -> Option<Vec<(String, bool)>> {
+    let state = node.store().view();
     let work = move || {
         let mut zones: BTreeSet<Zone> = zone::zones(&state);
         zones.extend(quorum.zones().filter_map(|zone| Zone::new(zone).ok()));

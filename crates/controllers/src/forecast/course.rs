@@ -211,6 +211,13 @@ impl Course {
         Ok(decision.outcome)
     }
 
+    /// What happens if nothing is changed.
+    pub fn undisturbed(state: &State, now: Timestamp, bounds: Bounds) -> Self {
+        let mut course = Self::new(state, now, bounds);
+        course.run();
+        course
+    }
+
     /// Goes on until nothing more happens, or a bound is reached.
     pub fn run(&mut self) {
         while self.passes < self.bounds.passes && self.events < self.bounds.events {

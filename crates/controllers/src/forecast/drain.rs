@@ -47,7 +47,8 @@ pub fn drain(
     let on_them =
         |id: &ContainerInstanceId| state.tasks_of_instance(*id).into_iter().filter_map(|task| task.service());
     let concerned: BTreeSet<ServiceKey> = instances.iter().flat_map(on_them).collect();
-    let outlook = Outlook::of(state, &course, &doubtful).of_touched(|key| concerned.contains(key));
+    let without = Course::undisturbed(state, now, bounds);
+    let outlook = Outlook::of(state, &course, &doubtful).of_touched(&without, |key| concerned.contains(key));
     let verdict = outlook.verdict(|_| true);
     Ok(Drain { outlook, left, verdict })
 }

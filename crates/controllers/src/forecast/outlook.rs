@@ -90,10 +90,17 @@ impl Outlook {
         }
     }
 
-    /// Without services that nothing happens to, but for those that `concerned` picks.
+    /// Without services that nothing happens to, but for those that `concerned` picks, and those that lack something only because others
+    /// took their room: they are whole at the end of `without`, which is the course of things without the change.
     #[must_use]
-    pub fn of_touched(mut self, concerned: impl Fn(&ServiceKey) -> bool) -> Self {
-        self.services.retain(|one| one.started > 0 || one.stopped > 0 || concerned(&one.key));
+    pub fn of_touched(mut self, without: &Course, concerned: impl Fn(&ServiceKey) -> bool) -> Self {
+        let whole = |key: &ServiceKey| {
+            without.state().service(key).is_some_and(|service| unit::is_whole(without.state(), service))
+        };
+        let crowded_out =
+            |one: &ServiceOutlook| matches!(one.verdict, Verdict::DoesNotFit(_)) && whole(&one.key);
+        self.services
+            .retain(|one| one.started > 0 || one.stopped > 0 || concerned(&one.key) || crowded_out(one));
         self
     }
 

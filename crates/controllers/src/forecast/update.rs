@@ -48,7 +48,8 @@ pub fn update(
         doubtful.remove(key);
     }
     course.run();
-    let outlook = Outlook::of(state, &course, &doubtful).of_touched(|touched| touched == key);
+    let without = Course::undisturbed(state, now, bounds);
+    let outlook = Outlook::of(state, &course, &doubtful).of_touched(&without, |touched| touched == key);
     let verdict = outlook.verdict(|_| true);
     Ok(Update { changes, deploys, outlook, verdict })
 }

@@ -14,29 +14,51 @@ use trireme_types::Zone;
 use super::moment::Seen;
 use super::{find, wire};
 
-/// Who votes, by zone.
-pub(crate) struct Quorum(Vec<String>);
+/// A voter that was not heard for so long, by the node that leads, is not counted on.
+const HEARD_WITHIN_MILLIS: u64 = 3_000;
+
+/// Who votes, by zone, and whether they live; as the node that leads knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Quorum {
+    /// Each voter's zone, if it is known, with whether the voter lives.
+    voters: Vec<(Option<String>, bool)>,
+    changing: bool,
+}
 
 impl Quorum {
-    /// As this node knows it.
-    pub(crate) fn of(node: &Node) -> Self {
-        let voters = node.status().members.into_iter().filter(|status| status.voter);
-        Self(voters.filter_map(|status| Some(status.member?.zone)).collect())
+    /// As this node knows it; `None` on one that does not lead, which hears nobody.
+    pub(crate) fn of(node: &Node) -> Option<Self> {
+        let status = node.status();
+        let (own, changing) = (status.node_id, status.membership_changing);
+        let voters = status.members.into_iter().filter(|member| member.voter).map(|voter| {
+            let heard = voter.heard_millis_ago.is_some_and(|ago| ago <= HEARD_WITHIN_MILLIS);
+            let member = voter.member;
+            let lives = heard || member.as_ref().is_some_and(|member| member.id == own);
+            (member.map(|member| member.zone), lives)
+        });
+        let voters = voters.collect();
+        (status.role == "leader").then_some(Self { voters, changing })
     }
 
     /// The zones with voters.
     pub(crate) fn zones(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.voters.iter().filter_map(|(zone, _)| zone.as_deref())
     }
 
     fn in_zone(&self, zone: &str) -> usize {
-        self.0.iter().filter(|known| *known == zone).count()
+        self.zones().filter(|known| *known == zone).count()
     }
 
-    /// Whether those outside of a zone are a majority.
+    /// Whether those outside of a zone that live are a majority of all. While voters come and go nobody can say.
     pub(crate) fn survives(&self, zone: &str) -> bool {
-        let left = self.0.len().saturating_sub(self.in_zone(zone));
-        left > self.0.len() / 2
+        let outside = |known: &&(Option<String>, bool)| known.0.as_deref().is_some_and(|at| at != zone);
+        let left = self.voters.iter().filter(outside).filter(|(_, lives)| *lives).count();
+        !self.changing && left > self.voters.len() / 2
+    }
+
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.voters.len()
     }
 }
 
@@ -97,7 +119,7 @@ pub(super) fn zone_loss(seen: &Seen, zone: &str, quorum: &Quorum) -> Result<Zone
         zone: zone.to_string(),
         instances: wire::count(loss.instances),
         forecast: Some(forecast),
-        voters: wire::count(quorum.0.len()),
+        voters: wire::count(quorum.len()),
         voters_in_zone: wire::count(quorum.in_zone(zone.as_str())),
         keeps_quorum,
         survivable: keeps_quorum && loss.verdict.fits(),

@@ -10,6 +10,7 @@ use trireme_state::object::{DesiredStatus, PlacementRules, Task};
 use trireme_state::{Event, State};
 use trireme_types::{Sequence, TaskId, Timestamp};
 
+use super::Turn;
 use super::moment::{self, Seen};
 use super::wire;
 
@@ -19,21 +20,29 @@ const PART: usize = 4_096;
 const SEARCHED: u64 = 1_000_000;
 
 /// Explains a task as it is in `seen`, or as it was placed if it was forgotten by then.
-pub(super) async fn explain(store: &RaftStore, seen: &Seen, id: TaskId) -> Result<TaskAnswer, Status> {
+pub(super) async fn explain(
+    store: &RaftStore,
+    seen: &Seen,
+    id: TaskId,
+    turn: &Turn,
+) -> Result<TaskAnswer, Status> {
     let known = seen.state.task(id).cloned();
     let rules = seen.state.placement_rules(id);
     let last = seen.state.position().sequence;
     let found = match &known {
-        Some(task) => created(store, id, created_about(store, task.times.created_at).await, last).await,
+        Some(task) => match created_about(store, task.times.created_at).await {
+            Ok(about) => created(store, id, about, last).await,
+            Err(why) => Err(why),
+        },
         None => search(store, id, last).await,
     };
     let (task, state, answer) = match (known, found) {
         (Some(task), Ok((sequence, _))) => {
-            (task, seen.state.clone(), before(store, sequence, id, &rules).await)
+            (task, seen.state.clone(), before(store, sequence, id, (&rules, turn)).await)
         }
         (Some(task), Err(why)) => (task, seen.state.clone(), Err(why)),
         (None, Ok((sequence, task))) => {
-            let answer = before(store, sequence, id, &rules).await;
+            let answer = before(store, sequence, id, (&rules, turn)).await;
             let state = answer.as_ref().map_or_else(|_| seen.state.clone(), |(state, ..)| state.clone());
             (task, state, answer)
         }
@@ -51,10 +60,15 @@ pub(super) async fn explain(store: &RaftStore, seen: &Seen, id: TaskId) -> Resul
     Ok(sent)
 }
 
-/// The first event at the time when a task was created. What is trimmed is found out by who reads on from there.
-async fn created_about(store: &RaftStore, at: Timestamp) -> Sequence {
+/// The first event at the time when a task was created.
+async fn created_about(store: &RaftStore, at: Timestamp) -> Result<Sequence, Status> {
     let earlier = Timestamp::from_millis(at.millis().saturating_sub(1));
-    moment::last_up_to(store, earlier).await.unwrap_or_default().next()
+    match moment::last_up_to(store, earlier).await {
+        Ok(last) => Ok(last.next()),
+        // Before the very first event there is nothing.
+        Err(_) if store.history_extent().first() <= Sequence::new(1) => Ok(Sequence::new(1)),
+        Err(why) => Err(why),
+    }
 }
 
 /// The event that created a task, from `from` on.
@@ -106,7 +120,7 @@ async fn before(
     store: &RaftStore,
     created: Sequence,
     id: TaskId,
-    rules: &Arc<PlacementRules>,
+    (rules, turn): (&Arc<PlacementRules>, &Turn),
 ) -> Result<Before, Status> {
     let seen = moment::as_of(store, Sequence::new(created.get().saturating_sub(1))).await?;
     let records = store.records(created, 1).await.map_err(|error| moment::refusal(&error))?;
@@ -117,7 +131,7 @@ async fn before(
     let gone = || Status::unavailable("the event that created the task cannot be read");
     let task = task.ok_or_else(gone)?;
     let rules = Arc::clone(rules);
-    super::work_out(move || {
+    super::work_out(Arc::clone(turn), move || {
         let none = || Status::failed_precondition("what it was made from was gone by then");
         let nodes = explain::task::placement(&seen.state, &task, &rules).ok_or_else(none)?;
         Ok((seen.state, wire::nodes(nodes)))
