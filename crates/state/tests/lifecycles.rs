@@ -242,6 +242,7 @@ fn while_it_is_beside_what_serves_both_have_the_whole_number_of_tasks() {
         node.propose(Command::StartServiceTasks { service: service("web"), version, deployment, placements })
     };
     let green = primary(&node).id;
+    live(&mut node, Some(LifecycleStage::ScaleUp), None).unwrap();
     // Two are the maximum of one task wanted, for each of them.
     of(&mut node, green).unwrap();
     of(&mut node, green).unwrap();

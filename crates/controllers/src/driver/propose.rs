@@ -27,6 +27,7 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordProgress { service, .. }
         | Command::RecordZoneMove { service, .. }
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
+        Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trireme_scheduler::{Placed, Request, Wanted, place_each, seats};
 use trireme_state::State;
-use trireme_state::object::{SchedulingStrategy, Service, Task};
+use trireme_state::object::{PlacementConstraint, SchedulingStrategy, Service, Task};
 use trireme_types::ContainerInstanceId;
 
 use super::Look;
@@ -40,17 +40,23 @@ pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
             last.insert(instance.id);
         }
     }
-    // When the others leave, nothing of the service changes.
-    pass.judged.waits_for_room |= !last.is_empty();
+    // When the others leave, nothing of the service changes; nor when what a constraint looks at does.
+    pass.judged.waits_for_room |= !last.is_empty() || rules.constraints.iter().any(looks_at_tasks);
     Seats { all, last }
 }
 
-/// Whether tasks are on an instance that are no daemon's.
+/// Whether a constraint may hold or not without anything being said of the machines themselves.
+fn looks_at_tasks(constraint: &PlacementConstraint) -> bool {
+    let PlacementConstraint::MemberOf(text) = constraint else { return false };
+    ["task:", "runningTasksCount", "registeredAt"].iter().any(|subject| text.contains(subject))
+}
+
+/// Whether tasks of services are on an instance that are no daemon's. Those of nobody stay there anyway.
 fn has_others(view: &State, instance: ContainerInstanceId) -> bool {
-    let of_daemon = |task: &Arc<Task>| {
-        task.service().and_then(|key| view.service(&key)).is_some_and(|service| is_daemon(service))
+    let of_other = |task: &Arc<Task>| {
+        task.service().and_then(|key| view.service(&key)).is_some_and(|service| !is_daemon(service))
     };
-    view.tasks_of_instance(instance).iter().any(|task| !of_daemon(task))
+    view.tasks_of_instance(instance).iter().any(of_other)
 }
 
 /// Places tasks on instances that have none of the primary deployment: first where there is no other either.

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use trireme_scheduler::{Group, Placed, Request, Wanted, choose_to_stop};
+use trireme_scheduler::{Expression, Group, Placed, Request, Wanted, choose_to_stop};
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
-use trireme_state::object::{Deployment, Described, PlacementRules, RolloutState, Service, Task};
+use trireme_state::object::{
+    Deployment, Described, PlacementConstraint, PlacementRules, RolloutState, Service, Task,
+};
 use trireme_state::{Command, Placement};
 use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
 
@@ -75,7 +77,7 @@ impl<'a> Pass<'a> {
         let counts = census.counts(self.service, (self.desired, self.extra), self.health, held);
         let mut moves = rollout::moves(&counts);
         if !self.starts {
-            moves.retire = Retired::default();
+            moves.retire = rollout::fewer_of_failed(&counts);
         }
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
         let room = match &placed.unplaced {
@@ -95,6 +97,9 @@ impl<'a> Pass<'a> {
         }
         self.wake_for_health(&counts, &restart);
         self.stop(&census, &moves, moves.retire.plus(room), &mut events);
+        if counts.replaced() > 0 || counts.fresh > counts.desired {
+            self.wake_for_protections(&census);
+        }
         self.start(&placed.placements);
         Found { census, counts, restart, events }
     }
@@ -122,12 +127,13 @@ impl<'a> Pass<'a> {
         if moves.kept > 0 {
             self.tell(text::protected(&self.service.key.name), events);
         }
-        // One that may stop may have to stay because another may not.
-        if moves.kept > 0 || moves.excess > 0 {
-            let ends = census.fresh.iter().chain(&census.outgoing);
-            if let Some(at) = ends.filter_map(|task| health.protected_until(task)).min() {
-                self.judged.wake(at);
-            }
+    }
+
+    /// The end of a protection is no news; and one that may stop may have to stay because another may not.
+    fn wake_for_protections(&mut self, census: &Census<'_>) {
+        let ends = census.fresh.iter().chain(&census.outgoing);
+        if let Some(at) = ends.filter_map(|task| self.health.protected_until(task)).min() {
+            self.judged.wake(at);
         }
     }
 
@@ -145,7 +151,7 @@ impl<'a> Pass<'a> {
         let healthy = census.fresh.iter().filter(|task| self.health.is_healthy(task));
         let replaced: BTreeSet<ContainerInstanceId> = healthy.map(|task| task.instance).collect();
         let mut tasks: Vec<&Task> = census.outgoing.iter().filter(|task| may_stop(task)).copied().collect();
-        tasks.sort_by_key(|task| (!replaced.contains(&task.instance), task.id));
+        tasks.sort_by_key(|task| (!replaced.contains(&task.instance), task.instance));
         tasks.into_iter().take(count).map(|task| task.id).collect()
     }
 
@@ -198,6 +204,9 @@ impl<'a> Pass<'a> {
         let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look) else {
             return false;
         };
+        let rules = self.rules();
+        let expressions: Vec<Expression> = rules.constraints.iter().filter_map(expression).collect();
+        let (view, now) = (look.view, self.health.now);
         census.outgoing.iter().chain(&census.sick).any(|task| {
             !look.draining.contains(&task.instance)
                 && look.view.instance(task.instance).is_some_and(|instance| {
@@ -207,6 +216,7 @@ impl<'a> Pass<'a> {
                     let zone = &instance.registration.zone;
                     look.view.is_present(instance)
                         && met
+                        && expressions.iter().all(|one| one.holds(view, instance, now))
                         && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
                         && wanted.cpu <= all.cpu
                         && wanted.memory <= all.memory
@@ -284,6 +294,14 @@ impl<'a> Pass<'a> {
                 placements: placements.to_vec(),
             }
         }));
+    }
+}
+
+fn expression(constraint: &PlacementConstraint) -> Option<Expression> {
+    match constraint {
+        PlacementConstraint::MemberOf(text) => Expression::parse(text).ok(),
+        // A task that goes leaves room for another.
+        PlacementConstraint::DistinctInstance => None,
     }
 }
 

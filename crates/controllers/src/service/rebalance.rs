@@ -13,9 +13,10 @@ use trireme_state::object::{
     InstanceStatus, PLACEMENT_STRATEGY, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
     is_rebalanced,
 };
-use trireme_types::{Timestamp, Zone};
+use trireme_types::{TaskId, Timestamp, Zone};
 
 use super::pass::{Found, Pass};
+use super::restart::failed_by_itself;
 use super::{Look, text};
 
 /// After a move, and after one that came to nothing.
@@ -44,6 +45,9 @@ pub fn stage(pass: &Pass<'_>, look: &Look<'_>) -> Stage {
     if !is_wanted(pass) {
         return Stage::Over;
     }
+    if made_and_gone(pass, look, at) {
+        return Stage::Over;
+    }
     let ours = |task: &&Arc<Task>| task.deployment().is_some_and(|id| pass.ours.contains(&id));
     let wanted = || pass.tasks.iter().filter(ours).filter(|task| task.wanted());
     let made = wanted().any(|task| task.times.created_at >= at);
@@ -54,7 +58,7 @@ pub fn stage(pass: &Pass<'_>, look: &Look<'_>) -> Stage {
         true if whole => Stage::Starting,
         // It has stopped already, or another one has.
         true => Stage::Over,
-        false if made_and_gone(pass, look, at) || count != pass.desired as usize => Stage::Over,
+        false if count != pass.desired as usize => Stage::Over,
         false => Stage::Starting,
     }
 }
@@ -122,6 +126,10 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
         }
         return;
     }
+    let again = [failed_lately(pass, look), protections_end(pass, &zones, most)];
+    if let Some(at) = again.into_iter().flatten().max() {
+        return pass.judged.wake(at);
+    }
     let last = look.view.zone_move(&pass.service.key);
     if let Some(at) = last.map(|last| last.at.plus(PAUSE)).filter(|at| *at > now) {
         pass.judged.wake(at);
@@ -135,6 +143,27 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
         }
         _ => pass.judged.waits_for_room = true,
     }
+}
+
+/// Until when no task is moved because one of the service failed not long ago: what is wrong there may be wrong still.
+fn failed_lately(pass: &Pass<'_>, look: &Look<'_>) -> Option<Timestamp> {
+    let load = look.view.index().service_load(&pass.service.key);
+    let mut stopped = load.stopped_since(pass.primary.id, pass.primary.created_at);
+    let until = |at: Timestamp| Some(at.plus(AVOIDED)).filter(|until| *until > pass.health.now);
+    // The latest come first.
+    let failed = |(at, id): (Timestamp, TaskId)| {
+        let until = until(at)?;
+        look.view.task(id).filter(|task| failed_by_itself(task)).map(|_| until)
+    };
+    stopped.by_ref().take_while(|(at, _)| until(*at).is_some()).find_map(failed)
+}
+
+/// Until when no task is moved because those of the fullest zones are protected: another would have to go instead.
+fn protections_end(pass: &Pass<'_>, zones: &BTreeMap<Zone, usize>, most: usize) -> Option<Timestamp> {
+    let crowded = |task: &&Arc<Task>| zones.get(&task.zone) == Some(&most);
+    let ends = pass.tasks.iter().filter(crowded).map(|task| pass.health.protected_until(task));
+    let ends: Option<Vec<Timestamp>> = ends.collect();
+    ends.and_then(|ends| ends.into_iter().min())
 }
 
 /// Nothing else happens when the last task becomes healthy.

@@ -35,6 +35,13 @@ pub fn rollout(
         None => whole && healthy,
         Some(early) => counts.fresh_healthy >= early.enough(pass.desired) as usize,
     };
+    if life.early.is_some() && under_way && !enough {
+        // Nothing else happens when one more is healthy.
+        let proven = pass.tasks.iter().filter_map(|task| pass.health.proven_at(task));
+        if let Some(at) = proven.filter(|at| *at > pass.health.now).min() {
+            pass.judged.wake(at);
+        }
+    }
     let baked = under_way && life.is_baked(enough, pass.health, &mut pass.judged);
     let cleans = life.early.is_some_and(|early| early.blocks) && !kept.is_empty();
     if baked && cleans && life.stage() != Some(LifecycleStage::CleanUp) {

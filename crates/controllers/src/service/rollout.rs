@@ -158,6 +158,16 @@ fn clear(counts: &Counts, retired: Retired, wanted: usize) -> Retired {
     Retired { sick, weak, outgoing }
 }
 
+/// Of a service whose primary deployment has failed: those of the others that are more than it wants. Nothing takes the place of
+/// anything.
+pub fn fewer_of_failed(counts: &Counts) -> Retired {
+    let over = counts.outgoing.saturating_add(counts.weak).saturating_sub(counts.desired);
+    let weak = over.min(counts.weak_free);
+    let spare = counts.healthy().saturating_sub(counts.minimum);
+    let outgoing = over.saturating_sub(weak).min(counts.outgoing_free).min(spare);
+    Retired { sick: 0, weak, outgoing }
+}
+
 fn more(counts: &Counts) -> Moves {
     let Counts { desired, maximum, fresh, fresh_healthy, held, .. } = *counts;
     let (surplus, kept) = surplus(counts, counts.healthy());

@@ -6,7 +6,8 @@ use trireme_ecs_model::shapes::{AvailabilityZoneRebalancing, SchedulingStrategy}
 use trireme_scheduler::{Nodes, Wanted, seats};
 use trireme_state::State;
 use trireme_state::object::{
-    self, Described, NetworkConfiguration, PlacementRules, Service, TaskOverrides, is_rebalanced,
+    self, Described, NetworkConfiguration, PlacementRules, Service, ServiceStatus, TaskOverrides,
+    is_rebalanced,
 };
 
 pub(crate) fn strategy(described: &Described) -> SchedulingStrategy {
@@ -25,7 +26,9 @@ pub(crate) fn rebalancing(described: &Described) -> AvailabilityZoneRebalancing 
 
 /// The service with the number of tasks that it is to have: of a daemon one for each instance that fits.
 pub(crate) fn counted<'a>(state: &State, service: &'a Service) -> Cow<'a, Service> {
-    if object::SchedulingStrategy::of(&service.spec.described) == object::SchedulingStrategy::Replica {
+    let daemon =
+        object::SchedulingStrategy::of(&service.spec.described) == object::SchedulingStrategy::Daemon;
+    if !daemon || service.status != ServiceStatus::Active {
         return Cow::Borrowed(service);
     }
     let mut counted = service.clone();

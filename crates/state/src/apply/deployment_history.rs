@@ -67,7 +67,9 @@ fn shorten(history: &mut DeploymentHistory, kept: usize, running: &BTreeSet<Depl
     };
     let last = history.deployments.iter().position(successful).filter(|at| *at >= kept);
     let last = last.and_then(|at| history.deployments.get(at).cloned());
-    let old = history.deployments.iter().skip(kept).filter(|one| {
+    // The last successful one takes a place among the newest.
+    let newest = if last.is_some() { kept.saturating_sub(1) } else { kept };
+    let old = history.deployments.iter().skip(newest).filter(|one| {
         let back = one.rollback.as_ref().map(|rollback| rollback.deployment);
         let is_last = last.as_ref().is_some_and(|last| last.id == one.id);
         !is_last && (running.contains(&one.id) || back.is_some_and(|id| running.contains(&id)))

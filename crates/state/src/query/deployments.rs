@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use trireme_types::DeploymentId;
 
 use crate::index::{ServiceLoad, TaskCounts};
-use crate::object::{Deployment, DeploymentStrategy, RolloutState, Service, ServiceKey, Task};
+use crate::object::{
+    Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceKey, Task,
+};
 use crate::{FeatureLevel, State};
 
 impl State {
@@ -47,11 +49,14 @@ impl State {
         primary.rollout == RolloutState::InProgress
             && DeploymentStrategy::of(&service.spec.described) == DeploymentStrategy::BlueGreen
             && !self.deployment_history(&service.key).is_way_back(primary.id)
-            && self
-                .lifecycles(&service.key)
-                .of(primary.id)
-                .stage
-                .is_none_or(|(stage, _)| stage < crate::object::LifecycleStage::CleanUp)
+            && match self.lifecycles(&service.key).of(primary.id).stage {
+                Some((stage, _)) => stage < LifecycleStage::CleanUp,
+                // One that has begun as a rolling one goes on as that.
+                None => {
+                    let load = self.index().service_load(&service.key);
+                    self.counts_of_deployment(&service.key, &load, primary.id).tasks == 0
+                }
+            }
     }
 
     /// Of a service whose primary deployment is beside another one: the older deployment that serves. The tasks of further ones are

@@ -1,0 +1,161 @@
+//! Stories that once went wrong: each was a way to lose tasks, or to wait for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::*;
+use trireme_state::Command;
+use trireme_state::command::ServiceChange;
+use trireme_state::object::*;
+
+fn described(member: &str, json: &str) -> ServiceChange {
+    let described = [(member.to_owned(), Some(json.to_owned()))].into();
+    ServiceChange { described, ..ServiceChange::default() }
+}
+
+#[test]
+fn a_rolling_deployment_goes_on_when_its_service_turns_to_blue_and_green() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    let web = world.register("web", 64, 64, None);
+    world.create("web", &web, 4, (200, 100));
+    world.settle();
+    world.update("web", described(DEPLOYMENT_STRATEGY, "\"BLUE_GREEN\""));
+    world.settle();
+    assert_eq!(world.running("web"), 4, "not one of them was stopped");
+    world.settle_for_good();
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Completed);
+}
+
+#[test]
+fn nobody_makes_room_for_what_a_constraint_keeps_out() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    let web = world.register("web", 64, 64, None);
+    world.create("web", &web, 3, (200, 0));
+    world.settle_healthy();
+    let nowhere = r#"[{"type":"memberOf","expression":"attribute:disk == ssd"}]"#;
+    let mut change = described(PLACEMENT_CONSTRAINTS, nowhere);
+    change.force_new_deployment = true;
+    world.update("web", change);
+    world.live(Duration::from_secs(120));
+    assert_eq!(world.running("web"), 3, "the old tasks go on");
+}
+
+#[test]
+fn what_a_failed_deployment_left_may_be_scaled_in() {
+    let mut world = World::new();
+    world.agents_per_zone(2, 4096, 4096);
+    let good = world.register("web", 64, 64, None);
+    let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
+    world.create_described("web", &good, 4, (200, 100), &[breaker]);
+    world.settle_healthy();
+    let bad = world.register("web", 64, 64, None);
+    world.broken.insert(bad.clone());
+    world.deploy("web", &bad);
+    world.live(Duration::from_secs(120));
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    assert_eq!(world.running("web"), 4);
+    world.scale("web", 1);
+    world.settle();
+    assert_eq!(world.running("web"), 1);
+    world.scale("web", 0);
+    world.settle();
+    assert_eq!(world.running("web"), 0);
+}
+
+#[test]
+fn the_end_of_a_protection_is_waited_for_where_nothing_more_may_start() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    let web = world.register("web", 64, 64, None);
+    world.create("web", &web, 2, (100, 0));
+    world.settle_healthy();
+    for task in world.tasks("web") {
+        world.protect(&task, Some(10));
+    }
+    let next = world.register("web", 64, 64, None);
+    world.deploy("web", &next);
+    world.settle();
+    assert_eq!(world.running("web"), 2);
+    let wake = world.plan().wake_at.unwrap();
+    assert!(wake <= world.now.plus(Duration::from_secs(600)), "{wake:?}");
+    world.settle_for_good();
+    assert!(world.tasks("web").iter().all(|task| task.definition == next));
+}
+
+#[test]
+fn protected_tasks_are_not_moved_and_nothing_is_tried_meanwhile() {
+    let mut world = World::new();
+    for zone in [ZONES[0], ZONES[1]] {
+        world.agent(zone, 4096, 4096);
+    }
+    let web = world.register("web", 64, 64, None);
+    world.lose(world.agents[1]);
+    world.create_described("web", &web, 4, (200, 100), &[(ZONE_REBALANCING, "\"ENABLED\"")]);
+    world.settle_healthy();
+    for task in world.tasks("web") {
+        world.protect(&task, Some(30));
+    }
+    world.return_from_the_dead(world.agents[1]);
+    let before = world.started;
+    world.live(Duration::from_secs(600));
+    assert_eq!(world.started, before, "nothing was started only to be stopped again");
+    world.live(Duration::from_secs(1_800));
+    let zones: Vec<usize> = world.by_zone("web").into_values().collect();
+    assert_eq!(zones, [2, 2]);
+}
+
+#[test]
+fn a_zone_where_tasks_crash_is_not_tried_for_ever() {
+    let mut world = World::new();
+    for zone in [ZONES[0], ZONES[1]] {
+        world.agent(zone, 4096, 4096);
+    }
+    let web = world.register("web", 64, 64, None);
+    world.lose(world.agents[1]);
+    world.create_described("web", &web, 4, (200, 100), &[(ZONE_REBALANCING, "\"ENABLED\"")]);
+    world.settle_healthy();
+    world.return_from_the_dead(world.agents[1]);
+    let before = world.started;
+    for _ in 0..1_800 {
+        world.settle();
+        world.advance(Duration::from_secs(1));
+        let zone_b = world.agents[1];
+        let there = |task: &Task| task.instance == zone_b && task.last_status == TaskStatus::Running;
+        if let Some(task) = world.tasks("web").iter().find(|task| there(task) && task.wanted()) {
+            world.exit(task);
+        }
+    }
+    let tried = world.started - before;
+    assert!((1..=12).contains(&tried), "{tried} tasks in half an hour");
+    assert_eq!(world.running("web"), 4);
+}
+
+#[test]
+fn a_task_of_nobody_keeps_no_daemon_on_a_drained_instance() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    let logs = world.register("logs", 64, 64, None);
+    world.create_described("logs", &logs, 0, (100, 0), &[(SCHEDULING_STRATEGY, "\"DAEMON\"")]);
+    world.settle_healthy();
+    let (instance, one) = (world.agents[0], world.register("one", 64, 64, None));
+    let epoch = world.view().instance(instance).unwrap().epoch;
+    let run = trireme_state::command::RunTasks {
+        cluster: cluster(),
+        definition: one,
+        overrides: TaskOverrides::default(),
+        group: None,
+        started_by: None,
+        tags: Tags::new(),
+        placements: vec![trireme_state::Placement { instance, epoch }],
+    };
+    world.user(Command::RunTasks(Box::new(run)));
+    world.settle();
+    world.set_status(instance, InstanceStatus::Draining);
+    world.settle_healthy();
+    assert_eq!(world.running("logs"), 2);
+    assert!(world.service("logs").steady);
+}
