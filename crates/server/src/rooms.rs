@@ -13,7 +13,6 @@ use trireme_state::store::Store;
 use crate::metrics::StateGauges;
 use crate::observer::NodeObserver;
 use crate::relay::{IntoTable, ToLeader};
-use crate::survival;
 
 /// How often the gauges are read off the state.
 const GAUGES: Duration = Duration::from_secs(1);
@@ -57,7 +56,6 @@ pub fn start(
     run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
-    run(Box::pin(survival::keep(node.clone())));
     run(Box::pin(keep_gauges(store, heartbeats.clone())));
     dispatcher
 }

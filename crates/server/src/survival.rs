@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use trireme_controllers::forecast::{Bounds, zone};
 use trireme_raft::node::Node;
 use trireme_state::store::Store;
@@ -18,18 +19,20 @@ const SHORTEST: Duration = Duration::from_secs(15);
 /// A look that took long is followed by a rest so many times as long.
 const RESTS: u32 = 20;
 
-/// Tells the recorder what the metric means.
-pub(crate) fn describe() {
+/// Tells the recorder what the metric means, and keeps it until `stop`. It works on threads of its own, which is why it is not among the
+/// rooms that a simulation runs on one.
+pub(crate) fn start(node: &Node, stop: &CancellationToken) {
     metrics::describe_gauge!(
         SURVIVABLE,
         metrics::Unit::Count,
         "1 if all services would be whole again elsewhere, for certain, after the loss of this zone, with a quorum to see to it; on the \
          leader, elsewhere not a number"
     );
+    tokio::spawn(stop.clone().run_until_cancelled_owned(keep(node.clone())));
 }
 
 /// Keeps the gauge, for as long as the future is not dropped.
-pub(crate) async fn keep(node: Node) {
+async fn keep(node: Node) {
     let store = node.store();
     // Of this office: what was looked at last.
     let mut known: Option<(Sequence, Quorum)> = None;

@@ -49,7 +49,6 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let metrics = Metrics::install(version)?;
     metrics::describe();
     logs::describe_metrics();
-    survival::describe();
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
@@ -72,6 +71,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
     let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
+    survival::start(&node, &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
     let logs = Arc::new(channels.clone());
     let operator = OperatorService {
