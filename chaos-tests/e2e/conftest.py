@@ -96,10 +96,16 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def docker() -> Wire:
-    """Signed calls to a cluster of its own whose containers are real."""
+def docker_data():
+    """The data folder of a cluster of its own whose containers are real."""
     with development() as data:
-        yield Wire(environment(data))
+        yield data
+
+
+@pytest.fixture(scope="module")
+def docker(docker_data) -> Wire:
+    """Signed calls to that cluster."""
+    return Wire(environment(docker_data))
 
 
 @pytest.fixture(scope="session")

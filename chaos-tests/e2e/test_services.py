@@ -5,22 +5,14 @@ import threading
 import pytest
 
 import history
-from conftest import development, environment
 from containers import container
 from services import LIMIT, gone, register, running, said, service, steady, tasks, trireme, zones
 from until import until
-from wire import Wire
 
 
 @pytest.fixture(scope="module")
-def folder():
-    with development() as data:
-        yield data
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    return Wire(environment(folder)).client()
+def client(docker):
+    return docker.client()
 
 
 class Load:
@@ -48,7 +40,7 @@ class Load:
         self.thread.join()
 
 
-def test_a_rolling_update_under_load_never_leaves_too_few(client, folder):
+def test_a_rolling_update_under_load_never_leaves_too_few(client, docker_data):
     register(client, "web")
     client.create_service(serviceName="web", taskDefinition="web", desiredCount=4)
     steady(client, "web", 4)
@@ -59,7 +51,7 @@ def test_a_rolling_update_under_load_never_leaves_too_few(client, folder):
     assert load.calls > 10
     assert found["taskDefinition"] == second
     assert all(task["taskDefinitionArn"] == second for task in running(client, "web"))
-    stops = history.judge(history.events(folder), "web", minimum=4, maximum=8, checked=True)
+    stops = history.judge(history.events(docker_data), "web", minimum=4, maximum=8, checked=True)
     assert stops >= 4, "each of the old tasks was stopped by the service"
     gone(client, "web")
 
@@ -89,18 +81,18 @@ def test_a_revision_whose_image_is_nowhere_is_rolled_back_and_touches_nothing(cl
     gone(client, "shop")
 
 
-def test_a_drained_instance_is_left_start_first_and_gets_work_again(client, folder):
+def test_a_drained_instance_is_left_start_first_and_gets_work_again(client, docker_data):
     register(client, "drained")
     client.create_service(serviceName="drained", taskDefinition="drained", desiredCount=3)
     steady(client, "drained", 3)
     instance = running(client, "drained")[0]["containerInstanceArn"]
-    foreseen = trireme(folder, "drain", instance.rsplit("/", 1)[1], "--plan", code=1)
+    foreseen = trireme(docker_data, "drain", instance.rsplit("/", 1)[1], "--plan", code=1)
     assert "drained" in foreseen
     client.update_container_instances_state(containerInstances=[instance], status="DRAINING")
     until("it is empty", lambda: [task["containerInstanceArn"] for task in tasks(client, "drained")],
           lambda seen: instance not in seen and len(seen) == 3, LIMIT)
     steady(client, "drained", 3)
-    history.judge(history.events(folder), "drained", minimum=3, maximum=6, checked=True)
+    history.judge(history.events(docker_data), "drained", minimum=3, maximum=6, checked=True)
     client.update_container_instances_state(containerInstances=[instance], status="ACTIVE")
     until("its zone is as full as the others", lambda: sorted(zones(client, "drained").values()),
           lambda seen: seen == [1, 1, 1], LIMIT)

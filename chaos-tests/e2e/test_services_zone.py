@@ -6,22 +6,14 @@ import json
 import pytest
 
 import history
-from conftest import development, environment
 from containers import container
 from services import LIMIT, gone, register, running, said, service, steady, tasks, trireme, zones
 from until import until
-from wire import Wire
 
 
 @pytest.fixture(scope="module")
-def folder():
-    with development() as data:
-        yield data
-
-
-@pytest.fixture(scope="module")
-def client(folder):
-    return Wire(environment(folder)).client()
+def client(docker):
+    return docker.client()
 
 
 def test_blue_serves_beside_green_until_someone_says_a_word(client):
@@ -65,44 +57,44 @@ def test_blue_serves_beside_green_until_someone_says_a_word(client):
     gone(client, "paint")
 
 
-def test_why_a_task_is_where_it_is_and_why_another_finds_no_place(client, folder):
+def test_why_a_task_is_where_it_is_and_why_another_finds_no_place(client, docker_data):
     register(client, "placed")
     anywhere = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone != us-east-1a"}]
     client.create_service(serviceName="placed", taskDefinition="placed", desiredCount=1, placementConstraints=anywhere)
     steady(client, "placed", 1)
     task = running(client, "placed")[0]
-    told = trireme(folder, "explain", task["taskArn"])
+    told = trireme(docker_data, "explain", task["taskArn"])
     assert task["availabilityZone"] in told and "us-east-1a" in told
-    answer = json.loads(trireme(folder, "explain", task["taskArn"], "--json"))
+    answer = json.loads(trireme(docker_data, "explain", task["taskArn"], "--json"))
     text = json.dumps(answer)
     assert "MemberOf" in text or "memberOf" in text, text
     client.register_task_definition(family="huge", containerDefinitions=[container() | {"memory": 10_000_000}])
     client.create_service(serviceName="huge", taskDefinition="huge", desiredCount=1)
     until("it is said", lambda: [event["message"] for event in service(client, "huge")["events"]],
           lambda seen: any("has insufficient memory available" in message for message in seen), LIMIT)
-    told = trireme(folder, "explain", "huge")
+    told = trireme(docker_data, "explain", "huge")
     assert "memory: wants 10000000 MiB" in told, told
     client.update_service(service="placed", placementConstraints=[])
     gone(client, "huge")
     gone(client, "placed")
 
 
-def test_a_zone_dies_and_comes_back_and_the_service_is_even_again(client, folder):
+def test_a_zone_dies_and_comes_back_and_the_service_is_even_again(client, docker_data):
     register(client, "spread")
     client.create_service(serviceName="spread", taskDefinition="spread", desiredCount=6)
     steady(client, "spread", 6)
     assert sorted(zones(client, "spread").values()) == [2, 2, 2]
-    foreseen = trireme(folder, "whatif", "zone-loss", "us-east-1c")
+    foreseen = trireme(docker_data, "whatif", "zone-loss", "us-east-1c")
     assert "spread" in foreseen
-    trireme(folder, "dev", "kill", "us-east-1c")
+    trireme(docker_data, "dev", "kill", "us-east-1c")
     lost = [task["taskArn"] for task in tasks(client, "spread") if task["availabilityZone"] == "us-east-1c"]
     until("every task of the zone is STOPPED",
           lambda: [task["lastStatus"] for task in client.describe_tasks(tasks=lost)["tasks"]] if lost else [],
           lambda seen: set(seen) <= {"STOPPED"}, LIMIT)
     steady(client, "spread", 6)
     assert sorted(zones(client, "spread").values()) == [3, 3]
-    trireme(folder, "dev", "start", "us-east-1c")
+    trireme(docker_data, "dev", "start", "us-east-1c")
     until("it is even again", lambda: sorted(zones(client, "spread").values()), lambda seen: seen == [2, 2, 2], LIMIT)
     until("all is told", lambda: said(client, "spread", "is AZ balanced with"), bool, LIMIT)
-    history.judge(history.events(folder), "spread", minimum=6, maximum=12, checked=True)
+    history.judge(history.events(docker_data), "spread", minimum=6, maximum=12, checked=True)
     gone(client, "spread")

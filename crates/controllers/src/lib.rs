@@ -9,7 +9,7 @@
 //! - A plan's commands name the versions that they saw. `decide` checks them again. A refused command is planned anew.
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
-//! Reading order: [`driver`] · [`observed`] · [`service`] (`plan` · `rollout` · `restart` · `health` · `text`) ·
+//! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
 //! [`node_health`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
 pub mod driver;

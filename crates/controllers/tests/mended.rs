@@ -15,6 +15,19 @@ fn described(member: &str, json: &str) -> ServiceChange {
     ServiceChange { described, ..ServiceChange::default() }
 }
 
+/// Two zones, of which one is lost: the four tasks of a service that is rebalanced are in the other.
+fn in_one_of_two_zones() -> World {
+    let mut world = World::new();
+    for zone in [ZONES[0], ZONES[1]] {
+        world.agent(zone, 4096, 4096);
+    }
+    let web = world.register("web", 64, 64, None);
+    world.lose(world.agents[1]);
+    world.create_described("web", &web, 4, (200, 100), &[(ZONE_REBALANCING, "\"ENABLED\"")]);
+    world.settle_healthy();
+    world
+}
+
 #[test]
 fn a_rolling_deployment_goes_on_when_its_service_turns_to_blue_and_green() {
     let mut world = World::new();
@@ -88,14 +101,7 @@ fn the_end_of_a_protection_is_waited_for_where_nothing_more_may_start() {
 
 #[test]
 fn protected_tasks_are_not_moved_and_nothing_is_tried_meanwhile() {
-    let mut world = World::new();
-    for zone in [ZONES[0], ZONES[1]] {
-        world.agent(zone, 4096, 4096);
-    }
-    let web = world.register("web", 64, 64, None);
-    world.lose(world.agents[1]);
-    world.create_described("web", &web, 4, (200, 100), &[(ZONE_REBALANCING, "\"ENABLED\"")]);
-    world.settle_healthy();
+    let mut world = in_one_of_two_zones();
     for task in world.tasks("web") {
         world.protect(&task, Some(30));
     }
@@ -110,14 +116,7 @@ fn protected_tasks_are_not_moved_and_nothing_is_tried_meanwhile() {
 
 #[test]
 fn a_zone_where_tasks_crash_is_not_tried_for_ever() {
-    let mut world = World::new();
-    for zone in [ZONES[0], ZONES[1]] {
-        world.agent(zone, 4096, 4096);
-    }
-    let web = world.register("web", 64, 64, None);
-    world.lose(world.agents[1]);
-    world.create_described("web", &web, 4, (200, 100), &[(ZONE_REBALANCING, "\"ENABLED\"")]);
-    world.settle_healthy();
+    let mut world = in_one_of_two_zones();
     world.return_from_the_dead(world.agents[1]);
     let before = world.started;
     for _ in 0..1_800 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use trireme_scheduler::Request;
 use trireme_state::Command;
 use trireme_state::object::{
-    InstanceStatus, PLACEMENT_STRATEGY, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
+    InstanceStatus, PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
     is_rebalanced,
 };
 use trireme_types::{TaskId, Timestamp, Zone};
@@ -75,24 +75,10 @@ fn is_wanted(pass: &Pass<'_>) -> bool {
     let spec = &pass.service.spec;
     is_rebalanced(pass.described)
         && SchedulingStrategy::of(pass.described) == SchedulingStrategy::Replica
-        && spreads_over_zones(pass.described.get(PLACEMENT_STRATEGY).map(String::as_str))
+        && PlacementRules::of_service(pass.described).spreads_over_zones()
         && spec.deployment_configuration.maximum(pass.desired) > pass.desired
         && pass.primary.rollout == RolloutState::Completed
         && pass.service.deployments.len() == 1
-}
-
-/// ECS: the first strategy is the spread over zones; so it is when there is none.
-fn spreads_over_zones(json: Option<&str>) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Strategy {
-        #[serde(rename = "type")]
-        kind: String,
-        field: Option<String>,
-    }
-    let strategies: Vec<Strategy> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    strategies.first().is_none_or(|first| {
-        first.kind == "spread" && first.field.as_deref() == Some("attribute:ecs.availability-zone")
-    })
 }
 
 /// What follows from where the move is, or from the service's zones if there is none.

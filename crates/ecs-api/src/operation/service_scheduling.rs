@@ -6,10 +6,9 @@ use trireme_ecs_model::shapes::{
     SchedulingStrategy, UpdateServiceRequest,
 };
 use trireme_state::object::{
-    self, DeploymentConfiguration as Limits, Described, PlacementRules, PlacementStrategy,
-    SCHEDULING_STRATEGY, Service, SpreadField, ZONE_REBALANCING, is_rebalanced,
+    self, DeploymentConfiguration as Limits, Described, PlacementRules, SCHEDULING_STRATEGY, Service,
+    ZONE_REBALANCING, is_rebalanced,
 };
-use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_state::{FeatureLevel, State};
 
 use crate::error::{Error, Result};
@@ -103,7 +102,7 @@ pub(super) fn describe(
     let may = !is_daemon(request)
         && !external
         && limits.maximum_percent > 100
-        && spreads_over_zones(kept)
+        && PlacementRules::of_service(kept).spreads_over_zones()
         && state.level() >= FeatureLevel::SERVICES;
     let wanted = match request.availability_zone_rebalancing.as_ref() {
         Some(given) => *given == AvailabilityZoneRebalancing::Enabled,
@@ -146,17 +145,10 @@ fn check_rebalancing(described: &Described, limits: Limits, daemon: bool, extern
         () if limits.maximum_percent <= 100 => "maximumPercent <= 100 %",
         () if daemon => "the DAEMON scheduling strategy",
         () if external => "the EXTERNAL deployment controller",
-        () if !spreads_over_zones(described) => {
+        () if !PlacementRules::of_service(described).spreads_over_zones() => {
             "a first placement strategy other than spread by Availability Zone"
         }
         () => return Ok(()),
     };
     Err(Error::invalid(format!("Availability Zone Rebalancing does not support {why}.")))
-}
-
-/// Whether the first strategy is the spread over zones, as it is when there is none.
-fn spreads_over_zones(described: &Described) -> bool {
-    let rules = PlacementRules::of_service(described);
-    let zones = PlacementStrategy::Spread(SpreadField::Attribute(ZONE_ATTRIBUTE.to_owned()));
-    rules.strategy.first().is_none_or(|first| *first == zones)
 }

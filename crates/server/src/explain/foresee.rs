@@ -190,3 +190,38 @@ fn to_move(state: &State, one: &Move) -> wire_format::Move {
         reason: one.reason.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quorum(voters: &[(&str, bool)]) -> Quorum {
+        let voters = voters.iter().map(|(zone, lives)| (Some((*zone).to_owned()), *lives)).collect();
+        Quorum { voters, changing: false }
+    }
+
+    #[test]
+    fn a_majority_of_all_voters_must_live_outside_of_the_zone() {
+        let three = quorum(&[("a", true), ("b", true), ("c", true)]);
+        assert!(three.survives("a") && three.survives("elsewhere"));
+        let one_dead = quorum(&[("a", true), ("b", false), ("c", true)]);
+        assert!(!one_dead.survives("a") && !one_dead.survives("c"), "one of three would be left");
+        assert!(one_dead.survives("b"), "what is dead is lost already");
+        let five = quorum(&[("a", true), ("a", true), ("b", true), ("b", true), ("c", true)]);
+        assert!(five.survives("a") && five.survives("b") && five.survives("c"));
+        assert!(!quorum(&[("a", true)]).survives("a"));
+    }
+
+    #[test]
+    fn a_voter_of_whom_nothing_is_known_counts_as_one_and_is_not_counted_on() {
+        let mut voters = quorum(&[("a", true), ("b", true)]);
+        voters.voters.push((None, true));
+        assert!(!voters.survives("a"));
+    }
+
+    #[test]
+    fn while_voters_come_and_go_nobody_can_say() {
+        let changing = Quorum { changing: true, ..quorum(&[("a", true), ("b", true), ("c", true)]) };
+        assert!(!changing.survives("a"));
+    }
+}

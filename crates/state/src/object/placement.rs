@@ -100,6 +100,12 @@ impl PlacementStrategy {
 }
 
 impl PlacementRules {
+    /// Whether the spread over zones comes first, as it does when there is no strategy.
+    pub fn spreads_over_zones(&self) -> bool {
+        let zones = PlacementStrategy::Spread(SpreadField::Attribute(ZONE_ATTRIBUTE.to_owned()));
+        self.strategy.first().is_none_or(|first| *first == zones)
+    }
+
     /// What a service says.
     pub fn of_service(described: &Described) -> Self {
         Self { constraints: constraints(described), strategy: strategy(described) }
