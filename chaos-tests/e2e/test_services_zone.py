@@ -2,11 +2,12 @@
 back."""
 
 import json
+from collections import Counter
 
 import pytest
 
 import history
-from containers import container
+from containers import STAY, container
 from services import LIMIT, gone, register, running, said, service, steady, tasks, trireme, zones
 from until import until
 
@@ -77,6 +78,27 @@ def test_why_a_task_is_where_it_is_and_why_another_finds_no_place(client, docker
     client.update_service(service="placed", placementConstraints=[])
     gone(client, "huge")
     gone(client, "placed")
+
+
+def test_a_definition_and_a_call_say_where_tasks_run(client):
+    app = container("app", STAY)
+    only = [{"type": "memberOf", "expression": "attribute:ecs.availability-zone in [us-east-1a, us-east-1b]"}]
+    given = {"family": "bound", "containerDefinitions": [app], "placementConstraints": only}
+    made = client.register_task_definition(**given)["taskDefinition"]
+    assert made["placementConstraints"] == only
+    apart = {"taskDefinition": "bound", "count": 3, "placementConstraints": [{"type": "distinctInstance"}]}
+    ran = client.run_task(**apart)
+    assert {task["availabilityZone"] for task in ran["tasks"]} == {"us-east-1a", "us-east-1b"}
+    reasons = Counter(failure["reason"] for failure in ran["failures"])
+    assert reasons["DistinctInstance placement constraint unsatisfied."] == 2, reasons
+    assert reasons["MemberOf placement constraint unsatisfied."] == 1, reasons
+    packed = [{"type": "binpack", "field": "memory"}]
+    together = client.run_task(taskDefinition="bound", group="packed", count=3, placementStrategy=packed)
+    assert len({task["containerInstanceArn"] for task in together["tasks"]}) == 1
+    for task in ran["tasks"] + together["tasks"]:
+        client.stop_task(task=task["taskArn"])
+    with pytest.raises(client.exceptions.InvalidParameterException, match="Invalid placement constraint expression"):
+        client.run_task(taskDefinition="bound", placementConstraints=[{"type": "memberOf", "expression": "=="}])
 
 
 def test_a_zone_dies_and_comes_back_and_the_service_is_even_again(client, docker_data):

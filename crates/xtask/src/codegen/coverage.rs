@@ -20,6 +20,10 @@ const TESTS: &str = "chaos-tests/e2e/";
 const TEST: &str = "test_conformance.py::test_it_succeeds_and_its_answer_has_the_models_shape";
 
 pub fn generate(root: &Path, model: &Model) -> Result<String> {
+    let lost = lost(root)?;
+    if !lost.is_empty() {
+        bail!("{}", lost.join("\n"));
+    }
     let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
     let mut text = render(model, &parse(&operations)?)?;
     text.push_str(&members::render(model, &members::parse(&of_definitions)?)?);
@@ -33,16 +37,42 @@ pub fn unproved(root: &Path, passed: &Path) -> Result<Vec<String>> {
         format!("cannot read {}: run the end-to-end tests, which write it", passed.display())
     })?;
     let passed: BTreeSet<&str> = text.lines().map(str::trim).collect();
-    let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
-    let operations = parse(&operations)?;
-    let of_definitions = members::parse(&of_definitions)?;
-    let logs = list::read(root, LOGS)?;
-    let logs = list::parse(LOGS, &logs, &[REAL])?;
-    let tests = operations.iter().map(|(name, line)| (*name, test_of(name, line)));
-    let tests = tests.chain(logs.iter().filter_map(|(name, line)| Some((*name, line.test?.to_owned()))));
-    let of_members = of_definitions.iter().filter_map(|(name, line)| Some((*name, line.test?.to_owned())));
-    let missing = tests.chain(of_members).filter(|(_, test)| !passed.contains(test.as_str()));
+    let missing = proofs(root)?.into_iter().filter(|(_, test)| !passed.contains(test.as_str()));
     Ok(missing.map(|(name, test)| format!("{name}: its test did not pass in this run: {test}")).collect())
+}
+
+/// Operations and members whose test is in no file: it was moved, or is called otherwise now. Only a whole run of the tests would tell.
+fn lost(root: &Path) -> Result<Vec<String>> {
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    let mut lost = Vec::new();
+    for (name, test) in proofs(root)? {
+        let (file, function) =
+            test.split_once("::").with_context(|| format!("{name}: {test} is not FILE::TEST"))?;
+        if !files.contains_key(file) {
+            files.insert(
+                file.to_owned(),
+                std::fs::read_to_string(root.join(TESTS).join(file)).unwrap_or_default(),
+            );
+        }
+        let function = function.split('[').next().unwrap_or(function);
+        if !files[file].contains(&format!("def {function}(")) {
+            lost.push(format!("{name}: there is no test {test} in {TESTS}"));
+        }
+    }
+    Ok(lost)
+}
+
+/// The test of everything that has one.
+fn proofs(root: &Path) -> Result<Vec<(String, String)>> {
+    let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
+    let logs = list::read(root, LOGS)?;
+    let mut proofs: Vec<(String, String)> = Vec::new();
+    for (name, line) in parse(&operations)? {
+        proofs.push((name.to_owned(), test_of(name, &line)));
+    }
+    let others = members::parse(&of_definitions)?.into_iter().chain(list::parse(LOGS, &logs, &[REAL])?);
+    proofs.extend(others.filter_map(|(name, line)| Some((name.to_owned(), line.test?.to_owned()))));
+    Ok(proofs)
 }
 
 fn parse(list: &str) -> Result<BTreeMap<&str, Line<'_>>> {
@@ -102,18 +132,9 @@ mod tests {
     #[test]
     fn an_operation_whose_test_did_not_pass_is_named() {
         let root = crate::repo::root().unwrap();
-        let (list, of_definitions) =
-            (list::read(&root, LIST).unwrap(), list::read(&root, members::LIST).unwrap());
-        let all = parse(&list).unwrap();
-        let of_definitions = members::parse(&of_definitions).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let passed = folder.path().join("passed");
-        let tests = all.iter().map(|(name, line)| test_of(name, line));
-        let logs = list::read(&root, LOGS).unwrap();
-        let logs = list::parse(LOGS, &logs, &[REAL]).unwrap();
-        let others = of_definitions.values().chain(logs.values());
-        let others = others.filter_map(|line| line.test).map(str::to_owned);
-        let lines: Vec<String> = tests.chain(others).collect();
+        let lines: Vec<String> = proofs(&root).unwrap().into_iter().map(|(_, test)| test).collect();
         std::fs::write(&passed, lines.join("\n")).unwrap();
         assert_eq!(unproved(&root, &passed).unwrap(), Vec::<String>::new());
         let less: Vec<String> = lines.into_iter().filter(|line| !line.ends_with("[ListClusters]")).collect();
@@ -121,5 +142,22 @@ mod tests {
         let missing = unproved(&root, &passed).unwrap();
         assert!(missing.len() == 1 && missing[0].starts_with("ListClusters: "), "{missing:?}");
         assert!(unproved(&root, &folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_test_that_is_in_no_file_is_named() {
+        let root = crate::repo::root().unwrap();
+        assert_eq!(lost(&root).unwrap(), Vec::<String>::new());
+        let folder = tempfile::tempdir().unwrap();
+        for list in [LIST, LOGS, members::LIST] {
+            std::fs::create_dir_all(folder.path().join(list).parent().unwrap()).unwrap();
+            std::fs::copy(root.join(list), folder.path().join(list)).unwrap();
+        }
+        std::fs::create_dir_all(folder.path().join(TESTS)).unwrap();
+        let without = lost(folder.path()).unwrap();
+        assert_eq!(without.len(), proofs(&root).unwrap().len());
+        assert!(
+            without.iter().any(|line| line.starts_with("ListClusters: there is no test test_conformance.py"))
+        );
     }
 }
