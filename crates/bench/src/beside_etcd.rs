@@ -64,7 +64,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let place = tempfile::Builder::new().prefix("bench-core").tempdir().context("no temporary folder")?;
     let data = args.data.clone().unwrap_or_else(|| place.path().to_owned());
-    let mut trireme = trireme::Cluster::start(&args.trireme, &data.join("trireme")).await?;
+    let mut trireme = trireme::Cluster::start(&args.trireme, &data.join("trireme"), "local").await?;
     trireme.fill().await?;
     let mut etcd = etcd::Cluster::start(&args.etcd, &data.join("etcd")).await?;
     let mut rounds = Rounds::default();

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use crate::api::{Client, Signed};
@@ -17,6 +18,8 @@ use crate::trireme::Cluster;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Nothing takes longer.
 const LIMIT: Duration = Duration::from_secs(900);
+/// Calls of CreateService under way at once, as Terraform has it.
+const CALLS: usize = 10;
 const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 const MIB: u64 = 1024 * 1024;
 
@@ -43,7 +46,7 @@ pub struct Args {
 /// Something did not start, or tasks did not run.
 pub async fn run(args: &Args) -> Result<()> {
     let folder = tempfile::tempdir().context("a folder")?;
-    let cluster = Cluster::start(&args.trireme, folder.path()).await?;
+    let cluster = Cluster::start(&args.trireme, folder.path(), "region").await?;
     let began = Instant::now();
     let agents = start_agents(args, &cluster, folder.path())?;
     let client = Client::new(&cluster)?.at(cluster.leader_api().await?);
@@ -58,20 +61,20 @@ pub async fn run(args: &Args) -> Result<()> {
     )
     .await?;
     let (began, busy) = (Instant::now(), processor_time(&cluster, &agents));
-    for number in 0..args.services {
-        let name = format!("fleet-{number}");
-        let service = json!({ "serviceName": name, "taskDefinition": "fleet", "desiredCount": args.tasks });
-        call(&client, "CreateService", &service).await?;
-    }
+    create_services(args, &client).await?;
+    let created = began.elapsed();
     let all = u64::from(args.services) * u64::from(args.tasks);
     until("tasks", &client, &cluster, |found| found["runningTasksCount"] == all).await?;
     let taken = began.elapsed();
     let (nodes, fleet) = processor_time(&cluster, &agents);
-    let mut memory = cluster.memory();
+    let mut memory = cluster.peak_memory();
     memory.sort_unstable();
     println!(
-        "{all} tasks from CreateService to RUNNING: {:.1} s (target: under 60 s for 100,000 on 5,000 agents and two cores)",
-        taken.as_secs_f64()
+        "{all} tasks of {} services from CreateService to RUNNING: {:.1} s (target: under 60 s for 100,000 on 5,000 agents and two \
+         cores); the last CreateService was answered after {:.1} s",
+        args.services,
+        taken.as_secs_f64(),
+        created.as_secs_f64()
     );
     println!(
         "processor time meanwhile: control nodes {:.1} s, agents {:.1} s",
@@ -79,8 +82,20 @@ pub async fn run(args: &Args) -> Result<()> {
         fleet.saturating_sub(busy.1).as_secs_f64()
     );
     let memory: Vec<String> = memory.iter().map(|bytes| format!("{} MiB", bytes / MIB)).collect();
-    println!("resident memory of the control nodes: {} (target: each under 1,024 MiB)", memory.join(", "));
+    println!(
+        "most resident memory of the control nodes: {} (target: each under 1,024 MiB)",
+        memory.join(", ")
+    );
     Ok(())
+}
+
+async fn create_services(args: &Args, client: &Signed) -> Result<()> {
+    let calls = (0..args.services).map(|number| async move {
+        let name = format!("fleet-{number}");
+        let service = json!({ "serviceName": name, "taskDefinition": "fleet", "desiredCount": args.tasks });
+        call(client, "CreateService", &service).await.map(drop)
+    });
+    futures_util::stream::iter(calls).buffer_unordered(CALLS).try_collect().await
 }
 
 /// One process for each zone.

@@ -29,11 +29,12 @@ pub(crate) struct Cluster {
     api: Vec<u16>,
     nodes: Vec<Option<Process>>,
     cluster_id: Bytes,
+    timing: &'static str,
 }
 
 impl Cluster {
-    /// Starts it, empty.
-    pub(crate) async fn start(binary: &Path, folder: &Path) -> Result<Self> {
+    /// Starts it, empty, with Raft's times for `timing`.
+    pub(crate) async fn start(binary: &Path, folder: &Path, timing: &'static str) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let ports = |_| free_port();
         let mut cluster = Self {
@@ -43,6 +44,7 @@ impl Cluster {
             api: (0..3).map(ports).collect::<Result<_>>()?,
             nodes: Vec::new(),
             cluster_id: Bytes::new(),
+            timing,
         };
         cluster.found().await?;
         Ok(cluster)
@@ -70,6 +72,10 @@ impl Cluster {
         self.nodes.iter().flatten().map(Process::memory).collect()
     }
 
+    pub(crate) fn peak_memory(&self) -> Vec<u64> {
+        self.nodes.iter().flatten().map(Process::peak_memory).collect()
+    }
+
     async fn found(&mut self) -> Result<()> {
         let key = self.folder.join("key.json");
         self.complete(0, &["init", "--access-key-file", &key.display().to_string()])?;
@@ -92,9 +98,20 @@ impl Cluster {
         let data = self.folder.join(format!("n{node}")).display().to_string();
         let zone = format!("us-east-1{}", ["a", "b", "c"][node]);
         let (api, grpc) = (format!("127.0.0.1:{}", self.api[node]), format!("127.0.0.1:{}", self.grpc[node]));
-        ["--data", &data, "--zone", &zone, "--listen-api", &api, "--listen-grpc", &grpc, "--timing", "local"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "--data",
+            &data,
+            "--zone",
+            &zone,
+            "--listen-api",
+            &api,
+            "--listen-grpc",
+            &grpc,
+            "--timing",
+            self.timing,
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     /// Runs `server VERB` to its end.

@@ -32,6 +32,7 @@ mod watcher;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -109,6 +110,8 @@ impl DispatcherConfig {
 
 /// What all sessions of a node share.
 struct Shared {
+    /// Where sessions live: thousands of them must not keep what shares threads with the listener waiting, which is Raft.
+    runtime: Handle,
     store: Arc<dyn Store>,
     heartbeats: Arc<HeartbeatTable>,
     config: DispatcherConfig,
@@ -130,10 +133,12 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher over `store`. It serves nobody until [`Dispatcher::service`] is mounted and [`Dispatcher::run`] runs.
+    /// A dispatcher over `store`. It serves nobody until [`Dispatcher::service`] is mounted and [`Dispatcher::run`] runs. Its sessions
+    /// live on the runtime on which this is called, whichever serves their connections.
     pub fn new(store: Arc<dyn Store>, heartbeats: Arc<HeartbeatTable>, config: DispatcherConfig) -> Self {
         describe_metrics();
         let shared = Shared {
+            runtime: Handle::current(),
             store,
             heartbeats,
             sessions: watcher::Sessions::default(),
@@ -203,7 +208,7 @@ impl Agents for Dispatcher {
         })?;
         let (sender, receiver) = mpsc::channel(OUTBOUND_MESSAGES);
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
+        self.shared.runtime.spawn(async move {
             session::serve(shared, request.into_inner(), sender).await;
             drop(permit);
         });

@@ -15,10 +15,12 @@ use trireme_state::State;
 use trireme_state::index::InstanceLoad;
 use trireme_types::{ContainerInstanceId, SessionEpoch};
 
-use crate::Shared;
+use crate::{Shared, clock};
 
 /// At least so long between two passes, so that a stream of commits does not become a stream of passes.
-const PASS_INTERVAL: Duration = Duration::from_millis(2);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+/// A pass over thousands of sessions takes longer: the pause is four times as long as it took, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 struct Watched {
     epoch: SessionEpoch,
@@ -88,8 +90,10 @@ pub(crate) async fn run(shared: &Shared, shutdown: &CancellationToken) {
             },
             () = shutdown.cancelled() => return,
         };
+        let began = clock::now();
         shared.sessions.pass(&state, !state.has_pins_of(&last));
         last = state;
-        tokio::time::sleep(PASS_INTERVAL).await;
+        let pause = began.elapsed().saturating_mul(4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Ours {
 impl Ours {
     /// Starts it, and waits for the agent.
     pub(super) async fn start(binary: &Path, folder: &Path, machine: &Machine) -> Result<Self> {
-        let cluster = Cluster::start(binary, folder).await?;
+        let cluster = Cluster::start(binary, folder, "local").await?;
         let mut agent = Command::new(binary);
         agent.args(["agent", "--zone", "us-east-1a"]);
         agent.arg("--docker-socket").arg(machine.socket()).arg("--data").arg(folder.join("agent"));
