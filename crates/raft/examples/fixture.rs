@@ -30,7 +30,7 @@ use trireme_types::{ClusterName, ClusterUuid, RequestId, Scope, Sequence};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Kinds that make something that stays: they come again after all others.
-const MAKERS: [&str; 25] = [
+const MAKERS: [&str; 26] = [
     "ClusterCreated",
     "ClusterConfigured",
     "ClusterLostAfterSet",
@@ -50,6 +50,7 @@ const MAKERS: [&str; 25] = [
     "TaskCreated",
     "TaskAttached",
     "TasksPlaced",
+    "GpusAssigned",
     "RequestRecorded",
     "TasksAllowCommands",
     "TaskHealthChanged",

@@ -1,7 +1,7 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
 
 mod account_setting;
 mod attribute;
@@ -9,6 +9,7 @@ mod capacity_provider;
 mod cluster;
 mod deployment;
 mod execute_command;
+mod gpu;
 mod image_pin;
 mod instance;
 mod lifecycle;

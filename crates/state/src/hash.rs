@@ -75,6 +75,7 @@ impl StateHasher {
         sum.follow(27, &old.zone_moves, &state.zone_moves);
         sum.follow(26, &old.placement_rules, &state.placement_rules);
         sum.follow(25, &old.lifecycles, &state.lifecycles);
+        sum.follow(28, &old.task_gpus, &state.task_gpus);
         self.sum = sum.sum;
         self.hash(layout)
     }

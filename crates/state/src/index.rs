@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use trireme_types::{
-    ContainerInstanceId, CpuUnits, DeploymentId, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone,
+    ContainerInstanceId, CpuUnits, DeploymentId, GpuId, Mebibytes, Port, Protocol, TaskId, Timestamp, Zone,
 };
 
 use crate::command::Outcome;
 use crate::object::{
     ClusterKey, ContainerInstance, DesiredStatus, Interface, Service, ServiceKey, ServiceStatus, Task,
-    TaskDefinitionKey, TaskSets, TaskStatus,
+    TaskDefinitionKey, TaskGpus, TaskSets, TaskStatus,
 };
 use crate::state::RequestName;
 
@@ -36,6 +36,8 @@ pub struct InstanceLoad {
     pub memory: Mebibytes,
     /// Fixed host ports held.
     pub ports: OrdSet<(Protocol, Port)>,
+    /// GPUs held.
+    pub gpus: OrdSet<GpuId>,
     /// Of them, tasks that are RUNNING.
     pub running: u32,
     /// Of them, tasks on their way to RUNNING.
@@ -119,7 +121,7 @@ impl Index {
     /// The indexes of these objects, from nothing.
     pub fn rebuild<'a>(
         instances: impl Iterator<Item = &'a Arc<ContainerInstance>>,
-        tasks: impl Iterator<Item = &'a Arc<Task>>,
+        tasks: impl Iterator<Item = (&'a Arc<Task>, Option<&'a Arc<TaskGpus>>)>,
         services: impl Iterator<Item = (&'a Arc<Service>, Option<&'a Arc<TaskSets>>)>,
         tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
     ) -> Self {
@@ -129,9 +131,9 @@ impl Index {
             index.add_instance(instance);
         }
         let mut there = OrdSet::new();
-        for task in tasks {
+        for (task, gpus) in tasks {
             index.listing.add(task);
-            index.add_task(task);
+            index.add_task(task, gpus.map(|gpus| &**gpus));
             there.insert(task.id);
         }
         for (service, sets) in services {
@@ -215,8 +217,8 @@ impl Index {
         }
     }
 
-    /// Counts a task; its listing is another matter.
-    pub(crate) fn add_task(&mut self, task: &Task) {
+    /// Counts a task with its GPUs; its listing is another matter.
+    pub(crate) fn add_task(&mut self, task: &Task, gpus: Option<&TaskGpus>) {
         let count = self.by_zone_and_status.entry((task.zone.clone(), task.last_status)).or_default();
         *count = count.saturating_add(1);
         let stopped = task.last_status == TaskStatus::Stopped;
@@ -225,7 +227,7 @@ impl Index {
             self.stopped.insert((stopped_at, task.id));
         } else {
             let load = self.by_instance.entry(task.instance).or_default();
-            add_to_instance(Arc::make_mut(load), task);
+            add_to_instance(Arc::make_mut(load), task, gpus);
             self.groups.add(task);
         }
         if let (Some(service), Some(deployment)) = (task.service(), task.deployment()) {
@@ -233,7 +235,7 @@ impl Index {
         }
     }
 
-    pub(crate) fn remove_task(&mut self, task: &Task) {
+    pub(crate) fn remove_task(&mut self, task: &Task, gpus: Option<&TaskGpus>) {
         let cell = (task.zone.clone(), task.last_status);
         if let Some(count) = self.by_zone_and_status.get_mut(&cell) {
             *count = count.saturating_sub(1);
@@ -246,15 +248,15 @@ impl Index {
             self.stopped.remove(&(stopped_at, task.id));
         } else {
             self.groups.remove(task);
-            self.remove_from_instance(task);
+            self.remove_from_instance(task, gpus);
         }
         self.remove_from_service(task);
     }
 
-    fn remove_from_instance(&mut self, task: &Task) {
+    fn remove_from_instance(&mut self, task: &Task, gpus: Option<&TaskGpus>) {
         let Some(load) = self.by_instance.get_mut(&task.instance) else { return };
         let load = Arc::make_mut(load);
-        remove_from_instance(load, task);
+        remove_from_instance(load, task, gpus);
         if load.tasks.is_empty() {
             self.by_instance.remove(&task.instance);
         }
@@ -284,21 +286,25 @@ fn definitions<'a>(
     all.filter(move |definition| active && !definition.is_none())
 }
 
-fn add_to_instance(load: &mut InstanceLoad, task: &Task) {
+fn add_to_instance(load: &mut InstanceLoad, task: &Task, gpus: Option<&TaskGpus>) {
     load.tasks.insert(task.id);
     load.cpu = load.cpu.saturating_add(task.reservation.cpu);
     load.memory = load.memory.saturating_add(task.reservation.memory);
     load.ports.extend(task.reservation.ports.iter().copied());
+    load.gpus.extend(gpus.into_iter().flat_map(TaskGpus::values).flatten().cloned());
     load.running = load.running.saturating_add(u32::from(task.last_status == TaskStatus::Running));
     load.pending = load.pending.saturating_add(u32::from(is_pending(task)));
 }
 
-fn remove_from_instance(load: &mut InstanceLoad, task: &Task) {
+fn remove_from_instance(load: &mut InstanceLoad, task: &Task, gpus: Option<&TaskGpus>) {
     load.tasks.remove(&task.id);
     load.cpu = load.cpu.saturating_sub(task.reservation.cpu);
     load.memory = load.memory.saturating_sub(task.reservation.memory);
     for port in &task.reservation.ports {
         load.ports.remove(port);
+    }
+    for gpu in gpus.into_iter().flat_map(TaskGpus::values).flatten() {
+        load.gpus.remove(gpu);
     }
     load.running = load.running.saturating_sub(u32::from(task.last_status == TaskStatus::Running));
     load.pending = load.pending.saturating_sub(u32::from(is_pending(task)));

@@ -53,6 +53,7 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
         epoch_never_falls(before, after, id)?;
         who_is_away_is_waited_for(before, after, id)?;
         instance_holds_what_fits(after, id)?;
+        gpus_belong_to_one_task(after, id)?;
         lost_instances_hold_nothing(after, id)?;
     }
     for key in services {
@@ -120,6 +121,7 @@ pub fn check_state(state: &State) -> Check {
     }
     for instance in state.instances() {
         instance_holds_what_fits(state, instance.id)?;
+        gpus_belong_to_one_task(state, instance.id)?;
         lost_instances_hold_nothing(state, instance.id)?;
         instance_cluster_is_active(state, instance.id)?;
     }
@@ -213,6 +215,25 @@ pub fn instance_holds_what_fits(state: &State, id: ContainerInstanceId) -> Check
     let free = resources.reserved_ports.iter().all(|port| !load.ports.contains(port));
     hold("instance_holds_what_fits", fits && free && asked == load.ports.len(), || {
         format!("instance {id}: {} cpu, {} MiB, {asked} ports", load.cpu, load.memory)
+    })
+}
+
+/// An instance's tasks have GPUs that it has, and none is given twice.
+pub fn gpus_belong_to_one_task(state: &State, id: ContainerInstanceId) -> Check {
+    let Some(instance) = state.instance(id) else { return Ok(()) };
+    let load = state.index().instance_load(id);
+    if load.gpus.is_empty() {
+        return Ok(());
+    }
+    let tasks = state.tasks_of_instance(id);
+    let given: usize = tasks
+        .iter()
+        .flat_map(|task| state.task_gpus(task.id).values().map(Vec::len).collect::<Vec<_>>())
+        .sum();
+    let has = instance.registration.gpus();
+    let there = load.gpus.iter().all(|gpu| has.contains(gpu));
+    hold("gpus_belong_to_one_task", there && given == load.gpus.len(), || {
+        format!("instance {id}: {given} given, {} held of {}", load.gpus.len(), has.len())
     })
 }
 
@@ -378,6 +399,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
     let patience = state.lost_after.keys().all(|key| state.cluster(key).is_some());
     let rules = state.placement_rules.keys().all(|id| state.task(*id).is_some());
     let interfaces = state.interfaces.keys().all(|id| state.task(*id).is_some());
+    let gpus = state.task_gpus.keys().all(|id| state.task(*id).is_some());
     let moves = state.zone_moves.keys().all(|key| state.service(key).is_some());
     let deleted = state.deleted_definitions.keys().all(|key| {
         let definition = state.task_definition(key);
@@ -409,6 +431,7 @@ pub fn configuration_has_its_objects(state: &State) -> Check {
         ("interfaces", interfaces),
         ("zone moves", moves),
         ("placement rules", rules),
+        ("GPUs", gpus),
     ];
     let broken = || kept.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what);
     hold("configuration_has_its_objects", broken().next().is_none(), || {
@@ -438,6 +461,7 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (state.subnets.is_empty() && state.interfaces.is_empty()
             || state.level() >= crate::FeatureLevel::TASK_NETWORKS)
         && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
+        && (state.task_gpus.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
         && (state.placement_rules.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
         && (state.lifecycles.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod container_instance;
 pub mod deployment_history;
 mod deployment_settings;
+mod gpu;
 pub mod image_pin;
 pub mod lifecycle;
 pub mod log_group;
@@ -35,6 +36,7 @@ pub use deployment_settings::{
     CircuitBreaker, DeploymentStrategy, EarlySuccess, HookTimeout, Threshold, ThresholdKind, bake_time,
     pauses_at,
 };
+pub use gpu::TaskGpus;
 pub use image_pin::{ImagePin, ImagePins, Images, is_pinned};
 pub use lifecycle::{
     FailureCause, HookAction, HookStatus, Lifecycle, LifecycleHook, LifecycleStage, Lifecycles, TaskFailures,

@@ -15,7 +15,7 @@ use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
     LogGroup, LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task,
-    TaskDefinition, TaskDefinitionKey, TaskHealth, TaskSets, ZoneMove,
+    TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -86,6 +86,8 @@ pub struct State {
     pub(crate) placement_rules: OrdMap<TaskId, Arc<PlacementRules>>,
     /// Of services that ask something of their deployments beside their limits.
     pub(crate) lifecycles: OrdMap<ServiceKey, Arc<Lifecycles>>,
+    /// Of tasks whose containers have GPUs.
+    pub(crate) task_gpus: OrdMap<TaskId, Arc<TaskGpus>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -223,6 +225,11 @@ impl State {
         self.placement_rules.get(&task).cloned().unwrap_or_default()
     }
 
+    /// The GPUs of a task's containers; none when it has none.
+    pub fn task_gpus(&self, task: TaskId) -> Arc<TaskGpus> {
+        self.task_gpus.get(&task).cloned().unwrap_or_default()
+    }
+
     /// A log group.
     pub fn log_group(&self, key: &LogGroupKey) -> Option<&Arc<LogGroup>> {
         self.log_groups.get(key)
@@ -251,7 +258,7 @@ impl State {
     pub(crate) fn rebuilt_index(&self) -> Index {
         Index::rebuild(
             self.instances.values(),
-            self.tasks.values(),
+            self.tasks.values().map(|task| (task, self.task_gpus.get(&task.id))),
             self.services.values().map(|service| (service, self.task_sets.get(&service.key))),
             self.object_tokens(),
         )

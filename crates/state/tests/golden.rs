@@ -352,7 +352,14 @@ fn network_events() -> Vec<Event> {
 }
 
 fn placement_events() -> Vec<Event> {
-    vec![Event::Placement(PlacementEvent::TasksPlaced {
+    let gpus = |ids: &[&str]| ids.iter().map(|id| GpuId::new(id).unwrap()).collect();
+    let task = TaskGpus::from([
+        (ContainerName::new("main").unwrap(), gpus(&["GPU-1", "GPU-2"])),
+        (ContainerName::new("side").unwrap(), gpus(&["GPU-0"])),
+    ]);
+    let assigned =
+        Event::Placement(PlacementEvent::GpusAssigned { tasks: BTreeMap::from([(task_id(), task)]) });
+    let placed = Event::Placement(PlacementEvent::TasksPlaced {
         tasks: vec![task_id()],
         rules: Box::new(PlacementRules {
             constraints: vec![
@@ -367,7 +374,8 @@ fn placement_events() -> Vec<Event> {
                 PlacementStrategy::Random,
             ],
         }),
-    })]
+    });
+    vec![placed, assigned]
 }
 
 fn configuration_events() -> Vec<Event> {

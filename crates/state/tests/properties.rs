@@ -5,11 +5,14 @@
 
 #[path = "properties/deployments.rs"]
 mod deployments;
+#[path = "properties/gpus.rs"]
+mod gpus;
 #[path = "properties/subnets.rs"]
 mod subnets;
 mod support;
 
 use deployments::{deployment_command, deployment_step};
+use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
 use subnets::{subnet_command, subnet_step};
 use support::*;
@@ -81,6 +84,8 @@ enum Step {
     Live { name: u8, stage: Option<usize>, failed: Option<u8>, failures: u32 },
     Answer { name: u8, back: usize, on: bool },
     StartOf { name: u8, back: usize, instances: Vec<usize> },
+    Fit { instance: usize, count: usize },
+    RunWithGpus { instances: Vec<usize>, count: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -126,6 +131,7 @@ fn step() -> impl Strategy<Value = Step> {
         9 => configuration_step(),
         8 => task_set_step(),
         8 => subnet_step(),
+        8 => gpu_step(),
         8 => deployment_step(),
     ]
 }
@@ -299,6 +305,7 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
     instance_command(state, step)
         .or_else(|| configuration_command(state, step))
         .or_else(|| subnet_command(state, step))
+        .or_else(|| gpu_command(state, step))
         .or_else(|| deployment_command(state, step))
 }
 
@@ -579,6 +586,7 @@ fn play(steps: &[Step]) -> Node {
             assert!(!rejected || node.state.position() == before, "a rejection changes nothing");
         }
         invariant::check_state(&node.state).unwrap();
+        gpus::no_two_live_tasks_share_a_gpu(&node.state);
     }
     node
 }

@@ -51,8 +51,9 @@ pub const HOST_PATHS: &str = "trireme.capability.host-paths";
 pub const HOST_NAMESPACES: &str = "trireme.capability.host-namespaces";
 /// A limit of what a container writes. Trireme's own; an agent has it only when Docker's storage driver can.
 pub const STORAGE_LIMIT: &str = "trireme.capability.storage-limit";
-/// Graphics processors. Trireme's own; no agent has it.
-pub const GPU: &str = "trireme.capability.gpu";
+/// The ids of the machine's GPUs, as [`crate::gpu::list`] has them. Trireme's own. An agent that says them gives each container those
+/// that are its, and no others.
+pub const GPUS: &str = "trireme.gpus";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 

@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
 //! [`arn`] · [`digest`] (of images) · [`network`] (ranges of addresses) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] ·
-//! [`capability`] (what machines are and can do) · [`log_pattern`] · [`planted`]
+//! [`capability`] (what machines are and can do) · [`gpu`] · [`log_pattern`] · [`planted`]
 //! (defects on purpose).
 
 pub mod arn;
 pub mod capability;
 pub mod digest;
+pub mod gpu;
 pub mod id;
 pub mod log_pattern;
 pub mod name;
@@ -25,7 +26,9 @@ pub use id::{
     SessionEpoch, TaskId,
 };
 pub use log_pattern::{LogPattern, LogPatternError};
-pub use name::{CapacityProviderName, ClusterName, ContainerName, Family, NameError, ServiceName, Zone};
+pub use name::{
+    CapacityProviderName, ClusterName, ContainerName, Family, GpuId, NameError, ServiceName, Zone,
+};
 pub use network::{Cidr, CidrError, SubnetId};
 pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
 pub use scope::{AccountId, Region, Scope};

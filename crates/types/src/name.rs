@@ -103,6 +103,11 @@ name!(
     Zone, "zone", 64, ""
 );
 
+name!(
+    /// A GPU of a machine, as its maker names it: `GPU-` and a UUID, for one.
+    GpuId, "GPU id", 64, ".:/"
+);
+
 impl ClusterName {
     /// The cluster that ECS uses when none is named.
     pub fn default_cluster() -> Self {

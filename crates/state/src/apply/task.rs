@@ -13,7 +13,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
     match event {
         Event::TaskCreated { task } => {
             state.index.listing.add(task);
-            state.index.add_task(task);
+            state.index.add_task(task, None);
             state.tasks.insert(task.id, Arc::new((**task).clone()));
         }
         Event::TaskStopRequested { task, code, reason } => with(state, *task, |task| {
@@ -55,9 +55,10 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.task_health.remove(task);
             state.placement_rules.remove(task);
             subnet::forget(state, *task);
+            let gpus = state.task_gpus.remove(task);
             if let Some(gone) = state.tasks.remove(task) {
                 state.index.listing.remove(&gone);
-                state.index.remove_task(&gone);
+                state.index.remove_task(&gone, gpus.as_deref());
             }
             request::task_is_gone(state, *task);
         }
@@ -78,13 +79,14 @@ fn protect(state: &mut State, id: TaskId, until: Option<Timestamp>) {
 
 fn with(state: &mut State, id: TaskId, change: impl FnOnce(&mut Task)) {
     if let Some(task) = state.tasks.get_mut(&id) {
-        state.index.remove_task(task);
+        let gpus = state.task_gpus.get(&id).map(|gpus| &**gpus);
+        state.index.remove_task(task, gpus);
         let before = task.desired_status;
         let changed = Arc::make_mut(task);
         change(changed);
         changed.version = changed.version.saturating_add(1);
         state.index.listing.wanted(changed, before);
-        state.index.add_task(changed);
+        state.index.add_task(changed, gpus);
     }
 }
 

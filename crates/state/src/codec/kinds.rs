@@ -138,6 +138,7 @@ kinds! {
     in Network(NetworkEvent): 112 @ 1 from 6 => TaskAttached { task, interface },
     in Rebalancing(RebalancingEvent): 145 @ 1 from 7 => ZoneMoveChanged { key, under_way },
     in Placement(PlacementEvent): 140 @ 1 from 7 => TasksPlaced { tasks, rules },
+    in Placement(PlacementEvent): 141 @ 1 from 7 => GpusAssigned { tasks },
     in Deployment(DeploymentEvent): 130 @ 1 from 7 => LifecycleStageEntered { key, deployment, stage, hooks },
     in Deployment(DeploymentEvent): 131 @ 1 from 7 => LifecycleHookEnded { key, deployment, hook, status },
     in Deployment(DeploymentEvent): 132 @ 1 from 7 => TaskFailuresCounted { key, deployment, failures },

@@ -67,4 +67,5 @@ sections! {
     27 => zone_moves,
     26 => placement_rules,
     25 => lifecycles,
+    28 => task_gpus,
 }

@@ -16,6 +16,7 @@ pub(super) fn open_session(
     registration: &InstanceRegistration,
     stamp: &mut Stamp,
 ) -> Decided {
+    super::gpu::check(registration)?;
     let (instance, epoch) = match id {
         Some(id) => {
             let known = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
@@ -71,6 +72,7 @@ pub(super) fn register(
     stamp: &mut Stamp,
 ) -> Decided {
     super::tag::check_limit(tags)?;
+    super::gpu::check(registration)?;
     let instance = match id {
         Some(id) => {
             let known = state.instance(id).ok_or(Rejection::ContainerInstanceNotFound)?;
@@ -122,7 +124,9 @@ fn check_return(
     let load = state.index().instance_load(known.id);
     let resources = &registration.resources;
     let taken = resources.reserved_ports.iter().any(|port| load.ports.contains(port));
-    if load.cpu > resources.cpu || load.memory > resources.memory || taken {
+    let gpus = registration.gpus();
+    let gone = load.gpus.iter().any(|held| !gpus.contains(held));
+    if load.cpu > resources.cpu || load.memory > resources.memory || taken || gone {
         return Err(Rejection::Invalid {
             message: format!(
                 "container instance {} offers less than its tasks hold; drain it before its resources shrink",

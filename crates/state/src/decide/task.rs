@@ -65,8 +65,8 @@ pub(super) struct NewTasks<'a> {
     pub network: Option<&'a NetworkConfiguration>,
 }
 
-/// One event for each placement that still holds, and one for its interface, after those of what the tasks need; stale
-/// if one of them does not.
+/// One event for each placement that still holds, and one for its interface, after those of what the tasks need, and before one of
+/// their GPUs; stale if one of them does not.
 pub(super) fn create_tasks(
     state: &State,
     new: NewTasks<'_>,
@@ -90,12 +90,14 @@ pub(super) fn create_tasks(
     let mut draw = Draw::new(state, &new.cluster.scope, network, stamp.now);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
+    let mut gpus = super::gpu::Assigned::new();
     for placement in new.placements {
         let instance = ready_instance(state, new.cluster, placement)?;
         let load =
             loads.entry(instance.id).or_insert_with(|| (*state.index().instance_load(instance.id)).clone());
         let id = stamp.ids.task();
         hold(instance, load, &held, id)?;
+        gpus.assign(&new.definition.spec, instance, load, id)?;
         ids.push(id);
         let mut task = new_task(&new, instance, &held, id, stamp);
         if !interfaces {
@@ -108,6 +110,7 @@ pub(super) fn create_tasks(
         events.push(Event::TaskCreated { task: Box::new(task) });
         events.push(Event::Network(NetworkEvent::TaskAttached { task: id, interface }));
     }
+    events.extend(gpus.event());
     Ok((events, ids))
 }
 

@@ -1,9 +1,11 @@
 //! What is known of how tasks were placed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use trireme_types::TaskId;
 
-use crate::object::PlacementRules;
+use crate::object::{PlacementRules, TaskGpus};
 
 /// What is known of how tasks were placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,5 +16,10 @@ pub enum PlacementEvent {
         tasks: Vec<TaskId>,
         /// What RunTask asked for.
         rules: Box<PlacementRules>,
+    },
+    /// Tasks have these GPUs of their machines. It follows [`crate::Event::TaskCreated`] in the same entry.
+    GpusAssigned {
+        /// Of each task, by container.
+        tasks: BTreeMap<TaskId, TaskGpus>,
     },
 }

@@ -80,6 +80,22 @@ pub fn register(family: &str, port: Option<u16>) -> Command {
     }
 }
 
+/// A definition with a container for each number, which asks for so many GPUs and little else.
+pub fn register_with_gpus(family: &str, gpus: &[u32]) -> Command {
+    let mut command = register(family, None);
+    if let Command::RegisterTaskDefinition { spec, .. } = &mut command {
+        let containers = gpus.iter().enumerate().map(|(at, gpus)| {
+            let mut made = container(&format!("c{at}"), None);
+            (made.cpu, made.memory) = (CpuUnits::new(10), Some(Mebibytes::new(8)));
+            let json = format!(r#"[{{"type":"GPU","value":"{gpus}"}}]"#);
+            made.described.extend((*gpus > 0).then(|| ("resourceRequirements".to_owned(), json)));
+            made
+        });
+        Arc::make_mut(spec).containers = containers.collect();
+    }
+    command
+}
+
 pub fn definition(family: &str, revision: u32) -> TaskDefinitionKey {
     TaskDefinitionKey { scope: Scope::development(), family: Family::new(family).unwrap(), revision }
 }
