@@ -26,7 +26,7 @@ pub fn seats(
     tasks: &[Arc<Task>],
 ) -> BTreeSet<ContainerInstanceId> {
     let request = Request {
-        wanted: Wanted { reservation: Reservation::default(), ..wanted.clone() },
+        wanted: Wanted { reservation: Reservation::default(), gpus: 0, ..wanted.clone() },
         group: Group::default(),
         rules: PlacementRules { strategy: Vec::new(), ..rules.clone() },
         count: 1,
@@ -38,7 +38,12 @@ pub fn seats(
         }
     };
     let answers = explain_all(nodes, &request).into_iter();
-    let ready = answers.filter(|node| fits(&node.answer)).map(|node| node.instance);
+    // A machine that has too few GPUs will not have more when others are gone.
+    let has_gpus = |id: &ContainerInstanceId| {
+        let all = || view.instance(*id).map_or(0, |instance| instance.registration.gpus().len());
+        wanted.gpus == 0 || u32::try_from(all()).is_ok_and(|all| wanted.gpus <= all)
+    };
+    let ready = answers.filter(|node| fits(&node.answer)).map(|node| node.instance).filter(has_gpus);
     let away = tasks.iter().filter_map(|task| view.instance(task.instance)).filter(|instance| {
         let active = instance.status == InstanceStatus::Active;
         active && instance.connected && !view.is_present(instance)
@@ -60,7 +65,7 @@ pub fn place_each(nodes: &mut Nodes, request: &Request, on: &[ContainerInstanceI
                 placements.push(node.placement());
                 ask.took(node);
                 let place = node.place();
-                nodes.in_cells(&[], None).take(place, &request.wanted.reservation);
+                nodes.in_cells(&[], None).take(place, &request.wanted);
             }
             Some((passed, refusal)) => refusals.push(NodeRefusal {
                 instance: node.id(),

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use trireme_types::capability::GPU;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
 
 use crate::filter;
@@ -48,6 +47,13 @@ pub enum Refusal {
         /// What is free.
         free: Mebibytes,
     },
+    /// Too few GPUs are free.
+    Gpu {
+        /// How many the task's containers ask for together.
+        wanted: u32,
+        /// How many are free.
+        free: u32,
+    },
     /// A fixed host port is in use or reserved.
     Port {
         /// The port's protocol.
@@ -78,11 +84,11 @@ impl Refusal {
         match self {
             Self::Inactive => "INACTIVE",
             Self::AgentDisconnected => "AGENT",
-            Self::Attribute { name, .. } if name == GPU => "RESOURCE:GPU",
             Self::Attribute { .. } | Self::NoSubnet { .. } => "ATTRIBUTE",
             Self::NoAddress { .. } => "RESOURCE:ENI",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
+            Self::Gpu { .. } => "RESOURCE:GPU",
             Self::Port { .. } => "RESOURCE:PORTS",
             Self::TaskLimit { .. } => "RESOURCE:TASKS",
             Self::DistinctInstance { .. } => "DistinctInstance placement constraint unsatisfied.",
@@ -95,12 +101,12 @@ impl Refusal {
         match self {
             Self::Inactive => "encountered error \"INACTIVE\"",
             Self::AgentDisconnected => "encountered error \"AGENT\"",
-            Self::Attribute { name, .. } if name == GPU => "encountered error \"RESOURCE:GPU\"",
             Self::Attribute { .. } => "is missing an attribute required by your task",
             Self::NoSubnet { .. } => "is in a zone without a subnet of your task",
             Self::NoAddress { .. } => "encountered error \"RESOURCE:ENI\"",
             Self::Cpu { .. } => "has insufficient CPU units available",
             Self::Memory { .. } => "has insufficient memory available",
+            Self::Gpu { .. } => "encountered error \"RESOURCE:GPU\"",
             Self::Port { .. } => "is already using a port required by your task",
             Self::TaskLimit { .. } => "encountered error \"RESOURCE:TASKS\"",
             Self::DistinctInstance { .. } => {
@@ -115,6 +121,7 @@ impl Refusal {
         match self {
             Self::Cpu { wanted, free } => wanted.saturating_sub(*free).get(),
             Self::Memory { wanted, free } => wanted.saturating_sub(*free).get(),
+            Self::Gpu { wanted, free } => wanted.saturating_sub(*free),
             _ => 0,
         }
     }
@@ -126,13 +133,14 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Inactive => f.write_str("is not ACTIVE"),
             Self::AgentDisconnected => f.write_str("agent is not connected"),
-            Self::Attribute { name, .. } if name == GPU => f.write_str("has no GPU to offer"),
             Self::Attribute { name, value: None } => write!(f, "has no attribute {name}"),
             Self::Attribute { name, value: Some(value) } => write!(f, "attribute {name} is not {value}"),
             Self::NoSubnet { zone } => write!(f, "no subnet of the task is in {zone}"),
             Self::NoAddress { zone } => write!(f, "no address is free in the task's subnets in {zone}"),
             Self::Cpu { wanted, free } => write!(f, "cpu: wants {wanted} units, {free} free"),
             Self::Memory { wanted, free } => write!(f, "memory: wants {wanted} MiB, {free} free"),
+            Self::Gpu { wanted, free: 0 } => write!(f, "GPUs: wants {wanted}, none free"),
+            Self::Gpu { wanted, free } => write!(f, "GPUs: wants {wanted}, {free} free"),
             Self::Port { protocol, port } => write!(f, "port {port}/{} is in use", protocol.as_str()),
             Self::TaskLimit { limit } => write!(f, "holds {limit} tasks, the most that one instance may"),
             Self::DistinctInstance { group } => write!(f, "a task of {group} is on it already"),

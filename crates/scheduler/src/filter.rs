@@ -23,13 +23,14 @@ pub trait Filter: Sync {
 }
 
 /// All filters, in the order in which they are asked.
-pub const FILTERS: [&dyn Filter; 11] = [
+pub const FILTERS: [&dyn Filter; 12] = [
     &ready::Active,
     &ready::Connected,
     &attributes::Attributes,
     &subnets::Subnets,
     &resources::Cpu,
     &resources::Memory,
+    &resources::Gpus,
     &ports::Ports,
     &resources::Slots,
     &subnets::Addresses,

@@ -13,7 +13,7 @@ use trireme_state::object::{
 };
 use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
-    self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, ENVIRONMENT_FILES, GPU, HEALTH_CHECK, HOST_DEVICES,
+    self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, ENVIRONMENT_FILES, HEALTH_CHECK, HOST_DEVICES,
     HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
     SHARED_NAMESPACES, STORAGE_LIMIT, TASK_ENI, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
@@ -49,6 +49,8 @@ impl Requirement {
 pub struct Wanted {
     /// What it holds there.
     pub reservation: Reservation,
+    /// How many GPUs it holds there; which ones is decided when it is placed. A machine whose agent cannot give them has none.
+    pub gpus: u32,
     /// What the machine must be.
     pub requirements: Vec<Requirement>,
     /// In which zones it gets a network interface of its own, if it is to have one.
@@ -59,7 +61,7 @@ impl Wanted {
     /// Of a task that is made from this definition.
     pub fn of(spec: &TaskDefinitionSpec, overrides: &TaskOverrides) -> Self {
         let requirements = requirements(spec, overrides);
-        Self { reservation: reservation(spec, overrides), requirements, addresses: None }
+        Self { reservation: reservation(spec, overrides), gpus: spec.gpus(), requirements, addresses: None }
     }
 
     /// In these subnets, each of which has so many addresses `free`, if the definition has it that tasks have network interfaces of their own.
@@ -267,12 +269,7 @@ fn of_machine(spec: &TaskDefinitionSpec) -> impl Iterator<Item = &'static str> {
         _ => None,
     });
     let paths = volumes(spec).into_iter().filter(Volume::has_path).map(|_| HOST_PATHS);
-    let gpus = spec.containers.iter().filter(|container| {
-        let asked: Vec<serde::de::IgnoredAny> =
-            read(&container.described, "resourceRequirements").unwrap_or_default();
-        !asked.is_empty()
-    });
-    of_setting.chain(paths).chain(gpus.map(|_| GPU))
+    of_setting.chain(paths)
 }
 
 fn has_devices(json: &str) -> bool {

@@ -7,10 +7,10 @@ mod catalog;
 mod cells;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use trireme_state::index::InstanceLoad;
-use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus, Reservation};
+use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus};
 use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_state::{Placement, State};
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, Port, Protocol, Zone};
@@ -20,6 +20,7 @@ pub(crate) use catalog::{Catalog, Members, Of};
 pub(crate) use cells::{Cells, Counts, Partition, Seat};
 
 use crate::rank::Order;
+use crate::requirement::Wanted;
 use cells::Partitions;
 
 /// One container instance with what is free on it.
@@ -36,6 +37,10 @@ pub struct Node {
     tasks: usize,
     /// Ports placed on the copy, beside those of `load`.
     taken: BTreeSet<(Protocol, Port)>,
+    /// GPUs that nobody held before the copy was made: looked for when they are asked for.
+    gpus: OnceLock<u32>,
+    /// GPUs placed on the copy.
+    taken_gpus: u32,
 }
 
 impl Node {
@@ -46,6 +51,8 @@ impl Node {
             free_memory: total.memory.saturating_sub(load.memory),
             tasks: load.tasks.len(),
             taken: BTreeSet::new(),
+            gpus: OnceLock::new(),
+            taken_gpus: 0,
             place: 0,
             active: instance.status == InstanceStatus::Active,
             connected: instance.connected,
@@ -94,6 +101,16 @@ impl Node {
         self.free_memory
     }
 
+    /// GPUs that nobody holds.
+    pub fn free_gpus(&self) -> u32 {
+        let free = self.gpus.get_or_init(|| {
+            let all = self.instance.registration.gpus();
+            let free = all.iter().filter(|gpu| !self.load.gpus.contains(*gpu));
+            u32::try_from(free.count()).unwrap_or(u32::MAX)
+        });
+        free.saturating_sub(self.taken_gpus)
+    }
+
     /// Tasks on it, those placed on the copy among them.
     pub fn tasks(&self) -> usize {
         self.tasks
@@ -111,10 +128,12 @@ impl Node {
         Placement { instance: self.instance.id, epoch: self.instance.epoch }
     }
 
-    fn take(&mut self, wanted: &Reservation) {
-        self.free_cpu = self.free_cpu.saturating_sub(wanted.cpu);
-        self.free_memory = self.free_memory.saturating_sub(wanted.memory);
-        self.taken.extend(wanted.ports.iter().copied());
+    fn take(&mut self, wanted: &Wanted) {
+        let held = &wanted.reservation;
+        self.free_cpu = self.free_cpu.saturating_sub(held.cpu);
+        self.free_memory = self.free_memory.saturating_sub(held.memory);
+        self.taken.extend(held.ports.iter().copied());
+        self.taken_gpus = self.taken_gpus.saturating_add(wanted.gpus);
         self.tasks = self.tasks.saturating_add(1);
     }
 }
@@ -229,10 +248,10 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    pub fn take(&mut self, place: usize, wanted: &Reservation) {
+    pub fn take(&mut self, place: usize, wanted: &Wanted) {
         let Some(node) = self.nodes.get_mut(place) else { return };
         node.take(wanted);
-        self.catalog.took(place, &wanted.ports);
+        self.catalog.took(place, &wanted.reservation.ports);
         self.taken.push(place);
     }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use support::naive::Naive;
-use support::world::{add_task, cluster, give, happen, state_of};
+use support::world::{add_task, cluster, give, give_gpus, happen, state_of};
 use support::*;
-use trireme_scheduler::{Answer, Group, Nodes, Request, explain_all, place_on};
+use trireme_scheduler::{Answer, Group, Nodes, Request, Wanted, explain_all, place_on};
 use trireme_state::object::*;
 use trireme_state::{Event, State};
 use trireme_types::*;
@@ -54,6 +54,7 @@ struct Shape {
     cpu: u32,
     memory: u32,
     ports: Vec<u16>,
+    gpus: u32,
     rules: PlacementRules,
     count: usize,
 }
@@ -74,7 +75,7 @@ impl Case {
             true => Group::of_tasks(name, tasks.iter().copied()),
             false => Group::among_all(name),
         };
-        let wanted = reservation(shape.cpu, shape.memory, &shape.ports).into();
+        let wanted = Wanted { gpus: shape.gpus, ..reservation(shape.cpu, shape.memory, &shape.ports).into() };
         let counted = shape.counted.then(|| tasks.iter().map(|task| task.instance).collect());
         (Request { wanted, group, rules: shape.rules.clone(), count: shape.count }, counted)
     }
@@ -94,22 +95,24 @@ prop_compose! {
         (group, counted) in (0..GROUPS.len(), prop::bool::weighted(0.8)),
         (cpu, memory) in (0..400_u32, 0..400_u32),
         ports in prop::collection::vec(20..26_u16, 0..2),
+        gpus in prop_oneof![2 => Just(0_u32), 1 => 1..3_u32],
         rules in any_rules(),
         count in 0..24_usize,
     ) -> Shape {
-        Shape { group, counted, cpu, memory, ports, rules, count }
+        Shape { group, counted, cpu, memory, ports, gpus, rules, count }
     }
 }
 
 /// Nodes of few or many sizes, some of them not ready, with racks and disks, and tasks of all groups on them.
 fn any_state() -> impl Strategy<Value = State> {
     let size = prop_oneof![Just(1_024_u32), 0..2_048_u32];
-    let shape = (0..3_usize, size.clone(), size, 0..12_u8, 0..4_usize, 0..3_usize);
+    let gpus = prop_oneof![Just(0_usize), 0..5_usize];
+    let shape = (0..3_usize, size.clone(), size, gpus, 0..12_u8, 0..4_usize, 0..3_usize);
     let tasks = prop::collection::vec((0..30_u128, 0..GROUPS.len(), 0..6_u8), 0..16);
     (prop::collection::vec(shape, 0..30), tasks).prop_map(|(shapes, tasks)| {
         let mut nodes = Vec::new();
-        for (number, (zone, cpu, memory, luck, ..)) in (0_u128..).zip(&shapes) {
-            let mut made = node(number, ZONES[*zone], *cpu, *memory);
+        for (number, (zone, cpu, memory, gpus, luck, ..)) in (0_u128..).zip(&shapes) {
+            let mut made = with_gpus(node(number, ZONES[*zone], *cpu, *memory), *gpus);
             made.status = if *luck == 1 { InstanceStatus::Draining } else { InstanceStatus::Active };
             nodes.push(made);
         }
@@ -170,7 +173,11 @@ fn add_tasks(state: &mut State, nodes: &[ContainerInstance], tasks: Vec<(u128, u
         if luck == 5 {
             made.desired_status = DesiredStatus::Stopped;
         }
+        let id = made.id;
         add_task(state, made);
+        let at = state.instance(at.id).unwrap();
+        let free = at.registration.gpus().len() - state.index().instance_load(at.id).gpus.len();
+        give_gpus(state, id, u32::from(luck % 2 == 0 && free > 0));
     }
 }
 

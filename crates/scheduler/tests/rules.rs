@@ -205,7 +205,7 @@ fn each_node_says_why_not_or_how_it_ranks() {
         says(0),
         "1 tasks in us-east-1a, 1 tasks with rack r1, 1 tasks on it, 3996 MiB free, 3996 cpu units free"
     );
-    assert_eq!(says(4), "10: is not a member of attribute:rack exists");
+    assert_eq!(says(4), "11: is not a member of attribute:rack exists");
     assert_eq!(
         says(5),
         "0 tasks in us-east-1b, 0 tasks with rack r1, 0 tasks on it, 4096 MiB free, 4096 cpu units free"

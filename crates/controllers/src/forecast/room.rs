@@ -4,7 +4,7 @@
 //! tasks but one: they lie where they are most in its way. On how many machines can they be so? If that is fewer than there are for
 //! it, it finds a place whatever happens; and if that holds for one task of each kind, all do.
 //!
-//! To be in the way on one machine costs cpu units, or memory, or a port, or slots there. What it costs at least is known by
+//! To be in the way on one machine costs cpu units, or memory, or GPUs, or a port, or slots there. What it costs at least is known by
 //! machine, and what all the others have together is known too: the cheapest machines are counted until that is used up. This may
 //! count too many machines, and never too few: a "no" means that it is not certain.
 //!
@@ -181,7 +181,8 @@ fn is_certain(nodes: &mut Nodes, kind: &Kind, kinds: &[Kind]) -> bool {
     }
     let by_slot = cheapest(usable.iter().map(|node| slots(node)), u128::from(others.count));
     let by_task = others.one_each(kind).saturating_add(by_slot);
-    others.by_size(kind, &usable).saturating_add(by_task) < usable.len()
+    let by_size = others.by_size(kind, &usable).saturating_add(others.by_gpus(kind, &usable));
+    by_size.saturating_add(by_task) < usable.len()
 }
 
 /// Whether what a constraint means changes with the tasks that are there.

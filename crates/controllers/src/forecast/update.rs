@@ -75,12 +75,14 @@ fn in_their_places(state: &State, key: &ServiceKey, now: Timestamp) -> bool {
 fn leaves_room(state: &State, task: &Task, request: &Request) -> bool {
     let Some(instance) = state.instance(task.instance) else { return false };
     let (held, asked) = (&task.reservation, &request.wanted.reservation);
+    let gpus: usize = state.task_gpus(task.id).values().map(Vec::len).sum();
     instance.status == InstanceStatus::Active
         && state.is_present(instance)
         && request.rules.constraints.is_empty()
         && request.wanted.addresses.is_none()
         && asked.cpu <= held.cpu
         && asked.memory <= held.memory
+        && request.wanted.gpus as usize <= gpus
         && asked.ports.iter().all(|port| held.ports.contains(port))
         && request.wanted.requirements.iter().all(|requirement| requirement.is_met(instance))
 }

@@ -201,7 +201,7 @@ impl<'a> Pass<'a> {
 
     /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
     fn would_help(&self, look: &mut Look<'_>, census: &Census<'_>) -> bool {
-        let Some(Wanted { reservation: wanted, requirements, addresses }) = self.wanted(look) else {
+        let Some(Wanted { reservation: wanted, gpus, requirements, addresses }) = self.wanted(look) else {
             return false;
         };
         let rules = self.rules();
@@ -220,6 +220,7 @@ impl<'a> Pass<'a> {
                         && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
                         && wanted.cpu <= all.cpu
                         && wanted.memory <= all.memory
+                        && (gpus == 0 || gpus as usize <= instance.registration.gpus().len())
                         && ports_free
                 })
         })

@@ -33,6 +33,19 @@ impl Filter for Memory {
     }
 }
 
+/// GPUs.
+pub struct Gpus;
+
+impl Filter for Gpus {
+    fn passes(&self, node: &Node, ask: &Ask) -> bool {
+        ask.wanted.gpus == 0 || ask.wanted.gpus <= node.free_gpus()
+    }
+
+    fn explain(&self, node: &Node, ask: &Ask) -> Refusal {
+        Refusal::Gpu { wanted: ask.wanted.gpus, free: node.free_gpus() }
+    }
+}
+
 /// The number of tasks that one node may hold.
 pub struct Slots;
 

@@ -50,6 +50,9 @@ impl Ask {
         let (catalog, of) = nodes.catalog();
         open.and(&catalog.ready(of));
         ports.iter().for_each(|port| open.and(catalog.port(of, *port)));
+        if self.wanted.gpus > 0 {
+            open.and(&catalog.gpus(of));
+        }
         if let Some(addresses) = &self.wanted.addresses {
             let mut near = Bits::none(of.nodes.len());
             addresses.zones().for_each(|zone| near.or(&catalog.zone(of, zone)));

@@ -250,7 +250,7 @@ impl<'a> Search<'a> {
     /// Places one task on the best node.
     pub fn place(&mut self) -> Option<Placement> {
         let (_, place) = self.best()?;
-        self.desk.take(place, &self.ask.wanted.reservation);
+        self.desk.take(place, &self.ask.wanted);
         let node = self.desk.nodes.get(place)?;
         let placement = node.placement();
         self.ask.took(node);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use trireme_state::State;
 use trireme_state::object::{ClusterKey, DesiredStatus, Task};
+use trireme_types::capability::GPUS;
 use trireme_types::{ContainerInstanceId, Port, Protocol, Zone};
 
 use super::{Bits, Node, place_of};
@@ -25,6 +26,7 @@ pub(crate) struct Catalog {
     requirements: BTreeMap<(String, Option<String>), Arc<Bits>>,
     zones: BTreeMap<Zone, Arc<Bits>>,
     ports: BTreeMap<(Protocol, Port), Bits>,
+    gpus: Option<Arc<Bits>>,
     values: BTreeMap<Subject, Places>,
     expressions: BTreeMap<String, Arc<Bits>>,
     /// Places of the state's tasks by their groups.
@@ -94,6 +96,12 @@ impl Catalog {
     pub fn port(&mut self, of: Of<'_>, port: (Protocol, Port)) -> &Bits {
         bound(&mut self.ports);
         self.ports.entry(port).or_insert_with(|| Bits::of(of.nodes, |node| node.port_is_free(port)))
+    }
+
+    /// Nodes whose agents tell of GPUs, free or not. They are few where there are many nodes.
+    pub fn gpus(&mut self, of: Of<'_>) -> Arc<Bits> {
+        let tells = |node: &Node| node.instance().registration.attributes.contains_key(GPUS);
+        self.gpus.get_or_insert_with(|| Arc::new(Bits::of(of.nodes, tells))).clone()
     }
 
     /// A task with these ports was placed.

@@ -57,6 +57,15 @@ pub fn node(number: u128, zone: &str, cpu: u32, memory: u32) -> ContainerInstanc
     }
 }
 
+/// The same node with so many GPUs.
+pub fn with_gpus(mut node: ContainerInstance, count: usize) -> ContainerInstance {
+    let ids: Vec<String> = (0..count).map(|number| format!("GPU-{number}")).collect();
+    if count > 0 {
+        node.registration.attributes.insert(trireme_types::capability::GPUS.to_owned(), ids.join(","));
+    }
+    node
+}
+
 pub fn task(number: u128, zone: &str, node: u128, status: TaskStatus, created: u64) -> Task {
     Task {
         id: TaskId::from_bits(number),

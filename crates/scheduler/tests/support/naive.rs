@@ -10,7 +10,7 @@ use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_state::{Placement, State};
 use trireme_types::*;
 
-use super::world::{add_task, cluster};
+use super::world::{add_task, cluster, give_gpus};
 
 /// A request as it is followed.
 pub struct Naive<'a> {
@@ -45,6 +45,7 @@ impl<'a> Naive<'a> {
             && self.addresses.as_ref().is_none_or(|left| left.are_left_in(&node.registration.zone))
             && load.cpu.saturating_add(held.cpu) <= all.cpu
             && load.memory.saturating_add(held.memory) <= all.memory
+            && self.request.wanted.gpus as usize + load.gpus.len() <= node.registration.gpus().len()
             && held.ports.iter().enumerate().all(port_is_free)
             && load.tasks.len() < TASKS_PER_INSTANCE
             && self.request.rules.constraints.iter().all(|one| self.is_met(state, node, one))
@@ -135,7 +136,9 @@ impl<'a> Naive<'a> {
         task.group = group;
         self.next += 1;
         assert_eq!(task.cluster, cluster());
+        let id = task.id;
         add_task(state, task);
+        give_gpus(state, id, self.request.wanted.gpus);
     }
 
     /// Follows the answers on the state.

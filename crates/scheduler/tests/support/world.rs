@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code)]
 
+use trireme_state::event::PlacementEvent;
 use trireme_state::object::*;
 use trireme_state::{Event, State, apply_event};
 use trireme_types::*;
@@ -34,6 +35,22 @@ pub fn state_of<'a>(nodes: impl Iterator<Item = &'a ContainerInstance>) -> State
 
 pub fn add_task(state: &mut State, task: Task) {
     happen(state, Event::TaskCreated { task: Box::new(task) });
+}
+
+/// Some GPUs that its machine has left are a task's from now on.
+pub fn give_gpus(state: &mut State, id: TaskId, count: u32) {
+    if count == 0 {
+        return;
+    }
+    let instance = state.task(id).unwrap().instance;
+    let held = state.index().instance_load(instance).gpus.clone();
+    let all = state.instance(instance).unwrap().registration.gpus();
+    // Which ones does not matter to who counts.
+    let own: Vec<GpuId> =
+        all.into_iter().rev().filter(|gpu| !held.contains(gpu)).take(count as usize).collect();
+    assert_eq!(own.len(), count as usize);
+    let gpus = TaskGpus::from([(ContainerName::new("main").unwrap(), own)]);
+    happen(state, Event::Placement(PlacementEvent::GpusAssigned { tasks: [(id, gpus)].into() }));
 }
 
 /// A custom attribute of a machine.

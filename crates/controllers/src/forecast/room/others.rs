@@ -98,6 +98,19 @@ impl<'a> Others<'a> {
         cheapest(costs, u128::from(self.count))
     }
 
+    /// On how many nodes they can be in the way of `kind` by the GPUs that they hold.
+    pub fn by_gpus(&self, kind: &Kind, nodes: &[&Node]) -> usize {
+        let wanted = kind.request.wanted.gpus;
+        if wanted == 0 {
+            return 0;
+        }
+        let gpus =
+            |(other, count): &(&Kind, u64)| u64::from(other.request.wanted.gpus).saturating_mul(*count);
+        let all = self.kinds.iter().map(gpus).fold(0, u64::saturating_add);
+        let cost = |node: &&Node| u128::from(node.free_gpus().saturating_sub(wanted)).saturating_add(1);
+        cheapest(nodes.iter().map(cost), u128::from(all))
+    }
+
     /// On how many nodes one of them is enough: it has a port of `kind`, or is of a group whose tasks are to be apart.
     pub fn one_each(&self, kind: &Kind) -> usize {
         let ports = &kind.request.wanted.reservation.ports;
