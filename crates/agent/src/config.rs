@@ -1,13 +1,13 @@
 //! What an agent is told by its operator.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{AccountId, ClusterName, Region, Zone};
+use trireme_types::{AccountId, ClusterName, GpuId, Region, Zone};
 
 use crate::logs::forward::{Origin, Sink};
-use crate::{Error, resources};
+use crate::{Error, gpu, resources};
 
 /// Ports that ECS keeps from tasks: ssh, Docker's and the agent's own (ECS API: registeredResources).
 pub const RESERVED_PORTS: [u16; 5] = [22, 2375, 2376, 51678, 51679];
@@ -43,6 +43,9 @@ pub struct AgentConfig {
     pub reserve_memory_mib: Option<u32>,
     /// Offer more than the machine has: several agents share it, for development.
     pub oversubscribe: bool,
+    /// The ids of the GPUs to offer, in order. When not given, those that Docker finds on the machine; none with `oversubscribe`, for who
+    /// shares a machine would offer them twice.
+    pub gpus: Option<Vec<String>>,
     /// Host ports that tasks may not have.
     pub reserved_ports: Vec<u16>,
     /// ECS attributes beside those that the agent sets itself.
@@ -185,6 +188,7 @@ impl Default for AgentConfig {
             reserve_cpu_units: None,
             reserve_memory_mib: None,
             oversubscribe: false,
+            gpus: None,
             reserved_ports: RESERVED_PORTS.to_vec(),
             attributes: BTreeMap::new(),
             allow: Allowed::default(),
@@ -220,6 +224,11 @@ impl AgentConfig {
         if matches!(self.runtime, RuntimeConfig::Docker { .. }) && self.data_dir.is_none() {
             return bad("an agent with Docker needs a data folder, to find its containers again");
         }
+        if let Some(gpus) = &self.gpus
+            && let Err(error) = trireme_types::gpu::check(gpus.iter().map(String::as_str))
+        {
+            return bad(&error.to_string());
+        }
         self.check_offer(&resources::Machine::here())
     }
 
@@ -251,6 +260,16 @@ impl AgentConfig {
         self.metadata && matches!(self.runtime, RuntimeConfig::Docker { .. })
     }
 
+    /// The GPUs that tasks may have.
+    pub(crate) fn gpus(&self) -> Vec<GpuId> {
+        let finds = matches!(self.runtime, RuntimeConfig::Docker { .. }) && !self.oversubscribe;
+        match &self.gpus {
+            Some(named) => named.iter().filter_map(|id| GpuId::new(id).ok()).collect(),
+            None if finds => gpu::found(Path::new(gpu::NVIDIA)),
+            None => Vec::new(),
+        }
+    }
+
     /// What tasks may have of the machine.
     pub(crate) fn offer(&self) -> resources::Offer {
         resources::Offer::of(self, &resources::Machine::here())
@@ -277,6 +296,7 @@ mod tests {
             refused(|config| config.region = "us east".into()),
             refused(|config| config.account = "me".into()),
             refused(|config| config.images.pull_inactivity_seconds = 0),
+            refused(|config| config.gpus = Some(["a", "b", "a"].map(str::to_owned).into())),
         ] {
             assert!(text.starts_with("bad configuration: "), "{text}");
         }

@@ -9,7 +9,7 @@
 //! - A task is a pure machine ([`task::step`]); only [`runtime::docker`] knows Docker.
 //!
 //! Reading order: [`AgentConfig`] · [`run`] · [`session`] ([`dial`], [`endpoints`]) · [`channel`] · [`worker`] · [`task`] · [`runtime`] · [`image`] ·
-//! [`ledger`] · [`tally`] · [`outbox`] · [`control`] · [`metadata`] · [`resources`] · [`usage`].
+//! [`ledger`] · [`tally`] · [`outbox`] · [`control`] · [`metadata`] · [`resources`] · [`gpu`] · [`usage`].
 
 mod channel;
 mod clock;
@@ -18,6 +18,7 @@ mod control;
 pub mod dial;
 mod endpoints;
 mod error;
+mod gpu;
 pub mod image;
 pub mod ledger;
 pub mod logs;

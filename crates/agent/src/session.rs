@@ -273,6 +273,10 @@ impl Sessions {
         for name in self.capabilities() {
             attributes.entry(name).or_default();
         }
+        let gpus = self.config.gpus();
+        if !gpus.is_empty() {
+            attributes.insert(capability::GPUS.to_owned(), trireme_types::gpu::list(&gpus));
+        }
         let offer = self.config.offer();
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };
         wire::Hello {

@@ -86,13 +86,15 @@ impl Assignment {
 
 fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
     let spec = &state.task_definition(&task.definition)?.spec;
+    let gpus = state.task_gpus(task.id);
     let containers = spec.containers.iter().map(|definition| {
         let change = task.overrides.containers.iter().find(|change| change.name == definition.name);
         let mut assigned = container(spec, definition, change);
         image_pin::assign(state, task, definition, &mut assigned);
         let group = log_group(definition, &task.cluster.scope);
         let log_group_missing = group.is_some_and(|(key, _)| state.log_group(&key).is_none());
-        wire::Container { log_group_missing, ..assigned }
+        let own = gpus.get(&definition.name).into_iter().flatten();
+        wire::Container { log_group_missing, gpu_ids: own.map(ToString::to_string).collect(), ..assigned }
     });
     let cpu = task.overrides.cpu.or(spec.cpu).unwrap_or(CpuUnits::ZERO);
     let memory = task.overrides.memory.or(spec.memory).unwrap_or(Mebibytes::ZERO);
@@ -182,6 +184,7 @@ fn container(
         settings,
         pin: None,
         log_group_missing: false,
+        gpu_ids: Vec::new(),
     }
 }
 

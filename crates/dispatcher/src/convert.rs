@@ -8,9 +8,10 @@ use trireme_state::object::{
     ClusterKey, ContainerReport, HealthStatus, InstanceRegistration, InstanceResources, NetworkBinding,
     StopCode, TaskStatus,
 };
+use trireme_types::capability::GPUS;
 use trireme_types::{
     AccountId, ClusterName, ContainerName, CpuUnits, Mebibytes, NameError, Port, Protocol, Region, Scope,
-    TaskId, Timestamp, Zone,
+    TaskId, Timestamp, Zone, gpu,
 };
 
 use crate::Error;
@@ -60,7 +61,8 @@ pub(crate) fn registration(hello: wire::Hello) -> Result<InstanceRegistration, E
     let cluster = ClusterKey { scope, name: name("cluster", ClusterName::new(&hello.cluster))? };
     let reserved = hello.reserved_ports.iter().map(|one| Ok((protocol(one.udp), port("port", one.port)?)));
     let attributes: std::collections::BTreeMap<_, _> = hello.attributes.into_iter().collect();
-    let fits = |(key, value): (&String, &String)| key.len() <= TEXT_LIMIT && value.len() <= TEXT_LIMIT;
+    let limit = |key: &str| if key == GPUS { gpu::LIST_MAX_LEN } else { TEXT_LIMIT };
+    let fits = |(key, value): (&String, &String)| key.len() <= TEXT_LIMIT && value.len() <= limit(key);
     if attributes.len() > ATTRIBUTE_LIMIT || !attributes.iter().all(fits) {
         return Err(Error::Value { field: "attributes" });
     }

@@ -60,6 +60,11 @@ pub struct AgentArgs {
     /// Offer more than the machine has. Without it such an agent does not start. For several agents that share a machine.
     #[arg(long)]
     oversubscribe: bool,
+    /// The ids of the GPUs to offer, with commas between them: NVIDIA's (`GPU-…`), or names of the Container Device Interface
+    /// (`amd.com/gpu=0`). Nothing: none. Default: those of NVIDIA's driver; none with --oversubscribe, for agents that share a machine
+    /// must not share its GPUs.
+    #[arg(long, value_name = "ID,ID")]
+    gpus: Option<String>,
     /// Run containers that ask for all of the machine's rights. Without it they are placed elsewhere, with the reason ATTRIBUTE.
     #[arg(long)]
     allow_privileged: bool,
@@ -162,6 +167,10 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
         reserve_cpu_units: args.reserve_cpu,
         reserve_memory_mib: args.reserve_memory,
         oversubscribe: args.oversubscribe,
+        gpus: args
+            .gpus
+            .as_ref()
+            .map(|ids| ids.split(',').filter(|_| !ids.is_empty()).map(str::to_owned).collect()),
         allow: Allowed {
             privileged: args.allow_privileged,
             host_devices: args.allow_host_devices,

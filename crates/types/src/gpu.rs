@@ -7,6 +7,9 @@ use crate::{GpuId, NameError};
 /// GPUs that one machine may have.
 pub const GPUS_PER_MACHINE: usize = 64;
 
+/// The longest list, in characters.
+pub const LIST_MAX_LEN: usize = GPUS_PER_MACHINE * (GpuId::MAX_LEN + 1);
+
 /// Why a list of GPUs is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GpuListError {

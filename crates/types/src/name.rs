@@ -105,7 +105,7 @@ name!(
 
 name!(
     /// A GPU of a machine, as its maker names it: `GPU-` and a UUID, for one.
-    GpuId, "GPU id", 64, ".:/"
+    GpuId, "GPU id", 64, ".:/="
 );
 
 impl ClusterName {

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod found;
 mod frames;
+mod gpus;
 mod health;
 mod labels;
 mod logs;

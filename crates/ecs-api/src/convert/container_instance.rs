@@ -6,7 +6,7 @@ use trireme_ecs_model::shapes::{self, Attribute, Resource as Amount, VersionInfo
 use trireme_state::State;
 use trireme_state::object::{ClusterKey, ContainerInstance, InstanceStatus};
 use trireme_types::arn::Resource;
-use trireme_types::{Arn, ContainerInstanceId, Port, Protocol};
+use trireme_types::{Arn, ContainerInstanceId, GpuId, Port, Protocol};
 
 use super::{number, tags, time};
 
@@ -25,6 +25,8 @@ pub(crate) fn describe(
     let reserved: BTreeSet<(Protocol, Port)> = total.reserved_ports.iter().copied().collect();
     let taken: BTreeSet<(Protocol, Port)> =
         reserved.iter().copied().chain(load.ports.iter().copied()).collect();
+    let gpus = registration.gpus();
+    let free_gpus: Vec<GpuId> = gpus.iter().filter(|gpu| !load.gpus.contains(*gpu)).cloned().collect();
     let status = match instance.status {
         InstanceStatus::Active => "ACTIVE",
         InstanceStatus::Draining => "DRAINING",
@@ -38,11 +40,12 @@ pub(crate) fn describe(
             docker_version: Some(registration.docker_version.clone()),
             ..Default::default()
         }),
-        registered_resources: Some(resources(total.cpu.get(), total.memory.get(), &reserved)),
+        registered_resources: Some(resources(total.cpu.get(), total.memory.get(), &reserved, &gpus)),
         remaining_resources: Some(resources(
             total.cpu.saturating_sub(load.cpu).get(),
             total.memory.saturating_sub(load.memory).get(),
             &taken,
+            &free_gpus,
         )),
         status: Some(status.to_owned()),
         agent_connected: Some(state.is_present(instance)),
@@ -56,8 +59,8 @@ pub(crate) fn describe(
     }
 }
 
-/// ECS lists ports that are taken, in what is registered as in what remains.
-fn resources(cpu: u32, memory: u32, ports: &BTreeSet<(Protocol, Port)>) -> Vec<Amount> {
+/// ECS lists ports that are taken, in what is registered as in what remains; but GPUs that are there, and of them those that are free.
+fn resources(cpu: u32, memory: u32, ports: &BTreeSet<(Protocol, Port)>, gpus: &[GpuId]) -> Vec<Amount> {
     let of = |wanted: Protocol| {
         let numbers = ports.iter().filter(move |(protocol, _)| *protocol == wanted);
         numbers.map(|(_, port)| port.to_string()).collect::<Vec<_>>()
@@ -75,6 +78,10 @@ fn resources(cpu: u32, memory: u32, ports: &BTreeSet<(Protocol, Port)>) -> Vec<A
         Amount { integer_value: Some(number(memory)), ..amount("MEMORY", "INTEGER") },
         Amount { string_set_value: Some(of(Protocol::Tcp)), ..amount("PORTS", "STRINGSET") },
         Amount { string_set_value: Some(of(Protocol::Udp)), ..amount("PORTS_UDP", "STRINGSET") },
+        Amount {
+            string_set_value: Some(gpus.iter().map(ToString::to_string).collect()),
+            ..amount("GPU", "STRINGSET")
+        },
     ]
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use trireme_ecs_model::shapes::{RegisterContainerInstanceRequest, Resource};
 use trireme_state::object::{ClusterKey, InstanceRegistration, InstanceResources};
 use trireme_state::query::ZONE_ATTRIBUTE;
-use trireme_types::{CpuUnits, Mebibytes, Port, Protocol, Zone};
+use trireme_types::capability::GPUS;
+use trireme_types::{CpuUnits, Mebibytes, Port, Protocol, Zone, gpu};
 
 use crate::error::{Error, Result};
 use crate::length;
@@ -24,7 +25,8 @@ pub(crate) fn registration(
     request: &RegisterContainerInstanceRequest,
 ) -> Result<InstanceRegistration> {
     let document = document(request.instance_identity_document.as_deref())?;
-    let attributes = attributes(request)?;
+    let mut attributes = attributes(request)?;
+    attributes.extend(gpus(request.total_resources.as_deref().unwrap_or_default())?);
     let zone = attributes.get(ZONE_ATTRIBUTE).cloned().or_else(|| document.get("availabilityZone").cloned());
     let zone = zone.as_deref().unwrap_or(NOWHERE);
     let zone = Zone::new(zone).map_err(|_| Error::invalid(format!("Invalid availability zone: {zone}")))?;
@@ -67,6 +69,14 @@ fn attributes(request: &RegisterContainerInstanceRequest) -> Result<BTreeMap<Str
     Ok(all)
 }
 
+/// ECS API: Resource. The resource GPU is a set of ids, which a machine's own agent tells in an attribute.
+fn gpus(given: &[Resource]) -> Result<Option<(String, String)>> {
+    let Some(resource) = given.iter().find(|one| one.name.as_deref() == Some("GPU")) else { return Ok(None) };
+    let ids = resource.string_set_value.iter().flatten().map(String::as_str);
+    let ids = gpu::check(ids).map_err(|error| Error::invalid(format!("Invalid resource: GPU: {error}.")))?;
+    Ok((!ids.is_empty()).then(|| (GPUS.to_owned(), gpu::list(&ids))))
+}
+
 /// ECS API: Resource. CPU and MEMORY are numbers, PORTS and PORTS_UDP are what tasks may not have.
 fn resources(given: &[Resource]) -> Result<InstanceResources> {
     let mut resources = InstanceResources::default();
@@ -77,7 +87,7 @@ fn resources(given: &[Resource]) -> Result<InstanceResources> {
             "MEMORY" => resources.memory = Mebibytes::new(amount(resource)?),
             "PORTS" => resources.reserved_ports.extend(ports(resource, Protocol::Tcp)?),
             "PORTS_UDP" => resources.reserved_ports.extend(ports(resource, Protocol::Udp)?),
-            // What tasks cannot ask for here yet.
+            // GPUs have their own place; anything else tasks cannot ask for here yet.
             _ => {}
         }
     }
@@ -117,7 +127,7 @@ mod tests {
                 {"name": "CPU", "type": "INTEGER", "integerValue": 2048},
                 {"name": "MEMORY", "type": "INTEGER", "integerValue": 3885},
                 {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "2375"]},
-                {"name": "GPU", "type": "STRINGSET", "stringSetValue": []},
+                {"name": "GPU", "type": "STRINGSET", "stringSetValue": ["GPU-1", "GPU-0"]},
             ],
             "attributes": [{"name": "ecs.os-type", "value": "linux"}, {"name": "ecs.capability.x"}],
             "versionInfo": {"agentVersion": "1.105.1", "dockerVersion": "DockerVersion: 28"},
@@ -129,8 +139,23 @@ mod tests {
         assert_eq!((found.resources.cpu.get(), found.resources.memory.get()), (2048, 3885));
         assert_eq!(found.resources.reserved_ports.len(), 2);
         assert_eq!(found.attributes["ecs.capability.x"], "");
+        assert_eq!(gpu::list(&found.gpus()), "GPU-1,GPU-0");
         let broken =
             RegisterContainerInstanceRequest { instance_identity_document: Some("x".to_owned()), ..request };
         assert!(registration(&cluster, &broken).is_err());
+    }
+
+    #[test]
+    fn gpus_are_a_set_of_ids() {
+        let cluster = State::default_cluster_key(&Scope::development());
+        let of = |ids: serde_json::Value| {
+            let resource = serde_json::json!({"name": "GPU", "type": "STRINGSET", "stringSetValue": ids});
+            let request = serde_json::json!({"totalResources": [resource]});
+            registration(&cluster, &serde_json::from_value(request).unwrap())
+        };
+        assert!(!of(serde_json::json!([])).unwrap().attributes.contains_key(GPUS), "it has none");
+        let twice = of(serde_json::json!(["GPU-1", "GPU-1"])).unwrap_err();
+        assert!(twice.message.contains("GPU-1 is listed twice"), "{}", twice.message);
+        assert!(of(serde_json::json!(["GPU-1,GPU-2"])).is_err(), "they are told with commas between them");
     }
 }

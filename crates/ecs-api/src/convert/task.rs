@@ -31,6 +31,7 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
     };
     let health = state.task_health(task.id);
     let interface = state.interface(task.id).map(|interface| &**interface);
+    let gpus = state.task_gpus(task.id);
     let containers = task
         .containers
         .iter()
@@ -38,6 +39,7 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
             let health = health_check::of_container(&health, &one.name);
             shapes::Container {
                 network_interfaces: Some(network::interfaces(interface)),
+                gpu_ids: gpus.get(&one.name).map(|own| own.iter().map(ToString::to_string).collect()),
                 ..container(task, one, of_container(&one.name), health)
             }
         })

@@ -10,6 +10,9 @@ pub(crate) fn container_definition(container: &ContainerDefinition) -> Result<()
     let refuse = Refuse(Operation::RegisterTaskDefinition);
     refuse.on("disableNetworking", container.disable_networking)?;
     refuse.filled("credentialSpecs", &container.credential_specs)?;
+    for requirement in container.resource_requirements.iter().flatten() {
+        refuse.given("resourceRequirements.sharingStrategy", &requirement.sharing_strategy)?;
+    }
     container.port_mappings.iter().flatten().try_for_each(|mapping| port_mapping(refuse, mapping))
 }
 

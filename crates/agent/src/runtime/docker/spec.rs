@@ -7,7 +7,7 @@ use trireme_rpc::agent::Container;
 
 use super::around::Around;
 use super::sandbox::shared;
-use super::{cgroup, health, labels, ports, settings, storage, volumes};
+use super::{cgroup, gpus, health, labels, ports, settings, storage, volumes};
 use crate::Allowed;
 use crate::metadata::uri;
 use crate::namespace::{self, Namespaces};
@@ -45,6 +45,7 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
     host_config.storage_opt = storage::option(&new.task.settings)?;
     host_config.binds = Some(mounts.binds);
     host_config.mounts = Some(mounts.volumes);
+    host_config.device_requests = gpus::requests(&definition.gpu_ids);
     settings::apply(&definition.settings, &|other| new.name_of(other), &mut host_config)?;
     let namespaces = Namespaces::of(&new.task.settings)?;
     check(&host_config, of_machine, namespaces.of_host(), around.allowed)?;
@@ -68,12 +69,13 @@ pub(super) fn body(new: &NewContainer, around: &Around) -> Result<ContainerCreat
     })
 }
 
-/// The variables of the definition and its files, and those by which a container finds its metadata. These cannot be replaced.
+/// The variables of the definition and its files, and those by which a container finds its metadata and its GPUs. These cannot be
+/// replaced.
 fn environment(new: &NewContainer, around: &Around) -> Vec<String> {
     let given = around.environment.iter();
     let given = given.map(|variable| format!("{}={}", variable.name, variable.value));
     let ours = uri::environment(new).into_iter().map(|(name, value)| format!("{name}={value}"));
-    given.chain(ours).collect()
+    given.chain(ours).chain(gpus::variable(&new.definition().gpu_ids)).collect()
 }
 
 /// Placement does not put such a task here; what does is an older control node.
@@ -119,7 +121,43 @@ fn host_config(new: &NewContainer, definition: &Container, around: &Around) -> H
 
 #[cfg(test)]
 mod tests {
-    use super::with_tag;
+    use std::sync::Arc;
+
+    use trireme_rpc::agent::{AssignedTask, EnvironmentVariable};
+
+    use super::*;
+
+    #[test]
+    fn a_container_has_its_own_gpus_and_no_other() {
+        let container = |name: &str, gpus: &[&str]| Container {
+            name: name.to_owned(),
+            gpu_ids: gpus.iter().map(|id| (*id).to_owned()).collect(),
+            ..Container::default()
+        };
+        let task = Arc::new(AssignedTask {
+            network_mode: "bridge".to_owned(),
+            containers: vec![container("train", &["GPU-2", "GPU-0"]), container("side", &[])],
+            ..AssignedTask::default()
+        });
+        let body = |index| {
+            let (owner, task) = (Arc::default(), Arc::clone(&task));
+            let image = crate::runtime::ImageName::default();
+            let given =
+                EnvironmentVariable { name: "NVIDIA_VISIBLE_DEVICES".to_owned(), value: "all".to_owned() };
+            let around = Around { environment: vec![given], ..Around::default() };
+            super::body(&NewContainer { owner, task, index, image }, &around).unwrap()
+        };
+        let train = body(0);
+        let requests = train.host_config.unwrap().device_requests.unwrap();
+        assert_eq!(requests[0].device_ids.as_deref(), Some(&["GPU-2", "GPU-0"].map(str::to_owned)[..]));
+        let of = |env: Option<Vec<String>>| env.unwrap().into_iter().rfind(|one| one.starts_with("NVIDIA_"));
+        assert_eq!(
+            of(train.env).as_deref(),
+            Some("NVIDIA_VISIBLE_DEVICES=GPU-2,GPU-0"),
+            "the last one counts"
+        );
+        assert_eq!(body(1).host_config.unwrap().device_requests, None);
+    }
 
     #[test]
     fn a_missing_tag_means_latest() {
