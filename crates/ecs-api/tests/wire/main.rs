@@ -8,6 +8,7 @@ mod clusters;
 mod configuration;
 mod deployments;
 mod flood;
+mod gpus;
 mod placement;
 mod raw;
 mod scheduling;
