@@ -35,11 +35,15 @@ const SIZES: [u32; 4] = [128, 256, 512, 1_024];
 /// A cluster of a few machines and services, at rest. The same seed makes the same one.
 fn some_world(seed: u64) -> World {
     let mut random = StdRng::seed_from_u64(seed);
+    // In every third world some machines have GPUs, and some tasks want them.
+    let mut others = StdRng::seed_from_u64(!seed);
+    let mut some_gpus = |most: u32| if seed % 3 == 1 { others.random_range(0..=most) } else { 0 };
     let mut world = World::new();
     for zone in ZONES {
         for _ in 0..random.random_range(1..4) {
             let size = *[1_024, 2_048, 4_096].choose(&mut random).unwrap();
-            world.agent(zone, size, *[size, size * 2].choose(&mut random).unwrap());
+            let memory = *[size, size * 2].choose(&mut random).unwrap();
+            world.agent_with_gpus(zone, size, memory, some_gpus(5));
         }
     }
     let same = random.random_bool(0.4).then(|| *SIZES.choose(&mut random).unwrap());
@@ -47,10 +51,11 @@ fn some_world(seed: u64) -> World {
         let cpu = same.unwrap_or_else(|| *SIZES.choose(&mut random).unwrap());
         let memory = cpu * random.random_range(1..=2);
         let port = random.random_bool(0.2).then_some(8_080);
-        let definition = world.register(name, cpu, memory, port);
+        let gpus = some_gpus(2);
+        let definition = world.register_with_gpus(name, (cpu, memory), port, gpus);
         // The next revision, and a larger one.
-        world.register(name, cpu, memory, port);
-        world.register(name, cpu * 2, memory, None);
+        world.register_with_gpus(name, (cpu, memory), port, gpus);
+        world.register_with_gpus(name, (cpu * 2, memory), None, gpus + u32::from(gpus > 0));
         let desired = random.random_range(1..=6);
         let limits = *LIMITS.choose(&mut random).unwrap();
         world.create_described(name, &definition, desired, limits, &some_wishes(&mut random));

@@ -131,8 +131,16 @@ impl World {
     }
 
     pub fn agent(&mut self, zone: &str, cpu: u32, memory: u32) -> ContainerInstanceId {
+        self.agent_with_gpus(zone, cpu, memory, 0)
+    }
+
+    pub fn agent_with_gpus(&mut self, zone: &str, cpu: u32, memory: u32, gpus: u32) -> ContainerInstanceId {
         let name = format!("{zone}/agent-{}", self.agents.len() + 1);
-        let registration = registration(name, zone, cpu, memory);
+        let mut registration = registration(name, zone, cpu, memory);
+        let ids: Vec<String> = (0..gpus).map(|number| format!("GPU-{number}")).collect();
+        if gpus > 0 {
+            registration.attributes.insert(capability::GPUS.to_owned(), ids.join(","));
+        }
         let outcome =
             self.user(Command::OpenSession { instance: None, registration: Box::new(registration) });
         let Outcome::Session { instance, .. } = outcome else { panic!("no session: {outcome:?}") };
@@ -150,6 +158,20 @@ impl World {
 
     pub fn register(&mut self, family: &str, cpu: u32, memory: u32, port: Option<u16>) -> TaskDefinitionKey {
         self.register_container(family, container(cpu, memory, port))
+    }
+
+    /// Its container is to have so many GPUs.
+    pub fn register_with_gpus(
+        &mut self,
+        family: &str,
+        (cpu, memory): (u32, u32),
+        port: Option<u16>,
+        gpus: u32,
+    ) -> TaskDefinitionKey {
+        let mut made = container(cpu, memory, port);
+        let json = format!(r#"[{{"type":"GPU","value":"{gpus}"}}]"#);
+        made.described.extend((gpus > 0).then(|| ("resourceRequirements".to_owned(), json)));
+        self.register_container(family, made)
     }
 
     /// Its container has a health check.
