@@ -12,6 +12,8 @@ pub(crate) fn container_definition(container: &ContainerDefinition) -> Result<()
     refuse.filled("credentialSpecs", &container.credential_specs)?;
     for requirement in container.resource_requirements.iter().flatten() {
         refuse.given("resourceRequirements.sharingStrategy", &requirement.sharing_strategy)?;
+        let all = requirement.value.as_deref() == Some("ALL");
+        refuse.when("resourceRequirements.value ALL", all)?;
     }
     container.port_mappings.iter().flatten().try_for_each(|mapping| port_mapping(refuse, mapping))
 }
