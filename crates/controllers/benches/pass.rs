@@ -1,5 +1,6 @@
 //! Time of one pass of the service controller: a service of 5,000 tasks on 300 instances, first whole at once, then while its
-//! tasks come up, then at rest; and 2,000 services at rest.
+//! tasks come up, then at rest; 2,000 services at rest; 1,000 that are rebalanced over three zones of which one is full; and 1,000
+//! with a task each for which there is no place on 5,000 instances.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 
 #[path = "../tests/support/mod.rs"]
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use support::{World, service_key};
 use trireme_controllers::{Controller, Observed, ServiceController, Stopwatch};
-use trireme_state::object::TaskStatus;
+use trireme_state::Command;
+use trireme_state::object::{InstanceStatus, TaskStatus, ZONE_REBALANCING};
+use trireme_types::ContainerInstanceId;
 
 /// With `known`, a controller that has seen it all before; else a fresh one for each pass.
 fn time(what: &str, world: &World, known: Option<&ServiceController>) {
@@ -25,6 +28,112 @@ fn time(what: &str, world: &World, known: Option<&ServiceController>) {
         commands = plan.commands.len();
     }
     println!("{what:<44} {:>9.3} ms, {commands} commands", (spent / passes).as_secs_f64() * 1_000.0);
+}
+
+/// The median of the passes after so many changes, each of which is another.
+fn time_after(what: &str, world: &mut World, mut change: impl FnMut(&mut World)) {
+    let (mut spent, mut commands) = (Vec::new(), 0);
+    for _ in 0..9 {
+        change(world);
+        let (view, now) = (world.view(), world.now);
+        let start = Instant::now();
+        let plan = world.services.plan(&view, &Observed::default(), now);
+        spent.push(start.elapsed());
+        commands += plan.commands.len();
+    }
+    spent.sort_unstable();
+    println!("{what:<44} {:>9.3} ms, {commands} commands", spent[4].as_secs_f64() * 1_000.0);
+}
+
+/// Passes, without the tests' checks, until nothing more is to be done.
+fn settle(world: &mut World) {
+    for _ in 0..20 {
+        let plan = world.services.plan(&world.view(), &Observed::default(), world.now);
+        let idle = plan.commands.is_empty();
+        plan.commands.into_iter().for_each(|command| {
+            world.user(command);
+        });
+        let worked = world.agents_work(|_| true);
+        if idle && worked == 0 {
+            return;
+        }
+        world.advance(Duration::from_secs(45));
+    }
+    panic!("never quiet");
+}
+
+/// A machine that nobody waits for is drained, or takes tasks again.
+fn turn(world: &mut World, instance: ContainerInstanceId) {
+    let now = world.view().instance(instance).unwrap().status;
+    let other = match now {
+        InstanceStatus::Active => InstanceStatus::Draining,
+        _ => InstanceStatus::Active,
+    };
+    world.set_status(instance, other);
+}
+
+/// A task of no service comes or goes.
+fn come_or_go(world: &mut World, instance: ContainerInstanceId, one: &trireme_state::object::TaskDefinitionKey) {
+    let of_nobody = world.view().tasks_of_instance(instance).into_iter().find(|task| task.service().is_none());
+    if let Some(task) = of_nobody {
+        world.user(Command::StopTask { cluster: support::cluster(), task: task.id, reason: None });
+        world.agents_work(|_| true);
+        return;
+    }
+    let epoch = world.view().instance(instance).unwrap().epoch;
+    let run = trireme_state::command::RunTasks {
+        cluster: support::cluster(),
+        definition: one.clone(),
+        overrides: trireme_state::object::TaskOverrides::default(),
+        group: None,
+        started_by: None,
+        tags: trireme_state::object::Tags::new(),
+        placements: vec![trireme_state::Placement { instance, epoch }],
+    };
+    world.user(Command::RunTasks(Box::new(run)));
+    world.agents_work(|_| true);
+}
+
+/// 1,000 services of four tasks that are rebalanced, in three zones of which one has room for none of them.
+fn rebalanced() {
+    let mut world = World::new();
+    for zone in [support::ZONES[0], support::ZONES[1]] {
+        for _ in 0..50 {
+            world.agent(zone, 65_536, 65_536);
+        }
+    }
+    for _ in 0..50 {
+        world.agent(support::ZONES[2], 32, 32);
+    }
+    let (definition, one) = (world.register("web", 64, 64, None), world.register("one", 1, 1, None));
+    for number in 0..1_000 {
+        let even = [(ZONE_REBALANCING, "\"ENABLED\"")];
+        world.create_described(&format!("s{number}"), &definition, 4, (200, 100), &even);
+    }
+    settle(&mut world);
+    time("1,000 rebalanced, a zone full, seen before", &world, Some(&world.services));
+    let spare = world.agent(support::ZONES[0], 32, 32);
+    time_after("the same after a machine's change", &mut world, |world| turn(world, spare));
+    let small = world.agents[120];
+    time_after("the same after a task in the full zone", &mut world, |world| come_or_go(world, small, &one));
+}
+
+/// 1,000 services, each with a task that fits on none of 5,000 machines.
+fn unplaceable() {
+    let mut world = World::new();
+    for number in 0..5_000 {
+        world.agent(support::ZONES[number % 3], 1_024, 1_024);
+    }
+    let (definition, one) = (world.register("large", 2_048, 2_048, None), world.register("one", 1, 1, None));
+    for number in 0..1_000 {
+        world.create(&format!("s{number}"), &definition, 1, (200, 100));
+    }
+    time("1,000 unplaceable on 5,000, seen first", &world, None);
+    settle(&mut world);
+    time("1,000 unplaceable on 5,000, seen before", &world, Some(&world.services));
+    let (one_machine, last) = (world.agents[0], *world.agents[1..].iter().max().unwrap());
+    time_after("the same after a machine's change", &mut world, |world| turn(world, one_machine));
+    time_after("the same after a task came or went", &mut world, |world| come_or_go(world, last, &one));
 }
 
 fn main() {
@@ -62,4 +171,6 @@ fn main() {
         world.advance(Duration::from_secs(45));
     }
     time("2,000 services at rest, seen before", &world, Some(&world.services));
+    rebalanced();
+    unplaceable();
 }
