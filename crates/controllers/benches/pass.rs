@@ -73,8 +73,13 @@ fn turn(world: &mut World, instance: ContainerInstanceId) {
 }
 
 /// A task of no service comes or goes.
-fn come_or_go(world: &mut World, instance: ContainerInstanceId, one: &trireme_state::object::TaskDefinitionKey) {
-    let of_nobody = world.view().tasks_of_instance(instance).into_iter().find(|task| task.service().is_none());
+fn come_or_go(
+    world: &mut World,
+    instance: ContainerInstanceId,
+    one: &trireme_state::object::TaskDefinitionKey,
+) {
+    let of_nobody =
+        world.view().tasks_of_instance(instance).into_iter().find(|task| task.service().is_none());
     if let Some(task) = of_nobody {
         world.user(Command::StopTask { cluster: support::cluster(), task: task.id, reason: None });
         world.agents_work(|_| true);

@@ -5,7 +5,7 @@
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
 //!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
 //!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even · `daemon`: one on each instance ·
-//!   `stored`: members without effect yet · `text`: ECS's event texts · `judgement`: for those who foresee or explain.
+//!   `memory`: what need not be looked at again, and `room`: until there is a place · `stored`: members without effect yet · `text`: ECS's event texts · `judgement`: for those who foresee or explain.
 //! - Only the primary deployment's tasks are spread against each other: an older deployment's places are free soon, and counting
 //!   them would leave the new tasks uneven once it is gone.
 //! - Services are planned in the order of their names, on one working copy of the nodes, so that two of them never count on the
@@ -15,18 +15,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use trireme_scheduler::{Nodes, Placed, Request, place_on};
+use trireme_scheduler::{Nodes, Placed, Request, place_each, place_on};
 use trireme_state::State;
-use trireme_state::index::ServiceLoad;
-use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceStatus, Subnet};
-use trireme_state::query::Topology;
-use trireme_types::{ContainerInstanceId, SubnetId, Timestamp};
+use trireme_state::object::{ClusterKey, Service, ServiceStatus, Subnet};
+use trireme_types::{ContainerInstanceId, SubnetId, Timestamp, Zone};
 
 use crate::driver::{Controller, Plan};
 use crate::metrics;
 use crate::observed::Observed;
 
 use health::Health;
+use memory::{Known, Memory, News, Quiet, Sight, Walk};
 
 pub(crate) use judgement::{health, unstarted};
 pub(crate) use restart::failed_by_itself;
@@ -40,12 +39,14 @@ mod health;
 mod judged;
 mod judgement;
 mod lifecycle;
+mod memory;
 mod pass;
 mod plan;
 mod rebalance;
 mod record;
 mod restart;
 mod rollout;
+mod room;
 mod stored;
 mod task_set;
 mod text;
@@ -82,51 +83,6 @@ pub struct ServiceController {
     memory: Mutex<Memory>,
 }
 
-/// A service that needed nothing, with what it was judged by.
-struct Quiet {
-    service: Arc<Service>,
-    load: Arc<ServiceLoad>,
-    /// It needs nothing before this.
-    until: Option<Timestamp>,
-    /// It needs nothing while the machines are the same.
-    looked_at_machines: bool,
-}
-
-impl Quiet {
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.until.is_some_and(|until| until <= now)
-    }
-}
-
-/// What need not be looked at again. Forgetting it changes no plan.
-#[derive(Default)]
-struct Memory {
-    draining: BTreeSet<ContainerInstanceId>,
-    topology: Topology,
-    healthy_after: Duration,
-    quiet: Known,
-}
-
-/// Services that needed nothing, each kind by key, as the state lists them.
-#[derive(Default)]
-struct Known {
-    daemons: Vec<Quiet>,
-    others: Vec<Quiet>,
-}
-
-/// Walks beside the state's services, in the same order: most comparisons are of two pointers.
-struct Walk(std::iter::Peekable<std::vec::IntoIter<Quiet>>);
-
-impl Walk {
-    fn quiet(&mut self, service: &Arc<Service>, load: &Arc<ServiceLoad>, now: Timestamp) -> Option<Quiet> {
-        let before = |known: &Quiet| !Arc::ptr_eq(&known.service, service) && known.service.key < service.key;
-        while self.0.next_if(before).is_some() {}
-        self.0.next_if(|known| {
-            Arc::ptr_eq(&known.service, service) && Arc::ptr_eq(&known.load, load) && !known.is_over(now)
-        })
-    }
-}
-
 impl ServiceController {
     /// A controller that times its placements with `stopwatch`.
     pub fn new(stopwatch: Stopwatch) -> Self {
@@ -139,33 +95,32 @@ impl Controller for ServiceController {
 
     fn plan(&self, view: &State, _: &Observed, now: Timestamp) -> Plan {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let draining = draining(view);
+        let sight = Sight::of(view, &memory.sight);
+        let news = News::of(view, &memory, &sight);
         let mut known = std::mem::take(&mut memory.quiet);
-        let topology = view.topology();
-        if memory.draining != draining || memory.healthy_after != self.healthy_after {
+        if memory.healthy_after != self.healthy_after {
             known = Known::default();
-        } else if !memory.topology.is(&topology) {
-            known.daemons.retain(|quiet| !quiet.looked_at_machines);
-            known.others.retain(|quiet| !quiet.looked_at_machines);
         }
         let health = Health { view, after: self.healthy_after, now, grace: Duration::ZERO };
         let look = Look {
             view,
             health,
-            draining: &draining,
+            draining: &sight.draining,
+            zones: &sight.zones,
             clusters: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            taken: BTreeSet::new(),
             stopwatch: &self.stopwatch,
         };
-        let mut round = Round { look, plan: Plan::default(), unplaced: 0 };
+        let mut round = Round { look, news, plan: Plan::default(), unplaced: 0 };
         let services = || view.services().filter(|service| service.status != ServiceStatus::Inactive);
         // ECS: the first to start.
         let daemons = round.look_at(services().filter(|one| daemon::is_daemon(one)), known.daemons);
         let others = round.look_at(services().filter(|one| !daemon::is_daemon(one)), known.others);
-        let Round { mut plan, unplaced, .. } = round;
+        let Round { look: Look { taken, .. }, mut plan, unplaced, .. } = round;
         plan.report.gauge(metrics::TASKS_UNPLACED, unplaced);
         let quiet = Known { daemons, others };
-        *memory = Memory { draining, topology, healthy_after: self.healthy_after, quiet };
+        *memory = Memory { sight, healthy_after: self.healthy_after, quiet, taken };
         plan
     }
 }
@@ -173,6 +128,7 @@ impl Controller for ServiceController {
 /// One pass over all services.
 struct Round<'a> {
     look: Look<'a>,
+    news: News,
     plan: Plan,
     unplaced: usize,
 }
@@ -185,19 +141,22 @@ impl Round<'_> {
         known: Vec<Quiet>,
     ) -> Vec<Quiet> {
         let mut quiet = Vec::with_capacity(known.len());
-        let mut known = Walk(known.into_iter().peekable());
+        let mut known = Walk::new(known);
         for service in services {
             let load = self.look.view.index().service_load(&service.key);
-            if let Some(known) = known.quiet(service, &load, self.look.health.now) {
+            let known = known.quiet(service, &load, self.look.health.now);
+            if let Some(known) = known.filter(|known| !self.news.concerns(known, &self.look.taken)) {
                 known.until.into_iter().for_each(|at| self.plan.wake(at));
+                self.unplaced = self.unplaced.saturating_add(known.unplaced);
                 quiet.push(known);
                 continue;
             }
-            let judged = plan::service(&mut self.look, service, &load);
+            let mut judged = plan::service(&mut self.look, service, &load);
             self.unplaced = self.unplaced.saturating_add(judged.unplaced);
             if let Some(until) = judged.quiet_until() {
-                let looked_at_machines = judged.looked_at_machines;
-                quiet.push(Quiet { service: service.clone(), load, until, looked_at_machines });
+                let (machines, unplaced) = (judged.machines, judged.unplaced);
+                let waits = std::mem::take(&mut judged.waits);
+                quiet.push(Quiet { service: service.clone(), load, until, machines, unplaced, waits });
             }
             judged.add_to(&mut self.plan);
         }
@@ -205,19 +164,18 @@ impl Round<'_> {
     }
 }
 
-fn draining(view: &State) -> BTreeSet<ContainerInstanceId> {
-    let draining = view.instances().filter(|instance| instance.status == InstanceStatus::Draining);
-    draining.map(|instance| instance.id).collect()
-}
-
 /// One pass's look at the state, with the nodes as the pass has filled them so far.
 struct Look<'a> {
     view: &'a State,
     health: Health<'a>,
     draining: &'a BTreeSet<ContainerInstanceId>,
+    /// The zones of each cluster that have machines which take tasks.
+    zones: &'a BTreeMap<ClusterKey, BTreeSet<Zone>>,
     clusters: BTreeMap<ClusterKey, Nodes>,
     /// How many addresses of a subnet are free: counted once.
     addresses: BTreeMap<SubnetId, u32>,
+    /// Where tasks were placed.
+    taken: BTreeSet<ContainerInstanceId>,
     stopwatch: &'a Stopwatch,
 }
 
@@ -234,9 +192,17 @@ impl Look<'_> {
     fn place(&mut self, cluster: &ClusterKey, request: &Request) -> Placed {
         let started = self.stopwatch.read();
         let placed = place_on(self.nodes(cluster), request);
+        self.taken.extend(placed.placements.iter().map(|placement| placement.instance));
         if let (Some(started), Some(ended)) = (started, self.stopwatch.read()) {
             metrics::placement(ended.saturating_sub(started));
         }
+        placed
+    }
+
+    /// Places tasks on these machines, one on each.
+    fn place_each(&mut self, cluster: &ClusterKey, request: &Request, on: &[ContainerInstanceId]) -> Placed {
+        let placed = place_each(self.nodes(cluster), request, on);
+        self.taken.extend(placed.placements.iter().map(|placement| placement.instance));
         placed
     }
 }

@@ -30,7 +30,7 @@ pub use daemon::{place_each, seats};
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};
 pub use group::Group;
-pub use place::{Placed, Request, check, place, place_on};
+pub use place::{Placed, Request, check, choose, place, place_on};
 pub use requirement::{Addresses, Requirement, Wanted};
 pub use stop::choose_to_stop;
 pub use view::{Node, Nodes};

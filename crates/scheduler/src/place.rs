@@ -14,7 +14,7 @@ use crate::filter;
 use crate::group::Group;
 use crate::rank::Chain;
 use crate::requirement::Wanted;
-use crate::view::Nodes;
+use crate::view::{Node, Nodes};
 
 pub use ask::Ask;
 use search::Search;
@@ -63,6 +63,13 @@ pub fn check(
         Some((_, refusal)) => Err(refusal),
         None => Ok(node.placement()),
     })
+}
+
+/// Where the first task of a request would be placed on a working copy, which stays as it is.
+pub fn choose(nodes: &mut Nodes, request: &Request) -> Option<Placement> {
+    let chain = Chain::of(&request.rules.strategy);
+    let (_, place) = Search::new(nodes, request, &chain).best()?;
+    nodes.at(place).map(Node::placement)
 }
 
 /// Places tasks on a working copy, which then holds them.

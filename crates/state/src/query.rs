@@ -28,7 +28,7 @@ pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};
 pub use service_level::service_level;
 pub use settings::{overrides_level, settings, settings_level};
-pub use topology::Topology;
+pub use topology::{Occupancy, Topology};
 
 /// ECS's attribute for the zone.
 pub const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";

@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_scheduler::{Placed, Request, Wanted, place_each, seats};
+use trireme_scheduler::{Placed, Request, seats};
 use trireme_state::State;
-use trireme_state::object::{PlacementConstraint, SchedulingStrategy, Service, Task};
+use trireme_state::object::{SchedulingStrategy, Service, Task};
 use trireme_types::ContainerInstanceId;
 
 use super::Look;
 use super::census::Census;
+use super::memory::Machines;
 use super::pass::Pass;
+use super::room::looks_at_tasks;
 
 /// Where a daemon's tasks belong.
 pub struct Seats {
@@ -28,7 +30,7 @@ pub fn is_daemon(service: &Service) -> bool {
 
 /// Where the tasks of a daemon belong.
 pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
-    pass.judged.looked_at_machines = true;
+    pass.judged.looked_at(Machines::All);
     let wanted = pass.wanted(look).unwrap_or_default();
     let rules = pass.rules();
     let view = look.view;
@@ -41,14 +43,8 @@ pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
         }
     }
     // When the others leave, nothing of the service changes; nor when what a constraint looks at does.
-    pass.judged.waits_for_room |= !last.is_empty() || rules.constraints.iter().any(looks_at_tasks);
+    pass.judged.restless |= !last.is_empty() || rules.constraints.iter().any(looks_at_tasks);
     Seats { all, last }
-}
-
-/// Whether a constraint may hold or not without anything being said of the machines themselves.
-fn looks_at_tasks(constraint: &PlacementConstraint) -> bool {
-    let PlacementConstraint::MemberOf(text) = constraint else { return false };
-    ["task:", "runningTasksCount", "registeredAt"].iter().any(|subject| text.contains(subject))
 }
 
 /// Whether tasks of services are on an instance that are no daemon's. Those of nobody stay there anyway.
@@ -60,13 +56,7 @@ fn has_others(view: &State, instance: ContainerInstanceId) -> bool {
 }
 
 /// Places tasks on instances that have none of the primary deployment: first where there is no other either.
-pub fn place(
-    pass: &Pass<'_>,
-    look: &mut Look<'_>,
-    census: &Census<'_>,
-    wanted: Wanted,
-    count: usize,
-) -> Placed {
+pub fn place(pass: &Pass<'_>, look: &mut Look<'_>, census: &Census<'_>, request: &Request) -> Placed {
     let Some(seats) = &pass.seats else { return Placed::default() };
     let of = |tasks: &[&Task]| tasks.iter().map(|task| task.instance).collect::<BTreeSet<_>>();
     let (mut fresh, mut others) = (of(&census.fresh), of(&census.outgoing));
@@ -74,6 +64,5 @@ pub fn place(
     fresh.extend(look.draining);
     let mut on: Vec<ContainerInstanceId> = seats.all.difference(&fresh).copied().collect();
     on.sort_by_key(|instance| (others.contains(instance), *instance));
-    let request = Request { wanted, group: pass.group(std::iter::empty()), rules: pass.rules(), count };
-    place_each(look.nodes(&pass.service.key.cluster), &request, &on)
+    look.place_each(&pass.service.key.cluster, request, &on)
 }

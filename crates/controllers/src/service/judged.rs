@@ -5,6 +5,8 @@ use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::Service;
 use trireme_types::{TaskId, Timestamp};
 
+use super::memory::Machines;
+use super::room::Wait;
 use crate::driver::Plan;
 
 /// What one service needs.
@@ -18,18 +20,31 @@ pub struct Judged {
     wake_at: Option<Timestamp>,
     /// Tasks that found no place.
     pub unplaced: usize,
-    /// It would do something if there were a place: what others run matters.
-    pub waits_for_room: bool,
-    /// It looked at what machines there are, beside those that it placed tasks on: another one is a reason to look again.
-    pub looked_at_machines: bool,
+    /// What would have it do something: places for tasks.
+    pub waits: Vec<Wait>,
+    /// Anything may have it do something: it is looked at each time.
+    pub restless: bool,
+    /// What of the machines it was judged by.
+    pub machines: Machines,
 }
 
 impl Judged {
-    /// Until when there is no need to look again while neither the service nor its tasks change: `Some(None)` is for ever,
+    /// Until when there is no need to look again while neither the service, its tasks, nor what it waits for change: `Some(None)` is for ever,
     /// `None` is not at all.
     pub fn quiet_until(&self) -> Option<Option<Timestamp>> {
         let idle = self.stops.is_empty() && self.starts.is_empty() && self.record.is_none();
-        (idle && self.unplaced == 0 && !self.waits_for_room).then_some(self.wake_at)
+        (idle && !self.restless).then_some(self.wake_at)
+    }
+
+    /// It waits for a place, or for who knows what.
+    pub fn wait(&mut self, wait: Option<Wait>) {
+        self.restless |= wait.is_none();
+        self.waits.extend(wait);
+    }
+
+    /// It was judged by what machines there are.
+    pub fn looked_at(&mut self, machines: Machines) {
+        self.machines = self.machines.max(machines);
     }
 
     /// It is to be looked at again then.
@@ -70,8 +85,9 @@ impl Judged {
             self.wake(at);
         }
         self.unplaced = self.unplaced.saturating_add(other.unplaced);
-        self.waits_for_room |= other.waits_for_room;
-        self.looked_at_machines |= other.looked_at_machines;
+        self.restless |= other.restless;
+        self.waits.extend(other.waits);
+        self.looked_at(other.machines);
     }
 
     /// What is to be recorded of the service, and what of it people are told.

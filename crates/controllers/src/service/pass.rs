@@ -16,7 +16,9 @@ use super::census::{Census, Sorting, runs};
 use super::daemon::{self, Seats};
 use super::health::Health;
 use super::judged::Judged;
+use super::memory::Machines;
 use super::rollout::{self, Counts, Moves, Retired};
+use super::room::Asked;
 use super::{Look, rebalance, restart, text};
 use crate::unit;
 
@@ -80,6 +82,9 @@ impl<'a> Pass<'a> {
             moves.retire = rollout::fewer_of_failed(&counts);
         }
         let placed = self.place(look, &census, &restart.unstarted, moves.start);
+        if placed.unplaced.is_some() && counts.replaced() > 0 {
+            self.judged.looked_at(Machines::All);
+        }
         let room = match &placed.unplaced {
             Some(why) if self.would_help(look, &census) => {
                 rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
@@ -172,8 +177,10 @@ impl<'a> Pass<'a> {
         let wanted = if count > 0 { self.wanted(look) } else { None };
         let Some(wanted) = wanted else { return Placed::default() };
         if self.seats.is_some() {
-            let placed = daemon::place(self, look, census, wanted, count);
-            self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
+            let request =
+                Request { wanted, group: self.group(std::iter::empty()), rules: self.rules(), count };
+            let placed = daemon::place(self, look, census, &request);
+            self.wait_for_place(&placed, &request);
             return placed;
         }
         let unstarted = match self.extra {
@@ -183,8 +190,17 @@ impl<'a> Pass<'a> {
         let there = census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
         let request = Request { wanted, group: self.group(there), rules: self.rules(), count };
         let placed = look.place(&self.service.key.cluster, &request);
-        self.judged.unplaced = placed.unplaced.as_ref().map_or(0, |why| why.unplaced);
+        self.wait_for_place(&placed, &request);
         placed
+    }
+
+    /// Who found no place waits for one.
+    fn wait_for_place(&mut self, placed: &Placed, request: &Request) {
+        let Some(why) = &placed.unplaced else { return };
+        self.judged.unplaced = why.unplaced;
+        let asked =
+            Asked { cluster: &self.service.key.cluster, wanted: &request.wanted, rules: &request.rules };
+        self.judged.wait(asked.anywhere(why));
     }
 
     /// The service's tasks, with these of them there.

@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_scheduler::Request;
+use trireme_scheduler::{Request, choose};
 use trireme_state::Command;
 use trireme_state::object::{
-    InstanceStatus, PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove,
-    is_rebalanced,
+    PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove, is_rebalanced,
 };
 use trireme_types::{TaskId, Timestamp, Zone};
 
+use super::memory::Machines;
 use super::pass::{Found, Pass};
 use super::restart::failed_by_itself;
+use super::room::Asked;
 use super::{Look, text};
 
 /// After a move, and after one that came to nothing.
@@ -102,7 +103,7 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
     if !whole || counts.fresh_healthy < counts.desired {
         return wake_when_healthy(pass);
     }
-    pass.judged.looked_at_machines = true;
+    pass.judged.looked_at(Machines::Zones);
     let zones = zones(pass, look);
     let most = zones.values().max().copied().unwrap_or(0);
     let least = zones.values().min().copied().unwrap_or(0);
@@ -121,14 +122,20 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
         pass.judged.wake(at);
         return;
     }
-    match place(pass, look, found) {
-        Some(zone) if most.saturating_sub(zones.get(&zone).copied().unwrap_or(0)) >= 2 => {
-            let text = text::not_balanced(&pass.service.key.name, &zones);
-            let told = text::told_until(pass.service, &text, now).is_none().then_some(text);
-            record(pass, true, told.into_iter().collect());
-        }
-        _ => pass.judged.waits_for_room = true,
+    let Some(request) = request(pass, look, found) else { return };
+    let cluster = &pass.service.key.cluster;
+    let helps = |count: usize| most.saturating_sub(count) >= 2;
+    let chosen = choose(look.nodes(cluster), &request).and_then(|chosen| look.view.instance(chosen.instance));
+    if !chosen.is_some_and(|instance| helps(zones.get(&instance.registration.zone).copied().unwrap_or(0))) {
+        let lesser = zones.iter().filter(|(_, count)| helps(**count)).map(|(zone, _)| zone.clone());
+        let asked = Asked { cluster, wanted: &request.wanted, rules: &request.rules };
+        return pass.judged.wait(asked.in_zones(lesser.collect()));
     }
+    // Who comes after it does not count on the same room.
+    look.place(cluster, &request);
+    let text = text::not_balanced(&pass.service.key.name, &zones);
+    let told = text::told_until(pass.service, &text, now).is_none().then_some(text);
+    record(pass, true, told.into_iter().collect());
 }
 
 /// Until when no task is moved because one of the service failed not long ago: what is wrong there may be wrong still.
@@ -162,12 +169,8 @@ fn wake_when_healthy(pass: &mut Pass<'_>) {
 
 /// The service's tasks in each zone that has instances for them, or tasks.
 fn zones(pass: &Pass<'_>, look: &Look<'_>) -> BTreeMap<Zone, usize> {
-    let ids = look.view.index().instances_of_cluster(&pass.service.key.cluster);
-    let instances = ids.iter().filter_map(|id| look.view.instance(*id));
-    let ready = instances
-        .filter(|one| one.status == InstanceStatus::Active && look.view.is_present(one))
-        .map(|one| (one.registration.zone.clone(), 0));
-    let mut zones: BTreeMap<Zone, usize> = ready.collect();
+    let ready = look.zones.get(&pass.service.key.cluster).into_iter().flatten();
+    let mut zones: BTreeMap<Zone, usize> = ready.map(|zone| (zone.clone(), 0)).collect();
     for task in pass.tasks.iter().filter(|task| task.last_status == TaskStatus::Running) {
         let count = zones.entry(task.zone.clone()).or_default();
         *count = count.saturating_add(1);
@@ -181,18 +184,15 @@ pub fn lately(unstarted: &[Arc<Task>], now: Timestamp) -> Vec<&Arc<Task>> {
     unstarted.iter().filter(|task| stopped_at(task).plus(AVOIDED) > now).collect()
 }
 
-/// Where one more task would go.
-fn place(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) -> Option<Zone> {
+/// One more task.
+fn request(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) -> Option<Request> {
     let wanted = pass.wanted(look)?;
     let unstarted = lately(&found.restart.unstarted, pass.health.now);
     for task in &unstarted {
         pass.judged.wake(task.times.stopped_at.unwrap_or_default().plus(AVOIDED));
     }
     let there = found.census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
-    let (group, rules) = (pass.group(there), pass.rules());
-    let placed = look.place(&pass.service.key.cluster, &Request { wanted, group, rules, count: 1 });
-    let instance = placed.placements.first()?.instance;
-    look.view.instance(instance).map(|instance| instance.registration.zone.clone())
+    Some(Request { wanted, group: pass.group(there), rules: pass.rules(), count: 1 })
 }
 
 fn record(pass: &mut Pass<'_>, under_way: bool, events: Vec<String>) {
