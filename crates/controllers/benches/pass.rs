@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use support::{World, service_key};
 use trireme_controllers::{Controller, Observed, ServiceController, Stopwatch};
-use trireme_state::Command;
-use trireme_state::object::{InstanceStatus, TaskStatus, ZONE_REBALANCING};
+use trireme_state::object::{InstanceStatus, TaskDefinitionKey, TaskStatus, ZONE_REBALANCING};
 use trireme_types::ContainerInstanceId;
 
 /// With `known`, a controller that has seen it all before; else a fresh one for each pass.
@@ -73,30 +72,10 @@ fn turn(world: &mut World, instance: ContainerInstanceId) {
 }
 
 /// A task of no service comes or goes.
-fn come_or_go(
-    world: &mut World,
-    instance: ContainerInstanceId,
-    one: &trireme_state::object::TaskDefinitionKey,
-) {
-    let of_nobody =
-        world.view().tasks_of_instance(instance).into_iter().find(|task| task.service().is_none());
-    if let Some(task) = of_nobody {
-        world.user(Command::StopTask { cluster: support::cluster(), task: task.id, reason: None });
-        world.agents_work(|_| true);
-        return;
+fn come_or_go(world: &mut World, instance: ContainerInstanceId, one: &TaskDefinitionKey) {
+    if world.stop_others(instance) == 0 {
+        world.run(one, instance);
     }
-    let epoch = world.view().instance(instance).unwrap().epoch;
-    let run = trireme_state::command::RunTasks {
-        cluster: support::cluster(),
-        definition: one.clone(),
-        overrides: trireme_state::object::TaskOverrides::default(),
-        group: None,
-        started_by: None,
-        tags: trireme_state::object::Tags::new(),
-        placements: vec![trireme_state::Placement { instance, epoch }],
-    };
-    world.user(Command::RunTasks(Box::new(run)));
-    world.agents_work(|_| true);
 }
 
 /// 1,000 services of four tasks that are rebalanced, in three zones of which one has room for none of them.

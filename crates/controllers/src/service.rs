@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use trireme_scheduler::{Nodes, Placed, Request, place_each, place_on};
-use trireme_state::State;
+use trireme_scheduler::{Nodes, Placed, Request, choose, place_each, place_on};
 use trireme_state::object::{ClusterKey, Service, ServiceStatus, Subnet};
+use trireme_state::{Placement, State};
 use trireme_types::{ContainerInstanceId, SubnetId, Timestamp, Zone};
 
 use crate::driver::{Controller, Plan};
@@ -190,13 +190,23 @@ impl Look<'_> {
     }
 
     fn place(&mut self, cluster: &ClusterKey, request: &Request) -> Placed {
-        let started = self.stopwatch.read();
-        let placed = place_on(self.nodes(cluster), request);
+        let placed = self.timed(cluster, |nodes| place_on(nodes, request));
         self.taken.extend(placed.placements.iter().map(|placement| placement.instance));
+        placed
+    }
+
+    /// Where a request's first task would be placed.
+    fn choose(&mut self, cluster: &ClusterKey, request: &Request) -> Option<Placement> {
+        self.timed(cluster, |nodes| choose(nodes, request))
+    }
+
+    fn timed<T>(&mut self, cluster: &ClusterKey, search: impl FnOnce(&mut Nodes) -> T) -> T {
+        let started = self.stopwatch.read();
+        let found = search(self.nodes(cluster));
         if let (Some(started), Some(ended)) = (started, self.stopwatch.read()) {
             metrics::placement(ended.saturating_sub(started));
         }
-        placed
+        found
     }
 
     /// Places tasks on these machines, one on each.

@@ -62,7 +62,10 @@ impl<'a> Unit<'a> {
             seats: None,
         };
         let primary = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary);
-        let primary = primary.map(|primary| one(primary, Cow::Borrowed(&service.spec.described)));
+        let primary = match view.stand_in(service) {
+            Some(other) => Some(one(other, Cow::Owned(of_revision(view, service, other)))),
+            None => primary.map(|primary| one(primary, Cow::Borrowed(&service.spec.described))),
+        };
         let serving = view.is_beside(service).then(|| view.serving(service)).flatten();
         let serving = serving.map(|serving| one(serving, Cow::Owned(of_revision(view, service, serving))));
         let mut units: Vec<Self> = primary.into_iter().chain(serving).collect();
@@ -78,7 +81,7 @@ impl<'a> Unit<'a> {
         let request = self.request(view, std::iter::empty(), 1, view.clock());
         let mut nodes = Nodes::of_cluster(view, &key.cluster);
         let tasks = view.tasks_of_service(key);
-        let all = request.map(|request| seats(view, &mut nodes, &request.wanted, &request.rules, &tasks));
+        let all = request.map(|request| seats(view, &mut nodes, &request, &tasks));
         let all = all.unwrap_or_default();
         (self.desired, self.seats) = (u32::try_from(all.len()).unwrap_or(u32::MAX), Some(all));
     }
@@ -110,9 +113,16 @@ impl<'a> Unit<'a> {
         let stays = |id| view.instance(id).is_some_and(|at| at.status == InstanceStatus::Active);
         let ours = match self.is_set {
             true => task.deployment() == Some(self.id()),
-            false => view.runs(&self.service.key, task, self.id()),
+            false => view.runs(&self.service.key, task, self.id()) || self.stands_in_for(view, task),
         };
         task.wanted() && ours && stays(task.instance) && view.checked(task) != Some(Checked::Unhealthy)
+    }
+
+    /// Whether a task is of the deployment that has failed, in place of which this one starts what is missing.
+    fn stands_in_for(&self, view: &State, task: &Task) -> bool {
+        let stands_in = view.stand_in(self.service).is_some_and(|other| other.id == self.id());
+        let failed = self.service.deployments.first().filter(|_| stands_in);
+        failed.is_some_and(|failed| view.runs(&self.service.key, task, failed.id))
     }
 
     /// What so many new tasks ask of the machines, beside those of its tasks that are `there`; `None` when there is nothing to make
@@ -165,7 +175,9 @@ pub fn rules(view: &State, service: &Service, definition: &TaskDefinitionKey) ->
 
 /// A service's tasks, with these of them there.
 pub fn group<'t>(service: &Service, there: impl Iterator<Item = &'t Task>) -> Group {
-    Group::of_tasks(format!("{SERVICE_GROUP}{}", service.key.name), there)
+    let group = Group::of_tasks(format!("{SERVICE_GROUP}{}", service.key.name), there);
+    let daemon = SchedulingStrategy::of(&service.spec.described) == SchedulingStrategy::Daemon;
+    if daemon { group.unseen() } else { group }
 }
 
 /// Whether a service is as it was asked for: all its tasks run where they may stay, and there are no others.

@@ -111,7 +111,10 @@ fn without_a_way_back_it_fails_starts_nothing_more_and_leaves_the_rest() {
     let started = world.started;
     world.scale("web", 6);
     world.live(Duration::from_secs(3_600));
-    assert_eq!((world.started, ids(&world)), (started, before), "a failed deployment starts nothing");
+    assert_eq!((world.started - started, world.running("web")), (2, 6), "what serves is scaled");
+    assert!(ids(&world).is_superset(&before));
+    let of_good = |world: &World| world.tasks("web").iter().all(|task| task.definition == good);
+    assert!(of_good(&world), "a failed deployment starts nothing");
     world.deploy("web", &good);
     world.settle_healthy();
     assert_eq!((world.running("web"), world.statuses("web")[0]), (6, Successful), "the next one goes on");

@@ -175,3 +175,33 @@ fn one_that_fails_is_started_again_where_it_was() {
     world.settle_healthy();
     assert!(one_on_each(&world, "logs"));
 }
+
+#[test]
+fn a_constraint_does_not_see_the_tasks_of_the_daemon_that_it_is_of() {
+    for expression in ["runningTasksCount == 0", "not(task:group == service:logs)", "runningTasksCount < 1"] {
+        let mut world = World::new();
+        world.agents_per_zone(1, 4096, 4096);
+        let (agent, other) = (world.register("logs", 64, 64, None), world.register("one", 64, 64, None));
+        let constraint = format!(r#"[{{"type":"memberOf","expression":"{expression}"}}]"#);
+        let described = [DAEMON, (PLACEMENT_CONSTRAINTS, constraint.as_str())];
+        world.create_described("logs", &agent, 0, (100, 0), &described);
+        world.live(Duration::from_secs(300));
+        assert!(one_on_each(&world, "logs"), "{expression}");
+        assert_eq!(world.started, 3, "{expression}: each was started once");
+        // The tasks of others are seen.
+        world.run(&other, world.agents[0]);
+        world.live(Duration::from_secs(300));
+        let counted = expression.starts_with("running");
+        assert_eq!(world.running("logs"), if counted { 2 } else { 3 }, "{expression}");
+        world.stop_others(world.agents[0]);
+        world.live(Duration::from_secs(300));
+        assert!(one_on_each(&world, "logs"), "{expression}");
+        assert_eq!(world.started, if counted { 4 } else { 3 }, "{expression}");
+        // An update replaces all of them where they are.
+        let next = world.register("logs", 64, 64, None);
+        world.deploy("logs", &next);
+        world.live(Duration::from_secs(300));
+        assert!(one_on_each(&world, "logs"), "{expression}");
+        assert!(world.tasks("logs").iter().all(|task| task.definition == next), "{expression}");
+    }
+}

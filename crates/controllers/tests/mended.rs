@@ -6,7 +6,6 @@ mod support;
 use std::time::Duration;
 
 use support::*;
-use trireme_state::Command;
 use trireme_state::command::ServiceChange;
 use trireme_state::object::*;
 
@@ -141,20 +140,77 @@ fn a_task_of_nobody_keeps_no_daemon_on_a_drained_instance() {
     world.create_described("logs", &logs, 0, (100, 0), &[(SCHEDULING_STRATEGY, "\"DAEMON\"")]);
     world.settle_healthy();
     let (instance, one) = (world.agents[0], world.register("one", 64, 64, None));
-    let epoch = world.view().instance(instance).unwrap().epoch;
-    let run = trireme_state::command::RunTasks {
-        cluster: cluster(),
-        definition: one,
-        overrides: TaskOverrides::default(),
-        group: None,
-        started_by: None,
-        tags: Tags::new(),
-        placements: vec![trireme_state::Placement { instance, epoch }],
-    };
-    world.user(Command::RunTasks(Box::new(run)));
+    world.run(&one, instance);
     world.settle();
     world.set_status(instance, InstanceStatus::Draining);
     world.settle_healthy();
     assert_eq!(world.running("logs"), 2);
     assert!(world.service("logs").steady);
+}
+
+/// Four tasks of a revision that works; the next one's never start, and nobody turns back.
+fn after_a_failed_deployment() -> (World, TaskDefinitionKey) {
+    let mut world = World::new();
+    world.agents_per_zone(2, 4096, 4096);
+    let (good, bad) = (world.register_checked("web", 64, 64), world.register("web", 64, 64, None));
+    let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
+    world.create_described("web", &good, 4, (200, 100), &[breaker]);
+    world.settle_for_good();
+    world.broken.insert(bad.clone());
+    world.deploy("web", &bad);
+    world.settle_for_good();
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    (world, good)
+}
+
+#[test]
+fn what_serves_after_a_failed_deployment_is_replaced_by_its_own_kind() {
+    let (mut world, good) = after_a_failed_deployment();
+    let failed = world.service("web").deployments[0].id;
+    // One is drained, one is sick, one exits.
+    let drained = world.tasks("web")[0].instance;
+    world.set_status(drained, InstanceStatus::Draining);
+    let others = |world: &World| -> Vec<_> {
+        world.tasks("web").into_iter().filter(|task| task.instance != drained).collect()
+    };
+    let (sick, exits) = (others(&world)[0].clone(), others(&world)[1].clone());
+    world.says(&sick, HealthStatus::Unhealthy);
+    world.exit(&exits);
+    world.settle_for_good();
+    assert_eq!(world.running("web"), 4);
+    let gone = |task: &Task| [sick.id, exits.id].contains(&task.id) || task.instance == drained;
+    assert!(world.tasks("web").iter().all(|task| task.definition == good && !gone(task)));
+    let service = world.service("web");
+    assert_eq!((service.deployments[0].id, service.deployments[0].rollout), (failed, RolloutState::Failed));
+}
+
+#[test]
+fn what_serves_after_a_failed_deployment_comes_back_when_all_of_it_is_lost() {
+    let (mut world, good) = after_a_failed_deployment();
+    for task in world.tasks("web") {
+        world.exit(&task);
+    }
+    world.settle_for_good();
+    assert_eq!(world.running("web"), 4);
+    assert!(world.tasks("web").iter().all(|task| task.definition == good));
+}
+
+#[test]
+fn of_more_tasks_than_are_wanted_those_of_a_failed_deployment_go_first() {
+    let mut world = World::new();
+    world.agents_per_zone(2, 4096, 4096);
+    let (good, bad) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
+    let breaker = r#"{"enable":true,"rollback":false,"thresholdConfiguration":{"type":"COUNT","value":3}}"#;
+    world.create_described("web", &good, 4, (200, 100), &[(CIRCUIT_BREAKER, breaker)]);
+    world.settle_healthy();
+    world.deploy("web", &bad);
+    world.settle();
+    // Three of the new tasks exit before anything was healthy; the fourth runs on.
+    let new = |task: &Task| task.definition == bad && task.last_status == TaskStatus::Running;
+    let tasks: Vec<_> = world.tasks("web").into_iter().filter(|task| new(task)).take(3).collect();
+    tasks.iter().for_each(|task| world.exit(task));
+    world.settle_for_good();
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    assert!(world.tasks("web").iter().all(|task| task.definition == good));
+    assert_eq!(world.running("web"), 4);
 }

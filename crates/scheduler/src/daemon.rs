@@ -5,30 +5,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_state::State;
-use trireme_state::object::{InstanceStatus, PlacementRules, Reservation, Task};
+use trireme_state::object::{InstanceStatus, PlacementConstraint, PlacementRules, Reservation, Task};
 use trireme_types::ContainerInstanceId;
 
 use crate::answer::{Answer, explain_all};
 use crate::explain::{Explanation, NodeRefusal, Refusal};
 use crate::filter;
-use crate::group::Group;
 use crate::place::{Ask, Placed, Request};
 use crate::requirement::Wanted;
 use crate::view::Nodes;
 
 /// The instances of a cluster that are ready and fit a daemon's tasks, but for what others hold there; and those whose agents are away for
-/// a while: of its `tasks`, what runs there runs on.
+/// a while: of its `tasks`, what runs there runs on. The `request` is for one of them.
 pub fn seats(
     view: &State,
     nodes: &mut Nodes,
-    wanted: &Wanted,
-    rules: &PlacementRules,
+    request: &Request,
     tasks: &[Arc<Task>],
 ) -> BTreeSet<ContainerInstanceId> {
+    let constraints = request.rules.constraints.iter();
+    let others = constraints.filter(|one| **one != PlacementConstraint::DistinctInstance);
     let request = Request {
-        wanted: Wanted { reservation: Reservation::default(), gpus: 0, ..wanted.clone() },
-        group: Group::default(),
-        rules: PlacementRules { strategy: Vec::new(), ..rules.clone() },
+        wanted: Wanted { reservation: Reservation::default(), gpus: 0, ..request.wanted.clone() },
+        group: request.group.clone().unseen(),
+        rules: PlacementRules { strategy: Vec::new(), constraints: others.cloned().collect() },
         count: 1,
     };
     let fits = |answer: &Answer| match answer {

@@ -93,7 +93,12 @@ impl Expression {
 
     /// Whether what it means changes as tasks are placed.
     pub(crate) fn looks_at_groups(&self) -> bool {
-        self.fold(&mut |leaf| leaf.subject == Subject::TaskGroup, &|looks| looks, &|left, right, _| {
+        self.looks_at(&[Subject::TaskGroup])
+    }
+
+    /// Whether any of its subjects is one of these.
+    pub(crate) fn looks_at(&self, subjects: &[Subject]) -> bool {
+        self.fold(&mut |leaf| subjects.contains(&leaf.subject), &|looks| looks, &|left, right, _| {
             left || right
         })
     }

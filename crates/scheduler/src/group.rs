@@ -11,12 +11,13 @@ pub struct Group {
     name: String,
     /// `None`: all tasks count, whoever wants them.
     tasks: Option<BTreeMap<ContainerInstanceId, u32>>,
+    unseen: bool,
 }
 
 impl Group {
     /// A group by its name, such as `family:web`. All tasks count, whoever wants them: for tasks of which nothing says how to spread them.
     pub fn among_all(name: impl Into<String>) -> Self {
-        Self { name: name.into(), tasks: None }
+        Self { name: name.into(), ..Self::default() }
     }
 
     /// A group of these tasks. Those to be stopped are not to be among them: their places are free soon.
@@ -26,12 +27,24 @@ impl Group {
             let count = counts.entry(task.instance).or_default();
             *count = count.saturating_add(1);
         }
-        Self { name: name.into(), tasks: Some(counts) }
+        Self { name: name.into(), tasks: Some(counts), unseen: false }
+    }
+
+    /// The same, but no constraint sees its tasks: an expression means what it would mean if none of them were there. So it is for a
+    /// daemon, whose constraints say where its tasks may stay too: else a task that runs could make its own place unfit, stop for it,
+    /// make it fit again by that, and so on for ever.
+    #[must_use]
+    pub fn unseen(self) -> Self {
+        Self { unseen: true, ..self }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.unseen
     }
 
     /// Its tasks by node; `None`: all count.

@@ -34,7 +34,8 @@ pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
     let wanted = pass.wanted(look).unwrap_or_default();
     let rules = pass.rules();
     let view = look.view;
-    let all = seats(view, look.nodes(&pass.service.key.cluster), &wanted, &rules, pass.tasks);
+    let request = Request { wanted, group: pass.group(std::iter::empty()), rules, count: 1 };
+    let all = seats(view, look.nodes(&pass.service.key.cluster), &request, pass.tasks);
     let mut last = BTreeSet::new();
     for task in pass.tasks {
         let Some(instance) = look.view.instance(task.instance) else { continue };
@@ -43,7 +44,7 @@ pub fn seats_of(pass: &mut Pass<'_>, look: &mut Look<'_>) -> Seats {
         }
     }
     // When the others leave, nothing of the service changes; nor when what a constraint looks at does.
-    pass.judged.restless |= !last.is_empty() || rules.constraints.iter().any(looks_at_tasks);
+    pass.judged.restless |= !last.is_empty() || request.rules.constraints.iter().any(looks_at_tasks);
     Seats { all, last }
 }
 

@@ -70,9 +70,15 @@ impl Walk {
         let before = |known: &Quiet| !Arc::ptr_eq(&known.service, service) && known.service.key < service.key;
         while self.0.next_if(before).is_some() {}
         self.0.next_if(|known| {
-            Arc::ptr_eq(&known.service, service) && Arc::ptr_eq(&known.load, load) && !known.is_over(now)
+            Arc::ptr_eq(&known.service, service) && is_same(&known.load, load) && !known.is_over(now)
         })
     }
+}
+
+/// Whether two loads are one. Of a service without any task each look gets another.
+fn is_same(one: &Arc<ServiceLoad>, other: &Arc<ServiceLoad>) -> bool {
+    let is_empty = |load: &ServiceLoad| load.tasks.is_empty() && load.stopped.is_empty();
+    Arc::ptr_eq(one, other) || (is_empty(one) && is_empty(other))
 }
 
 /// The machines as one pass sees them.

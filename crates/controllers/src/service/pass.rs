@@ -18,7 +18,7 @@ use super::health::Health;
 use super::judged::Judged;
 use super::memory::Machines;
 use super::rollout::{self, Counts, Moves, Retired};
-use super::room::Asked;
+use super::room::{Asked, looks_at_tasks};
 use super::{Look, rebalance, restart, text};
 use crate::unit;
 
@@ -120,7 +120,7 @@ impl<'a> Pass<'a> {
         let health = self.health;
         let free = |task: &Task| health.protected_until(task).is_none();
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
-        let excess = |count| self.to_stop(&census.fresh, count, free);
+        let excess = |count| self.to_stop_of_fresh(&census.fresh, count, free);
         stops.extend(choose_excess(&census.fresh, moves, health, excess));
         let weak = |task: &Task| free(task) && !health.is_healthy(task);
         stops.extend(self.to_retire(census, retire.weak, weak));
@@ -146,6 +146,23 @@ impl<'a> Pass<'a> {
     fn to_stop(&self, tasks: &[&Task], count: usize, may_stop: impl Fn(&Task) -> bool) -> Vec<TaskId> {
         let strategy = PlacementRules::of_service(&self.service.spec.described).strategy;
         choose_to_stop(self.health.view, &strategy, tasks.iter().copied(), count, may_stop)
+    }
+
+    /// The same of fresh tasks. Those of a deployment that has failed, for which another stands in, are the first.
+    fn to_stop_of_fresh(
+        &self,
+        fresh: &[&Task],
+        count: usize,
+        may_stop: impl Fn(&Task) -> bool,
+    ) -> Vec<TaskId> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let runs = |task: &&&Task| self.health.view.runs(&self.service.key, task, self.primary.id);
+        let (ours, failed): (Vec<&Task>, Vec<&Task>) = fresh.iter().copied().partition(|task| runs(&task));
+        let mut stops = self.to_stop(&failed, count, &may_stop);
+        stops.extend(self.to_stop(&ours, count.saturating_sub(stops.len()), &may_stop));
+        stops
     }
 
     /// The same of tasks that others replace: of a daemon those beside a healthy one.
@@ -221,7 +238,10 @@ impl<'a> Pass<'a> {
             return false;
         };
         let rules = self.rules();
-        let expressions: Vec<Expression> = rules.constraints.iter().filter_map(expression).collect();
+        // A daemon's own tasks are seen by none of them.
+        let seen = |one: &&PlacementConstraint| self.seats.is_none() || !looks_at_tasks(one);
+        let expressions: Vec<Expression> =
+            rules.constraints.iter().filter(seen).filter_map(expression).collect();
         let (view, now) = (look.view, self.health.now);
         census.outgoing.iter().chain(&census.sick).any(|task| {
             !look.draining.contains(&task.instance)

@@ -13,6 +13,7 @@ use super::judged::Judged;
 use super::lifecycle::Life;
 use super::pass::Pass;
 use super::{Look, blue_green, daemon, rebalance, record, stored, task_set, text};
+use crate::unit;
 
 /// Judges one service.
 pub fn service(look: &mut Look<'_>, service: &Arc<Service>, load: &ServiceLoad) -> Judged {
@@ -33,18 +34,25 @@ fn beside(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &Se
     primary.map_or_else(Judged::default, |primary| blue_green::all(look, service, primary, tasks, load))
 }
 
-/// A service whose deployments Trireme controls.
+/// A service whose deployments Trireme controls. When the primary one has failed and does not turn back, it starts nothing more, and what
+/// of it runs goes on; but the service is still to have its tasks. So what is missing, or is to be replaced, is started of the deployment
+/// that completed last, as long as the service has that. (ECS: a FAILED deployment launches no new tasks; and since November 2025 tasks
+/// of the version that serves are replaced by that version's, and scaled, whatever becomes of the new one.)
 fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &ServiceLoad) -> Judged {
     let Some(primary) = service.deployments.iter().find(|one| one.status == DeploymentStatus::Primary) else {
         return Judged::default();
     };
     let mut life = Life::of(look.view, service, primary, look.health.now);
+    let other = look.view.stand_in(service);
+    let described = other.map(|other| unit::of_revision(look.view, service, other));
+    let mut ours = look.view.deployments_like(&service.key, load, primary.id);
+    ours.extend(other.iter().flat_map(|other| look.view.deployments_like(&service.key, load, other.id)));
     let mut pass = Pass {
         service,
-        primary,
-        ours: look.view.deployments_like(&service.key, load, primary.id),
+        primary: other.unwrap_or(primary),
+        ours,
         desired: service.spec.desired_count,
-        described: &service.spec.described,
+        described: described.as_ref().unwrap_or(&service.spec.described),
         subject: format!("service {}", service.key.name),
         tasks,
         health: look.health.of_service(service),
@@ -62,16 +70,16 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     let moves = rebalance::stage(&pass, look);
     pass.extra = usize::from(moves == rebalance::Stage::Starting);
     life.watch(service, pass.desired, &pass.scene(look, load));
-    pass.starts = !life.fails(primary);
+    pass.starts = !life.fails(primary) || other.is_some();
     let mut progress = ServiceProgress::default();
     let found = pass.step(look, load);
     if let Some((back_off, not_started)) = found.restart.record {
-        progress.back_offs.push((primary.id, back_off, not_started));
+        progress.back_offs.push((pass.primary.id, back_off, not_started));
     }
     let subject = format!("(service {}) (deployment {})", service.key.name, primary.id);
     progress.events.extend(stored::event(look.view, service, primary, &service.spec.described, &subject));
     progress.events.extend(found.events.iter().cloned());
-    record::rollout(&mut pass, &found, load, (&mut life, &mut progress));
+    record::rollout(&mut pass, primary, &found, load, (&mut life, &mut progress));
     record::add(&mut pass.judged, service, progress, life);
     if !pass.judged.records() {
         rebalance::judge(&mut pass, look, moves, &found);

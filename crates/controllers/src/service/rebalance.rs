@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trireme_scheduler::{Request, choose};
+use trireme_scheduler::Request;
 use trireme_state::Command;
 use trireme_state::object::{
     PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove, is_rebalanced,
@@ -125,7 +125,7 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
     let Some(request) = request(pass, look, found) else { return };
     let cluster = &pass.service.key.cluster;
     let helps = |count: usize| most.saturating_sub(count) >= 2;
-    let chosen = choose(look.nodes(cluster), &request).and_then(|chosen| look.view.instance(chosen.instance));
+    let chosen = look.choose(cluster, &request).and_then(|chosen| look.view.instance(chosen.instance));
     if !chosen.is_some_and(|instance| helps(zones.get(&instance.registration.zone).copied().unwrap_or(0))) {
         let lesser = zones.iter().filter(|(_, count)| helps(**count)).map(|(zone, _)| zone.clone());
         let asked = Asked { cluster, wanted: &request.wanted, rules: &request.rules };

@@ -15,14 +15,19 @@ use super::text;
 /// Old deployments whose tasks are gone, the primary's completion, and the steady state, which follow in this order.
 pub fn rollout(
     pass: &mut Pass<'_>,
+    primary: &Deployment,
     found: &Found<'_>,
     load: &ServiceLoad,
     (life, progress): (&mut Life, &mut ServiceProgress),
 ) {
-    let (service, primary, counts) = (pass.service, pass.primary, &found.counts);
+    let (service, counts) = (pass.service, &found.counts);
     let older = service.deployments.iter().filter(|one| one.id != primary.id);
-    let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) =
-        older.partition(|one| !pass.ours.contains(&one.id) && has_tasks(pass, load, one));
+    let like = pass.health.view.deployments_like(&service.key, load, primary.id);
+    // What stands in for the primary one stays, even without a task.
+    let stays = |one: &&Deployment| {
+        one.id == pass.primary.id || (!like.contains(&one.id) && has_tasks(pass, load, one))
+    };
+    let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) = older.partition(stays);
     progress.retired = gone.iter().map(|one| one.id).collect::<Vec<DeploymentId>>();
     let whole = kept.is_empty()
         && counts.fresh == counts.desired

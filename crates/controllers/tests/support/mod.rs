@@ -272,6 +272,33 @@ impl World {
         news
     }
 
+    /// A task of nobody is started there.
+    pub fn run(&mut self, definition: &TaskDefinitionKey, instance: ContainerInstanceId) {
+        let epoch = self.view().instance(instance).unwrap().epoch;
+        let run = trireme_state::command::RunTasks {
+            cluster: cluster(),
+            definition: definition.clone(),
+            overrides: TaskOverrides::default(),
+            group: None,
+            started_by: None,
+            tags: Tags::new(),
+            placements: vec![Placement { instance, epoch }],
+        };
+        self.user(Command::RunTasks(Box::new(run)));
+        self.agents_work(|_| true);
+    }
+
+    /// The tasks of nobody stop there. Gives how many there were.
+    pub fn stop_others(&mut self, instance: ContainerInstanceId) -> usize {
+        let tasks = self.view().tasks_of_instance(instance).into_iter();
+        let others: Vec<_> = tasks.filter(|task| task.service().is_none()).collect();
+        for task in &others {
+            self.user(Command::StopTask { cluster: cluster(), task: task.id, reason: None });
+        }
+        self.agents_work(|_| true);
+        others.len()
+    }
+
     pub fn protect(&mut self, task: &Task, minutes: Option<u32>) {
         self.user(Command::ProtectTask { cluster: cluster(), task: task.id, minutes });
     }

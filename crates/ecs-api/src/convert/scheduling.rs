@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use trireme_ecs_model::shapes::{AvailabilityZoneRebalancing, SchedulingStrategy};
-use trireme_scheduler::{Nodes, Wanted, seats};
+use trireme_scheduler::{Group, Nodes, Request, Wanted, seats};
 use trireme_state::State;
 use trireme_state::object::{
     self, Described, NetworkConfiguration, PlacementRules, Service, ServiceStatus, TaskOverrides,
     is_rebalanced,
 };
+use trireme_state::query::SERVICE_GROUP;
 
 pub(crate) fn strategy(described: &Described) -> SchedulingStrategy {
     match object::SchedulingStrategy::of(described) {
@@ -46,5 +47,7 @@ fn daemons(state: &State, service: &Service) -> Option<u32> {
     let rules = PlacementRules::of_service(kept).and(PlacementRules::of_definition(&definition.described));
     let mut nodes = Nodes::of_cluster(state, &service.key.cluster);
     let tasks = state.tasks_of_service(&service.key);
-    u32::try_from(seats(state, &mut nodes, &wanted, &rules, &tasks).len()).ok()
+    let group = Group::among_all(format!("{SERVICE_GROUP}{}", service.key.name));
+    let request = Request { wanted, group, rules, count: 1 };
+    u32::try_from(seats(state, &mut nodes, &request, &tasks).len()).ok()
 }

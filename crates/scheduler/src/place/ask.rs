@@ -32,7 +32,7 @@ impl Ask {
         let mut members = Vec::new();
         for constraint in &request.rules.constraints {
             if let PlacementConstraint::MemberOf(text) = constraint {
-                members.push((text.clone(), catalog.members(of, text, &group)));
+                members.push((text.clone(), catalog.members(of, text, &request.group)));
             }
         }
         let holders = request.rules.are_distinct().then(|| catalog.holders(of, &group));

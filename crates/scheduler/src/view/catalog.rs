@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trireme_state::State;
-use trireme_state::object::{ClusterKey, DesiredStatus, Task};
+use trireme_state::object::{ClusterKey, DesiredStatus, Task, TaskStatus};
 use trireme_types::capability::GPUS;
 use trireme_types::{ContainerInstanceId, Port, Protocol, Zone};
 
 use super::{Bits, Node, place_of};
 use crate::expression::{Expression, Leaf, Subject, subject_values};
+use crate::group::Group;
 use crate::requirement::Requirement;
 
 /// Answers of one kind that are kept.
@@ -61,6 +62,17 @@ impl Of<'_> {
 pub(crate) struct Members {
     pub before: Arc<Bits>,
     pub after: Arc<Bits>,
+}
+
+/// How an expression sees the tasks of the request's own group.
+#[derive(Clone, Copy)]
+enum Own<'a> {
+    /// As they are.
+    There,
+    /// As if each node had one.
+    OnAll(&'a str),
+    /// As if there were none.
+    Nowhere(&'a str),
 }
 
 /// Makes room for one more.
@@ -125,7 +137,14 @@ impl Catalog {
     }
 
     /// Nodes that an expression means. One that cannot be read means none.
-    pub fn members(&mut self, of: Of<'_>, text: &str, group: &str) -> Members {
+    pub fn members(&mut self, of: Of<'_>, text: &str, group: &Group) -> Members {
+        if group.is_unseen()
+            && let Ok(expression) = Expression::parse(text)
+            && expression.looks_at(&[Subject::TaskGroup, Subject::RunningTasksCount])
+        {
+            let before = Arc::new(self.means(of, &expression, Own::Nowhere(group.name())));
+            return Members { after: before.clone(), before };
+        }
         if let Some(known) = self.expressions.get(text) {
             return Members { before: known.clone(), after: known.clone() };
         }
@@ -133,19 +152,18 @@ impl Catalog {
             let none = Arc::new(Bits::none(of.nodes.len()));
             return Members { before: none.clone(), after: none };
         };
-        let before = Arc::new(self.means(of, &expression, None));
+        let before = Arc::new(self.means(of, &expression, Own::There));
         if !expression.looks_at_groups() {
             bound(&mut self.expressions);
             self.expressions.insert(text.to_owned(), before.clone());
             return Members { after: before.clone(), before };
         }
-        Members { before, after: Arc::new(self.means(of, &expression, Some(group))) }
+        Members { before, after: Arc::new(self.means(of, &expression, Own::OnAll(group.name()))) }
     }
 
-    /// `on_all`: a group of which each node has a task.
-    fn means(&mut self, of: Of<'_>, expression: &Expression, on_all: Option<&str>) -> Bits {
+    fn means(&mut self, of: Of<'_>, expression: &Expression, own: Own<'_>) -> Bits {
         expression.fold(
-            &mut |leaf| self.leaf(of, leaf, on_all),
+            &mut |leaf| self.leaf(of, leaf, own),
             &|mut bits: Bits| {
                 bits.invert();
                 bits
@@ -161,15 +179,28 @@ impl Catalog {
         )
     }
 
-    fn leaf(&mut self, of: Of<'_>, leaf: &Leaf, on_all: Option<&str>) -> Bits {
+    fn leaf(&mut self, of: Of<'_>, leaf: &Leaf, own: Own<'_>) -> Bits {
         let now = of.view.clock();
         let mut bits = Bits::none(of.nodes.len());
-        if leaf.subject == Subject::TaskGroup {
-            if on_all.is_some_and(|group| leaf.passes(group, now)) {
+        match (&leaf.subject, own) {
+            (Subject::TaskGroup, Own::OnAll(group)) if leaf.passes(group, now) => {
                 return Bits::all(of.nodes.len());
             }
-            self.groups_that_pass(of, leaf, &mut bits);
-            return bits;
+            (Subject::TaskGroup, Own::Nowhere(group)) => {
+                self.groups_that_pass(of, leaf, Some(group), &mut bits);
+                return bits;
+            }
+            (Subject::TaskGroup, _) => {
+                self.groups_that_pass(of, leaf, None, &mut bits);
+                return bits;
+            }
+            (Subject::RunningTasksCount, Own::Nowhere(group)) => {
+                let others = others_running(of, group).into_iter();
+                let passing = others.filter(|(_, count)| leaf.passes(&count.to_string(), now));
+                passing.for_each(|(place, _)| bits.set(place));
+                return bits;
+            }
+            _ => {}
         }
         let values = self.values.entry(leaf.subject.clone()).or_insert_with(|| values(of, &leaf.subject));
         let passing = values.iter().filter(|(value, _)| leaf.passes(value, now));
@@ -177,24 +208,37 @@ impl Catalog {
         bits
     }
 
-    fn groups_that_pass(&mut self, of: Of<'_>, leaf: &Leaf, bits: &mut Bits) {
+    fn groups_that_pass(&mut self, of: Of<'_>, leaf: &Leaf, but: Option<&str>, bits: &mut Bits) {
         let now = of.view.clock();
+        let passes = |group: &str| but != Some(group) && leaf.passes(group, now);
         let groups: Vec<String> = match leaf.names() {
             Some(names) => names.into_iter().map(str::to_owned).collect(),
             None => {
                 of.cluster().map_or_else(Vec::new, |cluster| of.view.groups_of_cluster(cluster).collect())
             }
         };
-        for group in groups.into_iter().filter(|group| leaf.passes(group, now)) {
+        for group in groups.into_iter().filter(|group| passes(group)) {
             let places = self.groups.entry(group).or_insert_with_key(|group| {
                 let tasks = of.tasks_of_group(group);
                 tasks.iter().filter_map(|task| of.place(task.instance)).collect()
             });
             places.iter().for_each(|place| bits.set(*place));
         }
-        let placed = of.placed.iter().filter(|(group, _)| leaf.passes(group, now));
+        let placed = of.placed.iter().filter(|(group, _)| passes(group));
         placed.for_each(|(_, places)| bits.or(places));
     }
+}
+
+/// How many tasks run on each node that are not of a group.
+fn others_running(of: Of<'_>, group: &str) -> Vec<(usize, u32)> {
+    let mut counts: Vec<(usize, u32)> =
+        of.nodes.iter().map(|node| (node.place(), node.load.running)).collect();
+    for task in of.tasks_of_group(group).iter().filter(|task| task.last_status == TaskStatus::Running) {
+        if let Some((_, count)) = of.place(task.instance).and_then(|place| counts.get_mut(place)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+    counts
 }
 
 fn values(of: Of<'_>, subject: &Subject) -> Places {

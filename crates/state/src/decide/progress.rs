@@ -97,7 +97,8 @@ fn subject(service: &ServiceName, set: Option<DeploymentId>) -> String {
     }
 }
 
-/// What new tasks may be started of: a service's primary deployment, or one of its task sets.
+/// What new tasks may be started of: a service's primary deployment, the one that serves beside it or in its place, or one of its task
+/// sets.
 struct Running<'a> {
     definition: &'a TaskDefinitionKey,
     desired: u32,
@@ -122,8 +123,8 @@ fn running<'a>(state: &'a State, service: &'a Service, id: DeploymentId) -> Resu
         });
     }
     let beside = state.is_beside(service);
-    let serves =
-        |one: &Deployment| beside && state.serving(service).is_some_and(|serving| serving.id == one.id);
+    let other = if beside { state.serving(service) } else { state.stand_in(service) };
+    let serves = |one: &Deployment| other.is_some_and(|other| other.id == one.id);
     let found = service.deployments.iter().find(|one| one.id == id);
     let found =
         found.filter(|one| one.status == DeploymentStatus::Primary || serves(one)).ok_or_else(gone)?;

@@ -66,6 +66,15 @@ impl State {
         older.iter().find(|one| self.has_served(service, one)).or(older.last())
     }
 
+    /// Of a service whose primary deployment has failed and did not turn back: the one that completed last, of which tasks are started
+    /// instead, as what is failed starts none. A way back that failed has none: what would stand in for it is what failed.
+    pub fn stand_in<'a>(&self, service: &'a Service) -> Option<&'a Deployment> {
+        let (primary, older) = service.deployments.split_first()?;
+        let last = older.iter().find(|one| one.rollout == RolloutState::Completed)?;
+        let failed = primary.rollout == RolloutState::Failed;
+        (failed && !self.run_the_same(&service.key, primary.id, last.id)).then_some(last)
+    }
+
     /// Whether production traffic has gone to a deployment of a service, and it did not fail then.
     pub fn has_served(&self, service: &Service, deployment: &Deployment) -> bool {
         match deployment.rollout {
