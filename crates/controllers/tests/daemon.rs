@@ -197,11 +197,23 @@ fn a_constraint_does_not_see_the_tasks_of_the_daemon_that_it_is_of() {
         world.live(Duration::from_secs(300));
         assert!(one_on_each(&world, "logs"), "{expression}");
         assert_eq!(world.started, if counted { 4 } else { 3 }, "{expression}");
-        // An update replaces all of them where they are.
-        let next = world.register("logs", 64, 64, None);
+    }
+}
+
+#[test]
+fn an_update_is_not_kept_out_by_the_tasks_that_it_replaces() {
+    let constraint = r#"[{"type":"memberOf","expression":"runningTasksCount == 0"}]"#;
+    // It stops first; it starts first; it would start first, but for the port.
+    for (limits, port) in [((100, 0), None), ((200, 100), None), ((200, 0), Some(9_000))] {
+        let mut world = World::new();
+        world.agents_per_zone(1, 4096, 4096);
+        let agent = world.register("logs", 64, 64, port);
+        world.create_described("logs", &agent, 0, limits, &[DAEMON, (PLACEMENT_CONSTRAINTS, constraint)]);
+        world.settle_healthy();
+        let next = world.register("logs", 64, 64, port);
         world.deploy("logs", &next);
         world.live(Duration::from_secs(300));
-        assert!(one_on_each(&world, "logs"), "{expression}");
-        assert!(world.tasks("logs").iter().all(|task| task.definition == next), "{expression}");
+        assert!(one_on_each(&world, "logs"), "{limits:?}");
+        assert!(world.tasks("logs").iter().all(|task| task.definition == next), "{limits:?}");
     }
 }

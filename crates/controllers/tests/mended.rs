@@ -198,17 +198,19 @@ fn what_serves_after_a_failed_deployment_comes_back_when_all_of_it_is_lost() {
 #[test]
 fn of_more_tasks_than_are_wanted_those_of_a_failed_deployment_go_first() {
     let mut world = World::new();
-    world.agents_per_zone(2, 4096, 4096);
+    world.agent(ZONES[0], 4096, 4096);
     let (good, bad) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
     let breaker = r#"{"enable":true,"rollback":false,"thresholdConfiguration":{"type":"COUNT","value":3}}"#;
     world.create_described("web", &good, 4, (200, 100), &[(CIRCUIT_BREAKER, breaker)]);
     world.settle_healthy();
+    let other = world.agent(ZONES[1], 4096, 4096);
     world.deploy("web", &bad);
     world.settle();
-    // Three of the new tasks exit before anything was healthy; the fourth runs on.
-    let new = |task: &Task| task.definition == bad && task.last_status == TaskStatus::Running;
-    let tasks: Vec<_> = world.tasks("web").into_iter().filter(|task| new(task)).take(3).collect();
-    tasks.iter().for_each(|task| world.exit(task));
+    // Three of the new tasks exit before they were healthy. The one that runs on has a zone for itself, while the others crowd.
+    let mut new: Vec<_> = world.tasks("web").into_iter().filter(|task| task.definition == bad).collect();
+    new.sort_by_key(|task| task.instance == other);
+    assert_eq!((new.len(), new[3].instance), (4, other));
+    new[..3].iter().for_each(|task| world.exit(task));
     world.settle_for_good();
     assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
     assert!(world.tasks("web").iter().all(|task| task.definition == good));

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use support::*;
 use trireme_controllers::{Controller, Observed, ServiceController, Stopwatch};
+use trireme_state::Command;
+use trireme_state::command::{InstanceAttribute, ServiceChange};
 use trireme_state::object::*;
 use trireme_types::ContainerInstanceId;
 
@@ -102,7 +104,7 @@ fn a_task_without_a_place_is_searched_one_for_when_there_may_be_one() {
 #[test]
 fn a_new_machine_is_a_place_for_who_had_none() {
     let mut world = World::new();
-    world.user(trireme_state::Command::CreateCluster { cluster: cluster(), tags: Tags::new() });
+    world.user(Command::CreateCluster { cluster: cluster(), tags: Tags::new() });
     let web = world.register("web", 800, 800, None);
     world.create("web", &web, 2, (200, 100));
     world.live(Duration::from_secs(60));
@@ -121,6 +123,30 @@ fn a_new_machine_is_a_place_for_who_had_none() {
 }
 
 #[test]
+fn who_could_make_room_where_a_constraint_lets_in_is_looked_at_when_it_does() {
+    let mut world = World::new();
+    let _ = [0, 1].map(|at| world.agent(ZONES[at], 1024, 1024));
+    let last = *world.agents.iter().max().unwrap();
+    let web = world.register("web", 800, 800, None);
+    world.create("web", &web, 2, (200, 0));
+    world.settle_healthy();
+    let before: Vec<_> = world.tasks("web").iter().map(|task| task.id).collect();
+    let on_ssd = r#"[{"type":"memberOf","expression":"attribute:disk == ssd"}]"#;
+    let described = [(PLACEMENT_CONSTRAINTS.to_owned(), Some(on_ssd.to_owned()))].into();
+    world.update("web", ServiceChange { described, force_new_deployment: true, ..Default::default() });
+    world.live(Duration::from_secs(120));
+    assert!(world.tasks("web").iter().all(|task| before.contains(&task.id)), "there is no such machine");
+    // No more is free than before, and the other machine stays the closest.
+    let (name, value) = ("disk".to_owned(), Some("ssd".to_owned()));
+    let attributes = vec![InstanceAttribute { instance: last, name, value }];
+    world.user(Command::PutAttributes { cluster: cluster(), attributes });
+    world.live(Duration::from_secs(120));
+    let new = |task: &&Arc<Task>| !before.contains(&task.id);
+    let new: Vec<_> = world.tasks("web").iter().filter(new).map(|task| task.instance).collect();
+    assert_eq!(new, [last]);
+}
+
+#[test]
 fn room_that_was_left_to_another_is_had_if_that_one_does_not_come() {
     let mut world = World::new();
     world.agent(ZONES[0], 1024, 1024);
@@ -132,12 +158,12 @@ fn room_that_was_left_to_another_is_had_if_that_one_does_not_come() {
     // The first takes the room, and the second has none; then what was planned is not done.
     let services = ServiceController::new(Stopwatch::stopped());
     for command in services.plan(&world.view(), &Observed::default(), world.now).commands {
-        if !matches!(command, trireme_state::Command::StartServiceTasks { .. }) {
+        if !matches!(command, Command::StartServiceTasks { .. }) {
             world.user(command);
         }
     }
     let idle = services.plan(&world.view(), &Observed::default(), world.now);
-    assert!(matches!(&idle.commands[..], [trireme_state::Command::StartServiceTasks { .. }]), "{idle:?}");
+    assert!(matches!(&idle.commands[..], [Command::StartServiceTasks { .. }]), "{idle:?}");
     world.scale("a", 0);
     world.services = services;
     world.settle();
