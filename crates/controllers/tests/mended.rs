@@ -201,7 +201,7 @@ fn of_more_tasks_than_are_wanted_those_of_a_failed_deployment_go_first() {
     world.agent(ZONES[0], 4096, 4096);
     let (good, bad) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
     let breaker = r#"{"enable":true,"rollback":false,"thresholdConfiguration":{"type":"COUNT","value":3}}"#;
-    world.create_described("web", &good, 4, (200, 100), &[(CIRCUIT_BREAKER, breaker)]);
+    world.create_described("web", &good, 4, (200, 50), &[(CIRCUIT_BREAKER, breaker)]);
     world.settle_healthy();
     let other = world.agent(ZONES[1], 4096, 4096);
     world.deploy("web", &bad);
