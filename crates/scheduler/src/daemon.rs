@@ -23,6 +23,7 @@ pub fn seats(
     request: &Request,
     tasks: &[Arc<Task>],
 ) -> BTreeSet<ContainerInstanceId> {
+    let gpus = request.wanted.gpus;
     let constraints = request.rules.constraints.iter();
     let others = constraints.filter(|one| **one != PlacementConstraint::DistinctInstance);
     let request = Request {
@@ -41,7 +42,7 @@ pub fn seats(
     // A machine that has too few GPUs will not have more when others are gone.
     let has_gpus = |id: &ContainerInstanceId| {
         let all = || view.instance(*id).map_or(0, |instance| instance.registration.gpus().len());
-        wanted.gpus == 0 || u32::try_from(all()).is_ok_and(|all| wanted.gpus <= all)
+        gpus == 0 || u32::try_from(all()).is_ok_and(|all| gpus <= all)
     };
     let ready = answers.filter(|node| fits(&node.answer)).map(|node| node.instance).filter(has_gpus);
     let away = tasks.iter().filter_map(|task| view.instance(task.instance)).filter(|instance| {
