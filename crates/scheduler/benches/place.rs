@@ -42,6 +42,7 @@ fn machine(number: u128, numbers: &mut Numbers) -> ContainerInstance {
             "ecs.instance-type",
             format!("m5.{}", ["large", "xlarge", "2xlarge", "4xlarge"][numbers.below(4) as usize]),
         ),
+        ("serial", number.to_string()),
         ("rack", format!("r{}", numbers.below(40))),
         ("disk", ["ssd", "hdd", "none"][numbers.below(3) as usize].to_owned()),
     ];
@@ -121,6 +122,17 @@ fn main() {
         let (placed, took) = place_all(&state, &requests, each);
         let rate = placed as f64 / took.as_secs_f64();
         println!("{each:>4} a request: {placed} tasks placed, {rate:>10.0} placements/s on one core");
+    }
+
+    for (what, field) in [
+        ("instances", SpreadField::InstanceId),
+        ("10,000 values", SpreadField::Attribute("serial".to_owned())),
+    ] {
+        let rules = PlacementRules { strategy: vec![PlacementStrategy::Spread(field)], ..Default::default() };
+        let spread = requests.iter().take(50).map(|one| Request { rules: rules.clone(), ..one.clone() });
+        let (placed, took) = place_all(&state, &spread.collect::<Vec<_>>(), TASKS_PER_SERVICE);
+        let rate = placed as f64 / took.as_secs_f64();
+        println!("     spread over {what}: {placed} tasks placed, {rate:>10.0} placements/s on one core");
     }
 
     let mut nodes = Nodes::of_cluster(&state, &cluster());

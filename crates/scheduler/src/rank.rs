@@ -143,11 +143,15 @@ impl Chain {
     }
 
     /// The whole key: with the tasks that the cell's values have at each level.
-    pub fn with_counts(&self, mut key: Key, count: impl Fn(usize) -> u32) -> Key {
-        for (value, part) in key.0.iter_mut().zip(&self.parts) {
-            if let Part::Spread(level) = part {
-                *value = u64::from(count(*level));
-            }
+    pub fn with_counts(&self, key: Key, count: impl Fn(usize) -> u32) -> Key {
+        (0..self.fields.len()).fold(key, |key, level| self.with_count(key, level, count(level)))
+    }
+
+    /// A key with the tasks that the cell's value has at one level.
+    pub fn with_count(&self, mut key: Key, level: usize, count: u32) -> Key {
+        let mut parts = key.0.iter_mut().zip(&self.parts);
+        if let Some((value, _)) = parts.find(|(_, part)| **part == Part::Spread(level)) {
+            *value = u64::from(count);
         }
         key
     }

@@ -11,6 +11,7 @@ use trireme_state::query::ZONE_ATTRIBUTE;
 use trireme_types::{ContainerInstanceId, CpuUnits, Mebibytes, TaskId, Timestamp};
 
 use crate::rank::{self, Chain, Key, Part, Standing};
+use crate::ranking::{Best, Ranking};
 use crate::view::{Cells, Counts, spread_value};
 
 /// What makes one of a node's tasks go before another: its lot, if lots are drawn; not yet running, then newer, then the higher id.
@@ -111,6 +112,8 @@ struct Round<'a> {
     counts: Counts,
     /// The hosts of each cell that have a task to stop, the first one last.
     order: Vec<BTreeSet<(Key, StopKey, usize)>>,
+    /// The cells by the first host of each, and the cell.
+    ranking: Ranking<(StopKey, usize)>,
 }
 
 impl<'a> Round<'a> {
@@ -122,7 +125,17 @@ impl<'a> Round<'a> {
                 cell.insert((key, first, place));
             }
         }
-        Self { chain, cells, hosts, counts, order }
+        let ranking = Ranking::new(cells, Best::Highest);
+        let mut round = Self { chain, cells, hosts, counts, order, ranking };
+        (0..cells.len()).for_each(|cell| round.rank(cell));
+        round
+    }
+
+    /// The hosts of a cell have changed.
+    fn rank(&mut self, cell: usize) {
+        let last = self.order.get(cell).and_then(BTreeSet::last);
+        let best = last.map(|(key, first, _)| (*key, (*first, cell)));
+        self.ranking.set((self.cells, &self.counts), self.chain, cell, best);
     }
 }
 
@@ -130,12 +143,7 @@ impl Iterator for Round<'_> {
     type Item = TaskId;
 
     fn next(&mut self) -> Option<TaskId> {
-        let last = self.order.iter().enumerate().filter_map(|(cell, hosts)| {
-            let (key, first, _) = hosts.last()?;
-            let count = |level| self.counts.at(self.cells, cell, level);
-            Some((self.chain.with_counts(*key, count), *first, cell))
-        });
-        let (_, _, cell) = last.max()?;
+        let (_, (_, cell)) = self.ranking.best()?;
         let hosts = self.order.get_mut(cell)?;
         let (_, _, place) = hosts.pop_last()?;
         let host = self.hosts.get_mut(place)?;
@@ -144,6 +152,7 @@ impl Iterator for Round<'_> {
         if let Some((key, first)) = host.key(self.chain) {
             hosts.insert((key, first, place));
         }
+        self.rank(cell);
         task
     }
 }

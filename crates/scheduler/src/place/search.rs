@@ -16,6 +16,7 @@ use crate::explain::Refusal;
 use crate::filter;
 use crate::group::Group;
 use crate::rank::{self, Chain, Key, Order, Part, Standing};
+use crate::ranking::{Best, Ranking};
 use crate::view::{Bits, Counts, Desk, Node, Nodes, Seat, place_of, spread_value};
 
 /// A cell's nodes that have no task of the group, from the fullest that may have room.
@@ -65,6 +66,9 @@ pub(crate) struct Search<'a> {
     /// Nodes that may be chosen and are not known.
     open: Bits,
     queues: Vec<Queue<'a>>,
+    /// The cells by the best that each has, but for those that have changed.
+    ranking: Ranking<usize>,
+    changed: Vec<usize>,
 }
 
 /// Whether so few nodes of all are open that it is cheaper to know all of them than to look for them among the others.
@@ -82,9 +86,23 @@ impl<'a> Search<'a> {
         let scanned = group.by_node().is_none() || few(open.count(), nodes.len(), request.count);
         let order = chain.order().filter(|_| !scanned);
         let desk = nodes.in_cells(&chain.fields, order);
-        let counts = desk.partition.cells().counts();
-        let (of_group, queues) = (Vec::new(), Vec::new());
-        let mut search = Self { desk, chain, ask, group, of_group, counts, tasks: 0, lots: 0, open, queues };
+        let cells = desk.partition.cells();
+        let (counts, ranking) = (cells.counts(), Ranking::new(cells, Best::Lowest));
+        let (of_group, queues, changed) = (Vec::new(), Vec::new(), (0..cells.len()).collect());
+        let mut search = Self {
+            desk,
+            chain,
+            ask,
+            group,
+            of_group,
+            counts,
+            tasks: 0,
+            lots: 0,
+            open,
+            queues,
+            ranking,
+            changed,
+        };
         search.count_group();
         search.queues = search.fresh(order);
         match order {
@@ -234,12 +252,13 @@ impl<'a> Search<'a> {
 
     /// The best of all nodes, with its whole key.
     pub fn best(&mut self) -> Option<(Key, usize)> {
-        (0..self.queues.len()).for_each(|cell| self.settle(cell));
-        let best = self.queues.iter().enumerate().filter_map(|(cell, queue)| {
-            let (key, place) = queue.best?;
-            Some((self.whole(key, cell), place))
-        });
-        best.min()
+        for cell in std::mem::take(&mut self.changed) {
+            self.settle(cell);
+            let best = self.queues.get(cell).and_then(|queue| queue.best);
+            let counts = (self.desk.partition.cells(), &self.counts);
+            self.ranking.set(counts, self.chain, cell, best);
+        }
+        self.ranking.best()
     }
 
     fn whole(&self, key: Key, cell: usize) -> Key {
@@ -268,6 +287,9 @@ impl<'a> Search<'a> {
         if spent {
             // What was best in any cell may be in the zone that has no address left.
             self.queues.iter_mut().for_each(|queue| queue.settled = false);
+            self.changed = (0..self.queues.len()).collect();
+        } else {
+            self.changed.push(cell);
         }
         Some(placement)
     }

@@ -49,6 +49,16 @@ impl Cells {
         self.paths.len()
     }
 
+    /// Over how many attributes they are spread.
+    pub fn depth(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// How many numbers a level has.
+    pub fn width(&self, level: usize) -> usize {
+        self.widths.get(level).copied().unwrap_or(0)
+    }
+
     /// The cell of a place.
     pub fn of(&self, place: usize) -> usize {
         self.of.get(place).copied().unwrap_or(0)
