@@ -37,6 +37,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 PERIOD = 60
 # An agent whose operator allows more than `trireme dev` does.
 GENEROUS = "e2e/generous"
+# What it says it has. No machine has it.
+GPU = "GPU-of-nobody"
 
 
 @contextmanager
@@ -47,7 +49,8 @@ def generous(data: Path):
     zones = json.loads((data / "cluster.json").read_text())["zones"]
     servers = [word for zone in zones for word in ("--server", zone["grpc"])]
     command = [os.environ["TRIREME_BIN"], "agent", "--data", str(data / "generous"), "--name", GENEROUS]
-    command += ["--zone", zones[0]["name"], "--object-dir", str(objects), "--allow-host-namespaces", *servers]
+    command += ["--zone", zones[0]["name"], "--object-dir", str(objects), "--allow-host-namespaces"]
+    command += ["--gpus", GPU, *servers]
     with (data / "generous.log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -303,10 +306,17 @@ def test_ranges_of_ports(client):
 
 
 def test_what_the_machine_lacks_is_said_in_placement(client):
-    given = container(resourceRequirements=[{"type": "GPU", "value": "1"}])
+    given = container(resourceRequirements=[{"type": "GPU", "value": "2"}])
     described_as_given(register(client, "gpu", given), given)
     ran = client.run_task(taskDefinition="gpu")
     assert ran["tasks"] == [] and {failure["reason"] for failure in ran["failures"]} == {"RESOURCE:GPU"}
+    register(client, "gpu", container(resourceRequirements=[{"type": "GPU", "value": "1"}]))
+    assert refused(client, "gpu")["reason"] == "RESOURCE:GPU"
+    # That Docker is asked for it is seen by its answer: there is no such GPU.
+    ended = wait(client, started_on_generous(client, "gpu"), "STOPPED")
+    assert of(ended, "app")["gpuIds"] == [GPU] and "nvidia" in of(ended, "app")["reason"], ended
+    left = lambda: docker_says("ps", "-aq", "--filter", f"id={of(ended, 'app')['runtimeId']}")
+    until("its container is removed", left, lambda found: found == "", LIMIT)
     with pytest.raises(ClientError) as caught:
         register(client, "gpu", container(resourceRequirements=[{"type": "InferenceAccelerator", "value": "a"}]))
     assert "must be GPU" in message(caught.value)

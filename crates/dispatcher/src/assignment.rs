@@ -209,3 +209,96 @@ fn environment(
     let to_wire = |(name, value)| wire::EnvironmentVariable { name, value };
     variables.into_iter().map(to_wire).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use trireme_state::event::PlacementEvent;
+    use trireme_state::object::*;
+    use trireme_state::{Event, apply_event};
+    use trireme_types::{ClusterName, ContainerName, Family, Scope, Timestamp, Zone, gpu};
+
+    use super::*;
+
+    fn container(name: &str) -> ContainerDefinition {
+        ContainerDefinition {
+            name: ContainerName::new(name).unwrap(),
+            image: "busybox".to_owned(),
+            cpu: CpuUnits::ZERO,
+            memory: None,
+            memory_reservation: None,
+            essential: true,
+            port_mappings: Vec::new(),
+            entry_point: None,
+            command: None,
+            environment: Vec::new(),
+            working_directory: None,
+            user: None,
+            hostname: None,
+            docker_labels: BTreeMap::new(),
+            stop_timeout: None,
+            readonly_root_filesystem: None,
+            interactive: None,
+            pseudo_terminal: None,
+            described: Described::new(),
+        }
+    }
+
+    fn task(definition: &TaskDefinitionKey) -> Task {
+        Task {
+            id: TaskId::from_bits(1),
+            cluster: ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() },
+            definition: definition.clone(),
+            origin: TaskOrigin::Standalone,
+            instance: ContainerInstanceId::from_bits(2),
+            zone: Zone::new("us-east-1a").unwrap(),
+            reservation: Reservation::default(),
+            overrides: TaskOverrides::default(),
+            group: "family:train".to_owned(),
+            started_by: None,
+            tags: Tags::new(),
+            desired_status: DesiredStatus::Running,
+            last_status: TaskStatus::Pending,
+            times: TaskTimes::default(),
+            stop_code: None,
+            stopped_reason: None,
+            containers: Vec::new(),
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn each_container_is_told_its_own_gpus() {
+        let (scope, family) = (Scope::development(), Family::new("train").unwrap());
+        let key = TaskDefinitionKey { scope, family, revision: 1 };
+        let spec = TaskDefinitionSpec {
+            containers: ["a", "side", "b"].map(container).to_vec(),
+            network_mode: None,
+            cpu: None,
+            memory: None,
+            requires_compatibilities: Vec::new(),
+            task_role_arn: None,
+            execution_role_arn: None,
+            described: Described::new(),
+        };
+        let task = task(&key);
+        let gpus = |name: &str, ids: &str| (ContainerName::new(name).unwrap(), gpu::parse(ids).unwrap());
+        let own = TaskGpus::from([gpus("a", "GPU-2,GPU-0"), gpus("b", "GPU-1")]);
+        let mut state = State::new();
+        for event in [
+            Event::TaskDefinitionRegistered {
+                key,
+                spec: spec.into(),
+                tags: Tags::new(),
+                registered_by: String::new(),
+            },
+            Event::TaskCreated { task: Box::new(task.clone()) },
+            Event::Placement(PlacementEvent::GpusAssigned { tasks: [(task.id, own)].into() }),
+        ] {
+            apply_event(&mut state, Timestamp::default(), &event);
+        }
+        let life = (ClusterUuid::from_bits(3), 1);
+        let told = Assignment::new(life, task.instance, SessionEpoch::new(1)).next(&state).unwrap();
+        let ids: Vec<String> = told.tasks[0].containers.iter().map(|one| one.gpu_ids.join(",")).collect();
+        assert_eq!(ids, ["GPU-2,GPU-0", "", "GPU-1"]);
+    }
+}
