@@ -574,7 +574,10 @@ fn token(step: &Step) -> Option<command::IdempotencyKey> {
 }
 
 fn play(steps: &[Step]) -> Node {
-    let mut node = Node::new();
+    play_on(Node::new(), steps)
+}
+
+fn play_on(mut node: Node, steps: &[Step]) -> Node {
     for step in steps {
         node.now = node.now.plus(std::time::Duration::from_millis(10));
         if let Step::Wait { seconds } = step {
