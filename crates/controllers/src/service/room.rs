@@ -138,7 +138,8 @@ impl Wait {
             (Refusal::Memory { .. }, (0, memory)) => before(memory),
             (Refusal::Memory { .. }, _) => false,
             (
-                Refusal::Port { .. }
+                Refusal::Gpu { .. }
+                | Refusal::Port { .. }
                 | Refusal::TaskLimit { .. }
                 | Refusal::NoAddress { .. }
                 | Refusal::DistinctInstance { .. }
