@@ -121,7 +121,7 @@ fn a_daemon_is_to_run_where_it_could_if_nobody_held_any() {
     let state = fleet();
     let mut nodes = Nodes::of_cluster(&state, &cluster());
     let mut of = |gpus| -> Vec<u128> {
-        let all = seats(&state, &mut nodes, &wanted(gpus), &PlacementRules::default(), &[]);
+        let all = seats(&state, &mut nodes, &request(gpus, 1), &[]);
         all.iter().map(|id| id.bits()).collect()
     };
     assert_eq!(of(3), [2], "one of the three is held");
