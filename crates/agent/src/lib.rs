@@ -137,6 +137,7 @@ pub async fn run_over(
         runtime,
         logs: logs.as_ref().map(|logs| Arc::clone(&logs.store)),
         about,
+        gpus: config.gpus(),
         ledger,
         outbox,
         worker: inbox,

@@ -16,7 +16,7 @@ use trireme_rpc::agent as wire;
 use trireme_rpc::agent::agent_message::Message as FromAgent;
 use trireme_rpc::agent::agents_client::AgentsClient;
 use trireme_rpc::agent::control_message::Message as ToAgent;
-use trireme_types::capability;
+use trireme_types::{GpuId, capability};
 
 use crate::channel::{Asked, Channels};
 use crate::clock::{self, Instant};
@@ -84,6 +84,9 @@ pub(crate) struct Sessions {
     /// What is kept of logs, if anything is.
     pub(crate) logs: Option<Arc<Store>>,
     pub(crate) about: About,
+    /// The GPUs that the machine had when the agent started. One that is lost later is still given out: to offer fewer than tasks hold
+    /// would cost the machine all of its tasks.
+    pub(crate) gpus: Vec<GpuId>,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
@@ -273,9 +276,8 @@ impl Sessions {
         for name in self.capabilities() {
             attributes.entry(name).or_default();
         }
-        let gpus = self.config.gpus();
-        if !gpus.is_empty() {
-            attributes.insert(capability::GPUS.to_owned(), trireme_types::gpu::list(&gpus));
+        if !self.gpus.is_empty() {
+            attributes.insert(capability::GPUS.to_owned(), trireme_types::gpu::list(&self.gpus));
         }
         let offer = self.config.offer();
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };

@@ -154,7 +154,8 @@ fn after_a_failed_deployment() -> (World, TaskDefinitionKey) {
     world.agents_per_zone(2, 4096, 4096);
     let (good, bad) = (world.register_checked("web", 64, 64), world.register("web", 64, 64, None));
     let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
-    world.create_described("web", &good, 4, (200, 100), &[breaker]);
+    let rebalanced = (ZONE_REBALANCING, "\"ENABLED\"");
+    world.create_described("web", &good, 4, (200, 100), &[breaker, rebalanced]);
     world.settle_for_good();
     world.broken.insert(bad.clone());
     world.deploy("web", &bad);
@@ -215,4 +216,42 @@ fn of_more_tasks_than_are_wanted_those_of_a_failed_deployment_go_first() {
     assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
     assert!(world.tasks("web").iter().all(|task| task.definition == good));
     assert_eq!(world.running("web"), 4);
+}
+
+#[test]
+fn what_was_stopped_to_make_room_comes_back_when_the_deployment_fails() {
+    let mut world = World::new();
+    world.agent(ZONES[0], 4096, 4096);
+    let (good, bad) = (world.register_checked("web", 64, 64), world.register("web", 64, 64, None));
+    let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
+    world.create_described("web", &good, 1, (100, 0), &[breaker]);
+    world.settle_for_good();
+    world.broken.insert(bad.clone());
+    world.deploy("web", &bad);
+    world.settle();
+    let view = world.view();
+    let service = world.service("web");
+    let load = view.index().service_load(&service.key);
+    assert!(world.tasks("web").iter().all(|task| task.definition == bad), "its only task made room");
+    assert_eq!(view.listed_deployments(&service, &load).count(), 1, "nobody sees what waits for that");
+    world.settle_for_good();
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    assert!(world.tasks("web").iter().all(|task| task.definition == good));
+    assert_eq!(world.running("web"), 1);
+    assert!(world.service("web").steady);
+}
+
+#[test]
+fn zones_are_even_again_after_a_failed_deployment_too() {
+    let (mut world, good) = after_a_failed_deployment();
+    let lost: Vec<_> = world.tasks("web").iter().map(|task| (task.zone.clone(), task.instance)).collect();
+    let away: Vec<_> = lost.iter().filter(|(zone, _)| *zone == lost[0].0).map(|(_, id)| *id).collect();
+    away.iter().for_each(|id| world.lose(*id));
+    world.settle_for_good();
+    away.iter().for_each(|id| world.return_from_the_dead(*id));
+    world.settle_for_good();
+    let zones = world.by_zone("web");
+    assert_eq!(zones.len(), ZONES.len(), "{zones:?}");
+    assert!(zones.values().max().unwrap() - zones.values().min().unwrap() < 2, "{zones:?}");
+    assert!(world.tasks("web").iter().all(|task| task.definition == good));
 }

@@ -12,7 +12,7 @@ use crate::object::{
     CapacityProviderKey, ClusterStatus, DeploymentStatus, DesiredStatus, Hold, ImagePin, Lifecycles, Service,
     ServiceKey, ServiceStatus, Task, TaskDefinitionStatus, TaskSet, TaskSetStatus, TaskStatus,
 };
-use crate::{Event, State};
+use crate::{Event, FeatureLevel, State};
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,9 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
         if let Some(task) = new {
             stopped_tasks_want_nothing(task)?;
             addresses_belong_to_one_task(after, task.id)?;
+            if old.is_none() {
+                new_tasks_have_their_gpus(after, task)?;
+            }
             instances.insert(task.instance);
         }
     }
@@ -235,6 +238,14 @@ pub fn gpus_belong_to_one_task(state: &State, id: ContainerInstanceId) -> Check 
     hold("gpus_belong_to_one_task", there && given == load.gpus.len(), || {
         format!("instance {id}: {given} given, {} held of {}", load.gpus.len(), has.len())
     })
+}
+
+/// A new task has as many GPUs as its containers ask for. Below their level nobody is given any.
+pub fn new_tasks_have_their_gpus(state: &State, task: &Task) -> Check {
+    let asked = state.task_definition(&task.definition).map_or(0, |definition| definition.spec.gpus());
+    let given: usize = state.task_gpus(task.id).values().map(Vec::len).sum();
+    let holds = state.level() < FeatureLevel::SERVICES || u32::try_from(given) == Ok(asked);
+    hold("new_tasks_have_their_gpus", holds, || format!("task {}: {given} given of {asked}", task.id))
 }
 
 /// An instance that is not connected holds no tasks: losing it stopped them.
@@ -454,16 +465,16 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && state.tasks_allowing_commands.is_empty()
         && state.absences.is_empty()
         && state.lost_after.is_empty();
-    let holds = (empty || state.level() >= crate::FeatureLevel::CONFIGURATION)
-        && (state.task_sets.is_empty() || state.level() >= crate::FeatureLevel::TASK_SETS)
-        && (state.task_health.is_empty() || state.level() >= crate::FeatureLevel::CONTAINERS)
-        && (node_services || state.level() >= crate::FeatureLevel::NODE_SERVICES)
+    let holds = (empty || state.level() >= FeatureLevel::CONFIGURATION)
+        && (state.task_sets.is_empty() || state.level() >= FeatureLevel::TASK_SETS)
+        && (state.task_health.is_empty() || state.level() >= FeatureLevel::CONTAINERS)
+        && (node_services || state.level() >= FeatureLevel::NODE_SERVICES)
         && (state.subnets.is_empty() && state.interfaces.is_empty()
-            || state.level() >= crate::FeatureLevel::TASK_NETWORKS)
-        && (state.zone_moves.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
-        && (state.task_gpus.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
-        && (state.placement_rules.is_empty() || state.level() >= crate::FeatureLevel::SERVICES)
-        && (state.lifecycles.is_empty() || state.level() >= crate::FeatureLevel::SERVICES);
+            || state.level() >= FeatureLevel::TASK_NETWORKS)
+        && (state.zone_moves.is_empty() || state.level() >= FeatureLevel::SERVICES)
+        && (state.task_gpus.is_empty() || state.level() >= FeatureLevel::SERVICES)
+        && (state.placement_rules.is_empty() || state.level() >= FeatureLevel::SERVICES)
+        && (state.lifecycles.is_empty() || state.level() >= FeatureLevel::SERVICES);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

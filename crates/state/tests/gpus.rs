@@ -73,6 +73,37 @@ fn containers_of_a_task_do_not_share_either() {
     assert!(run(&mut node, "one", &at, 1).is_err());
 }
 
+/// A service starts as many of these as fit into one command, each of which has its GPU; the next command starts the rest.
+#[test]
+fn a_command_that_is_cut_short_tells_the_gpus_of_those_it_makes() {
+    let mut node = Node::at_latest_level();
+    let ids: Vec<String> = (0..64).map(|number| format!("GPU-{number}")).collect();
+    let at = open(&mut node, None, Some(&ids.join(","))).unwrap();
+    node.propose(register_with_gpus("one", &[1])).unwrap();
+    let long = |number: usize| (format!("key-{number}"), "v".repeat(256));
+    let mut create = create_service("web", definition("one", 1), 40);
+    if let Command::CreateService { spec, tags, .. } = &mut create {
+        *tags = (0..40).map(long).collect();
+        spec.propagate_tags = PropagateTags::Service;
+    }
+    node.propose(create).unwrap();
+    let (mut started, mut commands) = (Vec::new(), 0);
+    while started.len() < 40 {
+        let key = service("web");
+        let service = node.state.service(&key).unwrap();
+        let (version, deployment) = (service.version, service.deployments[0].id);
+        let placements = vec![at.clone(); 40 - started.len()];
+        let start = Command::StartServiceTasks { service: key, version, deployment, placements };
+        let Outcome::Tasks(tasks) = node.propose(start).unwrap() else { panic!("tasks") };
+        started.extend(tasks);
+        commands += 1;
+    }
+    assert!(commands > 1, "all fitted into one command");
+    let held: Vec<Vec<String>> = started.iter().map(|task| gpus(&node, *task)).collect();
+    let wanted: Vec<Vec<String>> = ids[..40].iter().map(|id| vec![format!("c0={id}")]).collect();
+    assert_eq!(held, wanted);
+}
+
 #[test]
 fn a_task_that_is_being_stopped_holds_them_until_it_is_gone() {
     let (mut node, at) = ready();

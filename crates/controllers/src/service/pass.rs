@@ -148,7 +148,8 @@ impl<'a> Pass<'a> {
         choose_to_stop(self.health.view, &strategy, tasks.iter().copied(), count, may_stop)
     }
 
-    /// The same of fresh tasks. Those of a deployment that has failed, for which another stands in, are the first.
+    /// The same of fresh tasks. Those of a deployment that has failed, for which another stands in, are the first; and of a daemon first
+    /// those that are not alone on their machine.
     fn to_stop_of_fresh(
         &self,
         fresh: &[&Task],
@@ -158,10 +159,17 @@ impl<'a> Pass<'a> {
         if count == 0 {
             return Vec::new();
         }
-        let runs = |task: &&&Task| self.health.view.runs(&self.service.key, task, self.primary.id);
-        let (ours, failed): (Vec<&Task>, Vec<&Task>) = fresh.iter().copied().partition(|task| runs(&task));
-        let mut stops = self.to_stop(&failed, count, &may_stop);
-        stops.extend(self.to_stop(&ours, count.saturating_sub(stops.len()), &may_stop));
+        let failed = |task: &Task| !self.health.view.runs(&self.service.key, task, self.primary.id);
+        let mut stops = Vec::new();
+        if self.seats.is_some() {
+            stops.extend(beside_another(fresh, |task| may_stop(task) && failed(task)).take(count));
+        }
+        for all in [false, true] {
+            let known: BTreeSet<TaskId> = stops.iter().copied().collect();
+            let left: Vec<&Task> = fresh.iter().copied().filter(|task| !known.contains(&task.id)).collect();
+            let may_stop = |task: &Task| may_stop(task) && (all || failed(task));
+            stops.extend(self.to_stop(&left, count.saturating_sub(stops.len()), may_stop));
+        }
         stops
     }
 
@@ -370,4 +378,21 @@ fn choose_excess(
         take
     });
     chosen.take(count).collect()
+}
+
+/// Tasks that may stop because another one is on their machine; one of each machine's stays.
+fn beside_another<'t>(
+    tasks: &'t [&Task],
+    may_stop: impl Fn(&Task) -> bool + 't,
+) -> impl Iterator<Item = TaskId> + 't {
+    let mut left: BTreeMap<ContainerInstanceId, usize> = BTreeMap::new();
+    for task in tasks {
+        let count = left.entry(task.instance).or_default();
+        *count = count.saturating_add(1);
+    }
+    tasks.iter().filter(move |task| may_stop(task)).filter_map(move |task| {
+        let count = left.get_mut(&task.instance).filter(|count| **count > 1)?;
+        *count = count.saturating_sub(1);
+        Some(task.id)
+    })
 }

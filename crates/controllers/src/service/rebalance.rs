@@ -10,7 +10,7 @@ use std::time::Duration;
 use trireme_scheduler::Request;
 use trireme_state::Command;
 use trireme_state::object::{
-    PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove, is_rebalanced,
+    Deployment, PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove, is_rebalanced,
 };
 use trireme_types::{TaskId, Timestamp, Zone};
 
@@ -79,7 +79,12 @@ fn is_wanted(pass: &Pass<'_>) -> bool {
         && PlacementRules::of_service(pass.described).spreads_over_zones()
         && spec.deployment_configuration.maximum(pass.desired) > pass.desired
         && pass.primary.rollout == RolloutState::Completed
-        && pass.service.deployments.len() == 1
+        && pass.service.deployments.iter().all(|one| stands(pass, one))
+}
+
+/// Whether a deployment is the only one that tasks are started of, or the failed one in whose place that is.
+fn stands(pass: &Pass<'_>, one: &Deployment) -> bool {
+    one.id == pass.primary.id || (one.rollout == RolloutState::Failed && pass.ours.contains(&one.id))
 }
 
 /// What follows from where the move is, or from the service's zones if there is none.

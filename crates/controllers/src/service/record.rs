@@ -23,12 +23,13 @@ pub fn rollout(
     let (service, counts) = (pass.service, &found.counts);
     let older = service.deployments.iter().filter(|one| one.id != primary.id);
     let like = pass.health.view.deployments_like(&service.key, load, primary.id);
-    // What stands in for the primary one stays, even without a task.
-    let stays = |one: &&Deployment| {
-        one.id == pass.primary.id || (!like.contains(&one.id) && has_tasks(pass, load, one))
-    };
-    let (kept, gone): (Vec<&Deployment>, Vec<&Deployment>) = older.partition(stays);
-    progress.retired = gone.iter().map(|one| one.id).collect::<Vec<DeploymentId>>();
+    let (kept, mut gone): (Vec<&Deployment>, Vec<&Deployment>) =
+        older.partition(|one| !like.contains(&one.id) && has_tasks(pass, load, one));
+    // What may have to stand in for the primary one stays without a task too; it keeps nobody waiting.
+    let completed = |one: &&&Deployment| one.rollout == RolloutState::Completed && !like.contains(&one.id);
+    let last =
+        gone.iter().find(completed).map(|one| one.id).filter(|_| !kept.iter().any(|one| completed(&one)));
+    let kept: Vec<&Deployment> = kept.into_iter().filter(|one| one.id != pass.primary.id).collect();
     let whole = kept.is_empty()
         && counts.fresh == counts.desired
         && counts.fresh_running == counts.desired
@@ -52,7 +53,12 @@ pub fn rollout(
     if baked && cleans && life.stage() != Some(LifecycleStage::CleanUp) {
         life.progress.stage = Some(LifecycleStage::CleanUp);
     }
-    if baked && !cleans && life.progress.failed.is_none() {
+    let completes = baked && !cleans && life.progress.failed.is_none();
+    if primary.rollout != RolloutState::Completed && !completes {
+        gone.retain(|one| Some(one.id) != last && one.id != pass.primary.id);
+    }
+    progress.retired = gone.iter().map(|one| one.id).collect::<Vec<DeploymentId>>();
+    if completes {
         progress.rollouts.push((primary.id, RolloutState::Completed));
         progress.events.push(text::completed(&service.key.name, primary.id));
     }

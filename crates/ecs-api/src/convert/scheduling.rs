@@ -38,8 +38,13 @@ pub(crate) fn counted<'a>(state: &State, service: &'a Service) -> Cow<'a, Servic
 }
 
 fn daemons(state: &State, service: &Service) -> Option<u32> {
-    let definition = &state.task_definition(&service.spec.task_definition)?.spec;
-    let kept = &service.spec.described;
+    // It runs where what stands in for a failed deployment may run.
+    let stand_in = state.stand_in(service);
+    let definition = stand_in.map_or(&service.spec.task_definition, |one| &one.task_definition);
+    let definition = &state.task_definition(definition)?.spec;
+    let history = state.deployment_history(&service.key);
+    let revision = stand_in.and_then(|one| history.revision(state.revision_of(&service.key, one.id)));
+    let kept = revision.map_or(&service.spec.described, |revision| &revision.spec.described);
     let network = NetworkConfiguration::of(kept);
     let scope = &service.key.cluster.scope;
     let wanted = Wanted::of(definition, &TaskOverrides::default());

@@ -63,7 +63,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         launch_type: Some(LaunchType::Ec2),
         task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
-        deployments: Some(service.deployments.iter().map(deployment).collect()),
+        deployments: Some(state.listed_deployments(service, &load).map(deployment).collect()),
         network_configuration: network::read(&spec.described),
         role_arn: spec.role_arn.clone(),
         events: Some(service.events.iter().map(event).collect()),

@@ -207,7 +207,7 @@ pub(super) fn current_revisions(
             pending_task_count: Some(number(counted.pending)),
         })
     };
-    let all: Vec<_> = service.deployments.iter().filter_map(summary).collect();
+    let all: Vec<_> = state.listed_deployments(service, load).filter_map(summary).collect();
     Some(all).filter(|all| !all.is_empty())
 }
 

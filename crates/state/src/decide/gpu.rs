@@ -20,14 +20,10 @@ pub(super) fn check(registration: &InstanceRegistration) -> Result<(), Rejection
 }
 
 /// The GPUs of one command's tasks.
+#[derive(Clone, Default)]
 pub(super) struct Assigned(BTreeMap<TaskId, TaskGpus>);
 
 impl Assigned {
-    /// Nobody has any yet.
-    pub fn new() -> Self {
-        Self(BTreeMap::new())
-    }
-
     /// Gives a task what its containers ask for, which the instance's load holds from then on.
     pub fn assign(
         &mut self,
@@ -54,6 +50,12 @@ impl Assigned {
         }
         self.0.insert(task, gpus);
         Ok(())
+    }
+
+    /// Those of these tasks alone.
+    pub fn of(mut self, tasks: &[TaskId]) -> Self {
+        self.0.retain(|id, _| tasks.contains(id));
+        self
     }
 
     /// What is to be known of it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trireme_types::{DeploymentId, ServiceName, TaskId, Zone};
 
 use super::placement::check_distinct;
-use super::task::{NewTasks, create_tasks};
+use super::task::{NewTasks, NewlyMade, create_tasks};
 use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
@@ -62,15 +62,18 @@ pub(super) fn start_tasks(
         placements,
         network: network.as_ref(),
     };
-    let (mut events, mut ids) = create_tasks(state, tasks, stamp)?;
+    let NewlyMade { mut events, mut ids, gpus } = create_tasks(state, tasks, stamp)?;
     // Tasks with many tags are large. Those that do not fit into this command are started by the controller's next one.
     let needed = events.iter().take_while(|event| !matches!(event, Event::TaskCreated { .. })).count();
     let made = events.get(needed..).unwrap_or_default();
     let each = made.len().checked_div(ids.len()).unwrap_or(1);
-    let most = EVENTS_PER_COMMAND.saturating_sub(needed).saturating_sub(1).checked_div(each).unwrap_or(1);
-    let fit = fitting(made.get(..each).unwrap_or_default()).min(most);
+    // What is said of them, and their GPUs, are one event each.
+    let most = EVENTS_PER_COMMAND.saturating_sub(needed).saturating_sub(2).checked_div(each).unwrap_or(1);
+    let of_one = gpus.clone().of(ids.get(..1).unwrap_or_default()).event();
+    let fit = fitting(made.iter().take(each).chain(&of_one)).min(most);
     events.truncate(needed.saturating_add(fit.saturating_mul(each)));
     ids.truncate(fit);
+    events.extend(gpus.of(&ids).event());
     if !ids.is_empty() {
         let placed: Vec<&Zone> = placements.iter().filter_map(|one| zone_of(state, one)).collect();
         let moved = moved_in(state, key, &placed);
@@ -83,8 +86,8 @@ pub(super) fn start_tasks(
 
 /// How many tasks, which are alike, one command has room for, by the events that one of them takes. Half of it is left for longer zones
 /// and what is said of them.
-fn fitting(one: &[Event]) -> usize {
-    let bytes = one.iter().map(|event| crate::codec::encode_event(event).len());
+fn fitting<'a>(one: impl Iterator<Item = &'a Event>) -> usize {
+    let bytes = one.map(|event| crate::codec::encode_event(event).len());
     let largest = bytes.fold(0, usize::saturating_add);
     (BYTES_PER_COMMAND / 2).checked_div(largest).map_or(1, |fit| fit.max(1))
 }

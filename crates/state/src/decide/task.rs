@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use trireme_types::{ContainerInstanceId, ContainerName, SessionEpoch, TaskId, Timestamp};
 
+use super::gpu::Assigned;
 use super::subnet::Draw;
 use super::{Decided, Decision, stale, task_definition};
 use crate::command::{Outcome, Placement, RunTasks, TaskHealthReport, TaskReport};
@@ -47,7 +48,8 @@ pub(super) fn run(
         network,
     };
     super::subnet::check(state, &run.cluster.scope, network.unwrap_or(&NetworkConfiguration::default()))?;
-    let (events, ids) = create_tasks(state, tasks, stamp)?;
+    let NewlyMade { mut events, ids, gpus } = create_tasks(state, tasks, stamp)?;
+    events.extend(gpus.event());
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
 }
 
@@ -65,13 +67,22 @@ pub(super) struct NewTasks<'a> {
     pub network: Option<&'a NetworkConfiguration>,
 }
 
-/// One event for each placement that still holds, and one for its interface, after those of what the tasks need, and before one of
-/// their GPUs; stale if one of them does not.
+/// What becomes of placements.
+pub(super) struct NewlyMade {
+    /// Those of what the tasks need, and then as many for each task: that it is created, and its interface.
+    pub events: Vec<Event>,
+    /// The tasks, in the order of their events.
+    pub ids: Vec<TaskId>,
+    /// Their GPUs, which an event of its own tells after all others.
+    pub gpus: Assigned,
+}
+
+/// Makes a task for each placement; stale if one of them holds no more.
 pub(super) fn create_tasks(
     state: &State,
     new: NewTasks<'_>,
     stamp: &mut Stamp,
-) -> Result<(Vec<Event>, Vec<TaskId>), Rejection> {
+) -> Result<NewlyMade, Rejection> {
     if new.placements.len() > PLACEMENTS_PER_COMMAND {
         return Err(Rejection::LimitExceeded {
             what: "placements in one command".to_owned(),
@@ -90,7 +101,7 @@ pub(super) fn create_tasks(
     let mut draw = Draw::new(state, &new.cluster.scope, network, stamp.now);
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
-    let mut gpus = super::gpu::Assigned::new();
+    let mut gpus = Assigned::default();
     for placement in new.placements {
         let instance = ready_instance(state, new.cluster, placement)?;
         let load =
@@ -110,8 +121,7 @@ pub(super) fn create_tasks(
         events.push(Event::TaskCreated { task: Box::new(task) });
         events.push(Event::Network(NetworkEvent::TaskAttached { task: id, interface }));
     }
-    events.extend(gpus.event());
-    Ok((events, ids))
+    Ok(NewlyMade { events, ids, gpus })
 }
 
 fn ready_instance<'a>(

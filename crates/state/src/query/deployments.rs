@@ -7,7 +7,7 @@ use trireme_types::DeploymentId;
 
 use crate::index::{ServiceLoad, TaskCounts};
 use crate::object::{
-    Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceKey, Task,
+    Deployment, DeploymentStatus, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceKey, Task,
 };
 use crate::{FeatureLevel, State};
 
@@ -73,6 +73,20 @@ impl State {
         let last = older.iter().find(|one| one.rollout == RolloutState::Completed)?;
         let failed = primary.rollout == RolloutState::Failed;
         (failed && !self.run_the_same(&service.key, primary.id, last.id)).then_some(last)
+    }
+
+    /// A service's deployments as people see them: an older one that completed and has no task is kept only because it may have to stand in
+    /// for the primary one, and ECS does not list what is INACTIVE.
+    pub fn listed_deployments<'a>(
+        &'a self,
+        service: &'a Service,
+        load: &'a ServiceLoad,
+    ) -> impl Iterator<Item = &'a Deployment> {
+        service.deployments.iter().filter(move |one| {
+            one.status == DeploymentStatus::Primary
+                || one.rollout != RolloutState::Completed
+                || self.counts_of_deployment(&service.key, load, one.id).tasks > 0
+        })
     }
 
     /// Whether production traffic has gone to a deployment of a service, and it did not fail then.
