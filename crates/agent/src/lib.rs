@@ -132,12 +132,12 @@ pub async fn run_over(
         tasks.spawn(metadata::run(Arc::clone(&runtime), inbox.clone(), control, zone, shutdown.clone()));
     }
     let sessions = session::Sessions {
+        gpus: config.gpus(),
         config,
         dial,
         runtime,
         logs: logs.as_ref().map(|logs| Arc::clone(&logs.store)),
         about,
-        gpus: config.gpus(),
         ledger,
         outbox,
         worker: inbox,

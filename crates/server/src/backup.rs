@@ -88,7 +88,8 @@ pub async fn restore(
         }
         let (settings, member) = (config.raft_settings(), member(config));
         let vet = move |state: &State| opens(&key, state);
-        Ok(backup::restore(&folder, file, member, incarnation, &settings, vet).await?)
+        // It holds a whole state, which is large.
+        Ok(Box::pin(backup::restore(&folder, file, member, incarnation, &settings, vet)).await?)
     };
     let restored = making.await;
     if restored.is_err() {
