@@ -279,10 +279,11 @@ fn to_instance(state: &State, instance: &ContainerInstance, heartbeats: &Heartbe
 }
 
 pub(crate) fn to_service(state: &State, service: &Service) -> ServiceSummary {
-    let counts = state.index().service_load(&service.key).counts();
+    let load = state.index().service_load(&service.key);
+    let counts = load.counts();
     let definition = &service.spec.task_definition;
     let mut desired = service.spec.desired_count;
-    let mut deployments = service.deployments.len();
+    let mut deployments = state.listed_deployments(service, &load).count();
     if let Some(sets) = state.task_sets(&service.key) {
         // What all of them are to keep; and one deployment, unless one of them is on its way out.
         let of_sets = sets.sets.iter().map(|set| set.computed_desired_count(service.spec.desired_count));
