@@ -1,5 +1,5 @@
-//! What runs on a control node, and on which threads: Raft and gRPC on Raft's own, so that a busy API keeps no heartbeat waiting;
-//! the API, the controllers and the relay on the process's.
+//! What runs on a control node, and on which threads: Raft and gRPC's connections on Raft's own, so that a busy API keeps no heartbeat
+//! waiting; the API, the controllers, the relay and the agents' sessions on the process's.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -51,8 +51,8 @@ pub const HOST_PATHS: &str = "trireme.capability.host-paths";
 pub const HOST_NAMESPACES: &str = "trireme.capability.host-namespaces";
 /// A limit of what a container writes. Trireme's own; an agent has it only when Docker's storage driver can.
 pub const STORAGE_LIMIT: &str = "trireme.capability.storage-limit";
-/// The ids of the machine's GPUs, as [`crate::gpu::list`] has them. Trireme's own. An agent that says them gives each container those
-/// that are its, and no others.
+/// The ids of the machine's GPUs, as [`crate::gpu::list`] has them. Trireme's own. An agent that says them asks Docker to give each
+/// container those that are its. A container that asked for none is not kept from seeing them where Docker's default runtime is NVIDIA's.
 pub const GPUS: &str = "trireme.gpus";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
