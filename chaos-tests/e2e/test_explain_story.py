@@ -168,19 +168,15 @@ def test_a_drain_does_what_its_plan_says(trireme):
 
 
 def test_what_was_is_shown_and_what_changed_since(trireme):
-    before = trireme.applied()
+    before, then = until("all run", lambda: whole(trireme), lambda seen: running(seen[1]) == {"large": 3, "small": 2})
     stopped = task_of(trireme, "small")
     trireme.wire.done("StopTask", {"task": stopped, "reason": "by hand"})
-    new = until(
-        "another one runs", lambda: trireme.json("diff", str(before)), lambda diff: trireme.running("small") == 2 and started(diff)
-    )
-    changes = {(change["kind"], change["what"]) for change in new["changes"]}
-    assert ("task", "started") in changes and ("task", "stopped") in changes, new
+    both = {("task", "started"), ("task", "stopped")}
+    new = until("another one is there and it is over", lambda: trireme.json("diff", str(before)), lambda diff: both <= kinds(diff))
     assert stopped.rsplit("/", 1)[1] in {change["subject"] for change in new["changes"] if change["what"] == "stopped"}
     assert any(change["to"] == "by hand" for change in new["changes"]), new
-    then = trireme.json("at", str(before), "status")
     assert then["as_of"]["sequence"] == before
-    assert {service["name"]: service["running"] for service in then["services"]} == {"large": 3, "small": 2}
+    assert trireme.json("at", str(before), "status") == then
     task = trireme.json("at", str(before), "explain", stopped)
     assert (task["status"], task["desired_status"]) == ("RUNNING", "RUNNING")
     # Long before, there was nothing.
@@ -191,5 +187,15 @@ def test_what_was_is_shown_and_what_changed_since(trireme):
     assert "default/large" in text and "created" in text, text
 
 
-def started(diff: Any) -> bool:
-    return any(change["what"] == "started" for change in diff["changes"])
+def whole(trireme: Trireme) -> tuple[int, Any]:
+    """What is applied, and what `at` tells of it."""
+    applied = trireme.applied()
+    return applied, trireme.json("at", str(applied), "status")
+
+
+def running(then: Any) -> dict[str, int]:
+    return {service["name"]: service["running"] for service in then["services"]}
+
+
+def kinds(diff: Any) -> set[tuple[str, str]]:
+    return {(change["kind"], change["what"]) for change in diff["changes"]}
