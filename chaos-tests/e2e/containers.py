@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.request
 
 from until import until
 
@@ -59,6 +60,19 @@ def docker_says(*arguments: str) -> str:
 
 def inside(found: dict, script: str, name: str = "app") -> str:
     return docker_says("exec", of(found, name)["runtimeId"], "sh", "-c", script)
+
+
+def page(url: str) -> bytes:
+    """What a container serves, as soon as it answers: it is RUNNING before what is in it listens."""
+
+    def look() -> bytes | OSError:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read()
+        except OSError as error:
+            return error
+
+    return until(f"{url} answers", look, lambda found: isinstance(found, bytes), LIMIT)
 
 
 def inspected(found: dict, name: str = "app") -> dict:

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import development, environment
+from metadata import asked
 from until import until
 from wire import Wire
 
@@ -16,6 +17,8 @@ from wire import Wire
 STAY = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 SERVE = "mkdir -p /www; hostname > /www/index.html; httpd -p 80 -h /www"
 LIMIT = 60
+# How long a deployment may take.
+DEPLOYED = 150
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 
 
@@ -141,8 +144,7 @@ def test_tasks_of_two_zones_reach_each_other(client, subnets):
         )
         assert found == said["privateDnsName"]
     assert details(two)["privateIPv4Address"] in inside(two, "ip addr show eth0", "side"), "they share it"
-    told = json.loads(inside(one, "wget -q -O - $ECS_CONTAINER_METADATA_URI_V4", "side"))
-    network = told["Networks"][0]
+    network = asked(one, name="side")["Networks"][0]
     assert (network["NetworkMode"], network["IPv4Addresses"]) == ("awsvpc", [said["privateIPv4Address"]])
     uri = inside(one, "echo $ECS_CONTAINER_METADATA_URI_V4")
     assert inside(two, f"wget -q -O - {uri} || echo refused") == "refused", "it is told of itself only"
@@ -161,7 +163,8 @@ def test_tasks_on_one_machine_use_the_same_port(client, subnets):
     addresses = {details(one)["privateIPv4Address"] for one in both}
     assert len(addresses) == 2
     for one in both:
-        assert "0.0.0.0:80" in inside(one, "netstat -ltn") or ":::80" in inside(one, "netstat -ltn")
+        listens = lambda text: "0.0.0.0:80" in text or ":::80" in text
+        until("it listens", lambda: inside(one, "netstat -ltn"), listens)
         stop(client, one)
     again = started(client, "same-port", subnets[ZONES[2]])
     assert details(again)["privateIPv4Address"] not in addresses, "a freed address is used late"
@@ -273,6 +276,7 @@ def test_a_service(client, subnets):
         "its task is in the one zone",
         lambda: [one["availabilityZone"] for one in running()],
         lambda zones: zones == [ZONES[0]],
+        DEPLOYED,
     )
     client.delete_service(service="own", force=True)
     until("its tasks are gone", running, lambda left: left == [])

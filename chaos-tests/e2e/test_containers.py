@@ -1,7 +1,6 @@
 """What a task definition says of its containers, on a real Docker Engine: it has its effect inside, and is described as it was given."""
 
 import subprocess
-import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +14,7 @@ from containers import (
     inside,
     inspected,
     of,
+    page,
     register,
     run,
     started,
@@ -85,8 +85,7 @@ def test_ports_and_networks(client):
     found = started(client, "ports")
     (bound,) = of(found, "app")["networkBindings"]
     assert (bound["containerPort"], bound["protocol"]) == (80, "tcp")
-    with urllib.request.urlopen(f"http://127.0.0.1:{bound['hostPort']}/index.html", timeout=10) as answer:
-        assert answer.read() == b"hello\n"
+    assert page(f"http://127.0.0.1:{bound['hostPort']}/index.html") == b"hello\n"
     stop(client, found)
 
     for mode in ["host", "none"]:

@@ -22,6 +22,8 @@ from wire import Wire
 
 TRIREME = os.environ["TRIREME_BIN"]
 LIMIT = 60
+# The same for what moves much.
+LONG = 240
 # Stays until it is asked to go.
 STAY = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
@@ -60,7 +62,8 @@ class Cluster:
 
     def exec(self, arn: str, *command: str, node: str | None = None, options: tuple = (), **run):
         full = self.command("exec", *options, arn, "--", *command, node=node)
-        return subprocess.run(full, capture_output=True, timeout=LIMIT, **{"stdin": subprocess.DEVNULL, **run})
+        given = {"stdin": subprocess.DEVNULL, "timeout": LIMIT, **run}
+        return subprocess.run(full, capture_output=True, **given)
 
     def logs(self, *arguments: str, node: str | None = None):
         return subprocess.run(self.command("logs", *arguments, node=node), capture_output=True, timeout=LIMIT)
@@ -116,10 +119,10 @@ def test_output_errors_input_and_exit_codes(cluster, stays):
 def test_much_and_binary_output_arrives_whole(cluster, stays):
     size = 24 << 20
     made = "dd if=/dev/urandom of=/tmp/much bs=1M count=24 2>/dev/null; md5sum </tmp/much"
-    digest = cluster.exec(stays, "sh", "-c", made).stdout.split()[0].decode()
-    said = cluster.exec(stays, "cat", "/tmp/much")
+    digest = cluster.exec(stays, "sh", "-c", made, timeout=LONG).stdout.split()[0].decode()
+    said = cluster.exec(stays, "cat", "/tmp/much", timeout=LONG)
     assert (len(said.stdout), hashlib.md5(said.stdout).hexdigest(), said.returncode) == (size, digest, 0)
-    back = cluster.exec(stays, "md5sum", input=said.stdout, stdin=None)
+    back = cluster.exec(stays, "md5sum", input=said.stdout, stdin=None, timeout=LONG)
     assert back.stdout.split()[0].decode() == digest
 
 
@@ -309,7 +312,7 @@ def test_a_reader_that_stands_still_stops_no_task(cluster):
     arn = cluster.run("floods", container(script=f"{flood}; {STAY}"))
     with subprocess.Popen(cluster.command("logs", "-f", arn), stdout=subprocess.PIPE) as follower:
         follower.stdout.read(1)
-        until("it wrote all", lambda: cluster.exec(arn, "cat", "/tmp/done").stdout, bool, LIMIT)
+        until("it wrote all", lambda: cluster.exec(arn, "cat", "/tmp/done").stdout, bool, LONG)
         cluster.client.stop_task(task=arn)
         cluster.wait(arn, "STOPPED")
         follower.kill()

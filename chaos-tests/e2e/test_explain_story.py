@@ -136,10 +136,12 @@ def test_the_loss_of_a_zone_is_survivable_or_not(trireme):
 
 
 def gauge(trireme: Trireme) -> dict[str, float]:
-    """Whether each zone could be lost, as the leader's metrics have it."""
-    leader = trireme.json("status")["leader"]["zone"]
+    """Whether each zone could be lost, as the leader's metrics have it; nothing while nobody leads."""
+    leader = trireme.json("status")["leader"]
+    if leader is None:
+        return {}
     zones = json.loads((trireme.data / "cluster.json").read_text())["zones"]
-    address = next(zone["api"] for zone in zones if zone["name"] == leader)
+    address = next(zone["api"] for zone in zones if zone["name"] == leader["zone"])
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     values = [line for line in lines if line.startswith("trireme_zone_loss_survivable{")]

@@ -25,6 +25,8 @@ CONTAINERS = [
     {"name": "side", "image": "busybox", "memoryReservation": 16, "essential": False},
 ]
 LIMIT = 60
+# How long a deployment may take.
+DEPLOYED = 150
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +159,7 @@ def test_a_service(client):
         found = [one for one in records["serviceDeployments"] if number in one["targetServiceRevisionArn"]]
         return found[0]
 
-    until("the deployment's record", record, lambda one: one["status"] == "SUCCESSFUL")
+    until("the deployment's record", record, lambda one: one["status"] == "SUCCESSFUL", DEPLOYED)
     client.update_service(service=made["serviceArn"], cluster=made["clusterArn"], desiredCount=1)
     assert difference({"desiredCount": 1}, read()) == {}
     assert read()["deployments"][0]["id"] == deployment

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import development, environment
-from containers import LIMIT, STAY, container, docker_says, inspected, of, register, run, task, wait
+from containers import LIMIT, STAY, container, docker_says, inside, inspected, of, register, run, task, wait
 from registry import Stalling, open_registry
 from until import until
 from wire import Wire
@@ -173,7 +173,8 @@ def arns(tasks: list[dict]) -> set[str]:
 
 
 def count(found: dict) -> int:
-    return int(docker_says("exec", of(found, "app")["runtimeId"], "cat", "/tmp/count") or 0)
+    # The file is empty for a moment each time.
+    return int(until("it has counted", lambda: inside(found, "cat /tmp/count"), bool, LIMIT))
 
 
 def create(cluster: Cluster, service: str, tasks: int = TASKS) -> list[dict]:
@@ -315,7 +316,8 @@ def test_an_agent_that_is_killed_while_it_pulls_starts_its_task_once(cluster):
             (one,) = found["containers"]
             assert one["imageDigest"] == digest
             assert labelled(arn) == [one["runtimeId"]], "one container"
-            assert docker_says("logs", one["runtimeId"]) == "started", "once"
+            said = until("it has spoken", lambda: docker_says("logs", one["runtimeId"]), bool, LIMIT)
+            assert said == "started", "once"
             assert inspected(found)["RestartCount"] == 0
             cluster.client.stop_task(task=arn)
             wait(cluster.client, arn, "STOPPED")

@@ -11,6 +11,8 @@ use aws_sdk_ecs::types::{
 };
 use trireme_testkit::DevCluster;
 
+use crate::docker;
+
 /// A client of the cluster's front door, with the SDK's usual retries.
 pub fn client(cluster: &DevCluster) -> Result<Client> {
     client_at(cluster, &cluster.endpoint(), RetryConfig::standard())
@@ -103,6 +105,21 @@ pub fn running_by_zone(tasks: &[Task]) -> BTreeMap<String, usize> {
         *zones.entry(task.availability_zone().unwrap_or("?").to_owned()).or_default() += 1;
     }
     zones
+}
+
+/// A service's RUNNING tasks, once their containers are all that runs of the cluster; the error says how many there are of each.
+pub async fn tasks_equal_containers(
+    client: &Client,
+    service: &str,
+    cluster_uuid: &str,
+) -> Result<BTreeSet<String>, String> {
+    let tasks = running_arns(&tasks(client, service).await.map_err(|error| format!("{error:#}"))?);
+    let containers = docker::running_tasks(cluster_uuid).map_err(|error| format!("{error:#}"))?;
+    if tasks == containers {
+        Ok(tasks)
+    } else {
+        Err(format!("{} tasks, {} containers", tasks.len(), containers.len()))
+    }
 }
 
 /// The ARNs of the tasks that are RUNNING.

@@ -49,15 +49,7 @@ async fn every_process_is_killed() {
     cluster.start_dev().unwrap();
     cluster.run(&["wait", "web", "--timeout", "60"]).unwrap();
     println!("whole after kill -9 of every process in {:.2} s", began.elapsed().as_secs_f64());
-    let tasks = wait_for("tasks equal containers", LIMIT, || async {
-        let tasks = ecs::tasks(&client, "web").await.map_err(|error| format!("{error:#}"))?;
-        let (tasks, containers) = (ecs::running_arns(&tasks), docker::running_tasks(&uuid).unwrap());
-        if tasks == containers {
-            Ok(tasks)
-        } else {
-            Err(format!("{} tasks, {} containers", tasks.len(), containers.len()))
-        }
-    })
-    .await;
+    let equal = || ecs::tasks_equal_containers(&client, "web", &uuid);
+    let tasks = wait_for("tasks equal containers", LIMIT, equal).await;
     assert_eq!(tasks.len(), 6);
 }

@@ -46,8 +46,8 @@ async fn the_leaders_zone_is_lost_under_writes() {
     );
     assert!(written.longest_gap < Duration::from_secs(5), "no API gap is longer than 5 s");
 
-    let tasks = ecs::tasks(&client, "web").await.unwrap();
-    assert_eq!(ecs::running_arns(&tasks), docker::running_tasks(&uuid).unwrap(), "tasks equal containers");
+    let equal = || ecs::tasks_equal_containers(&client, "web", &uuid);
+    let tasks = wait_for("tasks equal containers", LIMIT, equal).await;
     println!("tasks equal `docker ps`: {}", tasks.len());
 
     let began = Instant::now();

@@ -6,7 +6,7 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::node::{Node, docker, inspect, shell};
+use common::node::{Node, docker, inspect, shell, written};
 use common::registry::{RIGHT, Registry, Stalling};
 use common::{LIMIT, Running};
 use trireme_agent::{AgentConfig, ImageConfig, PullBehavior};
@@ -151,7 +151,7 @@ async fn an_agent_that_is_killed_while_it_pulls_starts_its_task_once() {
     let task = node.world.wait_status(task, TaskStatus::Running).await;
     assert_eq!(digest(&task), pushed);
     let container = task.containers[0].runtime_id.clone().unwrap();
-    assert_eq!(docker(&["logs", &container]), "started", "once");
+    assert_eq!(written(&task).await, "started", "once");
     assert_eq!(node.containers(), [container]);
     node.world.stop_task(task.id);
     node.world.wait_status(task.id, TaskStatus::Stopped).await;

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::process::Command as Process;
 
-use common::node::{Node, shell};
+use common::node::{Node, has_file, shell};
 use common::{LIMIT, Running};
 use trireme_agent::logs::read::Span;
 use trireme_agent::logs::store::Store;
@@ -122,12 +122,7 @@ async fn a_store_that_takes_nothing_stops_no_task() {
     let script = format!("for i in $(seq 20000); do echo line $i; done; touch /done; {STAY}");
     let task = node.run(vec![logging(&script, "")]);
     let running = node.world.wait_status(task, TaskStatus::Running).await;
-    let id = running.containers[0].runtime_id.clone().unwrap();
-    wait_for("the container to have said everything", LIMIT, || async {
-        let there = Process::new("docker").args(["exec", &id, "test", "-f", "/done"]).status().unwrap();
-        if there.success() { Ok(()) } else { Err("it waits".to_owned()) }
-    })
-    .await;
+    has_file(&running, "/done").await;
     node.world.stop_task(task);
     node.world.wait_status(task, TaskStatus::Stopped).await;
     wait_for("the container to go", LIMIT, || async {

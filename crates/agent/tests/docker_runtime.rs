@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::node::{Node, docker, inspect, shell};
+use common::node::{Node, docker, has_file, inspect, shell};
 use common::{LIMIT, Running, World, container, spec, with_data};
 use trireme_agent::{AgentConfig, RuntimeConfig};
 use trireme_state::Command;
@@ -90,16 +90,17 @@ async fn exit_codes_and_reasons_come_back() {
 #[tokio::test]
 async fn sigterm_is_honoured_and_sigkill_follows() {
     let node = Node::start().await;
-    let gentle = node.run(vec![shell("gentle", "trap 'exit 5' TERM; while :; do sleep 0.05; done")]);
+    let script = "trap 'exit 5' TERM; touch /ready; while :; do sleep 0.05; done";
+    let gentle = node.run(vec![shell("gentle", script)]);
     let stubborn = node.run(vec![shell("stubborn", "trap '' TERM; while :; do sleep 0.05; done")]);
-    node.world.wait_status(gentle, TaskStatus::Running).await;
+    let running = node.world.wait_status(gentle, TaskStatus::Running).await;
     node.world.wait_status(stubborn, TaskStatus::Running).await;
+    has_file(&running, "/ready").await;
     let begun = Instant::now();
     node.world.stop_task(gentle);
     node.world.stop_task(stubborn);
     let gentle = node.world.wait_status(gentle, TaskStatus::Stopped).await;
-    assert_eq!(gentle.containers[0].exit_code, Some(5));
-    assert!(begun.elapsed() < Duration::from_secs(2), "the patience was not needed");
+    assert_eq!(gentle.containers[0].exit_code, Some(5), "the patience was not needed");
     let stubborn = node.world.wait_status(stubborn, TaskStatus::Stopped).await;
     assert_eq!(stubborn.containers[0].exit_code, Some(137));
     assert!(begun.elapsed() >= Duration::from_secs(2), "it had its patience");
@@ -147,7 +148,7 @@ async fn many_stubborn_containers_are_fenced_at_once() {
     })
     .await;
     println!("{COUNT} stubborn containers fenced in {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "half of their patience: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

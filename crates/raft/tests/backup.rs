@@ -52,8 +52,8 @@ async fn write(cluster: &TestCluster, from: usize, count: usize) {
     let id = cluster.leader().await;
     let names: Vec<usize> = (from..from + count).collect();
     for part in names.chunks(64) {
-        let all = part.iter().map(|number| cluster.propose(id, support::create(&format!("c{number}"))));
-        join_all(all).await.into_iter().for_each(|done| drop(done.unwrap()));
+        let made = part.iter().map(|number| async move { cluster.made(id, &format!("c{number}")).await });
+        join_all(made).await;
     }
 }
 

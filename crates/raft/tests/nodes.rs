@@ -52,7 +52,7 @@ async fn a_follower_forwards_and_reads_its_own_writes() {
     let follower = cluster.follower().await;
     for number in 0..20 {
         let name = format!("c{number}");
-        cluster.propose(follower, create(&name)).await.unwrap();
+        cluster.made(follower, &name).await;
         let view = cluster.nodes[&follower].store().view();
         assert!(view.cluster(&cluster_key(&name)).is_some());
         for node in cluster.nodes.values() {
@@ -116,7 +116,7 @@ async fn a_cluster_restarts_from_disk_with_its_history() {
     let mut cluster = TestCluster::start(3, settings()).await;
     let leader = cluster.leader().await;
     for number in 0..30 {
-        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
     let before = cluster.nodes[&leader].store().view();
     let ids: Vec<u64> = cluster.nodes.keys().copied().collect();
@@ -147,8 +147,9 @@ async fn a_node_that_lags_too_far_gets_a_snapshot_and_then_the_history() {
     cluster.kill(follower).await;
     let leader = cluster.leader().await;
     for number in 0..120 {
-        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
+    let leader = cluster.leader().await;
     wait_for("the log is purged", || async {
         let purged = cluster.nodes[&leader].raft().metrics().borrow_watched().purged;
         if purged.is_some_and(|id| id.index > 30) { Ok(()) } else { Err(format!("{purged:?}")) }
@@ -314,7 +315,7 @@ async fn the_history_can_be_followed() {
     for number in 2..20u64 {
         let record = tokio::time::timeout(support::LIMIT, stream.next()).await.unwrap().unwrap().unwrap();
         assert_eq!(record.sequence, number - 1);
-        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
 }
 
@@ -339,8 +340,9 @@ async fn with_a_laggard() -> (TestCluster, u64, u64) {
     cluster.kill(follower).await;
     let leader = cluster.leader().await;
     for number in 0..100 {
-        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
+    let leader = cluster.leader().await;
     wait_for("the log is purged", || async {
         let purged = cluster.nodes[&leader].raft().metrics().borrow_watched().purged;
         if purged.is_some_and(|id| id.index > 30) { Ok(()) } else { Err(format!("{purged:?}")) }

@@ -50,7 +50,7 @@ async fn the_cluster_lives_on_from_one_log_and_the_others_are_fenced() {
     let mut cluster = TestCluster::start(3, support::settings()).await;
     let leader = cluster.leader().await;
     for number in 0..120 {
-        cluster.propose(leader, support::create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
     let survivor = lose_all(&mut cluster).await;
     let folder = Folder::new(cluster.folder(survivor));
@@ -299,8 +299,9 @@ async fn lost_after_a_snapshot() -> (TestCluster, u64, Stored, Vec<u8>) {
     let (log, mark) = (stored(&folder), std::fs::read(folder.path().join("durable")).unwrap());
     let leader = cluster.leader().await;
     for number in 0..100 {
-        cluster.propose(leader, support::create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
+    let leader = cluster.leader().await;
     let raft = cluster.nodes[&leader].raft().clone();
     support::wait_for("a snapshot of all, and a log without most of it", || async {
         raft.trigger().snapshot().await.map_err(|error| error.to_string())?;

@@ -153,7 +153,7 @@ async fn a_node_that_holds_another_state_than_the_majority_stops() {
     assert!(told, "{:?}", report.problems);
     cluster.restart(victim).await;
     for number in 0..1_100 {
-        cluster.propose(leader, create(&format!("c{number}"))).await.unwrap();
+        cluster.made(leader, &format!("c{number}")).await;
     }
     let node = cluster.nodes[&victim].clone();
     let fatal = tokio::time::timeout(LIMIT, node.fatal()).await.expect("the node must stop");

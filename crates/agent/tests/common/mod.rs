@@ -32,7 +32,7 @@ use trireme_types::{
 };
 
 /// How long a test waits for what takes Docker's time.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A control plane of one node.
 pub struct World {

@@ -6,9 +6,10 @@ use std::process::Command as Process;
 use tempfile::TempDir;
 use trireme_agent::{AgentConfig, RuntimeConfig};
 use trireme_state::object::{ContainerDefinition, NetworkMode, Task};
+use trireme_testkit::wait_for;
 use trireme_types::{ContainerInstanceId, TaskId};
 
-use super::{Running, World, container, spec, with_data};
+use super::{LIMIT, Running, World, container, spec, with_data};
 
 /// An agent with Docker. Its containers go when the test ends, however it ends.
 pub struct Node {
@@ -82,6 +83,26 @@ pub fn docker(arguments: &[&str]) -> String {
 pub fn inspect(task: &Task, format: &str) -> String {
     let id = task.containers[0].runtime_id.clone().unwrap();
     docker(&["inspect", "--format", format, &id])
+}
+
+/// Waits until a task's script has made a file: its container is RUNNING before the script has come so far.
+pub async fn has_file(task: &Task, path: &str) {
+    let id = task.containers[0].runtime_id.clone().unwrap();
+    wait_for(path, LIMIT, || async {
+        let there = Process::new("docker").args(["exec", &id, "test", "-f", path]).status().unwrap();
+        if there.success() { Ok(()) } else { Err("it is not there".to_owned()) }
+    })
+    .await;
+}
+
+/// What a task's container has written, once it has written anything.
+pub async fn written(task: &Task) -> String {
+    let id = task.containers[0].runtime_id.clone().unwrap();
+    wait_for("a word of the container", LIMIT, || async {
+        let text = docker(&["logs", &id]);
+        if text.is_empty() { Err("it is silent".to_owned()) } else { Ok(text) }
+    })
+    .await
 }
 
 pub fn shell(name: &str, script: &str) -> ContainerDefinition {

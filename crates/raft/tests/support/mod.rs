@@ -264,6 +264,15 @@ impl TestCluster {
         self.nodes[&id].store().propose(proposal).await
     }
 
+    /// Makes a cluster of that name by way of a node, also when the leadership moves meanwhile and nobody knows what became of it: for
+    /// one that is there already nothing happens.
+    pub async fn made(&self, id: u64, name: &str) {
+        wait_for(&format!("{name} is made"), || async {
+            self.propose(id, create(name)).await.map_err(|error| format!("{error:?}"))
+        })
+        .await;
+    }
+
     /// All nodes have applied the same.
     pub async fn wait_equal(&self) {
         wait_for("all nodes are equal", || async {
