@@ -65,6 +65,23 @@ fn tasks_get_the_first_that_are_free_in_the_machines_order() {
     assert_eq!(gpus(&node, first[0]), ["c0=GPU-c"], "what it had is still told");
 }
 
+/// A GPU may be broken: the next task tries another one, and goes round when tasks fail with each of them.
+#[test]
+fn those_with_which_a_task_failed_to_start_come_last() {
+    let (mut node, at) = ready();
+    for gpu in ["GPU-c", "GPU-a", "GPU-b", "GPU-c"] {
+        let task = run(&mut node, "one", &at, 1).unwrap()[0];
+        assert_eq!(gpus(&node, task), [format!("c0={gpu}")]);
+        node.now = node.now.plus(std::time::Duration::from_secs(1));
+        let stop_code = Some(StopCode::TaskFailedToStart);
+        let reports = vec![command::TaskReport { stop_code, ..report(task, TaskStatus::Stopped) }];
+        node.propose(Command::ReportTasks { instance: at.instance, epoch: at.epoch, reports }).unwrap();
+    }
+    // All of them are had all the same.
+    let both = run(&mut node, "both", &at, 1).unwrap()[0];
+    assert_eq!(gpus(&node, both), ["c0=GPU-a", "c2=GPU-b,GPU-c"]);
+}
+
 #[test]
 fn containers_of_a_task_do_not_share_either() {
     let (mut node, at) = ready();

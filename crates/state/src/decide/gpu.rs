@@ -1,14 +1,21 @@
-//! Which of a machine's GPUs a new task gets: those that come first in the machine's order of those that nobody holds.
+//! Which of a machine's GPUs a new task gets: of those that nobody holds the first in the machine's order, but last those with which
+//! tasks failed to start. One that is broken is offered like any other, and would else be the first choice each time.
 
 use std::collections::BTreeMap;
 
-use trireme_types::{GpuId, TaskId, gpu};
+use trireme_types::{ContainerInstanceId, GpuId, TaskId, Timestamp, gpu};
 
 use super::stale;
 use crate::event::PlacementEvent;
 use crate::index::InstanceLoad;
-use crate::object::{ContainerInstance, InstanceRegistration, TaskDefinitionSpec, TaskGpus};
-use crate::{Event, Rejection};
+use crate::object::{ContainerInstance, InstanceRegistration, StopCode, TaskDefinitionSpec, TaskGpus};
+use crate::{Event, Rejection, State};
+
+/// Of the tasks that stopped, how many of the last ones are looked at.
+const STOPPED: usize = 1_000;
+
+/// When each machine's GPUs were last those of a task that failed to start.
+type Failures = BTreeMap<ContainerInstanceId, BTreeMap<GpuId, Timestamp>>;
 
 /// What an agent, or a user in its place, says of a machine's GPUs can be read: one that is listed twice would be given twice.
 pub(super) fn check(registration: &InstanceRegistration) -> Result<(), Rejection> {
@@ -21,12 +28,17 @@ pub(super) fn check(registration: &InstanceRegistration) -> Result<(), Rejection
 
 /// The GPUs of one command's tasks.
 #[derive(Clone, Default)]
-pub(super) struct Assigned(BTreeMap<TaskId, TaskGpus>);
+pub(super) struct Assigned {
+    tasks: BTreeMap<TaskId, TaskGpus>,
+    /// Read when the first task asks.
+    failures: Option<Failures>,
+}
 
 impl Assigned {
     /// Gives a task what its containers ask for, which the instance's load holds from then on.
     pub fn assign(
         &mut self,
+        state: &State,
         spec: &TaskDefinitionSpec,
         instance: &ContainerInstance,
         load: &mut InstanceLoad,
@@ -36,8 +48,11 @@ impl Assigned {
         if asking.is_empty() {
             return Ok(());
         }
+        let failures = self.failures.get_or_insert_with(|| failures(state)).get(&instance.id);
         let all = instance.registration.gpus();
-        let mut free = all.into_iter().filter(|gpu| !load.gpus.contains(gpu)).collect::<Vec<_>>().into_iter();
+        let mut free: Vec<GpuId> = all.into_iter().filter(|gpu| !load.gpus.contains(gpu)).collect();
+        free.sort_by_key(|gpu| failures.and_then(|known| known.get(gpu)));
+        let mut free = free.into_iter();
         let mut gpus = TaskGpus::new();
         for container in asking {
             let wanted = usize::try_from(container.gpus()).unwrap_or(usize::MAX);
@@ -48,19 +63,35 @@ impl Assigned {
             load.gpus.extend(own.iter().cloned());
             gpus.insert(container.name.clone(), own);
         }
-        self.0.insert(task, gpus);
+        self.tasks.insert(task, gpus);
         Ok(())
     }
 
     /// Those of these tasks alone.
     pub fn of(mut self, tasks: &[TaskId]) -> Self {
-        self.0.retain(|id, _| tasks.contains(id));
+        self.tasks.retain(|id, _| tasks.contains(id));
         self
     }
 
     /// What is to be known of it.
     pub fn event(self) -> Option<Event> {
-        let tasks = self.0;
+        let tasks = self.tasks;
         (!tasks.is_empty()).then_some(Event::Placement(PlacementEvent::GpusAssigned { tasks }))
     }
+}
+
+fn failures(state: &State) -> Failures {
+    let mut failures = Failures::new();
+    for (at, id) in state.index().stopped_tasks().iter().rev().take(STOPPED) {
+        let Some(task) = state.task(*id) else { continue };
+        if task.stop_code != Some(StopCode::TaskFailedToStart) {
+            continue;
+        }
+        let of_instance = failures.entry(task.instance).or_default();
+        // The latest comes first.
+        for gpu in state.task_gpus(*id).values().flatten() {
+            of_instance.entry(gpu.clone()).or_insert(*at);
+        }
+    }
+    failures
 }

@@ -108,7 +108,7 @@ pub(super) fn create_tasks(
             loads.entry(instance.id).or_insert_with(|| (*state.index().instance_load(instance.id)).clone());
         let id = stamp.ids.task();
         hold(instance, load, &held, id)?;
-        gpus.assign(&new.definition.spec, instance, load, id)?;
+        gpus.assign(state, &new.definition.spec, instance, load, id)?;
         ids.push(id);
         let mut task = new_task(&new, instance, &held, id, stamp);
         if !interfaces {
