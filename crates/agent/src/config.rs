@@ -260,12 +260,17 @@ impl AgentConfig {
         self.metadata && matches!(self.runtime, RuntimeConfig::Docker { .. })
     }
 
+    /// Whether the GPUs that tasks may have are those that NVIDIA's driver tells of.
+    pub(crate) fn finds_gpus(&self) -> bool {
+        let alone = matches!(self.runtime, RuntimeConfig::Docker { .. }) && !self.oversubscribe;
+        alone && self.gpus.is_none()
+    }
+
     /// The GPUs that tasks may have.
     pub(crate) fn gpus(&self) -> Vec<GpuId> {
-        let finds = matches!(self.runtime, RuntimeConfig::Docker { .. }) && !self.oversubscribe;
         match &self.gpus {
             Some(named) => named.iter().filter_map(|id| GpuId::new(id).ok()).collect(),
-            None if finds => gpu::found(Path::new(gpu::NVIDIA)),
+            None if self.finds_gpus() => gpu::found(Path::new(gpu::NVIDIA)),
             None => Vec::new(),
         }
     }

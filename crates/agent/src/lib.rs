@@ -117,6 +117,7 @@ pub async fn run_over(
     let (owned, owner) = watch::channel(None);
     let (used, latest) = watch::channel(Arc::default());
     let looks = usage::run(Arc::clone(&runtime), owner, used);
+    let (more_gpus, gpus) = watch::channel(config.gpus());
     let tally = tally::Tally::open(config.data_dir.as_deref());
     let (worker, inbox) =
         worker::Worker::new(Arc::clone(&runtime), Arc::clone(&outbox), tally, ledger.rebooted());
@@ -127,12 +128,15 @@ pub async fn run_over(
     tasks.spawn(session::absence::time_out(shutdown.clone(), over.clone()));
     tasks.spawn(worker.run());
     tasks.spawn(looks);
+    if config.finds_gpus() {
+        tasks.spawn(gpu::run(more_gpus));
+    }
     if config.serves_metadata() {
         let zone = config.zone.clone();
         tasks.spawn(metadata::run(Arc::clone(&runtime), inbox.clone(), control, zone, shutdown.clone()));
     }
     let sessions = session::Sessions {
-        gpus: config.gpus(),
+        gpus,
         config,
         dial,
         runtime,

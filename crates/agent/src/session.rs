@@ -84,9 +84,8 @@ pub(crate) struct Sessions {
     /// What is kept of logs, if anything is.
     pub(crate) logs: Option<Arc<Store>>,
     pub(crate) about: About,
-    /// The GPUs that the machine had when the agent started. One that is lost later is still given out: to offer fewer than tasks hold
-    /// would cost the machine all of its tasks.
-    pub(crate) gpus: Vec<GpuId>,
+    /// The machine's GPUs.
+    pub(crate) gpus: watch::Receiver<Vec<GpuId>>,
     pub(crate) ledger: Ledger,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) worker: Inbox,
@@ -166,6 +165,7 @@ impl Sessions {
     }
 
     async fn hold(&mut self, endpoint: &str) -> Result<End, Error> {
+        self.gpus.mark_unchanged();
         let opened = tokio::select! {
             opened = timeout(WELCOME_LIMIT, self.open(endpoint)) => opened,
             () = self.done() => return Ok(End::Shutdown),
@@ -276,8 +276,9 @@ impl Sessions {
         for name in self.capabilities() {
             attributes.entry(name).or_default();
         }
-        if !self.gpus.is_empty() {
-            attributes.insert(capability::GPUS.to_owned(), trireme_types::gpu::list(&self.gpus));
+        let gpus = trireme_types::gpu::list(&self.gpus.borrow());
+        if !gpus.is_empty() {
+            attributes.insert(capability::GPUS.to_owned(), gpus);
         }
         let offer = self.config.offer();
         let port = |port: &u16| wire::HostPort { port: u32::from(*port), udp: false };
@@ -338,7 +339,7 @@ impl Sessions {
         let mut beats = tokio::time::interval(heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flush = Flush::default();
-        let mut usage = self.usage.clone();
+        let (mut usage, mut gpus) = (self.usage.clone(), self.gpus.clone());
         let shutdown = self.shutdown.clone();
         let mut alone_by = Some(clock::now() + ALONE_LIMIT);
         loop {
@@ -361,6 +362,8 @@ impl Sessions {
                     let tasks = (**usage.borrow_and_update()).clone();
                     stream.send(FromAgent::Usage(wire::Usage { epoch: stream.epoch, tasks })).await
                 }
+                // What a machine has is said once in a session.
+                Ok(()) = gpus.changed() => Err(lost("there are more GPUs")),
                 () = at(alone_by) => match *self.alone.borrow() {
                     true => { alone_by = None; Ok(()) }
                     false => Err(lost("containers that are not to run are still here")),
