@@ -217,3 +217,25 @@ fn an_update_is_not_kept_out_by_the_tasks_that_it_replaces() {
         assert!(world.tasks("logs").iter().all(|task| task.definition == next), "{limits:?}");
     }
 }
+
+#[test]
+fn after_a_failed_deployment_there_is_one_on_each_instance_again() {
+    let mut world = World::new();
+    world.agents_per_zone(2, 4096, 4096);
+    let (good, bad) = (world.register("logs", 64, 64, None), world.register("logs", 64, 64, None));
+    let breaker = r#"{"enable":true,"rollback":false,"thresholdConfiguration":{"type":"COUNT","value":5}}"#;
+    world.create_described("logs", &good, 0, (200, 100), &[DAEMON, (CIRCUIT_BREAKER, breaker)]);
+    world.settle_healthy();
+    world.deploy("logs", &bad);
+    world.settle();
+    // One of the new tasks works, beside an older one; and there is a new machine when the deployment fails.
+    let new: Vec<_> = world.tasks("logs").into_iter().filter(|task| task.definition == bad).collect();
+    assert_eq!(new.len(), 6);
+    let late = world.agent(ZONES[0], 4096, 4096);
+    new[1..].iter().for_each(|task| world.exit(task));
+    world.settle_for_good();
+    assert_eq!(world.service("logs").deployments[0].rollout, RolloutState::Failed);
+    assert!(one_on_each(&world, "logs"), "{:?}", by_instance(&world, "logs"));
+    assert!(world.tasks("logs").iter().all(|task| task.definition == good));
+    assert!(by_instance(&world, "logs").contains_key(&late));
+}

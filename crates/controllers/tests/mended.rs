@@ -255,3 +255,47 @@ fn zones_are_even_again_after_a_failed_deployment_too() {
     assert!(zones.values().max().unwrap() - zones.values().min().unwrap() < 2, "{zones:?}");
     assert!(world.tasks("web").iter().all(|task| task.definition == good));
 }
+
+#[test]
+fn an_update_makes_room_where_a_constraint_counts_the_tasks_that_it_replaces() {
+    for expression in ["not(task:group == service:web)", "runningTasksCount < 1"] {
+        let mut world = World::new();
+        world.agents_per_zone(1, 4096, 4096);
+        let (old, new) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
+        let rule = format!(r#"[{{"type":"memberOf","expression":"{expression}"}}]"#);
+        world.create_described("web", &old, 3, (200, 50), &[(PLACEMENT_CONSTRAINTS, &rule)]);
+        world.settle_healthy();
+        world.deploy("web", &new);
+        world.settle_for_good();
+        assert_eq!(world.running("web"), 3, "{expression}");
+        assert!(world.tasks("web").iter().all(|task| task.definition == new), "{expression}");
+    }
+}
+
+#[test]
+fn what_completed_last_stands_in_although_older_tasks_are_left() {
+    let mut world = World::new();
+    world.agents_per_zone(1, 4096, 4096);
+    let [first, second, bad] = [0; 3].map(|_| world.register("web", 64, 64, None));
+    let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
+    let early = r#"{"enable":true,"healthyPercent":50,"sourceServiceRevisionCleanup":"DEFERRED"}"#;
+    world.create_described("web", &first, 2, (100, 0), &[breaker, (EARLY_SUCCESS, early)]);
+    world.settle_healthy();
+    // One task of the first revision may not stop: half of the second one's are enough.
+    let protected = world.tasks("web")[0].clone();
+    world.protect(&protected, Some(60));
+    world.deploy("web", &second);
+    world.settle_healthy();
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Completed);
+    world.broken.insert(bad.clone());
+    world.deploy("web", &bad);
+    world.live(Duration::from_secs(1_200));
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    let of = |world: &World, definition: &TaskDefinitionKey| {
+        world.tasks("web").iter().filter(|task| task.wanted() && task.definition == *definition).count()
+    };
+    assert_eq!((of(&world, &first), of(&world, &second)), (1, 1));
+    world.live(Duration::from_secs(3_600));
+    world.settle_for_good();
+    assert_eq!((of(&world, &first), of(&world, &second)), (0, 2));
+}

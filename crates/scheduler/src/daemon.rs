@@ -5,14 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_state::State;
-use trireme_state::object::{InstanceStatus, PlacementConstraint, PlacementRules, Reservation, Task};
+use trireme_state::object::{
+    ContainerInstance, InstanceStatus, PlacementConstraint, PlacementRules, Reservation, Task,
+};
 use trireme_types::ContainerInstanceId;
 
-use crate::answer::{Answer, explain_all};
+use crate::answer::{Answer, NodeAnswer, explain_all};
 use crate::explain::{Explanation, NodeRefusal, Refusal};
+use crate::expression::Expression;
 use crate::filter;
 use crate::place::{Ask, Placed, Request};
-use crate::requirement::Wanted;
+use crate::requirement::{Addresses, Wanted};
 use crate::view::Nodes;
 
 /// The instances of a cluster that are ready and fit a daemon's tasks, but for what others hold there; and those whose agents are away for
@@ -23,19 +26,33 @@ pub fn seats(
     request: &Request,
     tasks: &[Arc<Task>],
 ) -> BTreeSet<ContainerInstanceId> {
-    let gpus = request.wanted.gpus;
+    let Wanted { gpus, ref requirements, ref addresses, .. } = request.wanted;
     let constraints = request.rules.constraints.iter();
     let others = constraints.filter(|one| **one != PlacementConstraint::DistinctInstance);
     let request = Request {
-        wanted: Wanted { reservation: Reservation::default(), gpus: 0, ..request.wanted.clone() },
+        wanted: Wanted {
+            reservation: Reservation::default(),
+            gpus: 0,
+            requirements: requirements.clone(),
+            addresses: addresses.clone().map(Addresses::plenty),
+        },
         group: request.group.clone().unseen(),
         rules: PlacementRules { strategy: Vec::new(), constraints: others.cloned().collect() },
         count: 1,
     };
-    let fits = |answer: &Answer| match answer {
+    let expressions: Vec<Expression> = request.rules.constraints.iter().filter_map(expression).collect();
+    // Of one that is full it is not said what its constraints come to.
+    let is_meant = |id: ContainerInstanceId| {
+        let holds = |instance: &Arc<ContainerInstance>| {
+            let (group, now) = (request.group.name(), view.clock());
+            expressions.iter().all(|one| one.holds_without(group, view, instance, now))
+        };
+        view.instance(id).is_some_and(holds)
+    };
+    let fits = |node: &NodeAnswer| match &node.answer {
         Answer::Scored(_) => true,
         Answer::Refused { refusal, .. } => {
-            matches!(refusal, Refusal::TaskLimit { .. } | Refusal::NoAddress { .. })
+            matches!(refusal, Refusal::TaskLimit { .. }) && is_meant(node.instance)
         }
     };
     let answers = explain_all(nodes, &request).into_iter();
@@ -44,12 +61,20 @@ pub fn seats(
         let all = || view.instance(*id).map_or(0, |instance| instance.registration.gpus().len());
         gpus == 0 || u32::try_from(all()).is_ok_and(|all| gpus <= all)
     };
-    let ready = answers.filter(|node| fits(&node.answer)).map(|node| node.instance).filter(has_gpus);
+    let ready = answers.filter(fits).map(|node| node.instance).filter(has_gpus);
     let away = tasks.iter().filter_map(|task| view.instance(task.instance)).filter(|instance| {
         let active = instance.status == InstanceStatus::Active;
         active && instance.connected && !view.is_present(instance)
     });
     ready.chain(away.map(|instance| instance.id)).collect()
+}
+
+/// What cannot be read means no instance, and so does a request with it.
+fn expression(constraint: &PlacementConstraint) -> Option<Expression> {
+    match constraint {
+        PlacementConstraint::MemberOf(text) => Expression::parse(text).ok(),
+        PlacementConstraint::DistinctInstance => None,
+    }
 }
 
 /// Places a request's tasks on these instances, at most one on each, in their order. What is explained is why the others refuse.

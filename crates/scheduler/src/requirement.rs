@@ -108,6 +108,12 @@ impl Addresses {
         Self(zones)
     }
 
+    /// The same subnets, with all the addresses that one may want.
+    #[must_use]
+    pub fn plenty(self) -> Self {
+        Self(self.0.into_keys().map(|zone| (zone, u32::MAX)).collect())
+    }
+
     /// The zones that have a subnet.
     pub fn zones(&self) -> impl Iterator<Item = &Zone> {
         self.0.keys()

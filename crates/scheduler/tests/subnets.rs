@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use support::*;
-use trireme_scheduler::{Addresses, Group, Nodes, Refusal, Request, Wanted, place_on};
+use trireme_scheduler::{Addresses, Group, Nodes, Refusal, Request, Wanted, place_on, seats};
 use trireme_state::event::NetworkEvent;
 use trireme_state::index::InstanceLoad;
 use trireme_state::object::*;
@@ -128,4 +128,21 @@ fn only_an_agent_that_can_is_given_a_task_with_a_network_of_its_own() {
     assert_eq!(places(&spec), BTreeSet::from([2]));
     spec.network_mode = None;
     assert_eq!(places(&spec), BTreeSet::from([0, 1, 2]), "others are no matter of subnets");
+}
+
+#[test]
+fn a_daemons_constraint_holds_where_no_address_is_left_too() {
+    let (state, _, network) = addresses();
+    let used_up = Addresses::of(&state, &Scope::development(), &network, |_| 0);
+    let wanted = Wanted { addresses: Some(used_up), ..Wanted::default() };
+    let mut edge = node(1, ZONES[1], 100, 100);
+    edge.registration.attributes.insert("role".to_owned(), "edge".to_owned());
+    let mut nodes = empty(&[node(0, ZONES[0], 100, 100), edge.clone(), node(2, ZONES[2], 100, 100)]);
+    let mut of = |constraints: Vec<PlacementConstraint>| {
+        let rules = PlacementRules { strategy: Vec::new(), constraints };
+        let request = Request { wanted: wanted.clone(), group: Group::default(), rules, count: 1 };
+        seats(&state, &mut nodes, &request, &[]).len()
+    };
+    assert_eq!(of(Vec::new()), 2, "no subnet is in the third zone");
+    assert_eq!(of(vec![PlacementConstraint::MemberOf("attribute:role == edge".to_owned())]), 1);
 }

@@ -1,6 +1,6 @@
 //! A service's tasks, sorted by what may become of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trireme_state::object::{Service, Task, TaskStatus};
@@ -15,7 +15,7 @@ use super::rollout::Counts;
 pub struct Census<'a> {
     /// Of the primary deployment, where they may stay, and not known to be unhealthy.
     pub fresh: Vec<&'a Task>,
-    /// RUNNING, of an older deployment or on a draining instance.
+    /// RUNNING, of an older deployment or on a draining instance; of a daemon also beside a fresh one.
     pub outgoing: Vec<&'a Task>,
     /// RUNNING, but their health checks fail, whatever they are of.
     pub sick: Vec<&'a Task>,
@@ -33,6 +33,8 @@ pub struct Sorting<'a> {
     pub draining: &'a BTreeSet<ContainerInstanceId>,
     /// Where tasks belong, if each has a place of its own.
     pub seats: Option<&'a Seats>,
+    /// Of which of them tasks stay where there are several at one place.
+    pub lasting: &'a BTreeSet<DeploymentId>,
     /// Who is healthy.
     pub health: Health<'a>,
 }
@@ -59,7 +61,32 @@ impl Sorting<'_> {
                 census.idle.push(task);
             }
         }
+        if self.seats.is_some() {
+            self.one_for_each_seat(&mut census);
+        }
         census
+    }
+
+    /// Of several fresh tasks on one machine one stays, and replaces the others.
+    fn one_for_each_seat<'t>(&self, census: &mut Census<'t>) {
+        let lasts = |task: &Task| task.deployment().is_some_and(|id| self.lasting.contains(&id));
+        let worth = |task: &Task| (lasts(task), self.health.is_healthy(task), runs(task));
+        let mut seated: BTreeMap<ContainerInstanceId, &'t Task> = BTreeMap::new();
+        for task in census.fresh.iter().copied() {
+            let better = |other: &mut &'t Task| {
+                if worth(task) > worth(other) {
+                    *other = task;
+                }
+            };
+            seated.entry(task.instance).and_modify(better).or_insert(task);
+        }
+        let stays = |task: &&Task| seated.get(&task.instance).is_some_and(|other| other.id == task.id);
+        let (fresh, others): (Vec<&'t Task>, Vec<&'t Task>) =
+            census.fresh.iter().partition(|task| stays(task));
+        census.fresh = fresh;
+        let (running, idle): (Vec<&'t Task>, Vec<&'t Task>) = others.into_iter().partition(|task| runs(task));
+        census.outgoing.extend(running);
+        census.idle.extend(idle);
     }
 }
 

@@ -7,7 +7,8 @@ use trireme_scheduler::{Expression, Group, Placed, Request, Wanted, choose_to_st
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::{
-    Deployment, Described, PlacementConstraint, PlacementRules, RolloutState, Service, Task,
+    ContainerInstance, Deployment, Described, PlacementConstraint, PlacementRules, RolloutState, Service,
+    Task,
 };
 use trireme_state::{Command, Placement};
 use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
@@ -18,7 +19,7 @@ use super::health::Health;
 use super::judged::Judged;
 use super::memory::Machines;
 use super::rollout::{self, Counts, Moves, Retired};
-use super::room::{Asked, looks_at_tasks};
+use super::room::Asked;
 use super::{Look, rebalance, restart, text};
 use crate::unit;
 
@@ -67,10 +68,12 @@ pub struct Found<'a> {
 impl<'a> Pass<'a> {
     /// Stops and starts what is to be stopped and started.
     pub fn step(&mut self, look: &mut Look<'_>, load: &ServiceLoad) -> Found<'a> {
+        let lasting = look.view.deployments_like(&self.service.key, load, self.primary.id);
         let sorting = Sorting {
             primary: self.ours.clone(),
             draining: look.draining,
             seats: self.seats.as_ref(),
+            lasting: &lasting,
             health: self.health,
         };
         let census = sorting.census(self.tasks);
@@ -148,8 +151,7 @@ impl<'a> Pass<'a> {
         choose_to_stop(self.health.view, &strategy, tasks.iter().copied(), count, may_stop)
     }
 
-    /// The same of fresh tasks. Those of a deployment that has failed, for which another stands in, are the first; and of a daemon first
-    /// those that are not alone on their machine.
+    /// The same of fresh tasks. Those of a deployment that has failed, for which another stands in, are the first.
     fn to_stop_of_fresh(
         &self,
         fresh: &[&Task],
@@ -160,16 +162,9 @@ impl<'a> Pass<'a> {
             return Vec::new();
         }
         let failed = |task: &Task| !self.health.view.runs(&self.service.key, task, self.primary.id);
-        let mut stops = Vec::new();
-        if self.seats.is_some() {
-            stops.extend(beside_another(fresh, |task| may_stop(task) && failed(task)).take(count));
-        }
-        for all in [false, true] {
-            let known: BTreeSet<TaskId> = stops.iter().copied().collect();
-            let left: Vec<&Task> = fresh.iter().copied().filter(|task| !known.contains(&task.id)).collect();
-            let may_stop = |task: &Task| may_stop(task) && (all || failed(task));
-            stops.extend(self.to_stop(&left, count.saturating_sub(stops.len()), may_stop));
-        }
+        let mut stops = self.to_stop(fresh, count, |task| may_stop(task) && failed(task));
+        let left: Vec<&Task> = fresh.iter().copied().filter(|task| !stops.contains(&task.id)).collect();
+        stops.extend(self.to_stop(&left, count.saturating_sub(stops.len()), may_stop));
         stops
     }
 
@@ -245,12 +240,13 @@ impl<'a> Pass<'a> {
         let Some(Wanted { reservation: wanted, gpus, requirements, addresses }) = self.wanted(look) else {
             return false;
         };
-        let rules = self.rules();
-        // A daemon's own tasks are seen by none of them.
-        let seen = |one: &&PlacementConstraint| self.seats.is_none() || !looks_at_tasks(one);
-        let expressions: Vec<Expression> =
-            rules.constraints.iter().filter(seen).filter_map(expression).collect();
+        let expressions: Vec<Expression> = self.rules().constraints.iter().filter_map(expression).collect();
         let (view, now) = (look.view, self.health.now);
+        let group = self.group(std::iter::empty());
+        // What stops is not seen any more by a constraint that looks at tasks; what is left of the service's is.
+        let holds = |one: &Expression, instance: &ContainerInstance| {
+            one.holds_without(group.name(), view, instance, now) || one.holds(view, instance, now)
+        };
         census.outgoing.iter().chain(&census.sick).any(|task| {
             !look.draining.contains(&task.instance)
                 && look.view.instance(task.instance).is_some_and(|instance| {
@@ -260,7 +256,7 @@ impl<'a> Pass<'a> {
                     let zone = &instance.registration.zone;
                     look.view.is_present(instance)
                         && met
-                        && expressions.iter().all(|one| one.holds(view, instance, now))
+                        && expressions.iter().all(|one| holds(one, instance))
                         && addresses.as_ref().is_none_or(|addresses| addresses.are_in(zone))
                         && wanted.cpu <= all.cpu
                         && wanted.memory <= all.memory
@@ -378,21 +374,4 @@ fn choose_excess(
         take
     });
     chosen.take(count).collect()
-}
-
-/// Tasks that may stop because another one is on their machine; one of each machine's stays.
-fn beside_another<'t>(
-    tasks: &'t [&Task],
-    may_stop: impl Fn(&Task) -> bool + 't,
-) -> impl Iterator<Item = TaskId> + 't {
-    let mut left: BTreeMap<ContainerInstanceId, usize> = BTreeMap::new();
-    for task in tasks {
-        let count = left.entry(task.instance).or_default();
-        *count = count.saturating_add(1);
-    }
-    tasks.iter().filter(move |task| may_stop(task)).filter_map(move |task| {
-        let count = left.get_mut(&task.instance).filter(|count| **count > 1)?;
-        *count = count.saturating_sub(1);
-        Some(task.id)
-    })
 }

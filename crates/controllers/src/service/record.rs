@@ -21,14 +21,13 @@ pub fn rollout(
     (life, progress): (&mut Life, &mut ServiceProgress),
 ) {
     let (service, counts) = (pass.service, &found.counts);
-    let older = service.deployments.iter().filter(|one| one.id != primary.id);
+    let older = || service.deployments.iter().filter(|one| one.id != primary.id);
     let like = pass.health.view.deployments_like(&service.key, load, primary.id);
     let (kept, mut gone): (Vec<&Deployment>, Vec<&Deployment>) =
-        older.partition(|one| !like.contains(&one.id) && has_tasks(pass, load, one));
-    // What may have to stand in for the primary one stays without a task too; it keeps nobody waiting.
-    let completed = |one: &&&Deployment| one.rollout == RolloutState::Completed && !like.contains(&one.id);
-    let last =
-        gone.iter().find(completed).map(|one| one.id).filter(|_| !kept.iter().any(|one| completed(&one)));
+        older().partition(|one| !like.contains(&one.id) && has_tasks(pass, load, one));
+    // What may have to stand in for the primary one, the one that completed last, stays without a task too; it keeps nobody waiting.
+    let completed = |one: &&Deployment| one.rollout == RolloutState::Completed && !like.contains(&one.id);
+    let last = older().find(completed).map(|one| one.id);
     let kept: Vec<&Deployment> = kept.into_iter().filter(|one| one.id != pass.primary.id).collect();
     let whole = kept.is_empty()
         && counts.fresh == counts.desired
