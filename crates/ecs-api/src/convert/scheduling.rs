@@ -49,7 +49,8 @@ fn daemons(state: &State, service: &Service) -> Option<u32> {
     let scope = &service.key.cluster.scope;
     let wanted = Wanted::of(definition, &TaskOverrides::default());
     let wanted = wanted.in_subnets(state, scope, definition, network.as_ref(), |_| 0);
-    let rules = PlacementRules::of_service(kept).and(PlacementRules::of_definition(&definition.described));
+    let rules = PlacementRules::of_service(&service.spec.described)
+        .and(PlacementRules::of_definition(&definition.described));
     let mut nodes = Nodes::of_cluster(state, &service.key.cluster);
     let tasks = state.tasks_of_service(&service.key);
     let group = Group::among_all(format!("{SERVICE_GROUP}{}", service.key.name));

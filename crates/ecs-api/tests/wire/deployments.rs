@@ -33,14 +33,14 @@ async fn ready(asked: DeploymentConfiguration) -> (Server, aws_sdk_ecs::Client) 
     (server, client)
 }
 
-fn complete(server: &Server) {
+pub fn complete(server: &Server) {
     let service = server.store.view().service(&key()).unwrap().clone();
     let rollouts = vec![(service.deployments[0].id, RolloutState::Completed)];
     let progress = Box::new(ServiceProgress { rollouts, ..Default::default() });
     server.propose(Command::RecordProgress { service: key(), version: service.version, progress });
 }
 
-fn live(server: &Server, stage: Option<LifecycleStage>, failures: u32, failed: Option<FailureCause>) {
+pub fn live(server: &Server, stage: Option<LifecycleStage>, failures: u32, failed: Option<FailureCause>) {
     let service = server.store.view().service(&key()).unwrap().clone();
     let failures = Some(TaskFailures { count: failures, ..TaskFailures::default() });
     let deployment = service.deployments[0].id;

@@ -1,12 +1,16 @@
 //! Daemons, and zones made even, as clients ask for them.
 
 use aws_sdk_ecs::types::{
-    AvailabilityZoneRebalancing as Rebalancing, DeploymentConfiguration, PlacementStrategy,
-    PlacementStrategyType, SchedulingStrategy,
+    AvailabilityZoneRebalancing as Rebalancing, DeploymentCircuitBreaker, DeploymentConfiguration,
+    PlacementStrategy, PlacementStrategyType, SchedulingStrategy, TaskDefinitionPlacementConstraint,
+    TaskDefinitionPlacementConstraintType,
 };
 
+use trireme_state::object::FailureCause;
+
+use crate::deployments::{complete, live};
 use crate::server::{Server, refused};
-use crate::task_definitions::register;
+use crate::task_definitions::{app, register};
 
 async fn ready() -> (Server, aws_sdk_ecs::Client) {
     let server = Server::start().await;
@@ -60,6 +64,27 @@ async fn a_daemon_has_as_many_tasks_as_there_are_instances() {
     assert!(list(SchedulingStrategy::Daemon).await.unwrap().service_arns()[0].ends_with("/logs"));
     assert!(list(SchedulingStrategy::Replica).await.unwrap().service_arns()[0].ends_with("/web"));
     client.delete_service().service("logs").send().await.expect("it need not be scaled to 0");
+}
+
+#[tokio::test]
+async fn a_daemon_whose_deployment_failed_has_as_many_as_what_stands_in_for_it() {
+    let (server, client) = ready().await;
+    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false).build();
+    let configuration = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker).build();
+    let daemon = create(&client, "web").scheduling_strategy(SchedulingStrategy::Daemon);
+    daemon.deployment_configuration(configuration).send().await.unwrap();
+    complete(&server);
+    let nowhere = TaskDefinitionPlacementConstraint::builder()
+        .r#type(TaskDefinitionPlacementConstraintType::MemberOf)
+        .expression("attribute:disk == ssd")
+        .build();
+    let next = client.register_task_definition().family("web").container_definitions(app());
+    next.placement_constraints(nowhere).send().await.unwrap();
+    let updated = client.update_service().service("web").task_definition("web:2").send().await.unwrap();
+    assert_eq!(updated.service().unwrap().desired_count(), 0, "no machine has such a disk");
+    live(&server, None, 3, Some(FailureCause::Tasks));
+    let found = client.describe_services().services("web").send().await.unwrap();
+    assert_eq!(found.services()[0].desired_count(), 2);
 }
 
 #[tokio::test]
