@@ -130,3 +130,45 @@ fn of_a_daemon_only_the_machines_without_it_are_asked() {
     assert_eq!(answers.iter().map(|node| node.instance).collect::<Vec<_>>(), [full]);
     assert_eq!(refusal(&answers[0]).unwrap(), "cpu: wants 128 units, 64 free");
 }
+
+#[test]
+fn a_green_deployment_is_told_by_its_stage() {
+    let mut world = World::new();
+    world.agents_per_zone(2, 4_096, 4_096);
+    let (blue, green) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
+    let hooks = r#"[{"targetType":"PAUSE","lifecycleStages":["PRE_SCALE_UP","POST_SCALE_UP"]}]"#;
+    world.create_with("web", &blue, 3, &[(DEPLOYMENT_STRATEGY, "\"BLUE_GREEN\""), (BAKE_TIME, "5")]);
+    world.settle_healthy();
+    world.live(Duration::from_secs(600));
+    let hooks = [(LIFECYCLE_HOOKS.to_owned(), Some(hooks.to_owned()))];
+    let change = trireme_state::command::ServiceChange { described: hooks.into(), ..Default::default() };
+    world.update("web", change);
+    world.deploy("web", &green);
+    // Before the controllers have looked, and at the first hook: nothing of it is to start yet.
+    let first = explained(&world, "web");
+    assert_eq!(first.missing[0].cause, Cause::Stage { stage: None, until: None });
+    for (tasks, at) in [(3, LifecycleStage::PreScaleUp), (0, LifecycleStage::PostScaleUp)] {
+        world.settle_healthy();
+        let answer = explained(&world, "web");
+        let [missing] = &answer.missing[..] else { panic!("{answer:?}") };
+        let Cause::Hook { stage, hook, until } = &missing.cause else { panic!("{answer:?}") };
+        assert_eq!((missing.tasks, *stage), (tasks, at));
+        assert!(*until > world.now, "{answer:?}");
+        let deployment = world.view().deployment_history(&service_key("web")).deployments[0].id;
+        let word = trireme_state::command::ContinueDeployment {
+            service: service_key("web"),
+            deployment,
+            hook: hook.clone(),
+            action: HookAction::Continue,
+        };
+        world.user(trireme_state::Command::ContinueDeployment(Box::new(word)));
+    }
+    world.settle_healthy();
+    let baking = explained(&world, "web");
+    let [missing] = &baking.missing[..] else { panic!("{baking:?}") };
+    assert!(
+        matches!(missing.cause, Cause::Stage { stage: Some(LifecycleStage::BakeTime), until: Some(at) } if at > world.now)
+    );
+    world.live(Duration::from_secs(600));
+    assert_eq!(explained(&world, "web").missing, []);
+}

@@ -119,7 +119,8 @@ fn text(answer: &ServiceAnswer) -> String {
 fn missing(one: &Missing) -> String {
     let until =
         one.until_millis.map_or_else(String::new, |until| format!(" (until {})", output::date(until)));
-    let mut text = format!("{} tasks of {}: {}{until}", one.tasks, one.deployment, one.text);
+    let tasks = if one.tasks > 0 { format!("{} tasks of ", one.tasks) } else { String::new() };
+    let mut text = format!("{tasks}{}: {}{until}", one.deployment, one.text);
     if !one.task_ids.is_empty() {
         let shown = one.task_ids.iter().take(ROWS).cloned().collect::<Vec<_>>().join(" ");
         text = format!("{text}: {shown}");

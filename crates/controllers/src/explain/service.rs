@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use trireme_scheduler::NodeAnswer;
 use trireme_state::State;
-use trireme_state::object::{DesiredStatus, RolloutState, Service, ServiceStatus, Task, TaskStatus};
+use trireme_state::object::{
+    DeploymentStatus, DesiredStatus, HookStatus, Lifecycle, LifecycleHook, LifecycleStage, RolloutState,
+    Service, ServiceStatus, Task, TaskStatus, bake_time,
+};
 use trireme_types::{DeploymentId, TaskId, Timestamp};
 
 use super::nodes::of_unit;
@@ -40,6 +43,22 @@ pub enum Cause {
         /// When the first of them will have, if nothing but time is needed.
         until: Option<Timestamp>,
     },
+    /// Its deployment waits in a stage for a word of its user (ECS API: ContinueServiceDeployment).
+    Hook {
+        /// Where it waits.
+        stage: LifecycleStage,
+        /// What the word is to be about.
+        hook: String,
+        /// When nobody is waited for any more.
+        until: Timestamp,
+    },
+    /// Its deployment has yet to come to the stage in which its tasks start, or bakes.
+    Stage {
+        /// Where it is; `None` before the first.
+        stage: Option<LifecycleStage>,
+        /// When the stage ends, if nothing but time is needed.
+        until: Option<Timestamp>,
+    },
     /// Its deployment has failed: nothing of it is started any more.
     Failed,
     /// What they are to be made from is not there.
@@ -48,7 +67,7 @@ pub enum Cause {
     Nothing,
 }
 
-/// Tasks of one deployment or task set that are not as they should be.
+/// Tasks of one deployment or task set that are not as they should be; none, where they all are and only their deployment waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// The deployment or task set.
@@ -118,8 +137,10 @@ fn one(
         say(starting.len(), Cause::Starting(starting));
     }
     let lacking = unit.missing(&there);
-    if lacking > 0 {
-        say(lacking, lack(view, unit, tasks, now));
+    match stage(view, unit, lacking) {
+        Some(cause) => say(lacking, cause),
+        None if lacking > 0 => say(lacking, lack(view, unit, tasks, now)),
+        None => {}
     }
     let health = service::health(view, unit.service, now);
     let unproven: Vec<&&Arc<Task>> = there
@@ -129,6 +150,31 @@ fn one(
     if outgoing > 0 && !unproven.is_empty() {
         let until = unproven.iter().filter_map(|task| health.proven_at(task)).filter(|at| *at > now).min();
         say(unproven.len(), Cause::Health { until });
+    }
+}
+
+/// Where a primary deployment that is under way is kept in its life.
+fn stage(view: &State, unit: &Unit<'_>, lacking: usize) -> Option<Cause> {
+    let Unit { deployment, service, is_set, .. } = unit;
+    let under_way = deployment.rollout == RolloutState::InProgress;
+    if *is_set || !under_way || deployment.status != DeploymentStatus::Primary {
+        return None;
+    }
+    let Lifecycle { stage, hooks, .. } = view.lifecycles(&service.key).of(deployment.id);
+    let waiting = |hook: &&LifecycleHook| hook.status == HookStatus::AwaitingAction;
+    if let (Some((stage, _)), Some(hook)) = (stage, hooks.iter().find(waiting)) {
+        return Some(Cause::Hook { stage, hook: hook.name(), until: hook.expires_at });
+    }
+    match stage {
+        Some((stage @ LifecycleStage::BakeTime, since)) if lacking == 0 => {
+            let until = Some(since.plus(bake_time(&service.spec.described)));
+            Some(Cause::Stage { stage: Some(stage), until })
+        }
+        _ => {
+            let stage = stage.map(|(stage, _)| stage);
+            let early = stage < Some(LifecycleStage::ScaleUp) && lacking > 0 && view.is_beside(service);
+            early.then_some(Cause::Stage { stage, until: None })
+        }
     }
 }
 

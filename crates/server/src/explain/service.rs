@@ -7,7 +7,7 @@ use trireme_controllers::explain::{self, Cause, Missing};
 use trireme_rpc::explain::{Missing as WireMissing, ServiceAnswer, ServiceEvent};
 use trireme_scheduler::{Answer, NodeAnswer};
 use trireme_state::State;
-use trireme_state::object::{ServiceKey, Task};
+use trireme_state::object::{LifecycleStage, ServiceKey, Task};
 use trireme_types::Timestamp;
 
 use super::wire;
@@ -57,6 +57,16 @@ fn missing(missing: Missing) -> WireMissing {
         Cause::Health { .. } => {
             ("HEALTH", "RUNNING, and not healthy yet: older tasks stay until then".to_owned())
         }
+        Cause::Hook { stage, hook, .. } => {
+            let stage = stage.name();
+            (
+                "HOOK",
+                format!(
+                    "the deployment waits in stage {stage} for ContinueServiceDeployment with hookId {hook}"
+                ),
+            )
+        }
+        Cause::Stage { stage, .. } => ("STAGE", in_stage(*stage)),
         Cause::Failed => {
             ("FAILED", "the deployment has failed: nothing of it is started any more".to_owned())
         }
@@ -67,11 +77,22 @@ fn missing(missing: Missing) -> WireMissing {
     match missing.cause {
         Cause::NoPlace(answers) => sent.nodes = wire::nodes(answers),
         Cause::BackOff { until, .. } => sent.until_millis = Some(until.millis()),
-        Cause::Health { until } => sent.until_millis = until.map(Timestamp::millis),
+        Cause::Hook { until, .. } => sent.until_millis = Some(until.millis()),
+        Cause::Health { until } | Cause::Stage { until, .. } => {
+            sent.until_millis = until.map(Timestamp::millis);
+        }
         Cause::Starting(tasks) => sent.task_ids = tasks.iter().take(TASKS).map(ToString::to_string).collect(),
         Cause::Limits { .. } | Cause::Failed | Cause::NoDefinition | Cause::Nothing => {}
     }
     sent
+}
+
+fn in_stage(stage: Option<LifecycleStage>) -> String {
+    match stage {
+        Some(LifecycleStage::BakeTime) => "they run; the deployment bakes".to_owned(),
+        Some(stage) => format!("the deployment is in stage {}; its tasks start in SCALE_UP", stage.name()),
+        None => "the deployment begins; its tasks start in SCALE_UP".to_owned(),
+    }
 }
 
 /// The first answer is of the machine that came closest.
