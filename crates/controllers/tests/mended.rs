@@ -272,30 +272,66 @@ fn an_update_makes_room_where_a_constraint_counts_the_tasks_that_it_replaces() {
     }
 }
 
-#[test]
-fn what_completed_last_stands_in_although_older_tasks_are_left() {
+/// Of three revisions the second one is completed, while a task of the first may not stop for an hour: half of its own are enough.
+fn three_revisions(rollback: bool) -> (World, [TaskDefinitionKey; 3]) {
     let mut world = World::new();
     world.agents_per_zone(1, 4096, 4096);
-    let [first, second, bad] = [0; 3].map(|_| world.register("web", 64, 64, None));
-    let breaker = (CIRCUIT_BREAKER, r#"{"enable":true,"rollback":false}"#);
+    let all = [0; 3].map(|_| world.register("web", 64, 64, None));
+    let breaker = format!(r#"{{"enable":true,"rollback":{rollback}}}"#);
     let early = r#"{"enable":true,"healthyPercent":50,"sourceServiceRevisionCleanup":"DEFERRED"}"#;
-    world.create_described("web", &first, 2, (100, 0), &[breaker, (EARLY_SUCCESS, early)]);
+    let asked = [(CIRCUIT_BREAKER, breaker.as_str()), (EARLY_SUCCESS, early)];
+    world.create_described("web", &all[0], 2, (100, 0), &asked);
     world.settle_healthy();
-    // One task of the first revision may not stop: half of the second one's are enough.
     let protected = world.tasks("web")[0].clone();
     world.protect(&protected, Some(60));
-    world.deploy("web", &second);
+    world.deploy("web", &all[1]);
     world.settle_healthy();
     assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Completed);
+    (world, all)
+}
+
+/// How many of a service's tasks that are wanted are made from a definition.
+fn made_from(world: &World, definition: &TaskDefinitionKey) -> usize {
+    world.tasks("web").iter().filter(|task| task.wanted() && task.definition == *definition).count()
+}
+
+#[test]
+fn nothing_stands_in_for_a_way_back_that_failed() {
+    let (mut world, [first, second, bad]) = three_revisions(true);
+    world.broken.extend([bad.clone(), second.clone()]);
+    world.deploy("web", &bad);
+    world.live(Duration::from_secs(4_000));
+    assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
+    assert_eq!(world.statuses("web")[0], ServiceDeploymentStatus::RollbackFailed);
+    assert!(made_from(&world, &first) <= 1, "what serves two revisions ago is not started again");
+}
+
+#[test]
+fn what_completed_last_stands_in_although_older_tasks_are_left() {
+    let (mut world, [first, second, bad]) = three_revisions(false);
     world.broken.insert(bad.clone());
     world.deploy("web", &bad);
     world.live(Duration::from_secs(1_200));
     assert_eq!(world.service("web").deployments[0].rollout, RolloutState::Failed);
-    let of = |world: &World, definition: &TaskDefinitionKey| {
-        world.tasks("web").iter().filter(|task| task.wanted() && task.definition == *definition).count()
-    };
-    assert_eq!((of(&world, &first), of(&world, &second)), (1, 1));
+    assert_eq!((made_from(&world, &first), made_from(&world, &second)), (1, 1));
     world.live(Duration::from_secs(3_600));
     world.settle_for_good();
-    assert_eq!((of(&world, &first), of(&world, &second)), (0, 2));
+    assert_eq!((made_from(&world, &first), made_from(&world, &second)), (0, 2));
+}
+
+#[test]
+fn no_room_is_made_where_what_stays_keeps_others_out() {
+    let mut world = World::new();
+    world.agent(ZONES[0], 4096, 4096);
+    let (old, new) = (world.register("web", 64, 64, None), world.register("web", 64, 64, None));
+    let few = r#"[{"type":"memberOf","expression":"runningTasksCount < 5"}]"#;
+    world.create_described("web", &old, 4, (200, 50), &[(PLACEMENT_CONSTRAINTS, few)]);
+    world.settle_healthy();
+    let other = world.register("other", 64, 64, None);
+    world.create("other", &other, 4, (200, 100));
+    world.settle_healthy();
+    world.deploy("web", &new);
+    world.live(Duration::from_secs(300));
+    let left = world.tasks("web").into_iter().filter(|task| task.wanted() && task.definition == old);
+    assert_eq!(left.count(), 4, "two that go leave six, and none of the new ones fits");
 }

@@ -44,8 +44,8 @@ pub fn seats(
     // Of one that is full it is not said what its constraints come to.
     let is_meant = |id: ContainerInstanceId| {
         let holds = |instance: &Arc<ContainerInstance>| {
-            let (group, now) = (request.group.name(), view.clock());
-            expressions.iter().all(|one| one.holds_without(group, view, instance, now))
+            let others = |task: &Task| task.group != request.group.name();
+            expressions.iter().all(|one| one.holds_of(others, view, instance, view.clock()))
         };
         view.instance(id).is_some_and(holds)
     };

@@ -9,7 +9,7 @@ mod token;
 
 use regex::bytes::Regex;
 use trireme_state::State;
-use trireme_state::object::{ContainerInstance, TaskStatus};
+use trireme_state::object::{ContainerInstance, Task, TaskStatus};
 use trireme_types::Timestamp;
 
 /// ECS API: PlacementConstraint.expression, in characters.
@@ -81,23 +81,23 @@ impl Expression {
 
     /// Whether it holds for an instance. `now` is for `registeredAt`, which may be relative to it.
     pub fn holds(&self, state: &State, instance: &ContainerInstance, now: Timestamp) -> bool {
-        self.holds_of(now, |subject, has| subject_values(state, instance, subject, has))
+        self.holds_where(now, |subject, has| subject_values(state, instance, subject, has))
     }
 
-    /// Whether it would hold for an instance if no task of a group were there.
-    pub fn holds_without(
+    /// Whether it would hold for an instance if tasks were there only that are `seen`.
+    pub fn holds_of(
         &self,
-        group: &str,
+        seen: impl Fn(&Task) -> bool,
         state: &State,
         instance: &ContainerInstance,
         now: Timestamp,
     ) -> bool {
         let load = state.index().instance_load(instance.id);
-        let others = || load.tasks.iter().filter_map(|id| state.task(*id)).filter(|task| task.group != group);
-        self.holds_of(now, |subject, has| match subject {
-            Subject::TaskGroup => others().for_each(|task| has(&task.group)),
+        let tasks = || load.tasks.iter().filter_map(|id| state.task(*id)).filter(|task| seen(task));
+        self.holds_where(now, |subject, has| match subject {
+            Subject::TaskGroup => tasks().for_each(|task| has(&task.group)),
             Subject::RunningTasksCount => {
-                let running = others().filter(|task| task.last_status == TaskStatus::Running);
+                let running = tasks().filter(|task| task.last_status == TaskStatus::Running);
                 has(&running.count().to_string());
             }
             _ => subject_values(state, instance, subject, has),
@@ -105,7 +105,7 @@ impl Expression {
     }
 
     /// Whether it holds where its subjects have these values.
-    fn holds_of(&self, now: Timestamp, values: impl Fn(&Subject, &mut dyn FnMut(&str))) -> bool {
+    fn holds_where(&self, now: Timestamp, values: impl Fn(&Subject, &mut dyn FnMut(&str))) -> bool {
         let any = &mut |leaf: &Leaf| {
             let mut any = false;
             values(&leaf.subject, &mut |value| any = any || leaf.passes(value, now));

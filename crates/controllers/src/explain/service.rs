@@ -137,10 +137,14 @@ fn one(
         say(starting.len(), Cause::Starting(starting));
     }
     let lacking = unit.missing(&there);
-    match stage(view, unit, lacking) {
-        Some(cause) => say(lacking, cause),
-        None if lacking > 0 => say(lacking, lack(view, unit, tasks, now)),
-        None => {}
+    match stage(view, unit, now) {
+        Some((cause, true)) => say(lacking, cause),
+        early_or_none => {
+            early_or_none.into_iter().for_each(|(cause, _)| say(0, cause));
+            if lacking > 0 {
+                say(lacking, lack(view, unit, tasks, now));
+            }
+        }
     }
     let health = service::health(view, unit.service, now);
     let unproven: Vec<&&Arc<Task>> = there
@@ -153,29 +157,28 @@ fn one(
     }
 }
 
-/// Where a primary deployment that is under way is kept in its life.
-fn stage(view: &State, unit: &Unit<'_>, lacking: usize) -> Option<Cause> {
+/// Where a primary deployment that is under way is kept in its life, and whether its tasks are yet to be started because of that.
+fn stage(view: &State, unit: &Unit<'_>, now: Timestamp) -> Option<(Cause, bool)> {
     let Unit { deployment, service, is_set, .. } = unit;
     let under_way = deployment.rollout == RolloutState::InProgress;
     if *is_set || !under_way || deployment.status != DeploymentStatus::Primary {
         return None;
     }
     let Lifecycle { stage, hooks, .. } = view.lifecycles(&service.key).of(deployment.id);
+    let at = stage.map(|(stage, _)| stage);
+    let early = view.is_beside(service) && at < Some(LifecycleStage::ScaleUp);
     let waiting = |hook: &&LifecycleHook| hook.status == HookStatus::AwaitingAction;
-    if let (Some((stage, _)), Some(hook)) = (stage, hooks.iter().find(waiting)) {
-        return Some(Cause::Hook { stage, hook: hook.name(), until: hook.expires_at });
-    }
-    match stage {
-        Some((stage @ LifecycleStage::BakeTime, since)) if lacking == 0 => {
-            let until = Some(since.plus(bake_time(&service.spec.described)));
-            Some(Cause::Stage { stage: Some(stage), until })
+    let cause = match (stage, hooks.iter().find(waiting)) {
+        (Some((stage, _)), Some(hook)) => {
+            Some(Cause::Hook { stage, hook: hook.name(), until: hook.expires_at })
         }
-        _ => {
-            let stage = stage.map(|(stage, _)| stage);
-            let early = stage < Some(LifecycleStage::ScaleUp) && lacking > 0 && view.is_beside(service);
-            early.then_some(Cause::Stage { stage, until: None })
+        (Some((LifecycleStage::BakeTime, since)), None) => {
+            let until = since.plus(bake_time(&service.spec.described));
+            Some(Cause::Stage { stage: at, until: (until > now).then_some(until) })
         }
-    }
+        _ => early.then_some(Cause::Stage { stage: at, until: None }),
+    };
+    cause.map(|cause| (cause, early))
 }
 
 /// Why tasks that are not even placed are not.

@@ -70,7 +70,9 @@ impl Sorting<'_> {
     /// Of several fresh tasks on one machine one stays, and replaces the others.
     fn one_for_each_seat<'t>(&self, census: &mut Census<'t>) {
         let lasts = |task: &Task| task.deployment().is_some_and(|id| self.lasting.contains(&id));
-        let worth = |task: &Task| (lasts(task), self.health.is_healthy(task), runs(task));
+        // One that may not stop would else be there beside another for as long.
+        let stays = |task: &Task| self.health.protected_until(task).is_some();
+        let worth = |task: &Task| (lasts(task), stays(task), self.health.is_healthy(task), runs(task));
         let mut seated: BTreeMap<ContainerInstanceId, &'t Task> = BTreeMap::new();
         for task in census.fresh.iter().copied() {
             let better = |other: &mut &'t Task| {
@@ -80,9 +82,9 @@ impl Sorting<'_> {
             };
             seated.entry(task.instance).and_modify(better).or_insert(task);
         }
-        let stays = |task: &&Task| seated.get(&task.instance).is_some_and(|other| other.id == task.id);
+        let seated = |task: &&Task| seated.get(&task.instance).is_some_and(|other| other.id == task.id);
         let (fresh, others): (Vec<&'t Task>, Vec<&'t Task>) =
-            census.fresh.iter().partition(|task| stays(task));
+            census.fresh.iter().partition(|task| seated(task));
         census.fresh = fresh;
         let (running, idle): (Vec<&'t Task>, Vec<&'t Task>) = others.into_iter().partition(|task| runs(task));
         census.outgoing.extend(running);

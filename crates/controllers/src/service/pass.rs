@@ -88,13 +88,16 @@ impl<'a> Pass<'a> {
         if placed.unplaced.is_some() && counts.replaced() > 0 {
             self.judged.looked_at(Machines::All);
         }
-        let room = match &placed.unplaced {
-            Some(why) if self.would_help(look, &census) => {
-                rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping)
+        let mut room = Retired::default();
+        if let Some(why) = &placed.unplaced {
+            let wanted = rollout::make_room(&counts, moves.retire, why.unplaced, census.stopping);
+            if wanted.all() > 0 && self.would_help(look, &census, moves.retire.plus(wanted)) {
+                room = wanted;
             }
-            _ if self.clears => rollout::make_room(&counts, moves.retire, usize::MAX, 0),
-            _ => Retired::default(),
-        };
+        }
+        if room.all() == 0 && self.clears {
+            room = rollout::make_room(&counts, moves.retire, usize::MAX, 0);
+        }
         let mut events = Vec::new();
         self.tell_of_placement(&placed, &mut events);
         if moves.stuck && census.stopping == 0 {
@@ -125,16 +128,24 @@ impl<'a> Pass<'a> {
         let mut stops: Vec<TaskId> = census.idle.iter().map(|task| task.id).collect();
         let excess = |count| self.to_stop_of_fresh(&census.fresh, count, free);
         stops.extend(choose_excess(&census.fresh, moves, health, excess));
-        let weak = |task: &Task| free(task) && !health.is_healthy(task);
-        stops.extend(self.to_retire(census, retire.weak, weak));
-        let healthy = |task: &Task| free(task) && health.is_healthy(task);
-        stops.extend(self.to_retire(census, retire.outgoing, healthy));
+        let (retired, sick) = self.retired(census, retire);
+        stops.extend(retired);
         self.judged.stop(self.service, &stops, &text::scaling(self.primary.id));
-        let sick = self.to_stop(&census.sick, retire.sick, |_| true);
         self.judged.stop(self.service, &sick, text::HEALTH_CHECKS_FAILED);
         if moves.kept > 0 {
             self.tell(text::protected(&self.service.key.name), events);
         }
+    }
+
+    /// Which tasks that others replace stop, and which sick ones.
+    fn retired(&self, census: &Census<'_>, retire: Retired) -> (Vec<TaskId>, Vec<TaskId>) {
+        let health = self.health;
+        let free = |task: &Task| health.protected_until(task).is_none();
+        let weak = |task: &Task| free(task) && !health.is_healthy(task);
+        let mut stops = self.to_retire(census, retire.weak, weak);
+        let healthy = |task: &Task| free(task) && health.is_healthy(task);
+        stops.extend(self.to_retire(census, retire.outgoing, healthy));
+        (stops, self.to_stop(&census.sick, retire.sick, |_| true))
     }
 
     /// The end of a protection is no news; and one that may stop may have to stay because another may not.
@@ -235,18 +246,22 @@ impl<'a> Pass<'a> {
         unit::wanted(view, scope, definition, self.described, |subnet| look.free_addresses(subnet))
     }
 
-    /// Whether a new task could run where an outgoing one does, if that one were gone: else stopping it serves nobody.
-    fn would_help(&self, look: &mut Look<'_>, census: &Census<'_>) -> bool {
+    /// Whether a new task could run where an outgoing one does, if those were gone that would make room: else stopping them serves nobody.
+    fn would_help(&self, look: &mut Look<'_>, census: &Census<'_>, retire: Retired) -> bool {
         let Some(Wanted { reservation: wanted, gpus, requirements, addresses }) = self.wanted(look) else {
             return false;
         };
         let expressions: Vec<Expression> = self.rules().constraints.iter().filter_map(expression).collect();
         let (view, now) = (look.view, self.health.now);
-        let group = self.group(std::iter::empty());
-        // What stops is not seen any more by a constraint that looks at tasks; what is left of the service's is.
-        let holds = |one: &Expression, instance: &ContainerInstance| {
-            one.holds_without(group.name(), view, instance, now) || one.holds(view, instance, now)
+        let (retired, sick) = self.retired(census, retire);
+        let leaving: BTreeSet<TaskId> = retired.into_iter().chain(sick).collect();
+        // A daemon's own tasks are seen by none of them.
+        let unseen = self.seats.as_ref().map(|_| self.group(std::iter::empty()));
+        let seen = |task: &Task| {
+            let own = unseen.as_ref().is_some_and(|group| task.group == group.name());
+            task.wanted() && !leaving.contains(&task.id) && !own
         };
+        let holds = |one: &Expression, instance: &ContainerInstance| one.holds_of(seen, view, instance, now);
         census.outgoing.iter().chain(&census.sick).any(|task| {
             !look.draining.contains(&task.instance)
                 && look.view.instance(task.instance).is_some_and(|instance| {

@@ -2,17 +2,15 @@
 //! tasks failed to start. One that is broken is offered like any other, and would else be the first choice each time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use trireme_types::{ContainerInstanceId, GpuId, TaskId, Timestamp, gpu};
 
 use super::stale;
 use crate::event::PlacementEvent;
 use crate::index::InstanceLoad;
-use crate::object::{ContainerInstance, InstanceRegistration, StopCode, TaskDefinitionSpec, TaskGpus};
+use crate::object::{ContainerInstance, InstanceRegistration, StopCode, Task, TaskDefinitionSpec, TaskGpus};
 use crate::{Event, Rejection, State};
-
-/// Of the tasks that stopped, how many of the last ones are looked at.
-const STOPPED: usize = 1_000;
 
 /// When each machine's GPUs were last those of a task that failed to start.
 type Failures = BTreeMap<ContainerInstanceId, BTreeMap<GpuId, Timestamp>>;
@@ -82,15 +80,14 @@ impl Assigned {
 
 fn failures(state: &State) -> Failures {
     let mut failures = Failures::new();
-    for (at, id) in state.index().stopped_tasks().iter().rev().take(STOPPED) {
-        let Some(task) = state.task(*id) else { continue };
-        if task.stop_code != Some(StopCode::TaskFailedToStart) {
-            continue;
-        }
+    // Tasks with GPUs are few, and are kept for a while when they are over.
+    for (id, gpus) in &state.task_gpus {
+        let failed = |task: &&Arc<Task>| task.stop_code == Some(StopCode::TaskFailedToStart);
+        let Some(task) = state.task(*id).filter(failed) else { continue };
         let of_instance = failures.entry(task.instance).or_default();
-        // The latest comes first.
-        for gpu in state.task_gpus(*id).values().flatten() {
-            of_instance.entry(gpu.clone()).or_insert(*at);
+        for gpu in gpus.values().flatten() {
+            let last = of_instance.entry(gpu.clone()).or_default();
+            *last = task.times.stopped_at.unwrap_or_default().max(*last);
         }
     }
     failures

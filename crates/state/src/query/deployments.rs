@@ -71,7 +71,8 @@ impl State {
     pub fn stand_in<'a>(&self, service: &'a Service) -> Option<&'a Deployment> {
         let (primary, older) = service.deployments.split_first()?;
         let last = older.iter().find(|one| one.rollout == RolloutState::Completed)?;
-        let failed = primary.rollout == RolloutState::Failed;
+        let failed = primary.rollout == RolloutState::Failed
+            && !self.deployment_history(&service.key).is_way_back(primary.id);
         (failed && !self.run_the_same(&service.key, primary.id, last.id)).then_some(last)
     }
 
