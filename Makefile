@@ -8,7 +8,7 @@
 #   make chaos-kill  everything killed under load for MINUTES=10, and Docker Swarm beside it (as root)
 #   make sim     seeds of the simulation: SEEDS=1000, SEED=the first one; SEEDS=1 TRACE=file writes down all of one run
 #   make sim-planted  the bugs that are planted on purpose, and how many seeds it took to find each
-#   make bench   figures: commits a second, placements a second, passes of the controllers, reads of the API
+#   make bench   figures: commits a second, placements a second, passes of the controllers, what tasks use, reads of the API
 #   make bench-core   the core beside etcd: writes, reads, and the gap when a leader is killed; ARGS="--rounds 1" is passed on
 #   make bench-launch  the start of tasks beside Docker's own and Swarm's; ARGS="--rounds 1 --tasks 20" is passed on (as root)
 #   make bench-fleet  5,000 simulated agents and 100,000 tasks: the time to RUNNING, and the memory; ARGS="--agents 300" is passed on
@@ -127,7 +127,7 @@ sim-planted: setup-build
 
 bench: setup-build
 	cargo bench --locked --package trireme-raft --bench rate
-	cargo bench --locked --package trireme-scheduler --package trireme-controllers --benches
+	cargo bench --locked --package trireme-scheduler --package trireme-controllers --package trireme-dispatcher --benches
 	cargo bench --locked --package trireme-ecs-api --bench front
 
 bench-core: setup-build

@@ -2,6 +2,7 @@
 //! ends the next control node is tried; the containers do not notice.
 
 pub(crate) mod absence;
+mod flush;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::runtime::{About, Owner, Runtime, Secret};
 use crate::usage::Latest;
 use crate::worker::{Inbox, Input};
 use crate::{AgentConfig, Error};
+use flush::Flush;
 
 const MESSAGE_BYTES: usize = 64 << 20;
 /// ECS API: LogDriver, those that Docker sees to, and the agent's own.
@@ -42,10 +44,6 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// A control node that does not answer pings for so long is left: a node is lost after five seconds of silence.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(2);
-/// Reports wait no longer than this for company.
-const FLUSH: Duration = Duration::from_millis(20);
-/// Batches of reports that are not acknowledged.
-const BATCHES_IN_FLIGHT: usize = 4;
 const OUTBOUND_MESSAGES: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -342,6 +340,12 @@ impl Sessions {
         let (mut usage, mut gpus) = (self.usage.clone(), self.gpus.clone());
         let shutdown = self.shutdown.clone();
         let mut alone_by = Some(clock::now() + ALONE_LIMIT);
+        let used = self.usage.borrow().clone();
+        for before in used.tell_before(stream.epoch) {
+            if let Err(end) = stream.send(FromAgent::Usage(before)).await {
+                return end;
+            }
+        }
         loop {
             let due = flush.due(&self.outbox);
             let result = tokio::select! {
@@ -359,8 +363,8 @@ impl Sessions {
                     stream.send(FromAgent::Heartbeat(heartbeat)).await
                 }
                 Ok(()) = usage.changed() => {
-                    let tasks = (**usage.borrow_and_update()).clone();
-                    stream.send(FromAgent::Usage(wire::Usage { epoch: stream.epoch, tasks })).await
+                    let told = usage.borrow_and_update().tell(stream.epoch);
+                    stream.send(FromAgent::Usage(told)).await
                 }
                 // What a machine has is said once in a session.
                 Ok(()) = gpus.changed() => Err(lost("there are more GPUs")),
@@ -441,39 +445,6 @@ impl Stream {
             Ok(Ok(())) => Ok(()),
             _ => Err(lost("the control node does not read")),
         }
-    }
-}
-
-/// When reports are sent: at once while nothing is under way, else together with what comes within [`FLUSH`].
-#[derive(Default)]
-struct Flush {
-    last: Option<Instant>,
-    number: u64,
-}
-
-impl Flush {
-    fn due(&self, outbox: &Outbox) -> Option<Instant> {
-        if !outbox.has_waiting() {
-            return None;
-        }
-        match outbox.in_flight() {
-            0 => Some(clock::now()),
-            under_way if under_way < BATCHES_IN_FLIGHT => {
-                Some(self.last.map_or_else(clock::now, |last| last + FLUSH))
-            }
-            _ => None,
-        }
-    }
-
-    async fn send(&mut self, outbox: &Outbox, stream: &Stream) -> Result<(), End> {
-        self.number += 1;
-        self.last = Some(clock::now());
-        let reports = outbox.take(self.number);
-        if reports.is_empty() {
-            return Ok(());
-        }
-        let batch = wire::StatusBatch { epoch: stream.epoch, batch: self.number, reports };
-        stream.send(FromAgent::Status(batch)).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! What tasks really use: looked at every few seconds, kept for the session to tell, and added up for the agent's metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
-use trireme_rpc::agent::TaskUsage;
+use trireme_rpc::agent::{TaskUsage, Usage};
 use trireme_types::TaskId;
 
 use crate::clock::{self, Instant};
@@ -37,14 +37,31 @@ pub(crate) fn describe_metrics() {
     metrics::describe_counter!(ERRORS, "Looks at what tasks use that failed");
 }
 
-/// What all tasks used when last looked at.
-pub(crate) type Latest = watch::Receiver<Arc<Vec<TaskUsage>>>;
+/// For how long what was seen is kept, for control nodes that do not know it: each so many looks.
+const KEPT: Duration = Duration::from_secs(300);
+const EACH: u32 = 3;
+
+/// What all tasks used at a look.
+type Seen = Arc<Vec<TaskUsage>>;
+
+/// What all tasks used when last looked at, and before.
+#[derive(Debug, Default)]
+pub(crate) struct Used {
+    pub now: Seen,
+    /// When that was.
+    at: Option<Instant>,
+    /// The oldest first.
+    before: VecDeque<(Instant, Seen)>,
+}
+
+/// The latest.
+pub(crate) type Latest = watch::Receiver<Arc<Used>>;
 
 /// Looks at what is used, once the agent knows who it is, until nobody wants to know.
 pub(crate) async fn run(
     runtime: Arc<dyn Runtime>,
     mut owner: watch::Receiver<Option<Arc<Owner>>>,
-    latest: watch::Sender<Arc<Vec<TaskUsage>>>,
+    latest: watch::Sender<Arc<Used>>,
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,17 +83,57 @@ pub(crate) async fn run(
             }
         };
         let now = clock::now();
-        let used = match &before {
+        let mut used = match &before {
             Some((then, known)) => compare(known, &readings, now.saturating_duration_since(*then)),
             None => compare(&Readings::new(), &readings, Duration::ZERO),
         };
         tell(&used, before.as_ref().map(|(_, known)| known), &readings);
+        // What was not there at the look before has used it is not known how much.
+        let known: BTreeSet<TaskId> =
+            before.iter().flat_map(|(_, known)| known.values().map(|(task, _)| *task)).collect();
+        used.retain(|task, _| known.contains(task));
         before = Some((now, readings));
+        let latest_now = latest.borrow().clone();
         // That nothing runs is told once.
-        if !used.is_empty() || !latest.borrow().is_empty() {
-            latest.send_replace(Arc::new(used.into_values().collect()));
+        if !used.is_empty() || !latest_now.now.is_empty() {
+            latest.send_replace(Arc::new(latest_now.next(now, used.into_values().collect())));
         }
     }
+}
+
+impl Used {
+    /// What is known after another look.
+    fn next(&self, at: Instant, seen: Vec<TaskUsage>) -> Self {
+        let seen = Arc::new(seen);
+        let mut before = self.before.clone();
+        while before.front().is_some_and(|(then, _)| at.saturating_duration_since(*then) > KEPT) {
+            before.pop_front();
+        }
+        let due = |(then, _): &(Instant, Seen)| {
+            at.saturating_duration_since(*then) >= INTERVAL * EACH - INTERVAL / 2
+        };
+        if before.back().is_none_or(due) {
+            before.push_back((at, Arc::clone(&seen)));
+        }
+        Self { now: seen, at: Some(at), before }
+    }
+
+    /// What was seen last, as it is told in a session.
+    pub(crate) fn tell(&self, epoch: u64) -> Usage {
+        told(epoch, self.at, &self.now)
+    }
+
+    /// What was seen before, as it is told when a session begins.
+    pub(crate) fn tell_before(&self, epoch: u64) -> impl Iterator<Item = Usage> {
+        let earlier = self.before.iter().filter(|(at, _)| Some(*at) != self.at);
+        earlier.map(move |(at, seen)| told(epoch, Some(*at), seen))
+    }
+}
+
+fn told(epoch: u64, at: Option<Instant>, seen: &Seen) -> Usage {
+    let age = at.map_or(Duration::ZERO, |at| at.elapsed());
+    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Usage { epoch, tasks: seen.to_vec(), age_ms }
 }
 
 /// What each task uses. Its processors are counted over the time since they were looked at before.

@@ -198,10 +198,11 @@ async fn what_tasks_use_is_known_within_seconds() {
     let idle = node.world.place(node.instance, &keeps, 1)[0];
     node.world.wait_count(TaskStatus::Running, 2).await;
     let (busy, idle) = wait_for("what both use", LIMIT, || async {
-        let known = node.world.dispatcher.usage().snapshot();
-        match (known.get(&busy), known.get(&idle)) {
-            (Some((busy, _)), Some((idle, _))) if busy.cpu_millis > 0 && idle.memory_bytes > 12 << 20 => {
-                Ok((*busy, *idle))
+        let known = node.world.dispatcher.usage().current();
+        let of = |task| known.get(task).map(|known| known.usage);
+        match (of(&busy), of(&idle)) {
+            (Some(busy), Some(idle)) if busy.cpu_millis > 0 && idle.memory_bytes > 12 << 20 => {
+                Ok((busy, idle))
             }
             _ => Err(format!("{known:?}")),
         }

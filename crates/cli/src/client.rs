@@ -12,7 +12,7 @@ use trireme_rpc::operator::{
     AddSubnetRequest, BackupPart, BackupRequest, ClusterStatusRequest, ClusterStatusResponse, EventRecord,
     EventsRequest, ExecRequest, LogsRequest, LogsResponse, RemoveSubnetRequest, RetentionRequest,
     RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, SetClusterRequest, SetClusterResponse,
-    SetRetentionRequest, Subnet, SubnetsRequest, VerifyRequest, VerifyResponse,
+    SetRetentionRequest, Subnet, SubnetsRequest, TopRequest, TopResponse, VerifyRequest, VerifyResponse,
 };
 
 use crate::Error;
@@ -168,6 +168,19 @@ pub async fn leader_then_others(target: &Target) -> Result<Vec<String>, Error> {
     let others = others.filter(|address| leading.as_ref() != Some(address));
     let addresses: Vec<String> = leading.iter().cloned().chain(others).collect();
     if addresses.is_empty() { Err(unreachable(&answers)) } else { Ok(addresses) }
+}
+
+/// What is reserved and used, as one node knows it. The inner error is a refusal, which every node would repeat.
+pub async fn top(address: &str, request: TopRequest) -> Result<Result<TopResponse, String>, String> {
+    let mut client = connect(address).await?;
+    match tokio::time::timeout(ANSWER_LIMIT, client.top(request)).await {
+        Ok(Ok(response)) => Ok(Ok(response.into_inner())),
+        Ok(Err(status)) => match Failure::from(status) {
+            Failure::Everywhere(reason) => Ok(Err(reason)),
+            Failure::Here(reason) => Err(reason),
+        },
+        Err(_) => Err("no answer in time".to_owned()),
+    }
 }
 
 /// A connection to a node, for a while.

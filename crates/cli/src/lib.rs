@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cluster_file`] (what `trireme dev` writes down about its cluster) · [`target`] (which control nodes a
 //! verb talks to) · [`client`] (asking them) · [`report`] (their answers in one) · [`status`] · [`wait`] · [`events`] · [`exec`] · [`logs`] ·
-//! [`retention`] · [`cluster`] · [`subnet`] · [`backup`] · [`verify`] · [`explainer`] (asking why, what if and what was) · [`explain`] · [`forecast`] (how forecasts are shown) ·
+//! [`top`] · [`retention`] · [`cluster`] · [`subnet`] · [`backup`] · [`verify`] · [`explainer`] (asking why, what if and what was) · [`explain`] · [`forecast`] (how forecasts are shown) ·
 //! [`plan`] · [`drain`] · [`whatif`] · [`at`] · [`diff`] ·
 //! [`output`] (tables and JSON) · [`duration`] (times in arguments).
 
@@ -28,6 +28,7 @@ pub mod retention;
 pub mod status;
 pub mod subnet;
 pub mod target;
+pub mod top;
 pub mod verify;
 pub mod wait;
 pub mod whatif;

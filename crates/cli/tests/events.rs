@@ -17,7 +17,7 @@ use trireme_rpc::operator::{
     EventsRequest, ExecRequest, LogsRequest, LogsResponse, Member, Node, RemoveSubnetRequest,
     RemoveSubnetResponse, RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse,
     SetClusterRequest, SetClusterResponse, SetRetentionRequest, Subnet, SubnetsRequest, SubnetsResponse,
-    VerifyRequest, VerifyResponse,
+    TopRequest, TopResponse, VerifyRequest, VerifyResponse,
 };
 
 /// A control node that sends `records` and then breaks off, if it is told to.
@@ -46,6 +46,10 @@ impl Operator for FakeNode {
     }
 
     async fn backup(&self, _: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn top(&self, _: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

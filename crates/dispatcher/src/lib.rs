@@ -49,7 +49,6 @@ use trireme_types::{ClusterUuid, ContainerInstanceId, RequestId, SessionEpoch};
 pub use channel::{Broken, FromChannel, ToChannel, Unreachable};
 pub use error::Error;
 pub use heartbeat::{Heard, HeartbeatTable, HeartbeatTransport, RelayedHeartbeat, relay};
-pub use usage::{TaskUsage, UsageTable};
 
 /// The longest message to an agent: a full set of assignments of large tasks.
 pub const MESSAGE_BYTES: usize = 64 << 20;
@@ -123,7 +122,7 @@ struct Shared {
     closing: CancellationToken,
     later: later::Later,
     channels: channel::Channels,
-    usage: usage::UsageTable,
+    usage: Arc<usage::UsageTable>,
 }
 
 /// Serves agents on one control node. Cheap to clone.
@@ -149,7 +148,7 @@ impl Dispatcher {
             closing: CancellationToken::new(),
             later: later::Later::default(),
             channels: channel::Channels::default(),
-            usage: usage::UsageTable::default(),
+            usage: Arc::default(),
             config,
         };
         Self { shared: Arc::new(shared) }
@@ -179,8 +178,8 @@ impl Dispatcher {
         channel::open(&self.shared, instance, purpose).await
     }
 
-    /// What the tasks of this node's sessions really use.
-    pub fn usage(&self) -> &UsageTable {
+    /// What tasks really use: those of this node's sessions, and on the leader all.
+    pub fn usage(&self) -> &Arc<usage::UsageTable> {
         &self.shared.usage
     }
 
@@ -248,6 +247,7 @@ fn count_shed(what: &'static str) {
 }
 
 fn describe_metrics() {
+    usage::describe_metrics();
     metrics::describe_counter!(
         "trireme_agent_shed_total",
         "What agents were turned away with, to come again: sessions (as many as the node takes), openings (too many at once), \

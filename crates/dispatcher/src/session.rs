@@ -379,7 +379,8 @@ impl<'a> Session<'a> {
                 }
             }
             Some(FromAgent::Usage(usage)) if usage.epoch == self.epoch.get() => {
-                self.shared.usage.record(&self.shared.store.view(), self.instance, &usage.tasks);
+                let age = Duration::from_millis(usage.age_ms);
+                self.shared.usage.record(&self.shared.store.view(), self.instance, &usage.tasks, age);
             }
             Some(FromAgent::Ack(ack)) if ack.epoch == self.epoch.get() => {
                 tracing::trace!(instance = %self.instance, sequence = ack.sequence, "assignments acknowledged");

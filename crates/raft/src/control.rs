@@ -41,10 +41,13 @@ pub struct RelayedHeartbeat {
     pub age: Duration,
 }
 
-/// Takes the heartbeats that other control nodes relay; the dispatcher fills it. Called on the leader only.
-pub trait HeartbeatSink: Send + Sync + 'static {
+/// Takes what other control nodes relay of their agents; the server implements it over the dispatcher. Called on the leader only.
+pub trait RelaySink: Send + Sync + 'static {
     /// Notes heartbeats that `from` heard.
-    fn relayed(&self, from: u64, heartbeats: &[RelayedHeartbeat]);
+    fn heartbeats(&self, from: u64, heartbeats: &[RelayedHeartbeat]);
+
+    /// Notes what tasks use.
+    fn usage(&self, tasks: &[control::relay_usage_request::Task]);
 }
 
 /// The control service of one node.
@@ -58,7 +61,7 @@ pub struct ControlService {
     pub(crate) history: Arc<History>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
-    pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn HeartbeatSink>>>,
+    pub(crate) sink: Arc<std::sync::OnceLock<Arc<dyn RelaySink>>>,
     pub(crate) vitals: Vitals,
     pub(crate) log: LogWatch,
 }
@@ -299,8 +302,22 @@ impl control::control_server::Control for ControlService {
             return Ok(Response::new(control::RelayHeartbeatsResponse { accepted: false }));
         };
         let heartbeats: Result<Vec<_>, Status> = request.heartbeats.iter().map(relayed).collect();
-        sink.relayed(request.from, &heartbeats?);
+        sink.heartbeats(request.from, &heartbeats?);
         Ok(Response::new(control::RelayHeartbeatsResponse { accepted: true }))
+    }
+
+    async fn relay_usage(
+        &self,
+        request: Request<control::RelayUsageRequest>,
+    ) -> Result<Response<control::RelayUsageResponse>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let deciding = self.store.leader.borrow().leadership.deciding;
+        let sink = self.sink.get().filter(|_| deciding);
+        if let Some(sink) = sink {
+            sink.usage(&request.tasks);
+        }
+        Ok(Response::new(control::RelayUsageResponse { accepted: sink.is_some() }))
     }
 }
 

@@ -49,7 +49,7 @@ mod watchers;
 mod wire;
 
 pub use config::Settings;
-pub use control::{HeartbeatSink, RelayedHeartbeat};
+pub use control::{RelaySink, RelayedHeartbeat};
 pub use error::Error;
 pub use identity::{Folder, Identity};
 pub use membership::Member;

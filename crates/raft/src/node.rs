@@ -25,7 +25,7 @@ use crate::agreement::{self, Sampler};
 use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::config::{Raft, Settings};
-use crate::control::{ControlService, HeartbeatSink};
+use crate::control::{ControlService, RelaySink};
 use crate::decider::{Heads, Rules};
 use crate::error::Error;
 use crate::history::History;
@@ -89,7 +89,7 @@ pub struct Node {
     keeper: Keeper,
     raft_service: RaftService,
     control: ControlService,
-    sink: Arc<OnceLock<Arc<dyn HeartbeatSink>>>,
+    sink: Arc<OnceLock<Arc<dyn RelaySink>>>,
     fatal: watch::Receiver<Option<String>>,
     voters: watch::Receiver<Vec<String>>,
     stop: CancellationToken,
@@ -338,8 +338,8 @@ impl Node {
         &self.raft
     }
 
-    /// Where relayed heartbeats go. The first one given stays.
-    pub fn set_heartbeat_sink(&self, sink: Arc<dyn HeartbeatSink>) {
+    /// Where what is relayed goes. The first one given stays.
+    pub fn set_relay_sink(&self, sink: Arc<dyn RelaySink>) {
         let _first_stays = self.sink.set(sink);
     }
 

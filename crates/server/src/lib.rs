@@ -29,6 +29,7 @@ pub mod rooms;
 pub mod shutdown;
 mod subnets;
 mod survival;
+mod top;
 pub mod wiring;
 
 pub use backup::{check_backup, restore};

@@ -19,7 +19,7 @@ use trireme_rpc::operator::{
     EventsRequest, ExecRequest, LogsRequest, LogsResponse, RemoveSubnetRequest, RemoveSubnetResponse,
     RetentionRequest, RetentionResponse, ServiceStatusRequest, ServiceStatusResponse, ServiceSummary,
     ServiceTasks, SetClusterRequest, SetClusterResponse, SetRetentionRequest, SubnetsRequest,
-    SubnetsResponse, TaskCount, VerifyRequest, VerifyResponse,
+    SubnetsResponse, TaskCount, TopRequest, TopResponse, VerifyRequest, VerifyResponse,
 };
 use trireme_state::State;
 use trireme_state::object::{
@@ -29,7 +29,7 @@ use trireme_state::store::Store;
 use trireme_types::{ContainerInstanceId, Sequence, Timestamp};
 
 use crate::channels::Channels;
-use crate::{backup, cluster, exec, logs, record, recovery, retention, subnets};
+use crate::{backup, cluster, exec, logs, record, recovery, retention, subnets, top};
 
 /// Records of one read of the history.
 const PART: usize = 256;
@@ -122,6 +122,14 @@ impl Operator for OperatorService {
             service: service.map(|service| to_service(&state, service)),
             tasks: tasks.unwrap_or_default(),
         }))
+    }
+
+    async fn top(&self, request: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
+        let store = self.node.store();
+        let (usage, complete) = (Arc::clone(self.channels.dispatcher.usage()), store.leadership().deciding);
+        let look = move || top::answer(&store.view(), &usage, complete, &request.into_inner());
+        let answer = tokio::task::spawn_blocking(look).await;
+        answer.map_err(|error| Status::internal(error.to_string()))?.map(Response::new)
     }
 
     async fn events(&self, request: Request<EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {

@@ -1,4 +1,5 @@
-//! What works by itself on a control node: the agents' dispatcher, the relay of their heartbeats, the controllers, the gauges.
+//! What works by itself on a control node: the agents' dispatcher, the relay of their heartbeats and of what tasks use, the controllers, the
+//! gauges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use trireme_state::store::Store;
 
 use crate::metrics::StateGauges;
 use crate::observer::NodeObserver;
-use crate::relay::{IntoTable, ToLeader};
+use crate::relay::{IntoTables, ToLeader};
 
 /// How often the gauges are read off the state.
 const GAUGES: Duration = Duration::from_secs(1);
@@ -25,7 +26,6 @@ pub fn start(
     leaving: &CancellationToken,
     stop: &CancellationToken,
 ) -> Dispatcher {
-    node.set_heartbeat_sink(Arc::new(IntoTable { heartbeats: heartbeats.clone() }));
     let store: Arc<dyn Store> = Arc::new(node.store());
     let incarnation = node.identity().incarnation;
     let (later_incarnation, later) = watch::channel(0);
@@ -37,12 +37,18 @@ pub fn start(
         ..DispatcherConfig::new(node.identity().cluster)
     };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
+    let usage = dispatcher.usage().clone();
+    node.set_relay_sink(Arc::new(IntoTables {
+        store: store.clone(),
+        heartbeats: heartbeats.clone(),
+        usage: usage.clone(),
+    }));
     tokio::spawn(dispatcher.clone().run(leaving.clone()));
-    tokio::spawn(trireme_dispatcher::relay(
-        heartbeats.clone(),
-        ToLeader { node: node.clone() },
-        stop.clone(),
-    ));
+    let to_leader = ToLeader { node: node.clone() };
+    tokio::spawn(trireme_dispatcher::relay(heartbeats.clone(), to_leader.clone(), stop.clone()));
+    let viewed = store.clone();
+    let view = move || viewed.view();
+    tokio::spawn(trireme_dispatcher::usage::relay(usage, view, to_leader, stop.clone()));
 
     let observer = Arc::new(NodeObserver::new(heartbeats.clone()));
     tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));

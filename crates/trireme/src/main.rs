@@ -70,6 +70,8 @@ enum Verb {
     At(trireme_cli::at::AtArgs),
     /// Show what changed between two moments.
     Diff(trireme_cli::diff::DiffArgs),
+    /// Show what instances, services and tasks use, beside what is reserved; or what one task used in the last hours.
+    Top(trireme_cli::top::TopArgs),
     /// Make a fault on a cluster of your own, with guard rails.
     Chaos(chaos::ChaosArgs),
     /// Run a command in a task's container, with this terminal.
@@ -136,6 +138,7 @@ async fn plain(verb: Verb) -> Result<()> {
         Verb::Chaos(args) => Box::pin(chaos::run(args)).await,
         Verb::Status(args) => Ok(trireme_cli::status::run(&args).await?),
         Verb::Events(args) => Ok(trireme_cli::events::run(&args).await?),
+        Verb::Top(args) => Ok(trireme_cli::top::run(&args).await?),
         Verb::Retention(args) => Ok(trireme_cli::retention::run(&args).await?),
         Verb::Cluster(args) => Ok(trireme_cli::cluster::run(&args).await?),
         Verb::Subnet(args) => Ok(trireme_cli::subnet::run(&args).await?),
