@@ -179,7 +179,7 @@ impl UsageTable {
         if table.told_to.replace(to) != Some(to) {
             table.tasks.values_mut().for_each(|known| known.told = None);
         }
-        let of = |(id, known): (&TaskId, &Box<Known>)| {
+        let of = |id: &TaskId, known: &Known| {
             if !known.heard_here || known.series.newest() <= known.told {
                 return None;
             }
@@ -192,7 +192,8 @@ impl UsageTable {
             Some((newest, RelayedUsage { task: *id, age, latest: *latest, before }))
         };
         let rest = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let (steps, tasks) = table.tasks.range(rest).filter_map(of).take(count).unzip();
+        let untold = table.tasks.range(rest).filter_map(|(id, known)| of(id, known));
+        let (steps, tasks) = untold.take(count).unzip();
         Untold { steps, tasks }
     }
 
