@@ -1,5 +1,5 @@
 //! What one task used over time, in memory: each five seconds of the last five minutes, each minute of the last twenty, each five minutes of
-//! the last three hours. About two and a half kilobytes when all of it is there.
+//! the last three hours. About two and a half kilobytes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -122,9 +122,9 @@ impl<T: Copy> Ring<T> {
     fn push(&mut self, capacity: usize, value: T) {
         if self.values.len() == capacity {
             self.values.pop_front();
-        } else if self.values.len() == self.values.capacity() {
-            // Twice as much each time would be too much in the end.
-            self.values.reserve_exact(capacity.div_ceil(4).min(capacity.saturating_sub(self.values.len())));
+        } else {
+            // All of it at once: what grows step by step leaves holes in the memory.
+            self.values.reserve_exact(capacity.saturating_sub(self.values.len()));
         }
         self.values.push_back(value);
     }
