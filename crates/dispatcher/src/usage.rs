@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use trireme_rpc::agent as wire;
 use trireme_state::State;
 use trireme_state::limits::TASKS_PER_INSTANCE;
+use trireme_state::object::{Task, TaskStatus};
 use trireme_types::{ContainerInstanceId, TaskId};
 
 use crate::clock::{self, Instant};
@@ -72,6 +73,12 @@ pub struct Current {
     pub usage: TaskUsage,
     /// How fast things are moved, if that is known.
     pub rates: Option<Rates>,
+}
+
+impl Current {
+    fn of(series: &Series) -> Self {
+        Self { usage: *series.latest().0, rates: series.rates() }
+    }
 }
 
 /// What is known of one task.
@@ -210,12 +217,16 @@ impl UsageTable {
         }
     }
 
-    /// Forgets tasks that the state does not have any more, or of which nothing was said for hours.
+    /// Forgets tasks that the state does not have any more, or of which nothing was said for hours; and those that are over, when there
+    /// are many.
     pub(crate) fn sweep(&self, view: &State) {
         let oldest = self.step(KEPT);
         let known: Vec<(TaskId, Option<u64>)> =
             self.lock().tasks.iter().map(|(id, known)| (*id, known.series.newest())).collect();
-        let gone = |(id, newest): &&(TaskId, Option<u64>)| *newest < Some(oldest) || view.task(*id).is_none();
+        let many = known.len() > TASKS / 2;
+        let over = |task: &Arc<Task>| many && task.last_status == TaskStatus::Stopped;
+        let gone =
+            |(id, newest): &&(TaskId, Option<u64>)| *newest < Some(oldest) || view.task(*id).is_none_or(over);
         let gone: Vec<TaskId> = known.iter().filter(gone).map(|(id, _)| *id).collect();
         for part in gone.chunks(FORGOTTEN) {
             let mut table = self.lock();
@@ -224,13 +235,20 @@ impl UsageTable {
         metrics::gauge!("trireme_usage_tasks").set(known.len().saturating_sub(gone.len()) as f64);
     }
 
+    /// What a task uses now.
+    pub fn current_of(&self, task: TaskId) -> Option<Current> {
+        let oldest = self.step(CURRENT);
+        let table = self.lock();
+        let series = &table.tasks.get(&task)?.series;
+        (series.newest() > Some(oldest)).then(|| Current::of(series))
+    }
+
     /// What tasks use now.
     pub fn current(&self) -> BTreeMap<TaskId, Current> {
         let oldest = self.step(CURRENT);
         let table = self.lock();
         let current = table.tasks.iter().filter(|(_, known)| known.series.newest() > Some(oldest));
-        let of = |series: &Series| Current { usage: *series.latest().0, rates: series.rates() };
-        current.map(|(id, known)| (*id, of(&known.series))).collect()
+        current.map(|(id, known)| (*id, Current::of(&known.series))).collect()
     }
 
     /// What a task used, the newest first: each five seconds of the last five minutes, then longer steps.

@@ -126,7 +126,8 @@ impl Operator for OperatorService {
 
     async fn top(&self, request: Request<TopRequest>) -> Result<Response<TopResponse>, Status> {
         let store = self.node.store();
-        let (usage, complete) = (Arc::clone(self.channels.dispatcher.usage()), store.leadership().deciding);
+        let usage = Arc::clone(self.channels.dispatcher.usage());
+        let complete = store.leadership().deciding && self.node.status().has_quorum;
         let look = move || top::answer(&store.view(), &usage, complete, &request.into_inner());
         let answer = tokio::task::spawn_blocking(look).await;
         answer.map_err(|error| Status::internal(error.to_string()))?.map(Response::new)

@@ -75,7 +75,8 @@ fn of_task(state: &State, usage: &UsageTable, complete: bool, named: &str) -> Re
         rates: point.rates.map(rates),
     };
     let history = usage.history(id).into_iter().map(point).collect();
-    let tasks = vec![of(state, task, &usage.current())];
+    let used = usage.current_of(id).map(|known| (id, known)).into_iter().collect();
+    let tasks = vec![of(state, task, &used)];
     Ok(TopResponse { complete, tasks, task_count: 1, history, ..TopResponse::default() })
 }
 

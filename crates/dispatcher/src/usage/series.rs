@@ -186,16 +186,28 @@ impl Series {
 
     /// Something is said of a moment. What is of an earlier one than what is known came too late, or is known. Gives whether it was news.
     pub fn say(&mut self, at: u64, usage: &TaskUsage) -> bool {
-        if self.newest().is_some() && at <= self.at {
+        // The same word, told twice, comes a little sooner or later.
+        if self.newest().is_some() && at < self.at.saturating_add(STEP_MILLIS / 2) {
             return false;
         }
         let rates = self.moved(at, usage);
-        if !self.put(at / STEP_MILLIS, Fine::of(usage), rates) {
+        if !self.put(self.step_of(at), Fine::of(usage), rates) {
             return false;
         }
         self.rates = rates.or(self.rates.filter(|_| self.counted));
         (self.latest, self.at, self.counted) = (*usage, at, true);
         true
+    }
+
+    /// The step that a moment counts to. Who speaks at the border of two steps speaks now before it, now behind it, and twice in one step
+    /// before there is none in the next: what comes in time for a step is that step's.
+    fn step_of(&self, at: u64) -> u64 {
+        let step = at / STEP_MILLIS;
+        let in_time = at.saturating_sub(self.at) < STEP_MILLIS.saturating_mul(3) / 2;
+        match self.newest() {
+            Some(newest) if newest.saturating_add(2) == step && in_time => newest.saturating_add(1),
+            _ => step,
+        }
     }
 
     /// The same of a step, of which it was not kept what was moved.

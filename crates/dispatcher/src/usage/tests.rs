@@ -139,6 +139,23 @@ async fn what_was_said_before_fills_in_what_is_not_known_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_speaks_at_the_border_of_two_steps_is_heard_each_time() {
+    let (state, table) = (with_tasks(1), UsageTable::default());
+    let pauses = [4_999, 5_001, 4_997, 5_001, 4_997, 5_001, 4_997, 5_001];
+    for (number, pause) in (0..).zip(pauses) {
+        pass(Duration::from_millis(pause)).await;
+        table.record(&state, INSTANCE, &[said(1, number, u64::from(number) * 5_000)], Duration::ZERO);
+        // Its next session says it again, a little later on its way.
+        pass(Duration::from_millis(1)).await;
+        table.record(&state, INSTANCE, &[said(1, number, u64::from(number) * 5_000)], Duration::ZERO);
+        let rates = table.current()[&id(1)].rates;
+        assert!(rates.is_none_or(|rates| (rates.network_received - 1_000.0).abs() < 5.0), "{rates:?}");
+    }
+    let known = table.history(id(1)).into_iter().map(|point| point.cpu_millis as usize);
+    assert_eq!(known.collect::<Vec<_>>(), (0..pauses.len()).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn tasks_that_are_gone_are_forgotten() {
     let table = UsageTable::default();
     table.record(&with_tasks(2), INSTANCE, &[said(1, 1, 1), said(2, 1, 1)], Duration::ZERO);
