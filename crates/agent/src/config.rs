@@ -43,7 +43,7 @@ pub struct AgentConfig {
     pub reserve_memory_mib: Option<u32>,
     /// Offer more than the machine has: several agents share it, for development.
     pub oversubscribe: bool,
-    /// The ids of the GPUs to offer, in order. When not given, those that NVIDIA's driver tells of when the agent starts; none with
+    /// The ids of the GPUs to offer, in order. When not given, those that NVIDIA's driver tells of, then or later; none with
     /// `oversubscribe`, for who shares a machine would offer them twice.
     pub gpus: Option<Vec<String>>,
     /// Host ports that tasks may not have.

@@ -69,7 +69,7 @@ pub fn seats(
     ready.chain(away.map(|instance| instance.id)).collect()
 }
 
-/// What cannot be read means no instance, and so does a request with it.
+/// What cannot be read is not looked at here: a machine that is not full refuses it as any placement does.
 fn expression(constraint: &PlacementConstraint) -> Option<Expression> {
     match constraint {
         PlacementConstraint::MemberOf(text) => Expression::parse(text).ok(),
