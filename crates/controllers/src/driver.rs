@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use trireme_state::object::MetricQuery;
 use trireme_state::{Command, State};
-use trireme_types::Timestamp;
+use trireme_types::{TaskId, Timestamp};
 
 use crate::observed::Observed;
 
@@ -22,6 +23,16 @@ pub trait Controller: Send + Sync + 'static {
 
     /// Whether its plans read [`Observed::heartbeats`].
     const HEARS: bool = false;
+
+    /// The tasks of which its plans read [`Observed::usage`].
+    fn measured(&self, _view: &State) -> Vec<TaskId> {
+        Vec::new()
+    }
+
+    /// What its plans read in [`Observed::metrics`]: the newest periods of each, so many.
+    fn queried(&self, _view: &State) -> Vec<(MetricQuery, usize)> {
+        Vec::new()
+    }
 
     /// Pure: the same view, observations and instant give the same plan. Empty when all is well.
     fn plan(&self, view: &State, observed: &Observed, now: Timestamp) -> Plan;

@@ -24,6 +24,6 @@ pub mod unit;
 
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
-pub use observed::{Heard, Observed, Observer};
+pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};
 pub use reaper::Reaper;
 pub use service::{ServiceController, Stopwatch};

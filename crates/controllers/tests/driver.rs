@@ -13,7 +13,8 @@ use support::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use trireme_controllers::{
-    Controller, Heard, Limits, NodeHealth, Observed, Observer, Plan, ServiceController, Stopwatch, run,
+    Controller, Heard, Limits, NodeHealth, Observed, Observer, Plan, ServiceController, Stopwatch,
+    UsageSample, run,
 };
 use trireme_state::object::*;
 use trireme_state::store::*;
@@ -39,6 +40,14 @@ impl Observer for Ears {
 
     fn heartbeats(&self) -> BTreeMap<ContainerInstanceId, Heard> {
         self.heard.lock().unwrap().clone()
+    }
+
+    fn usage(&self, _tasks: &[TaskId]) -> BTreeMap<TaskId, Vec<UsageSample>> {
+        BTreeMap::new()
+    }
+
+    fn metrics(&self, _queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>> {
+        BTreeMap::new()
     }
 
     fn quorum_held_for(&self) -> Option<Duration> {

@@ -24,6 +24,7 @@ fn observed(world: &World, heartbeats: &[f64]) -> Observed {
         deciding_for: HOUR,
         quorum_for: Some(HOUR),
         since_stall: None,
+        ..Observed::default()
     }
 }
 

@@ -251,6 +251,19 @@ impl UsageTable {
         current.map(|(id, known)| (*id, Current::of(&known.series))).collect()
     }
 
+    /// What a task used in each of the last so many steps of [`STEP`], the newest first, and how many steps ago: 0 is the one under way. All
+    /// tasks' steps begin at the same moments.
+    pub fn recent(&self, task: TaskId, steps: u32) -> Vec<(u32, Fine)> {
+        let now = self.step(Duration::ZERO);
+        let oldest = now.saturating_sub(u64::from(steps));
+        let table = self.lock();
+        let Some(known) = table.tasks.get(&task) else { return Vec::new() };
+        let samples = known.series.since(Some(oldest)).into_iter().rev();
+        samples
+            .map(|(step, fine)| (u32::try_from(now.saturating_sub(step)).unwrap_or(u32::MAX), fine))
+            .collect()
+    }
+
     /// What a task used, the newest first: each five seconds of the last five minutes, then longer steps.
     pub fn history(&self, task: TaskId) -> Vec<Point> {
         let now = self.step(Duration::ZERO);

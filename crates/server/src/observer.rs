@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use trireme_controllers::{Heard, Observer};
+use trireme_controllers::{Heard, Observer, USAGE_STEPS, UsageSample};
 use trireme_dispatcher::HeartbeatTable;
+use trireme_dispatcher::usage::UsageTable;
 use trireme_raft::node::Node;
-use trireme_types::ContainerInstanceId;
+use trireme_state::object::{Datapoint, MetricQuery};
+use trireme_types::{ContainerInstanceId, TaskId};
 
 /// How often the quorum is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -18,12 +20,13 @@ const EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct NodeObserver {
     start: Instant,
     heartbeats: Arc<HeartbeatTable>,
+    usage: Arc<UsageTable>,
     quorum_since: Mutex<Option<Instant>>,
 }
 
 impl NodeObserver {
-    pub(crate) fn new(heartbeats: Arc<HeartbeatTable>) -> Self {
-        Self { start: Instant::now(), heartbeats, quorum_since: Mutex::new(None) }
+    pub(crate) fn new(heartbeats: Arc<HeartbeatTable>, usage: Arc<UsageTable>) -> Self {
+        Self { start: Instant::now(), heartbeats, usage, quorum_since: Mutex::new(None) }
     }
 
     /// Looks at the quorum until `stop`.
@@ -50,6 +53,23 @@ impl Observer for NodeObserver {
     fn heartbeats(&self) -> BTreeMap<ContainerInstanceId, Heard> {
         let heard = self.heartbeats.snapshot().into_iter();
         heard.map(|(instance, heard)| (instance, Heard { epoch: heard.epoch, age: heard.age })).collect()
+    }
+
+    fn usage(&self, tasks: &[TaskId]) -> BTreeMap<TaskId, Vec<UsageSample>> {
+        let of = |id: &TaskId| {
+            let fine = self.usage.recent(*id, USAGE_STEPS);
+            let samples = fine.into_iter().map(|(steps_ago, fine)| UsageSample {
+                steps_ago,
+                cpu_millis: fine.cpu_millis,
+                memory_bytes: u64::from(fine.memory_kib) * 1_024,
+            });
+            (*id, samples.collect())
+        };
+        tasks.iter().map(of).collect()
+    }
+
+    fn metrics(&self, _queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>> {
+        BTreeMap::new()
     }
 
     fn quorum_held_for(&self) -> Option<Duration> {

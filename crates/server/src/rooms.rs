@@ -48,9 +48,9 @@ pub fn start(
     tokio::spawn(trireme_dispatcher::relay(heartbeats.clone(), to_leader.clone(), stop.clone()));
     let viewed = store.clone();
     let view = move || viewed.view();
-    tokio::spawn(trireme_dispatcher::usage::relay(usage, view, to_leader, stop.clone()));
+    tokio::spawn(trireme_dispatcher::usage::relay(usage.clone(), view, to_leader, stop.clone()));
 
-    let observer = Arc::new(NodeObserver::new(heartbeats.clone()));
+    let observer = Arc::new(NodeObserver::new(heartbeats.clone(), usage));
     tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));
     let clock = observer.clone();
     let services = ServiceController::new(Stopwatch::new(move || clock.monotonic()));

@@ -26,8 +26,10 @@ impl FeatureLevel {
     /// What a service asks of placement, of its deployments and of zones: constraints, strategies, daemons, circuit breaker, blue and
     /// green, rebalancing.
     pub const SERVICES: Self = Self(7);
+    /// As many as needed: autoscaling, alarms, capacity, schedules.
+    pub const SCALING: Self = Self(8);
     /// The highest level that this binary supports. It supports all below it too.
-    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 8 } else { 7 });
+    pub const LATEST: Self = Self(if cfg!(feature = "next-level") { 9 } else { 8 });
 
     /// A level by its number.
     pub const fn new(number: u32) -> Self {

@@ -11,6 +11,7 @@ mod gpu;
 pub mod image_pin;
 pub mod lifecycle;
 pub mod log_group;
+pub mod metric;
 pub mod placement;
 pub mod restore;
 pub mod retention;
@@ -42,6 +43,7 @@ pub use lifecycle::{
     FailureCause, HookAction, HookStatus, Lifecycle, LifecycleHook, LifecycleStage, Lifecycles, TaskFailures,
 };
 pub use log_group::{LogGroup, LogGroupKey};
+pub use metric::{Datapoint, MetricKey, MetricQuery, Statistic};
 pub use placement::{BinpackField, PlacementConstraint, PlacementRules, PlacementStrategy, SpreadField};
 pub use restore::RestoreSource;
 pub use retention::Retention;

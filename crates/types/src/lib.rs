@@ -1,7 +1,7 @@
 //! Ids, ARNs, quantities and time: the words that every other room uses. No I/O.
 //!
 //! Reading order: [`name`] (names people choose) · [`id`] (ids that Trireme mints) · [`scope`] (account and region) ·
-//! [`arn`] · [`digest`] (of images) · [`network`] (ranges of addresses) · [`quantity`] (cpu units, mebibytes, ports) · [`time`] ·
+//! [`arn`] · [`digest`] (of images) · [`network`] (ranges of addresses) · [`quantity`] (cpu units, mebibytes, ports) · [`real`] (numbers) · [`time`] ·
 //! [`capability`] (what machines are and can do) · [`gpu`] · [`log_pattern`] · [`planted`]
 //! (defects on purpose).
 
@@ -16,6 +16,7 @@ pub mod network;
 pub mod object_path;
 pub mod planted;
 pub mod quantity;
+pub mod real;
 pub mod scope;
 pub mod time;
 
@@ -31,5 +32,6 @@ pub use name::{
 };
 pub use network::{Cidr, CidrError, SubnetId};
 pub use quantity::{CpuUnits, Mebibytes, Port, Protocol};
+pub use real::Real;
 pub use scope::{AccountId, Region, Scope};
 pub use time::Timestamp;

@@ -140,7 +140,7 @@ impl<'a, C: Controller> Office<'a, C> {
         view: &State,
         now: Timestamp,
     ) -> (Option<Timestamp>, Duration, bool) {
-        let observed = self.observe();
+        let observed = self.observe(view);
         let started = self.observer.monotonic();
         let plan = self.controller.plan(view, &observed, now);
         let spent = self.observer.monotonic().saturating_sub(started);
@@ -180,10 +180,13 @@ impl<'a, C: Controller> Office<'a, C> {
         }
     }
 
-    fn observe(&mut self) -> Observed {
+    fn observe(&mut self, view: &State) -> Observed {
         self.pulse();
         let now = self.observer.monotonic();
+        let (tasks, queries) = (self.controller.measured(view), self.controller.queried(view));
         Observed {
+            usage: if tasks.is_empty() { Default::default() } else { self.observer.usage(&tasks) },
+            metrics: if queries.is_empty() { Default::default() } else { self.observer.metrics(&queries) },
             heartbeats: if C::HEARS { self.observer.heartbeats() } else { Default::default() },
             deciding_for: now.saturating_sub(self.began),
             quorum_for: self.observer.quorum_held_for(),
