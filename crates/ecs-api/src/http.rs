@@ -22,7 +22,7 @@ use trireme_types::{RequestId, Timestamp};
 use crate::admission::{Class, Room};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::{Api, AuthMode, auth, local, logs, metrics, operation, sts};
+use crate::{Api, AuthMode, auth, companion, local, metrics, operation, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -42,7 +42,8 @@ const RETRY_MILLIS: std::ops::Range<u64> = 300..1_500;
 
 const YEAR_10000: u64 = 253_402_300_800_000;
 
-const JSON: &str = "application/x-amz-json-1.1";
+/// ECS's protocol, and that of most services beside it.
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The endpoint: ECS and sts on `/`, `GET /healthz`, and without authentication `POST /_trireme/reset`.
@@ -59,7 +60,8 @@ struct Answer {
 
 #[derive(Clone, Copy)]
 enum Protocol {
-    Json,
+    /// With its media type.
+    Json(&'static str),
     Query,
     Text,
 }
@@ -103,7 +105,8 @@ async fn caught(
 
 /// An error that comes before, or instead of, the operation's answer.
 fn refused(parts: &Parts, error: Error) -> Answer {
-    let protocol = if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json };
+    let protocol =
+        if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json(json_type(&parts.headers)) };
     Answer { operation: named(&parts.headers), protocol, result: Err(error) }
 }
 
@@ -142,7 +145,8 @@ async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) 
 }
 
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
-    let json = |operation, result| Answer { operation, protocol: Protocol::Json, result };
+    let media_type = json_type(&parts.headers);
+    let json = |operation, result| Answer { operation, protocol: Protocol::Json(media_type), result };
     if matches!(api.auth, AuthMode::Off)
         && let Err(error) = local::check(parts)
     {
@@ -172,20 +176,22 @@ async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> 
     }
 }
 
-/// An ECS call, or one of the logs API.
+/// An ECS call, or one of a service beside it.
 async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Result<Bytes> {
-    let logs = logs::target(&parts.headers);
-    let service = if logs.is_some() { logs::SIGNING_NAME } else { trireme_ecs_model::SIGNING_NAME };
+    let companion = companion::target(&parts.headers);
+    let service =
+        companion.as_ref().map_or(trireme_ecs_model::SIGNING_NAME, |(service, _)| service.signing_name);
     let caller = auth::authenticate(&api, parts, body, service).await?;
-    if media_type(&parts.headers) != JSON {
-        return Err(Error::new(Code::serialization(), format!("The Content-Type must be {JSON}.")));
+    let expected = json_type(&parts.headers);
+    if media_type(&parts.headers) != expected {
+        return Err(Error::new(Code::serialization(), format!("The Content-Type must be {expected}.")));
     }
     let invocation = parts.headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok());
     let invocation = invocation.map(str::to_owned);
     let call = operation::Call { api, caller, request_id, invocation, host: host(parts) };
     let answer = async {
-        match logs {
-            Some(operation) => logs::answer(call, operation?, body).await,
+        match companion {
+            Some((_, operation)) => operation?.answer(call, body).await,
             None => operation::answer(call, target(&parts.headers)?, body).await,
         }
     };
@@ -209,8 +215,8 @@ fn is_call(parts: &Parts) -> bool {
 
 /// The operation's name, for metrics and doors.
 fn named(headers: &HeaderMap) -> &'static str {
-    match logs::target(headers) {
-        Some(operation) => operation.map_or("None", logs::Operation::name),
+    match companion::target(headers) {
+        Some((_, operation)) => operation.map_or("None", companion::Operation::name),
         None => target(headers).ok().map_or("None", Operation::name),
     }
 }
@@ -234,6 +240,11 @@ async fn reset(api: &Api, request_id: RequestId) -> Result<Bytes> {
     let proposed = api.store.propose(proposal).await;
     proposed.map_err(|error| Error::server(format!("The reset failed: {error}.")))?;
     Ok(Bytes::from_static(b"{}"))
+}
+
+/// The protocol of the service that is asked.
+fn json_type(headers: &HeaderMap) -> &'static str {
+    companion::target(headers).map_or(JSON, |(service, _)| service.content_type)
 }
 
 fn media_type(headers: &HeaderMap) -> String {
@@ -298,11 +309,11 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
         Err(error) => {
             let body = match answer.protocol {
                 Protocol::Query => sts::error_body(&error, &id),
-                Protocol::Json | Protocol::Text => error_body(&error),
+                Protocol::Json(_) | Protocol::Text => error_body(&error),
             };
             let status = match answer.protocol {
                 Protocol::Query => error.code.query_status(),
-                Protocol::Json | Protocol::Text => error.code.status(),
+                Protocol::Json(_) | Protocol::Text => error.code.status(),
             };
             (status, body, Some(error.code.name()))
         }
@@ -311,7 +322,7 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     let content_type = match answer.protocol {
-        Protocol::Json => JSON,
+        Protocol::Json(media_type) => media_type,
         Protocol::Query => "text/xml",
         Protocol::Text => "text/plain",
     };

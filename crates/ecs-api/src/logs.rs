@@ -17,24 +17,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 use trireme_rpc::logs::{Answer, Question};
 use trireme_state::object::{LogGroup, LogGroupKey};
-use trireme_state::store::ProposeError;
-use trireme_state::{Actor, Command, IdempotencyKey, Proposal, Rejection, State};
+use trireme_state::{Rejection, State};
 use trireme_types::ContainerInstanceId;
 
+use crate::companion::{Context, Service, operations};
 use crate::error::{Code, Error, Result, sentence};
-use crate::operation::Call;
+use crate::http::JSON;
 pub(crate) use shape::check_group_name;
 
-/// The service's name in signatures.
-pub(crate) const SIGNING_NAME: &str = "logs";
-const TARGET: &str = "Logs_20140328.";
+pub(crate) const SERVICE: Service =
+    Service { signing_name: "logs", target: "Logs_20140328.", content_type: JSON, of_rejection, unavailable };
 
 /// How agents are asked what they keep of logs.
 pub trait LogNodes: Send + Sync + 'static {
@@ -60,34 +54,8 @@ impl LogNodes for NoNodes {
     }
 }
 
-macro_rules! operations {
-    ($($name:ident => $function:path,)*) => {
-        /// An operation that is served.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Operation {
-            $(#[doc = stringify!($name)] $name,)*
-        }
-
-        impl Operation {
-            pub(crate) fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
-            }
-
-            fn named(name: &str) -> Option<Self> {
-                match name { $(stringify!($name) => Some(Self::$name),)* _ => None }
-            }
-        }
-
-        /// Answers one call with the response's JSON.
-        pub(crate) async fn answer(call: Call, operation: Operation, body: &[u8]) -> Result<Bytes> {
-            match operation {
-                $(Operation::$name => serve(call, operation, body, $function).await,)*
-            }
-        }
-    };
-}
-
 operations! {
+    SERVICE;
     CreateLogGroup => group::create,
     DeleteLogGroup => group::delete,
     DescribeLogGroups => group::describe,
@@ -107,36 +75,18 @@ operations! {
     FilterLogEvents => event::filter,
 }
 
-/// What a request asks of this service; `None` when it asks another one.
-pub(crate) fn target(headers: &HeaderMap) -> Option<Result<Operation>> {
-    let name = headers.get("x-amz-target")?.to_str().ok()?.strip_prefix(TARGET)?;
-    Some(Operation::named(name).ok_or_else(|| {
-        let message = format!("The operation {} of the logs API is not supported.", name.escape_debug());
-        Error::new(Code::Common("UnsupportedOperationException", 400), message)
-    }))
-}
-
-/// A call of this service.
-pub(crate) struct Context {
-    pub(crate) call: Call,
-    operation: Operation,
-    parameters: [u8; 32],
-}
-
 impl Context {
-    /// A state that holds everything acknowledged before this call.
-    async fn read(&self) -> Result<Arc<State>> {
-        self.call.api.store.read().await.map_err(|error| {
-            unavailable(format!("The control plane cannot answer now ({}). Retry.", error.reason))
-        })
-    }
-
-    fn key(&self, name: &str) -> LogGroupKey {
-        LogGroupKey { scope: self.call.caller.scope.clone(), name: name.to_owned() }
+    fn log_group_key(&self, name: &str) -> LogGroupKey {
+        LogGroupKey { scope: self.scope().clone(), name: name.to_owned() }
     }
 
     /// A group, from its name, its ARN, or either.
-    fn group(&self, state: &State, name: Option<&str>, identifier: Option<&str>) -> Result<Arc<LogGroup>> {
+    fn log_group(
+        &self,
+        state: &State,
+        name: Option<&str>,
+        identifier: Option<&str>,
+    ) -> Result<Arc<LogGroup>> {
         let name = match (name, identifier) {
             (Some(name), None) => name,
             (None, Some(identifier)) => named_by(identifier),
@@ -146,37 +96,7 @@ impl Context {
             (None, None) => return Err(invalid("logGroupName or logGroupIdentifier must be given.")),
         };
         shape::check_group_name(name)?;
-        state.log_group(&self.key(name)).cloned().ok_or_else(no_group)
-    }
-
-    /// Has a command done, once however often the call is repeated.
-    async fn write(&self, command: Command) -> Result<()> {
-        let call = &self.call;
-        let token = call.invocation.clone().filter(|id| id.len() <= 64);
-        let key = IdempotencyKey {
-            principal: format!("{}@{}", call.caller.principal.arn, call.caller.scope.region),
-            operation: format!("logs:{}", self.operation.name()),
-            token: token.unwrap_or_else(|| call.request_id.to_string()),
-            is_client_token: false,
-            parameters: self.parameters,
-        };
-        let (needed, level) = (command.level(), call.api.store.view().level());
-        if needed > level {
-            return Err(of_rejection(Rejection::FeatureLevel { needed, level }));
-        }
-        let proposal = Proposal {
-            actor: Actor::Principal(call.caller.principal.arn.clone()),
-            request_id: call.request_id,
-            key: Some(key),
-            command,
-        };
-        match call.api.store.propose(proposal).await {
-            Ok(_) => Ok(()),
-            Err(ProposeError::Rejected(rejection)) => Err(of_rejection(rejection)),
-            Err(ProposeError::Unknown { reason } | ProposeError::Unavailable { reason }) => Err(unavailable(
-                format!("It is not known whether the request took effect ({reason}). Retry it."),
-            )),
-        }
+        state.log_group(&self.log_group_key(name)).cloned().ok_or_else(no_group)
     }
 }
 
@@ -219,24 +139,6 @@ fn no_stream() -> Error {
 }
 
 /// SDKs try again later by themselves.
-fn unavailable(message: impl Into<String>) -> Error {
+fn unavailable(message: String) -> Error {
     Error::new(Code::Common("ServiceUnavailableException", 503), message)
-}
-
-/// Reads the request, runs the operation and writes the response.
-async fn serve<R, S, F, Fut>(call: Call, operation: Operation, body: &[u8], run: F) -> Result<Bytes>
-where
-    R: DeserializeOwned,
-    S: Serialize,
-    F: FnOnce(Context, R) -> Fut,
-    Fut: Future<Output = Result<S>> + Send,
-{
-    let body = if body.is_empty() { b"{}" } else { body };
-    let broken = |error: serde_json::Error| Error::new(Code::serialization(), error.to_string());
-    let request: R = serde_json::from_slice(body).map_err(broken)?;
-    let context = Context { call, operation, parameters: Sha256::digest(body).into() };
-    let response = Box::pin(run(context, request)).await?;
-    let json = serde_json::to_vec(&response)
-        .map_err(|error| unavailable(format!("The answer could not be written: {error}.")))?;
-    Ok(Bytes::from(json))
 }

@@ -106,7 +106,7 @@ pub(super) async fn get(cx: Context, request: GetEvents) -> Result<EventPage> {
     };
     let state = cx.read().await?;
     let group =
-        cx.group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
+        cx.log_group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
     let at = |way: Way| given.filter(|(asked, _)| *asked == way).map(|(_, place)| wire(place));
     let asked = Asked::Events(Events {
         streams: vec![name.clone()],
@@ -168,7 +168,7 @@ pub(super) async fn filter(cx: Context, request: FilterEvents) -> Result<Filtere
     let after = after.map(|digits| read_place(&digits)).transpose()?;
     let state = cx.read().await?;
     let group =
-        cx.group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
+        cx.log_group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
     let named = !streams.is_empty();
     let asked = Asked::Events(Events {
         streams,

@@ -24,7 +24,7 @@ const PAGE: u32 = 50;
 fn key(cx: &Context, name: Option<String>) -> Result<LogGroupKey> {
     let name = required(name, "logGroupName")?;
     check_group_name(&name)?;
-    Ok(cx.key(&name))
+    Ok(cx.log_group_key(&name))
 }
 
 pub(super) fn arn(key: &LogGroupKey) -> String {

@@ -24,7 +24,7 @@ pub(super) async fn put(cx: Context, request: PutEvents) -> Result<Put> {
     check_stream_name(&name)?;
     let events = checked(required(request.log_events, "logEvents")?)?;
     let state = cx.read().await?;
-    let group = cx.group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
+    let group = cx.log_group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
     let now = cx.call.api.clock.now().millis();
     let (kept, rejected) = judged(events, &group, now);
     let asked = Asked::Append(Append { stream: name.clone(), records: kept });
@@ -49,9 +49,9 @@ pub(super) async fn put(cx: Context, request: PutEvents) -> Result<Put> {
             Ok(Put { next_sequence_token: Some(now.to_string()), rejected_log_events_info: rejected })
         }
         Some(false) => Err(no_stream()),
-        None => {
-            Err(unavailable("The container instance that keeps the stream cannot be reached now. Retry."))
-        }
+        None => Err(unavailable(
+            "The container instance that keeps the stream cannot be reached now. Retry.".to_owned(),
+        )),
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn create(cx: Context, request: OfStream) -> Result<Empty> {
     let name = required(request.log_stream_name, "logStreamName")?;
     check_stream_name(&name)?;
     let state = cx.read().await?;
-    let group = cx.group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
+    let group = cx.log_group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
     // Who cannot be reached may have one of this name: then it has two parts, which are read as one.
     let (known, _) = ask::place_of(&cx, &state, &group, &name).await;
     if known.is_some() {
@@ -38,14 +38,14 @@ pub(super) async fn create(cx: Context, request: OfStream) -> Result<Empty> {
             None => {}
         }
     }
-    Err(unavailable("No container instance can keep the stream now. Retry."))
+    Err(unavailable("No container instance can keep the stream now. Retry.".to_owned()))
 }
 
 pub(super) async fn delete(cx: Context, request: OfStream) -> Result<Empty> {
     let name = required(request.log_stream_name, "logStreamName")?;
     check_stream_name(&name)?;
     let state = cx.read().await?;
-    let group = cx.group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
+    let group = cx.log_group(&state, Some(&required(request.log_group_name, "logGroupName")?), None)?;
     let answers = ask::all(&cx, &state, &group, &Asked::Delete(Delete { stream: name })).await;
     answers.sure()?;
     if answers.known() { Ok(Empty {}) } else { Err(no_stream()) }
@@ -83,7 +83,7 @@ pub(super) async fn describe(cx: Context, request: DescribeStreams) -> Result<St
     let after = request.next_token.filter(|token| !token.is_empty()).map(|token| read(&token)).transpose()?;
     let state = cx.read().await?;
     let group =
-        cx.group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
+        cx.log_group(&state, request.log_group_name.as_deref(), request.log_group_identifier.as_deref())?;
     let asked = Asked::Streams(Streams {
         prefix,
         name: String::new(),
