@@ -13,7 +13,7 @@ use trireme_rpc::channel::purpose::Purpose;
 use trireme_rpc::channel::{Exec, FromAgent};
 use trireme_rpc::operator::exec_request::Message;
 use trireme_rpc::operator::{ExecRequest, ExecStart};
-use trireme_state::command::{IdempotencyKey, StartCommand};
+use trireme_state::command::{EndCommand, IdempotencyKey, StartCommand};
 use trireme_state::limits::COMMAND_END_BYTES;
 use trireme_state::object::Task;
 use trireme_state::store::{ProposeError, Store};
@@ -206,13 +206,13 @@ async fn record_start(
 
 async fn record_end(store: &RaftStore, recorded: &Recorded, exit_code: Option<i32>, mut reason: String) {
     reason.truncate(reason.floor_char_boundary(COMMAND_END_BYTES));
-    let command = Command::EndCommand {
+    let command = Command::EndCommand(Box::new(EndCommand {
         execution: recorded.execution,
         task: recorded.task,
         container: recorded.container.clone(),
         exit_code,
         reason,
-    };
+    }));
     let proposal = proposal(recorded, "EndCommand", command);
     for _ in 0..TELLS {
         match store.propose(proposal.clone()).await {

@@ -3,6 +3,7 @@
 //! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
 //! its hashes before it gets here.
 
+mod autoscaling;
 mod configuration;
 mod deployment;
 mod deployment_history;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use trireme_types::{SessionEpoch, Timestamp, planted};
 
+use crate::event::ExecuteCommandEvent;
 use crate::index::Index;
 use crate::object::{Cluster, ClusterStatus, ContainerInstance, InstanceStatus, Tags};
 use crate::{Entry, Event, State};
@@ -67,16 +69,10 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::CapacityProviderDeleted { .. }
         | Event::CapacityProviderTagged { .. }
         | Event::AccountSettingChanged { .. } => configuration::happened(state, at, event),
-        Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
-            service::created(state, at, key, spec, tags, created_by, Some(*deployment));
-        }
-        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
-            deployment_history::started(state, at, key, *deployment, *revision, sources);
-        }
-        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
-            deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
-        }
-        Event::ImagesPinned { key, revision, images } => image_pin::pinned(state, key, *revision, images),
+        Event::ServiceCreated { .. }
+        | Event::ServiceDeploymentStarted { .. }
+        | Event::ServiceDeploymentRolledBack { .. }
+        | Event::ImagesPinned { .. } => of_service(state, at, event),
         Event::ServiceUpdated { .. }
         | Event::ServiceDraining { .. }
         | Event::ServiceInactive { .. }
@@ -100,12 +96,14 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskLost { .. }
         | Event::TaskProtectionChanged { .. }
         | Event::TaskHealthChanged { .. }
-        | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
-        Event::Deployment(event) => deployment::happened(state, at, event),
-        Event::Network(event) => subnet::happened(state, event),
-        Event::Rebalancing(event) => rebalancing::happened(state, at, event),
-        Event::Placement(event) => placement::happened(state, event),
+        Event::Deployment(_)
+        | Event::Network(_)
+        | Event::Rebalancing(_)
+        | Event::Placement(_)
+        | Event::Autoscaling(_)
+        | Event::ExecuteCommand(_)
+        | Event::LogGroup(_) => of_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -114,15 +112,49 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
         Event::ResourceTagged { .. } | Event::ResourceUntagged { .. } => tagged(state, event),
-        Event::LogGroup(event) => log_group::happened(state, at, event),
         Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
         Event::AccessKeyCreated { .. }
         | Event::Reset {}
         | Event::FeatureLevelRaised { .. }
         | Event::RetentionSet { .. }
         | Event::HistoryTrimmed { .. } => upkeep(state, at, event),
-        // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
-        Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
+        // It is for those who read the history: the incarnation is the control nodes' own, not the state's.
+        Event::ClusterRestored { .. } => {}
+    }
+}
+
+/// A service, its deployments and what they run.
+fn of_service(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
+            service::created(state, at, key, spec, tags, created_by, Some(*deployment));
+        }
+        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
+            deployment_history::started(state, at, key, *deployment, *revision, sources);
+        }
+        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
+            deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
+        }
+        Event::ImagesPinned { key, revision, images } => image_pin::pinned(state, key, *revision, images),
+        _ => {}
+    }
+}
+
+/// What has an enum of its own.
+fn of_area(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::Deployment(event) => deployment::happened(state, at, event),
+        Event::Network(event) => subnet::happened(state, event),
+        Event::Rebalancing(event) => rebalancing::happened(state, at, event),
+        Event::Placement(event) => placement::happened(state, event),
+        Event::Autoscaling(event) => autoscaling::happened(state, at, event),
+        Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks }) => {
+            task::allow_commands(state, tasks)
+        }
+        // The others are for those who read the history.
+        Event::ExecuteCommand(_) => {}
+        Event::LogGroup(event) => log_group::happened(state, at, event),
+        _ => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+mod autoscaling;
 mod change;
 mod deployment;
 mod outcome;
@@ -12,8 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    AccountId, ContainerInstanceId, ContainerName, DeploymentId, Family, Scope, Sequence, SessionEpoch,
-    SubnetId, TaskId,
+    AccountId, ContainerInstanceId, DeploymentId, Family, Scope, Sequence, SessionEpoch, SubnetId, TaskId,
 };
 
 use crate::FeatureLevel;
@@ -23,6 +23,7 @@ use crate::object::{
     ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
+pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
 pub use outcome::Outcome;
@@ -31,7 +32,7 @@ pub use report::{
     LifecycleProgress, ServiceProgress, TaskHealthReport, TaskImages, TaskReport, TaskSetProgress,
 };
 pub use rules::Growth;
-pub use run::{NewSubnet, Placement, RunTasks, StartCommand};
+pub use run::{EndCommand, NewSubnet, Placement, RunTasks, StartCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -409,18 +410,7 @@ pub enum Command {
     /// Operator: a command begins in a container. Refused when the task does not allow it.
     StartCommand(Box<StartCommand>),
     /// Operator: that command is over.
-    EndCommand {
-        /// Its number.
-        execution: u128,
-        /// The task.
-        task: TaskId,
-        /// The container.
-        container: ContainerName,
-        /// Its exit code, if anybody knows.
-        exit_code: Option<i32>,
-        /// Why, when there is more to say.
-        reason: String,
-    },
+    EndCommand(Box<EndCommand>),
     /// ECS API: RunTask, StartTask, with enableExecuteCommand: whatever command runs tasks.
     RunAllowingCommands(Box<Command>),
     /// An agent goes away for a while: it is not to be taken for lost. Refused under another epoch.
@@ -497,4 +487,6 @@ pub enum Command {
     RecordDeployment(Box<RecordDeployment>),
     /// ECS API: ContinueServiceDeployment.
     ContinueDeployment(Box<ContinueDeployment>),
+    /// To a scalable target.
+    Autoscaling(Box<AutoscalingCommand>),
 }

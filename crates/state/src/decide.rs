@@ -1,10 +1,11 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `operator`.
+//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `autoscaling` · `operator`.
 
 mod account_setting;
 mod attribute;
+mod autoscaling;
 mod capacity_provider;
 mod cluster;
 mod deployment;
@@ -136,7 +137,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::RunTasksByRules { .. }
         | Command::StopTask { .. }
         | Command::ProtectTask { .. } => decide_task(state, proposal, stamp),
-        Command::StartCommand(_) | Command::EndCommand { .. } | Command::RunAllowingCommands(_) => {
+        Command::StartCommand(_) | Command::EndCommand(_) | Command::RunAllowingCommands(_) => {
             execute_command::decide(state, &proposal.command)
         }
         Command::RegisterInstance { .. }
@@ -153,6 +154,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::CreateLogGroup { key, tags } => log_group::create(state, key, tags),
         Command::DeleteLogGroup { key } => log_group::delete(state, key),
         Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),
+        Command::Autoscaling(command) => autoscaling::decide(state, command, stamp),
         Command::TagResource { resource, tags } => tag::add(state, resource, tags),
         Command::UntagResource { resource, keys } => tag::remove(state, resource, keys),
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),

@@ -1,6 +1,8 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: add a variant.
 
+mod autoscaling;
 mod deployment;
+mod execute_command;
 mod log_group;
 mod network;
 mod placement;
@@ -10,11 +12,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    ContainerInstanceId, ContainerName, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId,
-    Timestamp,
+    ContainerInstanceId, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId, Timestamp,
 };
 
+pub use autoscaling::AutoscalingEvent;
 pub use deployment::DeploymentEvent;
+pub use execute_command::ExecuteCommandEvent;
 pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
 pub use placement::PlacementEvent;
@@ -339,39 +342,6 @@ pub enum Event {
         /// Of each container of which something is known.
         health: TaskHealth,
     },
-    /// Someone runs a command in a container. For those who read the history; it stands there before the command runs.
-    CommandStarted {
-        /// Its number, under which its end is told too.
-        execution: u128,
-        /// The task.
-        task: TaskId,
-        /// The container.
-        container: ContainerName,
-        /// The command and its arguments. What is typed into it is not recorded.
-        command: Vec<String>,
-        /// Who, as the caller says.
-        by: String,
-        /// The task does not allow commands: an operator forced it.
-        forced: bool,
-    },
-    /// A command in a container is over, or nothing can be said of it any more. For those who read the history.
-    CommandEnded {
-        /// Its number.
-        execution: u128,
-        /// The task.
-        task: TaskId,
-        /// The container.
-        container: ContainerName,
-        /// Its exit code, if anybody knows.
-        exit_code: Option<i32>,
-        /// Why, when there is more to say.
-        reason: String,
-    },
-    /// Tasks allow commands (ECS API: enableExecuteCommand). It follows [`Event::TaskCreated`] in the same entry.
-    TasksAllowCommands {
-        /// Which ones.
-        tasks: Vec<TaskId>,
-    },
     /// A container instance opened a session, for the first time or again.
     SessionOpened {
         /// Its id.
@@ -497,4 +467,10 @@ pub enum Event {
     /// To what is known of how tasks were placed.
     #[serde(untagged)]
     Placement(PlacementEvent),
+    /// To a scalable target.
+    #[serde(untagged)]
+    Autoscaling(AutoscalingEvent),
+    /// To commands in containers.
+    #[serde(untagged)]
+    ExecuteCommand(ExecuteCommandEvent),
 }

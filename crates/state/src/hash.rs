@@ -76,6 +76,8 @@ impl StateHasher {
         sum.follow(26, &old.placement_rules, &state.placement_rules);
         sum.follow(25, &old.lifecycles, &state.lifecycles);
         sum.follow(28, &old.task_gpus, &state.task_gpus);
+        sum.follow(29, &old.scalable_targets, &state.scalable_targets);
+        sum.follow(30, &old.scaling_activities, &state.scaling_activities);
         self.sum = sum.sum;
         self.hash(layout)
     }

@@ -474,7 +474,9 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (state.zone_moves.is_empty() || state.level() >= FeatureLevel::SERVICES)
         && (state.task_gpus.is_empty() || state.level() >= FeatureLevel::SERVICES)
         && (state.placement_rules.is_empty() || state.level() >= FeatureLevel::SERVICES)
-        && (state.lifecycles.is_empty() || state.level() >= FeatureLevel::SERVICES);
+        && (state.lifecycles.is_empty() || state.level() >= FeatureLevel::SERVICES)
+        && (state.scalable_targets.is_empty() && state.scaling_activities.is_empty()
+            || state.level() >= FeatureLevel::SCALING);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }
 

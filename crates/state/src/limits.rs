@@ -64,3 +64,11 @@ pub const ABSENCE_MILLIS_MAX: u64 = 600_000;
 pub const LOST_AFTER_MILLIS_MIN: u64 = 2_000;
 /// The longest such silence, in milliseconds.
 pub const LOST_AFTER_MILLIS_MAX: u64 = 3_600_000;
+/// Scaling activities of a service that are kept. `apply` reads it: it is frozen.
+pub const ACTIVITIES_PER_SERVICE: usize = 100;
+/// Application Auto Scaling API: policies of a scalable target.
+pub const POLICIES_PER_TARGET: usize = 50;
+/// Application Auto Scaling API: steps of a policy.
+pub const STEPS_PER_POLICY: usize = 20;
+/// Application Auto Scaling API: scheduled actions of a scalable target.
+pub const ACTIONS_PER_TARGET: usize = 200;

@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod account_setting;
+pub mod autoscaling;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
@@ -25,6 +26,11 @@ mod zone_move;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
+pub use autoscaling::{
+    AdjustmentType, CoolingPolicy, HeldScaling, ScalableTarget, ScalableTargetSpec, ScaledOut,
+    ScalingActivities, ScalingActivity, ScalingPolicy, ScalingPolicySpec, ScheduledAction,
+    ScheduledActionSpec, StepAdjustment, StepScaling, SuspendedScaling, TargetTracking, TrackedMetric,
+};
 pub use capacity_provider::{
     AutoScalingGroup, CapacityProvider, CapacityProviderKey, ManagedScaling, StrategyItem,
 };

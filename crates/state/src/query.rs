@@ -19,8 +19,9 @@ use crate::State;
 use crate::command::TaggedResource;
 use crate::object::{
     AccessKey, AccountSettings, Attributes, CapacityProvider, Cluster, ClusterKey, ClusterStatus,
-    ContainerInstance, LogGroup, LogGroupKey, NetworkMode, Reservation, Service, ServiceKey, SettingsKey,
-    Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus, TaskOverrides,
+    ContainerInstance, LogGroup, LogGroupKey, NetworkMode, Reservation, ScalableTarget, Service, ServiceKey,
+    SettingsKey, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskDefinitionSpec, TaskDefinitionStatus,
+    TaskOverrides,
 };
 
 pub use groups::SERVICE_GROUP;
@@ -131,6 +132,14 @@ impl State {
         let first = LogGroupKey { scope: scope.clone(), name: String::new() };
         let groups = self.log_groups.range(first..);
         groups.take_while(move |(key, _)| key.scope == *scope).map(|(_, group)| group)
+    }
+
+    /// The scalable targets of an account and region, by service.
+    pub fn scalable_targets_of<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = (&'a ServiceKey, &'a Arc<ScalableTarget>)> {
+        self.scalable_targets.iter().filter(move |(key, _)| key.cluster.scope == *scope)
     }
 
     /// Every access key, by id.

@@ -174,4 +174,10 @@ pub enum Rejection {
         /// Its id.
         subnet: String,
     },
+    /// Application Auto Scaling API: no such object.
+    #[error("there is no {what}")]
+    ScalingObjectNotFound {
+        /// What, with its name.
+        what: String,
+    },
 }

@@ -14,8 +14,8 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
     ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
-    LogGroup, LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task,
-    TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
+    LogGroup, LogGroupKey, PlacementRules, Retention, ScalableTarget, ScalingActivities, Service, ServiceKey,
+    SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -88,6 +88,10 @@ pub struct State {
     pub(crate) lifecycles: OrdMap<ServiceKey, Arc<Lifecycles>>,
     /// Of tasks whose containers have GPUs.
     pub(crate) task_gpus: OrdMap<TaskId, Arc<TaskGpus>>,
+    /// Of services that scale by themselves.
+    pub(crate) scalable_targets: OrdMap<ServiceKey, Arc<ScalableTarget>>,
+    /// Of services that did.
+    pub(crate) scaling_activities: OrdMap<ServiceKey, Arc<ScalingActivities>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -228,6 +232,26 @@ impl State {
     /// The GPUs of a task's containers; none when it has none.
     pub fn task_gpus(&self, task: TaskId) -> Arc<TaskGpus> {
         self.task_gpus.get(&task).cloned().unwrap_or_default()
+    }
+
+    /// A service's scalable target.
+    pub fn scalable_target(&self, service: &ServiceKey) -> Option<&Arc<ScalableTarget>> {
+        self.scalable_targets.get(service)
+    }
+
+    /// Every scalable target, by service.
+    pub fn scalable_targets(&self) -> &OrdMap<ServiceKey, Arc<ScalableTarget>> {
+        &self.scalable_targets
+    }
+
+    /// What was scaled of a service lately, the newest first; also when it does not scale by itself any more.
+    pub fn scaling_activities(&self, service: &ServiceKey) -> Arc<ScalingActivities> {
+        self.scaling_activities.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Every service's scaling activities.
+    pub fn all_scaling_activities(&self) -> &OrdMap<ServiceKey, Arc<ScalingActivities>> {
+        &self.scaling_activities
     }
 
     /// A log group.

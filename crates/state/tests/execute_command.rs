@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use support::*;
-use trireme_state::command::{ServiceChange, StartCommand};
+use trireme_state::command::{EndCommand, ServiceChange, StartCommand};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -65,13 +65,13 @@ fn a_command_is_recorded_where_it_is_allowed_or_forced() {
         propose(&mut node, new).unwrap();
         assert_eq!(node.state.position().sequence, before.next(), "one event");
     }
-    node.propose(Command::EndCommand {
+    node.propose(Command::EndCommand(Box::new(EndCommand {
         execution: 9,
         task: open,
         container: main_container(),
         exit_code: Some(0),
         reason: String::new(),
-    })
+    })))
     .unwrap();
 }
 

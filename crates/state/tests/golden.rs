@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
-use trireme_state::event::{DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
+use trireme_state::event::{
+    AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent, PlacementEvent,
+    RebalancingEvent,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -249,22 +252,22 @@ fn task_set_events() -> Vec<Event> {
 /// Commands in containers.
 fn command_events() -> Vec<Event> {
     vec![
-        Event::CommandStarted {
+        Event::ExecuteCommand(ExecuteCommandEvent::CommandStarted {
             execution: 7,
             task: task_id(),
             container: ContainerName::new("main").unwrap(),
             command: vec![text("sh"), text("-c")],
             by: text("ops@host"),
             forced: true,
-        },
-        Event::CommandEnded {
+        }),
+        Event::ExecuteCommand(ExecuteCommandEvent::CommandEnded {
             execution: 7,
             task: task_id(),
             container: ContainerName::new("main").unwrap(),
             exit_code: Some(3),
             reason: text("gone"),
-        },
-        Event::TasksAllowCommands { tasks: vec![task_id()] },
+        }),
+        Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks: vec![task_id()] }),
     ]
 }
 
@@ -281,6 +284,84 @@ fn log_group_events() -> Vec<Event> {
             tags: Tags::from([(text("k"), text("w"))]),
         }),
     ]
+}
+
+fn scaling_policy() -> ScalingPolicySpec {
+    let cluster = ClusterKey { scope: Scope::development(), name: ClusterName::new("default").unwrap() };
+    ScalingPolicySpec::TargetTracking(TargetTracking {
+        target: Real::new(62.5).unwrap(),
+        metric: TrackedMetric::Customized {
+            metric: MetricKey {
+                scope: cluster.scope,
+                namespace: text("Shop"),
+                name: text("Waiting"),
+                dimensions: BTreeMap::from([(text("Queue"), text("orders"))]),
+            },
+            statistic: Statistic::Average,
+            unit: Some(text("Count")),
+        },
+        scale_out_cooldown: Some(30),
+        scale_in_cooldown: None,
+        disable_scale_in: true,
+    })
+}
+
+fn autoscaling_events() -> Vec<Event> {
+    let (key, name, at) = (|| service("web"), || text("cpu"), Timestamp::from_millis);
+    let spec = ScalableTargetSpec {
+        min: 1,
+        max: 9,
+        suspended: SuspendedScaling { scale_in: true, scale_out: false, scheduled: true },
+        role_arn: Some(text("role")),
+    };
+    let action = ScheduledActionSpec {
+        schedule: text("rate(1 hour)"),
+        timezone: Some(text("Europe/Berlin")),
+        start: Some(at(5)),
+        end: None,
+        min: Some(2),
+        max: None,
+    };
+    let activity = ScalingActivity {
+        id: 9,
+        at: at(7),
+        from: 1,
+        to: 3,
+        cause: text("much to do"),
+        held: Some(HeldScaling::AtMaximum),
+    };
+    let policy = CoolingPolicy {
+        name: name(),
+        scaled_out: Some(ScaledOut { at: at(7), from: 1 }),
+        scaled_in: Some(at(6)),
+    };
+    let events = vec![
+        AutoscalingEvent::ScalableTargetRegistered { key: key(), id: 7, spec },
+        AutoscalingEvent::ScalableTargetDeregistered { key: key() },
+        AutoscalingEvent::ScalableTargetTagged { key: key(), tags: Tags::from([(text("k"), text("v"))]) },
+        AutoscalingEvent::ScalingPolicyPut {
+            key: key(),
+            name: name(),
+            id: 8,
+            spec: Box::new(scaling_policy()),
+        },
+        AutoscalingEvent::ScalingPolicyDeleted { key: key(), name: name() },
+        AutoscalingEvent::ScheduledActionPut {
+            key: key(),
+            name: name(),
+            id: 10,
+            spec: Box::new(action),
+            next: Some(at(8)),
+        },
+        AutoscalingEvent::ScheduledActionDeleted { key: key(), name: name() },
+        AutoscalingEvent::ScheduledActionTaken { key: key(), name: name(), next: None },
+        AutoscalingEvent::ScalingActivityRecorded {
+            key: key(),
+            activity: Box::new(activity),
+            policy: Some(Box::new(policy)),
+        },
+    ];
+    events.into_iter().map(Event::Autoscaling).collect()
 }
 
 fn deployment_events() -> Vec<Event> {
@@ -500,6 +581,7 @@ fn samples() -> Vec<Event> {
     events.extend(deployment_events());
     events.extend(log_group_events());
     events.extend(command_events());
+    events.extend(autoscaling_events());
     events.extend(service_events());
     events.extend(task_set_events());
     events.extend(task_events());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment, deployment_history, image_pin, rebalancing, request, task_set};
+use super::{autoscaling, deployment, deployment_history, image_pin, rebalancing, request, task_set};
 use crate::limits::EVENTS_PER_SERVICE;
 use crate::object::{
     Deployment, DeploymentStatus, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec,
@@ -83,6 +83,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 bump(service);
             });
             deployment_history::service_is_gone(state, at, key);
+            autoscaling::service_is_gone(state, key);
             task_set::service_is_gone(state, at, key);
             // The token made a service that is no more: its repeat asks for another one.
             request::service_is_gone(state, key);

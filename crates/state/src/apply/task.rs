@@ -42,13 +42,6 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             // It is a change of the task to whoever looks at its version.
             with(state, *task, |_| {});
         }
-        Event::TasksAllowCommands { tasks } => {
-            for task in tasks {
-                if state.tasks.contains_key(task) {
-                    state.tasks_allowing_commands.insert(*task, ());
-                }
-            }
-        }
         Event::TaskReaped { task } => {
             state.task_protections.remove(task);
             state.tasks_allowing_commands.remove(task);
@@ -134,5 +127,14 @@ fn stop(task: &mut Task, at: Timestamp) {
     task.times.stopped_at = task.times.stopped_at.or(Some(at));
     for container in &mut task.containers {
         container.status = TaskStatus::Stopped;
+    }
+}
+
+/// Tasks allow commands.
+pub(super) fn allow_commands(state: &mut State, tasks: &[TaskId]) {
+    for task in tasks {
+        if state.tasks.contains_key(task) {
+            state.tasks_allowing_commands.insert(*task, ());
+        }
     }
 }

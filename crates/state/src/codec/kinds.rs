@@ -4,7 +4,10 @@
 //! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::event::{DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
+use crate::event::{
+    AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent, PlacementEvent,
+    RebalancingEvent,
+};
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
@@ -126,9 +129,9 @@ kinds! {
     99 @ 1 from 3 => TaskSetSteadinessChanged { key, id, steady },
     100 @ 1 from 3 => TaskSetTagged { key, id, tags },
     101 @ 1 from 5 => ImagesPinned { key, revision, images },
-    120 @ 1 from 5 => CommandStarted { execution, task, container, command, by, forced },
-    121 @ 1 from 5 => CommandEnded { execution, task, container, exit_code, reason },
-    122 @ 1 from 5 => TasksAllowCommands { tasks },
+    in ExecuteCommand(ExecuteCommandEvent): 120 @ 1 from 5 => CommandStarted { execution, task, container, command, by, forced },
+    in ExecuteCommand(ExecuteCommandEvent): 121 @ 1 from 5 => CommandEnded { execution, task, container, exit_code, reason },
+    in ExecuteCommand(ExecuteCommandEvent): 122 @ 1 from 5 => TasksAllowCommands { tasks },
     in LogGroup(LogGroupEvent): 115 @ 1 from 5 => LogGroupCreated { key, tags },
     in LogGroup(LogGroupEvent): 116 @ 1 from 5 => LogGroupDeleted { key },
     in LogGroup(LogGroupEvent): 117 @ 1 from 5 => LogGroupRetentionChanged { key, days },
@@ -143,4 +146,13 @@ kinds! {
     in Deployment(DeploymentEvent): 131 @ 1 from 7 => LifecycleHookEnded { key, deployment, hook, status },
     in Deployment(DeploymentEvent): 132 @ 1 from 7 => TaskFailuresCounted { key, deployment, failures },
     in Deployment(DeploymentEvent): 133 @ 1 from 7 => DeploymentFailed { key, deployment, cause, record },
+    in Autoscaling(AutoscalingEvent): 150 @ 1 from 8 => ScalableTargetRegistered { key, id, spec },
+    in Autoscaling(AutoscalingEvent): 151 @ 1 from 8 => ScalableTargetDeregistered { key },
+    in Autoscaling(AutoscalingEvent): 152 @ 1 from 8 => ScalableTargetTagged { key, tags },
+    in Autoscaling(AutoscalingEvent): 153 @ 1 from 8 => ScalingPolicyPut { key, name, id, spec },
+    in Autoscaling(AutoscalingEvent): 154 @ 1 from 8 => ScalingPolicyDeleted { key, name },
+    in Autoscaling(AutoscalingEvent): 155 @ 1 from 8 => ScheduledActionPut { key, name, id, spec, next },
+    in Autoscaling(AutoscalingEvent): 156 @ 1 from 8 => ScheduledActionDeleted { key, name },
+    in Autoscaling(AutoscalingEvent): 157 @ 1 from 8 => ScheduledActionTaken { key, name, next },
+    in Autoscaling(AutoscalingEvent): 158 @ 1 from 8 => ScalingActivityRecorded { key, activity, policy },
 }

@@ -68,4 +68,6 @@ sections! {
     26 => placement_rules,
     25 => lifecycles,
     28 => task_gpus,
+    29 => scalable_targets,
+    30 => scaling_activities,
 }

@@ -2,7 +2,7 @@
 
 use trireme_types::DeploymentId;
 
-use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
+use super::{AutoscalingCommand, ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::object::{Scale, ServiceKey};
 use crate::query::{overrides_level, service_level, settings_level};
 use crate::{FeatureLevel, State};
@@ -40,7 +40,7 @@ impl Command {
             | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
             Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
             Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
-            Self::StartCommand(_) | Self::EndCommand { .. } => FeatureLevel::NODE_SERVICES,
+            Self::StartCommand(_) | Self::EndCommand(_) => FeatureLevel::NODE_SERVICES,
             Self::RunTasksByRules { run, .. } => FeatureLevel::SERVICES.max(run.level()),
             Self::RunAllowingCommands(run) => FeatureLevel::NODE_SERVICES.max(run.level()),
             Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
@@ -51,6 +51,7 @@ impl Command {
                 FeatureLevel::TASK_NETWORKS
             }
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
+            Self::Autoscaling(_) => FeatureLevel::SCALING,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
@@ -133,6 +134,7 @@ impl Command {
             Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
                 Growth::Asked
             }
+            Self::Autoscaling(command) => of_autoscaling(command),
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
@@ -148,7 +150,7 @@ impl Command {
             | Self::ReportTasks { .. }
             | Self::ReportTaskHealth { .. }
             | Self::PinImages { .. }
-            | Self::EndCommand { .. }
+            | Self::EndCommand(_)
             | Self::LoseInstance { .. }
             | Self::AnnounceAbsence { .. }
             | Self::SetLostAfter { .. }
@@ -202,6 +204,22 @@ fn shrinks(change: &ServiceChange, state: &State, key: &ServiceKey) -> bool {
     let count = state.service(key).map_or(0, |service| service.spec.desired_count);
     let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
     *change == less && change.desired_count.is_some_and(|wanted| wanted <= count)
+}
+
+/// A service may get more tasks, or a target more to its name. A due action keeps a promise.
+fn of_autoscaling(command: &AutoscalingCommand) -> Growth {
+    match command {
+        AutoscalingCommand::Register { .. }
+        | AutoscalingCommand::PutPolicy { .. }
+        | AutoscalingCommand::PutAction { .. } => Growth::Asked,
+        AutoscalingCommand::Tag { add, .. } => Growth::asked(!add.is_empty()),
+        AutoscalingCommand::Scale { from, to, .. } => Growth::asked(to > from),
+        AutoscalingCommand::TakeAction { .. } => Growth::Kept,
+        AutoscalingCommand::Deregister { .. }
+        | AutoscalingCommand::DeletePolicy { .. }
+        | AutoscalingCommand::DeleteAction { .. }
+        | AutoscalingCommand::Hold { .. } => Growth::None,
+    }
 }
 
 /// A task set may get a larger part than it has.

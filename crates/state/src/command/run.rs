@@ -50,6 +50,21 @@ pub struct StartCommand {
     pub forced: bool,
 }
 
+/// A command in a container is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndCommand {
+    /// Its number.
+    pub execution: u128,
+    /// The task.
+    pub task: TaskId,
+    /// The container.
+    pub container: ContainerName,
+    /// Its exit code, if anybody knows.
+    pub exit_code: Option<i32>,
+    /// Why, when there is more to say.
+    pub reason: String,
+}
+
 /// A subnet to be added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSubnet {

@@ -1,10 +1,11 @@
 //! Commands that people run in containers. The state keeps nothing of them but which tasks allow them: their beginning and end are
 //! for those who read the history. A beginning is committed before the command runs.
 
-use trireme_types::{ContainerName, TaskId};
+use trireme_types::TaskId;
 
 use super::{Decided, Decision};
-use crate::command::{Command, StartCommand};
+use crate::command::{Command, EndCommand, StartCommand};
+use crate::event::ExecuteCommandEvent;
 use crate::limits::{COMMAND_BYTES, COMMAND_END_BYTES, COMMAND_WORDS};
 use crate::object::{DesiredStatus, EXECUTE_COMMAND, TaskOrigin, TaskStatus};
 use crate::{Event, FeatureLevel, Rejection, State};
@@ -16,9 +17,7 @@ fn invalid(message: impl Into<String>) -> Rejection {
 pub(super) fn decide(state: &State, command: &Command) -> Decided {
     match command {
         Command::StartCommand(new) => start(state, new),
-        Command::EndCommand { execution, task, container, exit_code, reason } => {
-            end(*execution, *task, container, *exit_code, reason)
-        }
+        Command::EndCommand(over) => end(over),
         Command::RunAllowingCommands(_) => Err(invalid("it is said twice that commands are allowed")),
         _ => Ok(Decision::nothing()),
     }
@@ -46,34 +45,27 @@ fn start(state: &State, new: &StartCommand) -> Decided {
             limit: COMMAND_BYTES as u64,
         });
     }
-    Ok(Decision::one(Event::CommandStarted {
+    Ok(Decision::one(Event::ExecuteCommand(ExecuteCommandEvent::CommandStarted {
         execution: new.execution,
         task: new.task,
         container: new.container.clone(),
         command: new.command.clone(),
         by: new.by.clone(),
         forced: !allowed,
-    }))
+    })))
 }
 
-fn end(
-    execution: u128,
-    task: TaskId,
-    container: &ContainerName,
-    exit_code: Option<i32>,
-    reason: &str,
-) -> Decided {
-    if reason.len() > COMMAND_END_BYTES {
+fn end(over: &EndCommand) -> Decided {
+    if over.reason.len() > COMMAND_END_BYTES {
         return Err(invalid("the reason is too long"));
     }
-    let container = container.clone();
-    Ok(Decision::one(Event::CommandEnded {
-        execution,
-        task,
-        container,
-        exit_code,
-        reason: reason.to_owned(),
-    }))
+    Ok(Decision::one(Event::ExecuteCommand(ExecuteCommandEvent::CommandEnded {
+        execution: over.execution,
+        task: over.task,
+        container: over.container.clone(),
+        exit_code: over.exit_code,
+        reason: over.reason.clone(),
+    })))
 }
 
 /// Tasks that are made so, or whose service is described so, allow commands. In the same entry: none is there without.
@@ -95,7 +87,7 @@ pub(super) fn allow(state: &State, asked: bool, mut decision: Decision) -> Decis
     });
     let tasks: Vec<TaskId> = allowing.map(|task| task.id).collect();
     if !tasks.is_empty() {
-        decision.events.push(Event::TasksAllowCommands { tasks });
+        decision.events.push(Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks }));
     }
     decision
 }

@@ -42,6 +42,14 @@ impl State {
         same.fold(TaskCounts::default(), |sum, (_, counts)| sum.plus(counts))
     }
 
+    /// Whether a deployment of a service is under way.
+    pub fn is_deploying(&self, service: &ServiceKey) -> bool {
+        self.service(service).is_some_and(|service| {
+            let mut rollouts = service.deployments.iter().map(|deployment| deployment.rollout);
+            rollouts.any(|rollout| rollout == RolloutState::InProgress)
+        })
+    }
+
     /// Whether a service's primary deployment runs all its tasks beside those that serve, instead of in their place: a way back does
     /// not, for what it goes back to is there.
     pub fn is_beside(&self, service: &Service) -> bool {
