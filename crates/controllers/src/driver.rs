@@ -24,6 +24,9 @@ pub trait Controller: Send + Sync + 'static {
     /// Whether its plans read [`Observed::heartbeats`].
     const HEARS: bool = false;
 
+    /// The shortest pause between two of its passes, for those whose looks cost much or whose wake-ups say little.
+    const PAUSE: Duration = Duration::ZERO;
+
     /// The tasks of which its plans read [`Observed::usage`].
     fn measured(&self, _view: &State) -> Vec<TaskId> {
         Vec::new()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trireme_state::Command;
+use trireme_state::command::AutoscalingCommand;
 use trireme_state::store::ProposeError;
 
 /// Time that one plan took.
@@ -23,6 +24,10 @@ pub const TASKS_STARTED_TOTAL: &str = "trireme_service_tasks_started_total";
 pub const TASKS_STOPPED_TOTAL: &str = "trireme_service_tasks_stopped_total";
 /// Stopped tasks that were forgotten.
 pub const TASKS_REAPED_TOTAL: &str = "trireme_tasks_reaped_total";
+/// Services that scale by themselves.
+pub const SCALABLE_TARGETS: &str = "trireme_scalable_targets";
+/// Times that a service was given another desired count.
+pub const SERVICES_SCALED_TOTAL: &str = "trireme_services_scaled_total";
 
 /// Tells the recorder what each metric means. Once, after the recorder is installed.
 pub fn describe() {
@@ -36,6 +41,12 @@ pub fn describe() {
     describe_counter!(TASKS_STARTED_TOTAL, Unit::Count, "Tasks started by services");
     describe_counter!(TASKS_STOPPED_TOTAL, Unit::Count, "Tasks stopped by services");
     describe_counter!(TASKS_REAPED_TOTAL, Unit::Count, "Stopped tasks forgotten");
+    describe_gauge!(SCALABLE_TARGETS, Unit::Count, "Services with a scalable target");
+    describe_counter!(
+        SERVICES_SCALED_TOTAL,
+        Unit::Count,
+        "Services that autoscaling gave another desired count, by direction"
+    );
 }
 
 pub(crate) fn pass(controller: &'static str, took: Duration) {
@@ -62,6 +73,13 @@ pub(crate) fn result_of(error: &ProposeError) -> &'static str {
 
 /// Counts what a committed command did.
 pub(crate) fn committed(command: &Command) {
+    if let Command::Autoscaling(command) = command
+        && let AutoscalingCommand::Scale { from, to, .. } = &**command
+    {
+        let direction = if to > from { "out" } else { "in" };
+        metrics::counter!(SERVICES_SCALED_TOTAL, "direction" => direction).increment(1);
+        return;
+    }
     let (name, count) = match command {
         Command::LoseInstance { .. } => (NODES_LOST_TOTAL, 1),
         Command::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),

@@ -28,6 +28,7 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordZoneMove { service, .. }
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
+        Command::Autoscaling(command) => Lane::Service(command.service().clone()),
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }

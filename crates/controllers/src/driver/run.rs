@@ -124,7 +124,7 @@ impl<'a, C: Controller> Office<'a, C> {
             return Rest { pause: Duration::ZERO, at_most: tick };
         }
         let (wake, spent, failed) = self.plan_and_propose(&view, now).await;
-        let settle = spent.saturating_mul(4).min(self.limits.settle);
+        let settle = spent.saturating_mul(4).min(self.limits.settle).max(C::PAUSE);
         if !failed {
             self.failures = 0;
             return Rest { pause: settle, at_most: wake.map_or(tick, |at| at.since(now).min(tick)) };

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod deployments;
+pub mod scaling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,0 +1,329 @@
+//! Autoscaling, second by second: how fast tasks are added and taken away, and what never happens.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use support::scaling::*;
+use trireme_state::command::{AutoscalingCommand as C, ScalableTargetChange, ServiceChange};
+use trireme_state::object::*;
+use trireme_types::*;
+
+#[test]
+fn a_busy_service_grows_within_seconds_and_an_idle_one_shrinks_after_a_minute() {
+    let mut story = Story::new(1, (1, 3));
+    story.track("cpu", cpu(50.0));
+    story.live(60);
+    assert_eq!(story.desired(), 1);
+    story.load = 400.0;
+    let grown = story.until(60, |story| story.running() == 3).unwrap();
+    assert!(grown <= 15, "{grown} s until three tasks run");
+    story.live(30);
+    assert_eq!(story.causes()[0], "policy cpu wants more than the maximum of 3 tasks");
+    story.load = 0.0;
+    let shrunk = story.until(200, |story| story.running() == 1).unwrap();
+    assert!((60..=80).contains(&shrunk), "{shrunk} s until one task is left");
+    assert_eq!(story.changes.len(), 2, "{:?}", story.changes);
+    assert!(
+        story.causes()[0].contains("at most 0.0 with 3 tasks at a target of 50: 0 are enough"),
+        "{:?}",
+        story.causes()
+    );
+}
+
+#[test]
+fn as_many_tasks_as_the_load_needs() {
+    for (load, tasks) in
+        [(200.0, 4), (201.0, 5), (90.0, 2), (91.0, 3), (45.0, 1), (46.0, 2), (0.0, 1), (5_000.0, 20)]
+    {
+        let mut story = Story::new(3, (1, 20));
+        story.track("cpu", cpu(50.0));
+        story.load = load;
+        story.live(400);
+        assert_eq!(story.desired(), tasks, "for a load of {load}: {:?}", story.causes());
+    }
+}
+
+#[test]
+fn a_cool_down_counts_what_was_added_and_ends() {
+    let mut story = Story::new(2, (1, 50));
+    story.track("cpu", TargetTracking { scale_out_cooldown: Some(120), ..cpu(50.0) });
+    story.load = 100.0;
+    story.live(60);
+    story.load = 200.0;
+    story.until(60, |story| story.desired() == 4).unwrap();
+    let first = story.world.now;
+    // It helps nothing: each task is as busy as before.
+    story.load = 400.0;
+    story.live(60);
+    assert_eq!(story.desired(), 4, "two tasks at 100 percent are worth four: {:?}", story.changes);
+    // But twice as much as before is more than what was added.
+    story.load = 800.0;
+    story.until(30, |story| story.desired() > 4).unwrap();
+    assert!(story.world.now.since(first) < Duration::from_secs(120), "a larger step does not wait");
+    story.live(20);
+    let (second, grown) = (story.changes.last().unwrap().at, story.desired());
+    assert!(grown <= 8, "{:?}", story.changes);
+    story.load = 100.0 * f64::from(grown);
+    story.until(200, |story| story.desired() > grown).unwrap();
+    assert!(story.world.now.since(second) >= Duration::from_secs(120), "{:?}", story.changes);
+}
+
+#[test]
+fn a_missing_metric_takes_no_task_away() {
+    let mut story = Story::new(4, (1, 10));
+    story.track("cpu", cpu(50.0));
+    story.silent = true;
+    story.live(600);
+    assert_eq!((story.desired(), story.changes.len()), (4, 0));
+    story.silent = false;
+    story.live(100);
+    assert_eq!(story.desired(), 1);
+}
+
+#[test]
+fn several_policies_agree_before_a_task_goes_and_one_that_only_adds_has_no_say_then() {
+    let mut story = Story::new(4, (1, 10));
+    story.track("cpu", cpu(50.0));
+    let memory = TrackedMetric::Memory { high_resolution: false };
+    // The tasks' memory follows their cpu: 100 percent of one are 48.8 of the other.
+    story.track("memory", TargetTracking { metric: memory, ..cpu(11.0) });
+    story.load = 80.0;
+    story.live(200);
+    assert_eq!(story.desired(), 4, "cpu alone would be content with two: {:?}", story.causes());
+    story.track(
+        "memory",
+        TargetTracking {
+            metric: TrackedMetric::Memory { high_resolution: false },
+            disable_scale_in: true,
+            ..cpu(90.0)
+        },
+    );
+    story.live(200);
+    assert_eq!(story.desired(), 2, "{:?}", story.causes());
+}
+
+#[test]
+fn while_a_deployment_runs_a_service_grows_and_does_not_shrink() {
+    let mut story = Story::new(4, (1, 10));
+    story.track("cpu", cpu(50.0));
+    let broken = story.world.register("web", 512, 256, None);
+    story.world.broken.insert(broken.clone());
+    story.world.deploy("web", &broken);
+    story.live(200);
+    assert_eq!(story.desired(), 4, "{:?}", story.changes);
+    story.load = 300.0;
+    story.until(30, |story| story.desired() == 6).unwrap();
+}
+
+#[test]
+fn suspended_scaling_does_nothing_and_says_so() {
+    let mut story = Story::new(2, (1, 10));
+    story.track("cpu", cpu(50.0));
+    let suspended = SuspendedScaling { scale_in: true, scale_out: true, scheduled: false };
+    let change = ScalableTargetChange { suspended: Some(suspended), ..ScalableTargetChange::default() };
+    story.ask(C::Register { service: web(), change, tags: Tags::new() });
+    story.load = 900.0;
+    story.live(60);
+    assert_eq!(story.causes(), ["policy cpu wants more than 2 tasks, and scaling out is suspended"]);
+    story.load = 0.0;
+    story.live(200);
+    assert_eq!((story.desired(), story.changes.len()), (2, 0));
+}
+
+fn waiting() -> MetricKey {
+    let dimensions = [("Queue".to_owned(), "orders".to_owned())].into();
+    MetricKey {
+        scope: Scope::development(),
+        namespace: "Shop".to_owned(),
+        name: "WaitingPerTask".to_owned(),
+        dimensions,
+    }
+}
+
+#[test]
+fn a_customized_metric_is_followed_minute_by_minute() {
+    let mut story = Story::new(2, (1, 10));
+    let metric = TrackedMetric::Customized { metric: waiting(), statistic: Statistic::Average, unit: None };
+    story.track("queue", TargetTracking { metric, ..cpu(100.0) });
+    let query =
+        MetricQuery { metric: waiting(), statistic: Statistic::Average, period_seconds: 60, unit: None };
+    let said = |story: &mut Story, values: &[f64]| {
+        let minute = story.world.now.millis() / 60_000;
+        let from = minute + 1 - values.len() as u64;
+        let points = values.iter().zip(from..).map(|(value, minute)| Datapoint {
+            at: Timestamp::from_millis(minute * 60_000),
+            value: Real::new(*value).unwrap(),
+        });
+        let points = points.collect();
+        story.metrics.insert(query.clone(), points);
+        story.second();
+    };
+    story.live(120);
+    assert_eq!(story.desired(), 2, "nothing is known");
+    said(&mut story, &[250.0]);
+    assert_eq!(story.desired(), 5);
+    said(&mut story, &[20.0, 20.0, 20.0]);
+    assert_eq!(story.desired(), 5, "three minutes are over, and one is under way");
+    said(&mut story, &[20.0, 50.0, 20.0, 20.0]);
+    assert_eq!(story.desired(), 3, "by the largest: {:?}", story.causes());
+    story.live(300);
+    assert_eq!(story.desired(), 3, "what was said is old");
+}
+
+fn action(schedule: &str, zone: Option<&str>, (min, max): (Option<u32>, Option<u32>)) -> ScheduledActionSpec {
+    let timezone = zone.map(str::to_owned);
+    ScheduledActionSpec { schedule: schedule.to_owned(), timezone, start: None, end: None, min, max }
+}
+
+/// 2026-03-07T12:00:00Z; on the night that follows, New York's clocks go from 2:00 to 3:00.
+const BEFORE_SPRING: u64 = 1_772_884_800;
+
+#[test]
+fn a_cron_action_follows_the_clocks_of_its_time_zone() {
+    let mut story = Story::new(1, (1, 9));
+    story.world.now = Timestamp::from_millis(BEFORE_SPRING * 1_000);
+    story.world.store.set_now(story.world.now);
+    // Half past nine in New York: 14:30 UTC in winter, 13:30 in summer.
+    let first = Timestamp::from_millis((BEFORE_SPRING + 9_000) * 1_000);
+    let spec = action("cron(30 9 * * ? *)", Some("America/New_York"), (Some(4), None));
+    story.ask(C::PutAction { service: web(), name: "open".to_owned(), spec, next: Some(first) });
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        let next = |story: &Story| story.world.view().scalable_target(&web()).unwrap().actions["open"].next;
+        let due = next(&story).unwrap();
+        story.world.now = Timestamp::from_millis(due.millis() - 2_000);
+        story.world.store.set_now(story.world.now);
+        story.ask(bounds(1, 9));
+        story.second();
+        assert_eq!(next(&story), Some(due), "not before it is due");
+        story.second();
+        assert_ne!(next(&story), Some(due));
+        assert_eq!(story.world.view().scalable_target(&web()).unwrap().spec.min, 4);
+        taken.push((due.millis() / 1_000 - BEFORE_SPRING) / 60);
+    }
+    assert_eq!(taken, [150, 150 + 23 * 60, 150 + 47 * 60], "minutes: one day has 23 hours");
+    assert_eq!(story.desired(), 4);
+}
+
+#[test]
+fn an_action_that_was_due_while_nobody_led_is_taken_late_and_once() {
+    let mut story = Story::new(1, (1, 9));
+    let due = story.world.now.plus(Duration::from_secs(10));
+    let spec = action("rate(1 minute)", None, (Some(2), Some(5)));
+    story.ask(C::PutAction { service: web(), name: "minute".to_owned(), spec, next: Some(due) });
+    story.headless = true;
+    story.live(200);
+    story.headless = false;
+    story.second();
+    let target = story.world.view().scalable_target(&web()).unwrap().clone();
+    assert_eq!((target.spec.min, target.spec.max, story.desired()), (2, 5, 2));
+    assert!(target.actions["minute"].next.unwrap() > story.world.now);
+    assert_eq!(story.changes.len(), 1, "{:?}", story.changes);
+}
+
+/// What happens during so many seconds.
+#[derive(Debug, Clone)]
+struct Phase {
+    seconds: u64,
+    load: f64,
+    headless: bool,
+    silent: bool,
+    /// Someone deploys the service anew.
+    deploys: bool,
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    let often = |weight| prop::bool::weighted(weight);
+    (20..200_u64, 0..12_u32, often(0.15), often(0.15), often(0.1)).prop_map(
+        |(seconds, load, headless, silent, deploys)| Phase {
+            seconds,
+            load: f64::from(load) * 60.0,
+            headless,
+            silent,
+            deploys,
+        },
+    )
+}
+
+fn holds_cooldowns(story: &Story, (out, scale_in): (u64, u64)) {
+    for pair in story.changes.windows(2) {
+        let [one, other] = pair else { continue };
+        let between = other.at.since(one.at).as_secs();
+        let (first_in, second_in) = (one.to < one.from, other.to < other.from);
+        assert!(!(first_in && second_in) || between >= scale_in, "{between} s between {one:?} and {other:?}");
+        assert!(
+            !second_in || first_in || between >= 55,
+            "taken away {between} s after it was added: {pair:?}"
+        );
+        let _ = out;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the load does, and whoever leads.
+    #[test]
+    fn never_outside_the_bounds_and_cool_downs_are_held(
+        (min, more) in (0..4_u32, 0..12_u32),
+        target in 20..90_u32,
+        cooldowns in (0..200_u32, 0..200_u32),
+        phases in prop::collection::vec(phase(), 1..7),
+    ) {
+        let max = min + more;
+        let mut story = Story::new(min.max(1).min(max.max(1)), (min, max.max(1)));
+        let (out, scale_in) = (Some(cooldowns.0), Some(cooldowns.1));
+        let tracking = TargetTracking { scale_out_cooldown: out, scale_in_cooldown: scale_in, ..cpu(target.into()) };
+        story.track("cpu", tracking);
+        for phase in &phases {
+            (story.load, story.headless, story.silent) = (phase.load, phase.headless, phase.silent);
+            if phase.deploys {
+                let change = ServiceChange { force_new_deployment: true, ..ServiceChange::default() };
+                story.world.update("web", change);
+            }
+            for _ in 0..phase.seconds {
+                let before = (story.desired(), story.world.view().is_deploying(&web()));
+                story.second();
+                let desired = story.desired();
+                prop_assert!((min..=max.max(1)).contains(&desired), "{desired} of {min} to {max}");
+                prop_assert!(!(phase.silent && desired < before.0 && story.changes.len() > 1) || phase.seconds < 200);
+                prop_assert!(!before.1 || desired >= before.0, "taken away during a deployment");
+            }
+        }
+        holds_cooldowns(&story, (cooldowns.0.into(), cooldowns.1.into()));
+    }
+
+    /// Under a load that stays, the service comes to rest at what the load needs, and stays there.
+    #[test]
+    fn there_is_no_flapping_around_the_target(
+        start in 1..10_u32,
+        tenths in 1..80_u32,
+        noise in prop::collection::vec(-4..=4_i32, 40),
+        target in 30..90_u32,
+        failover in prop::option::of((0..500_u64, 1..40_u64)),
+    ) {
+        let mut story = Story::new(start, (1, 30));
+        story.track("cpu", TargetTracking { scale_out_cooldown: Some(30), scale_in_cooldown: Some(60), ..cpu(target.into()) });
+        let load = f64::from(tenths) / 10.0 * f64::from(target);
+        let mut jitter = noise.iter().cycle();
+        for second in 0..900_u64 {
+            story.headless = failover.is_some_and(|(at, long)| (at..at + long).contains(&second));
+            if second % 7 == 0 {
+                story.load = load * (1.0 + f64::from(*jitter.next().unwrap()) / 100.0);
+            }
+            story.second();
+        }
+        let late = story.changes.iter().filter(|change| change.at.since(story.began).as_secs() > 600);
+        prop_assert_eq!(late.count(), 0, "{:?}", story.changes);
+        let turns = story.changes.windows(2).filter(|pair| (pair[0].to > pair[0].from) != (pair[1].to > pair[1].from));
+        prop_assert!(turns.count() <= 1, "{:?}", story.changes);
+        let exact = load / f64::from(target);
+        let tasks = |exact: f64| exact.ceil().max(1.0) as u32;
+        let (least, most) = (tasks(exact * 0.96 - 1e-6), tasks(exact * 1.04 / 0.9 + 1e-6));
+        prop_assert!((least..=most).contains(&story.desired()), "{} for {exact}: {:?}", story.desired(), story.changes);
+    }
+}
