@@ -5,6 +5,7 @@ mod groups;
 mod health;
 mod images;
 mod logs;
+mod scaling;
 mod service_level;
 mod settings;
 mod subnets;
@@ -27,6 +28,7 @@ use crate::object::{
 pub use groups::SERVICE_GROUP;
 pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};
+pub use scaling::{scaling_policy_arn, uuid};
 pub use service_level::service_level;
 pub use settings::{overrides_level, settings, settings_level};
 pub use topology::{Occupancy, Topology};
