@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 from containers import STAY, container
 from until import until
@@ -59,3 +60,15 @@ def said(client, name: str, text: str) -> bool:
 def gone(client, name: str) -> None:
     client.delete_service(service=name, force=True)
     until(f"{name} is gone", lambda: service(client, name)["status"], lambda status: status == "INACTIVE", LIMIT)
+
+
+def control_node(data: Path, zone: str) -> int:
+    """The process of a zone's control node."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"server" in words and any(word.startswith(f"{data}/{zone}/".encode()) for word in words):
+            return int(process.name)
+    raise AssertionError(f"{zone} has no control node")

@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import development, environment
+from services import control_node
 from until import until
 from wire import Wire
 
@@ -277,18 +278,6 @@ def test_a_service_is_read_as_one(cluster):
 
 # A line each 5 ms, numbered without gaps, 2,000 of them.
 COUNT = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
-
-
-def control_node(data: Path, zone: str) -> int:
-    """The process of a zone's control node."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"server" in words and any(word.startswith(f"{data}/{zone}/".encode()) for word in words):
-            return int(process.name)
-    raise AssertionError(f"{zone} has no control node")
 
 
 def test_logs_are_followed_over_the_death_of_a_control_node():
