@@ -23,6 +23,7 @@ mod length;
 mod local;
 pub mod logs;
 mod metrics;
+mod monitoring;
 mod operation;
 mod page;
 mod resolve;
@@ -32,6 +33,7 @@ mod unsupported;
 use std::sync::Arc;
 
 use trireme_iam::SealingKey;
+use trireme_monitoring::Monitoring;
 use trireme_state::store::Store;
 
 pub use crate::admission::{Admission, Limits};
@@ -62,4 +64,6 @@ pub struct Api {
     pub admission: Admission,
     /// The agents' part of the logs API.
     pub logs: Arc<dyn logs::LogNodes>,
+    /// Metrics, as this node and the others keep them.
+    pub monitoring: Monitoring,
 }
