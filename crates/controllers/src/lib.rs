@@ -10,8 +10,9 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
-//! [`autoscaling`] · [`node_health`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
+//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
+pub mod alarms;
 pub mod autoscaling;
 pub mod driver;
 pub mod explain;
@@ -23,6 +24,7 @@ pub mod reaper;
 pub mod service;
 pub mod unit;
 
+pub use alarms::AlarmController;
 pub use autoscaling::Autoscaler;
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;

@@ -3,6 +3,7 @@
 //! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
 //! its hashes before it gets here.
 
+mod alarm;
 mod autoscaling;
 mod configuration;
 mod deployment;
@@ -103,7 +104,8 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::Placement(_)
         | Event::Autoscaling(_)
         | Event::ExecuteCommand(_)
-        | Event::LogGroup(_) => of_area(state, at, event),
+        | Event::LogGroup(_)
+        | Event::Alarm(_) => of_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -154,6 +156,7 @@ fn of_area(state: &mut State, at: Timestamp, event: &Event) {
         // The others are for those who read the history.
         Event::ExecuteCommand(_) => {}
         Event::LogGroup(event) => log_group::happened(state, at, event),
+        Event::Alarm(event) => alarm::happened(state, at, event),
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+mod alarm;
 mod autoscaling;
 mod change;
 mod deployment;
@@ -23,6 +24,7 @@ use crate::object::{
     ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
+pub use alarm::AlarmCommand;
 pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
@@ -489,4 +491,6 @@ pub enum Command {
     ContinueDeployment(Box<ContinueDeployment>),
     /// To a scalable target.
     Autoscaling(Box<AutoscalingCommand>),
+    /// CloudWatch API: alarms.
+    Alarm(Box<AlarmCommand>),
 }

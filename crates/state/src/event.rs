@@ -1,5 +1,6 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: add a variant.
 
+mod alarm;
 mod autoscaling;
 mod deployment;
 mod execute_command;
@@ -15,6 +16,7 @@ use trireme_types::{
     ContainerInstanceId, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId, Timestamp,
 };
 
+pub use alarm::AlarmEvent;
 pub use autoscaling::AutoscalingEvent;
 pub use deployment::DeploymentEvent;
 pub use execute_command::ExecuteCommandEvent;
@@ -473,4 +475,7 @@ pub enum Event {
     /// To commands in containers.
     #[serde(untagged)]
     ExecuteCommand(ExecuteCommandEvent),
+    /// To an alarm.
+    #[serde(untagged)]
+    Alarm(AlarmEvent),
 }

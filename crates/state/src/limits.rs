@@ -32,6 +32,10 @@ pub const CAPACITY_PROVIDERS: usize = 1_000;
 pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
 /// Log groups of an account in a region.
 pub const LOG_GROUPS: usize = 10_000;
+/// Alarms of an account in a region.
+pub const ALARMS: usize = 5_000;
+/// What is kept of what happened to an alarm. `apply` reads it: it is frozen.
+pub const ALARM_HISTORY: usize = 20;
 /// Deployments of a service whose records are kept; as many again of those whose tasks run still. `apply` reads it: it is frozen.
 pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
 /// ECS API: task sets of a service, with those that are draining.

@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod account_setting;
+pub mod alarm;
 pub mod autoscaling;
 pub mod capacity_provider;
 pub mod cluster;
@@ -26,6 +27,9 @@ mod zone_move;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
+pub use alarm::{
+    Alarm, AlarmHappening, AlarmKey, AlarmNote, AlarmSpec, AlarmState, AlarmStatus, Comparison, MissingData,
+};
 pub use autoscaling::{
     AdjustmentType, CoolingPolicy, HeldScaling, ScalableTarget, ScalableTargetSpec, ScaledOut,
     ScalingActivities, ScalingActivity, ScalingPolicy, ScalingPolicySpec, ScheduledAction,
@@ -54,8 +58,9 @@ pub use placement::{BinpackField, PlacementConstraint, PlacementRules, Placement
 pub use restore::RestoreSource;
 pub use retention::Retention;
 pub use scheduling::{
-    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, EARLY_SUCCESS, LIFECYCLE_HOOKS, PLACEMENT_CONSTRAINTS,
-    PLACEMENT_STRATEGY, SCHEDULING_STRATEGY, SchedulingStrategy, ZONE_REBALANCING, is_rebalanced,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_ALARMS, DEPLOYMENT_STRATEGY, EARLY_SUCCESS, LIFECYCLE_HOOKS,
+    PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY, SCHEDULING_STRATEGY, SchedulingStrategy, ZONE_REBALANCING,
+    is_rebalanced,
 };
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,

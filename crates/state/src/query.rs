@@ -1,5 +1,6 @@
 //! Questions that more than one room asks of the state.
 
+mod alarms;
 mod deployments;
 mod groups;
 mod health;
@@ -25,6 +26,7 @@ use crate::object::{
     TaskOverrides,
 };
 
+pub use alarms::DeploymentAlarms;
 pub use groups::SERVICE_GROUP;
 pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};

@@ -180,4 +180,7 @@ pub enum Rejection {
         /// What, with its name.
         what: String,
     },
+    /// No such alarm.
+    #[error("there is no such alarm")]
+    AlarmNotFound,
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "properties/deployments.rs"]
+mod alarms;
 mod deployments;
 #[path = "properties/gpus.rs"]
 mod gpus;
@@ -11,6 +12,7 @@ mod gpus;
 mod subnets;
 mod support;
 
+use alarms::{alarm_command, alarm_step};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
@@ -84,6 +86,10 @@ enum Step {
     Live { name: u8, stage: Option<usize>, failed: Option<u8>, failures: u32 },
     Answer { name: u8, back: usize, on: bool },
     StartOf { name: u8, back: usize, instances: Vec<usize> },
+    PutAlarm { name: u8, threshold: u32 },
+    MoveAlarm { name: u8, state: u8, seen: bool },
+    EndAlarm { name: u8, delete: bool },
+    Listen { name: u8, rollback: bool },
     Fit { instance: usize, count: usize },
     RunWithGpus { instances: Vec<usize>, count: u32 },
 }
@@ -132,6 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => task_set_step(),
         8 => subnet_step(),
         8 => gpu_step(),
+        6 => alarm_step(),
         8 => deployment_step(),
     ]
 }
@@ -306,6 +313,7 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
         .or_else(|| configuration_command(state, step))
         .or_else(|| subnet_command(state, step))
         .or_else(|| gpu_command(state, step))
+        .or_else(|| alarm_command(state, step))
         .or_else(|| deployment_command(state, step))
 }
 

@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod cloudwatch;
 mod clusters;
 mod configuration;
 mod deployments;

@@ -5,8 +5,8 @@
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::event::{
-    AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent, PlacementEvent,
-    RebalancingEvent,
+    AlarmEvent, AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent,
+    PlacementEvent, RebalancingEvent,
 };
 use crate::{Event, FeatureLevel};
 
@@ -155,4 +155,10 @@ kinds! {
     in Autoscaling(AutoscalingEvent): 156 @ 1 from 8 => ScheduledActionDeleted { key, name },
     in Autoscaling(AutoscalingEvent): 157 @ 1 from 8 => ScheduledActionTaken { key, name, next },
     in Autoscaling(AutoscalingEvent): 158 @ 1 from 8 => ScalingActivityRecorded { key, activity, policy },
+    in Alarm(AlarmEvent): 190 @ 1 from 8 => AlarmConfigured { key, spec, tags },
+    in Alarm(AlarmEvent): 191 @ 1 from 8 => AlarmDeleted { key },
+    in Alarm(AlarmEvent): 192 @ 1 from 8 => AlarmStateChanged { key, state, reason, reason_data },
+    in Alarm(AlarmEvent): 193 @ 1 from 8 => AlarmActionsSwitched { key, enabled },
+    in Alarm(AlarmEvent): 194 @ 1 from 8 => AlarmTagged { key, tags },
+    in Alarm(AlarmEvent): 195 @ 1 from 8 => DeploymentAlarmsTriggered { key, deployment, alarms },
 }

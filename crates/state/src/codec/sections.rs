@@ -70,4 +70,6 @@ sections! {
     28 => task_gpus,
     29 => scalable_targets,
     30 => scaling_activities,
+    40 => alarms,
+    41 => triggered_alarms,
 }
