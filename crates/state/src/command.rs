@@ -8,6 +8,7 @@ mod proposal;
 mod report;
 mod rules;
 mod run;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use report::{
 };
 pub use rules::Growth;
 pub use run::{EndCommand, NewSubnet, Placement, RunTasks, StartCommand};
+pub use schedule::{Advance, Fire, Run, RunResult, ScheduleCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -489,4 +491,6 @@ pub enum Command {
     ContinueDeployment(Box<ContinueDeployment>),
     /// To a scalable target.
     Autoscaling(Box<AutoscalingCommand>),
+    /// To schedules, their groups and rules.
+    Schedule(Box<ScheduleCommand>),
 }

@@ -5,6 +5,7 @@ mod groups;
 mod health;
 mod images;
 mod logs;
+mod schedules;
 mod service_level;
 mod settings;
 mod subnets;

@@ -13,9 +13,11 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
-    LogGroup, LogGroupKey, PlacementRules, Retention, ScalableTarget, ScalingActivities, Service, ServiceKey,
-    SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, Firing, ImagePins, Interface,
+    Lifecycles, LogGroup, LogGroupKey, PlacementRules, Retention, Rule, RuleKey, ScalableTarget,
+    ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey, Service, ServiceKey,
+    SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, Trigger,
+    ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -92,6 +94,12 @@ pub struct State {
     pub(crate) scalable_targets: OrdMap<ServiceKey, Arc<ScalableTarget>>,
     /// Of services that did.
     pub(crate) scaling_activities: OrdMap<ServiceKey, Arc<ScalingActivities>>,
+    /// Those that a user made, or gave tags.
+    pub(crate) schedule_groups: OrdMap<ScheduleGroupKey, Arc<ScheduleGroup>>,
+    pub(crate) schedules: OrdMap<ScheduleKey, Arc<Schedule>>,
+    pub(crate) rules: OrdMap<RuleKey, Arc<Rule>>,
+    /// How far schedules and rules have come.
+    pub(crate) firings: OrdMap<Trigger, Arc<Firing>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -287,6 +295,7 @@ impl State {
             self.object_tokens(),
         )
         .with_interfaces(self.interfaces.iter())
+        .with_firings(self.firings.iter())
     }
 
     /// What can be derived from the objects.
