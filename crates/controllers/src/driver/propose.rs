@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use trireme_state::object::ServiceKey;
+use trireme_state::command::ScheduleCommand;
+use trireme_state::object::{ServiceKey, Trigger};
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Proposal, Rejection};
 use trireme_types::{ContainerInstanceId, RequestId, Sequence};
@@ -17,6 +18,7 @@ use crate::metrics;
 enum Lane {
     Service(ServiceKey),
     Instance(ContainerInstanceId),
+    Trigger(Trigger),
     Other,
 }
 
@@ -29,6 +31,10 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
         Command::Autoscaling(command) => Lane::Service(command.service().clone()),
+        Command::Schedule(command) => match &**command {
+            ScheduleCommand::Fire(fire) => Lane::Trigger(fire.trigger.clone()),
+            _ => Lane::Other,
+        },
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }

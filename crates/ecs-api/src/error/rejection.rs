@@ -56,8 +56,11 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         Rejection::SubnetNotFound { subnet } => crate::convert::network::unknown_subnet(&subnet),
         // Clients try again, as they should: an operator may make room or end the upgrade.
         Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
-        // The logs API has words of its own for them.
-        Rejection::LogGroupNotFound | Rejection::LogGroupExists => Error::server(sentence(&rejection)),
+        // The APIs beside ECS have words of its own for them.
+        Rejection::LogGroupNotFound
+        | Rejection::LogGroupExists
+        | Rejection::ScheduleNotFound { .. }
+        | Rejection::ScheduleExists { .. } => Error::server(sentence(&rejection)),
         Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
         other @ (Rejection::TaskDefinitionActive
         | Rejection::CapacityProviderNotFound

@@ -106,8 +106,10 @@ fn ran(state: &mut State, event: &ScheduleEvent) {
     match event {
         ScheduleEvent::RunStarted { trigger, due, target, tasks } => {
             let mut known = state.firing(trigger).tasks.clone();
-            known.retain(|id| state.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped));
-            known.extend(tasks);
+            known.retain(|(_, id)| {
+                state.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped)
+            });
+            known.extend(tasks.iter().map(|id| (*due, *id)));
             let beyond = known.len().saturating_sub(TASKS_PER_FIRING);
             known.drain(..beyond);
             with_firing(state, trigger, |firing| {

@@ -65,6 +65,8 @@ pub enum ScheduleCommand {
         next: Option<Due>,
         /// Tags of a rule that is not there yet.
         tags: Tags,
+        /// The version that the author saw, if what is put follows from it; another one makes the command stale.
+        seen: Option<u64>,
     },
     /// EventBridge API: DeleteRule. Refused while it has targets.
     DeleteRule {

@@ -131,7 +131,7 @@ fn started(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
 /// Earlier tasks of this trigger, and no others.
 fn stop_earlier(working: &mut Working, trigger: &Trigger, tasks: &[TaskId], stamp: &Stamp) {
     let firing = working.state.firing(trigger);
-    for id in tasks.iter().filter(|id| firing.tasks.contains(id)) {
+    for id in tasks.iter().filter(|id| firing.tasks.iter().any(|(_, known)| known == *id)) {
         let wanted =
             working.state.task(*id).is_some_and(|task| task.desired_status == DesiredStatus::Running);
         if wanted {

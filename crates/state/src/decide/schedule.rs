@@ -1,6 +1,6 @@
 //! Schedules, their groups and rules: made, changed, deleted. How they fire is `decide/fire.rs`.
 
-use super::{Decided, Decision, fire};
+use super::{Decided, Decision, fire, stale};
 use crate::command::ScheduleCommand;
 use crate::event::ScheduleEvent;
 use crate::limits::{RULES, SCHEDULE_GROUPS, SCHEDULES, TAGS_PER_RESOURCE, TARGET_BYTES, TARGETS_PER_RULE};
@@ -23,7 +23,12 @@ pub(super) fn decide(state: &State, command: &ScheduleCommand, stamp: &mut Stamp
             known_schedule(state, key)?;
             Ok(one(ScheduleEvent::ScheduleDeleted { key: key.clone() }))
         }
-        ScheduleCommand::PutRule { key, spec, next, tags } => put_rule(state, key, spec, *next, tags),
+        ScheduleCommand::PutRule { key, spec, next, tags, seen } => {
+            if seen.is_some() && state.rule(key).map(|rule| rule.version) != *seen {
+                return Err(stale(format!("rule {}", key.name)));
+            }
+            put_rule(state, key, spec, *next, tags)
+        }
         ScheduleCommand::DeleteRule { key } => delete_rule(state, key),
         ScheduleCommand::TagRule { key, add, remove } => tag_rule(state, key, add, remove),
         ScheduleCommand::ChangeTargets { key, put, remove } => change_targets(state, key, put, remove),

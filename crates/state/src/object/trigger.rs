@@ -175,8 +175,8 @@ pub struct Firing {
     pub next: Option<Due>,
     /// What is still to be started, the oldest first.
     pub pending: Vec<Pending>,
-    /// The newest tasks that it started. Those that are STOPPED go with the next.
-    pub tasks: Vec<TaskId>,
+    /// The newest tasks that it started, with the run that each is of. Those that are STOPPED go with the next.
+    pub tasks: Vec<(Timestamp, TaskId)>,
 }
 
 impl Firing {
