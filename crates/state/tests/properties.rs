@@ -7,6 +7,8 @@
 mod deployments;
 #[path = "properties/gpus.rs"]
 mod gpus;
+#[path = "properties/schedules.rs"]
+mod schedules;
 #[path = "properties/subnets.rs"]
 mod subnets;
 mod support;
@@ -14,6 +16,7 @@ mod support;
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
+use schedules::{schedule_command, schedule_step};
 use subnets::{subnet_command, subnet_step};
 use support::*;
 use trireme_state::command::{
@@ -27,6 +30,9 @@ use trireme_types::*;
 /// A step names its objects by a number; the test takes the one that many places along in the state.
 #[derive(Debug, Clone)]
 enum Step {
+    Schedule { name: u8, delete: bool },
+    Rule { name: u8, delete: bool },
+    Fire { trigger: usize, instance: usize, defer: bool, next: u64 },
     Register { family: u8, port: Option<u16> },
     Deregister { family: u8, revision: u32 },
     CreateService { name: u8, family: u8, count: u32, token: Option<u8> },
@@ -132,6 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => task_set_step(),
         8 => subnet_step(),
         8 => gpu_step(),
+        6 => schedule_step(),
         8 => deployment_step(),
     ]
 }
@@ -306,6 +313,7 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
         .or_else(|| configuration_command(state, step))
         .or_else(|| subnet_command(state, step))
         .or_else(|| gpu_command(state, step))
+        .or_else(|| schedule_command(state, step))
         .or_else(|| deployment_command(state, step))
 }
 
