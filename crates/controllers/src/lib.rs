@@ -10,7 +10,7 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
-//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
+//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`schedules`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
 pub mod alarms;
 pub mod autoscaling;
@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod node_health;
 pub mod observed;
 pub mod reaper;
+pub mod schedules;
 pub mod service;
 pub mod unit;
 
@@ -30,4 +31,5 @@ pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
 pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};
 pub use reaper::Reaper;
+pub use schedules::ScheduleController;
 pub use service::{ServiceController, Stopwatch};

@@ -25,7 +25,7 @@ use trireme_types::{RequestId, Timestamp};
 use crate::admission::{Class, Room};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::{Api, AuthMode, auth, companion, local, metrics, monitoring, operation, sts};
+use crate::{Api, AuthMode, auth, companion, local, metrics, monitoring, operation, rest, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -115,8 +115,8 @@ async fn caught(
 
 /// An error that comes before, or instead of, the operation's answer.
 fn refused(parts: &Parts, error: Error) -> Answer {
-    let protocol = if is_query(&parts.headers) { Protocol::Query } else { json_protocol(&parts.headers) };
-    Answer { operation: named(&parts.headers), protocol, result: Err(error) }
+    let protocol = if is_query(&parts.headers) { Protocol::Query } else { json_protocol(parts) };
+    Answer { operation: named(parts), protocol, result: Err(error) }
 }
 
 /// The body, and the room that it takes. Calls alone have one: whoever looks whether the node lives needs no room.
@@ -142,7 +142,7 @@ async fn receive(api: &Api, parts: &Parts, mut body: Body) -> Result<(Bytes, Roo
 /// Answers once it is the request's turn. Whoever looks whether the node lives needs none.
 async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
     let _turn = if is_call(parts) {
-        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(named(&parts.headers)) };
+        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(named(parts)) };
         match api.admission.enter(class).await {
             Ok(turn) => Some(turn),
             Err(error) => return refused(parts, error),
@@ -154,12 +154,16 @@ async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) 
 }
 
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
-    let protocol = json_protocol(&parts.headers);
+    let protocol = json_protocol(parts);
     let json = |operation, result| Answer { operation, protocol, result };
     if matches!(api.auth, AuthMode::Off)
         && let Err(error) = local::check(parts)
     {
         return json("None", Err(error));
+    }
+    if rest::is_for(parts) {
+        let answer = tokio::time::timeout(OPERATION_TIME, rest::answer(api, parts, body, request_id));
+        return json(named(parts), Box::pin(answer).await.unwrap_or_else(|_| Err(unfinished())));
     }
     match (&parts.method, parts.uri.path()) {
         (&Method::POST, "/") if is_query(&parts.headers) => {
@@ -167,7 +171,7 @@ async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> 
             Answer { operation: "sts", protocol: Protocol::Query, result }
         }
         (&Method::POST, "/") => {
-            let operation = named(&parts.headers);
+            let operation = named(parts);
             json(operation, Box::pin(call(api, parts, body, request_id)).await)
         }
         (_, "/") => {
@@ -191,7 +195,7 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
     let service =
         companion.as_ref().map_or(trireme_ecs_model::SIGNING_NAME, |(service, _)| service.signing_name);
     let caller = auth::authenticate(&api, parts, body, service).await?;
-    let expected = json_type(&parts.headers);
+    let expected = json_type(parts);
     if media_type(&parts.headers) != expected {
         return Err(Error::new(Code::serialization(), format!("The Content-Type must be {expected}.")));
     }
@@ -205,11 +209,13 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
             None => operation::answer(call, target(&parts.headers)?, body).await,
         }
     };
-    tokio::time::timeout(OPERATION_TIME, answer).await.unwrap_or_else(|_| {
-        Err(Error::server(
-            "The request did not finish in time. It may still take effect; retry it with the same client token.",
-        ))
-    })
+    tokio::time::timeout(OPERATION_TIME, answer).await.unwrap_or_else(|_| Err(unfinished()))
+}
+
+fn unfinished() -> Error {
+    let message =
+        "The request did not finish in time. It may still take effect; retry it with the same client token.";
+    Error::server(message)
 }
 
 /// The host and port to which the request was sent. HTTP/2 has it in the address.
@@ -218,16 +224,19 @@ fn host(parts: &Parts) -> Option<String> {
     parts.uri.authority().map(AsRef::as_ref).or_else(header).map(str::to_owned)
 }
 
-/// Whether it asks for an operation, of ECS or sts.
+/// Whether it asks for an operation, of ECS or a service beside it.
 fn is_call(parts: &Parts) -> bool {
-    parts.method == Method::POST && parts.uri.path() == "/"
+    (parts.method == Method::POST && parts.uri.path() == "/") || rest::is_for(parts)
 }
 
 /// The operation's name, for metrics and doors.
-fn named(headers: &HeaderMap) -> &'static str {
-    match companion::target(headers) {
+fn named(parts: &Parts) -> &'static str {
+    if let Some(name) = rest::named(parts) {
+        return name;
+    }
+    match companion::target(&parts.headers) {
         Some((_, operation)) => operation.map_or("None", companion::Operation::name),
-        None => target(headers).ok().map_or("None", Operation::name),
+        None => target(&parts.headers).ok().map_or("None", Operation::name),
     }
 }
 
@@ -253,13 +262,16 @@ async fn reset(api: &Api, request_id: RequestId) -> Result<Bytes> {
 }
 
 /// The protocol of the service that is asked.
-fn json_type(headers: &HeaderMap) -> &'static str {
-    companion::target(headers).map_or(JSON, |(service, _)| service.content_type)
+fn json_type(parts: &Parts) -> &'static str {
+    if rest::is_for(parts) {
+        return rest::JSON;
+    }
+    companion::target(&parts.headers).map_or(JSON, |(service, _)| service.content_type)
 }
 
-fn json_protocol(headers: &HeaderMap) -> Protocol {
-    let media_type = json_type(headers);
-    if media_type == JSON_1_0 && headers.contains_key("x-amzn-query-mode") {
+fn json_protocol(parts: &Parts) -> Protocol {
+    let media_type = json_type(parts);
+    if media_type == JSON_1_0 && parts.headers.contains_key("x-amzn-query-mode") {
         return Protocol::QueryJson(media_type);
     }
     Protocol::Json(media_type)
@@ -347,10 +359,13 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
         Err(error) => {
             let body = match answer.protocol {
                 Protocol::Query => sts::error_body(&error, &id),
-                Protocol::Json(_) | Protocol::QueryJson(_) | Protocol::Text => error_body(&error),
+                Protocol::Json(media_type) | Protocol::QueryJson(media_type) => {
+                    error_body(&error, media_type)
+                }
+                Protocol::Text => error_body(&error, JSON),
             };
             let status = match answer.protocol {
-                Protocol::Query => error.code.query_status(),
+                Protocol::Query | Protocol::Json(rest::JSON) => error.code.query_status(),
                 Protocol::Json(_) | Protocol::QueryJson(_) | Protocol::Text => error.code.status(),
             };
             (status, body, Some(error.code.name()))
@@ -391,8 +406,9 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
     response
 }
 
-fn error_body(error: &Error) -> Bytes {
-    let mut body = serde_json::json!({ "__type": error.code.name(), "message": error.message });
+fn error_body(error: &Error, media_type: &str) -> Bytes {
+    let message = if media_type == rest::JSON { "Message" } else { "message" };
+    let mut body = serde_json::json!({ "__type": error.code.name(), message: error.message });
     if !error.resource_ids.is_empty() {
         body["resourceIds"] = error.resource_ids.clone().into();
     }

@@ -14,6 +14,7 @@ mod log_group;
 mod placement;
 mod rebalancing;
 mod request;
+mod schedule;
 mod service;
 mod subnet;
 mod tag;
@@ -103,6 +104,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::Rebalancing(_)
         | Event::Placement(_)
         | Event::Autoscaling(_)
+        | Event::Schedule(_)
         | Event::ExecuteCommand(_)
         | Event::LogGroup(_)
         | Event::Alarm(_) => of_area(state, at, event),
@@ -150,6 +152,7 @@ fn of_area(state: &mut State, at: Timestamp, event: &Event) {
         Event::Rebalancing(event) => rebalancing::happened(state, at, event),
         Event::Placement(event) => placement::happened(state, event),
         Event::Autoscaling(event) => autoscaling::happened(state, at, event),
+        Event::Schedule(event) => schedule::happened(state, at, event),
         Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks }) => {
             task::allow_commands(state, tasks)
         }

@@ -9,6 +9,7 @@ mod proposal;
 mod report;
 mod rules;
 mod run;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use report::{
 };
 pub use rules::Growth;
 pub use run::{EndCommand, NewSubnet, Placement, RunTasks, StartCommand};
+pub use schedule::{Advance, Fire, Run, RunResult, ScheduleCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -493,4 +495,6 @@ pub enum Command {
     Autoscaling(Box<AutoscalingCommand>),
     /// CloudWatch API: alarms.
     Alarm(Box<AlarmCommand>),
+    /// To schedules, their groups and rules.
+    Schedule(Box<ScheduleCommand>),
 }

@@ -8,6 +8,7 @@ mod log_group;
 mod network;
 mod placement;
 mod rebalancing;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
 pub use placement::PlacementEvent;
 pub use rebalancing::RebalancingEvent;
+pub use schedule::ScheduleEvent;
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
@@ -463,6 +465,9 @@ pub enum Event {
     /// To a subnet or a task's interface.
     #[serde(untagged)]
     Network(NetworkEvent),
+    /// To a schedule, a group of them, or a rule.
+    #[serde(untagged)]
+    Schedule(ScheduleEvent),
     /// To a service's zones.
     #[serde(untagged)]
     Rebalancing(RebalancingEvent),

@@ -7,6 +7,7 @@ mod health;
 mod images;
 mod logs;
 mod scaling;
+mod schedules;
 mod service_level;
 mod settings;
 mod subnets;

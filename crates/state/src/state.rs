@@ -17,9 +17,10 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, Attributes, CapacityProvider,
     CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory,
-    ImagePins, Interface, Lifecycles, LogGroup, LogGroupKey, PlacementRules, Retention, ScalableTarget,
-    ScalingActivities, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey,
-    TaskGpus, TaskHealth, TaskSets, ZoneMove,
+    Firing, ImagePins, Interface, Lifecycles, LogGroup, LogGroupKey, PlacementRules, Retention, Rule,
+    RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey,
+    Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth,
+    TaskSets, Trigger, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -100,6 +101,12 @@ pub struct State {
     pub(crate) alarms: OrdMap<AlarmKey, Arc<Alarm>>,
     /// Of services with deployments that failed by alarms: which ones.
     pub(crate) triggered_alarms: OrdMap<ServiceKey, Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    /// Those that a user made, or gave tags.
+    pub(crate) schedule_groups: OrdMap<ScheduleGroupKey, Arc<ScheduleGroup>>,
+    pub(crate) schedules: OrdMap<ScheduleKey, Arc<Schedule>>,
+    pub(crate) rules: OrdMap<RuleKey, Arc<Rule>>,
+    /// How far schedules and rules have come.
+    pub(crate) firings: OrdMap<Trigger, Arc<Firing>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -295,6 +302,7 @@ impl State {
             self.object_tokens(),
         )
         .with_interfaces(self.interfaces.iter())
+        .with_firings(self.firings.iter())
     }
 
     /// What can be derived from the objects.

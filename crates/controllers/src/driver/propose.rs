@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use trireme_state::command::AlarmCommand;
-use trireme_state::object::{AlarmKey, ServiceKey};
+use trireme_state::command::{AlarmCommand, ScheduleCommand};
+use trireme_state::object::{AlarmKey, ServiceKey, Trigger};
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Proposal, Rejection};
 use trireme_types::{ContainerInstanceId, RequestId, Sequence};
@@ -19,6 +19,7 @@ enum Lane {
     Service(ServiceKey),
     Instance(ContainerInstanceId),
     Alarm(AlarmKey),
+    Trigger(Trigger),
     Other,
 }
 
@@ -33,6 +34,10 @@ fn lane(command: &Command) -> Lane {
         Command::Autoscaling(command) => Lane::Service(command.service().clone()),
         Command::Alarm(command) => match &**command {
             AlarmCommand::SetState { key, .. } => Lane::Alarm(key.clone()),
+            _ => Lane::Other,
+        },
+        Command::Schedule(command) => match &**command {
+            ScheduleCommand::Fire(fire) => Lane::Trigger(fire.trigger.clone()),
             _ => Lane::Other,
         },
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),

@@ -12,6 +12,7 @@ mod flood;
 mod gpus;
 mod placement;
 mod raw;
+mod schedules;
 mod scheduling;
 mod server;
 mod services;

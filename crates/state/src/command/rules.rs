@@ -50,6 +50,7 @@ impl Command {
             Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
                 FeatureLevel::TASK_NETWORKS
             }
+            Self::Schedule(_) => FeatureLevel::SCALING,
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
             Self::Autoscaling(_) | Self::Alarm(_) => FeatureLevel::SCALING,
@@ -138,6 +139,7 @@ impl Command {
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
+            Self::Schedule(command) => command.growth(),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }

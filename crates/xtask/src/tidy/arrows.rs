@@ -26,7 +26,7 @@ const ROOMS: &[Room] = &[
     room(1, "rpc", &["types"]),
     room(1, "iam", &["types"]),
     room(1, "schedule", &["types"]),
-    room(2, "scheduler", &["types", "state"]),
+    room(2, "scheduler", &["types", "state", "schedule"]),
     room(2, "raft", &["types", "state", "rpc"]),
     room(2, "monitoring", &["types", "state", "rpc"]),
     room(2, "dispatcher", &["types", "state", "rpc"]),
