@@ -20,12 +20,14 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_monitoring::Monitoring;
 use trireme_raft::config::LogId;
 use trireme_raft::probe::Probe;
 use trireme_raft::simulation::Simulation;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::{Identity, Member, Node, Settings, World, ask_to_join};
 use trireme_rpc::gather::Gather;
+use trireme_server::rooms::Rooms;
 use trireme_types::ClusterUuid;
 
 use crate::clock::{SimClock, SimRandom, keep_pace};
@@ -202,10 +204,10 @@ impl ControlHost {
         trace::line(format_args!("{} runs as {identity}", self.name()));
         let stop = CancellationToken::new();
         let heartbeats = Arc::new(HeartbeatTable::new());
-        let dispatcher = trireme_server::rooms::start(&node, &heartbeats, &stop, &stop);
+        let Rooms { dispatcher, monitoring } = trireme_server::rooms::start(&node, &heartbeats, &stop, &stop);
         let routes = node.routes().add_service(dispatcher.service());
         serve_grpc(routes, stop.clone()).await?;
-        serve_api(&node, &stop).await?;
+        serve_api(&node, monitoring, &stop).await?;
         self.node.replace(Some(node.clone()));
         loop {
             tokio::select! {
@@ -272,7 +274,7 @@ async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), Strin
     Ok(())
 }
 
-async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> {
+async fn serve_api(node: &Node, monitoring: Monitoring, stop: &CancellationToken) -> Result<(), String> {
     let store = Arc::new(node.store());
     let api = Api {
         store,
@@ -280,6 +282,7 @@ async fn serve_api(node: &Node, stop: &CancellationToken) -> Result<(), String> 
         clock: Arc::new(SystemClock),
         admission: trireme_ecs_api::Admission::default(),
         logs: Arc::new(trireme_ecs_api::logs::NoNodes),
+        monitoring,
     };
     let router = trireme_ecs_api::router(api);
     let incoming = incoming(API).await.map_err(|error| error.to_string())?;

@@ -10,8 +10,9 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
-//! [`autoscaling`] · [`node_health`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
+//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`schedules`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
+pub mod alarms;
 pub mod autoscaling;
 pub mod driver;
 pub mod explain;
@@ -20,12 +21,15 @@ pub mod metrics;
 pub mod node_health;
 pub mod observed;
 pub mod reaper;
+pub mod schedules;
 pub mod service;
 pub mod unit;
 
+pub use alarms::AlarmController;
 pub use autoscaling::Autoscaler;
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
 pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};
 pub use reaper::Reaper;
+pub use schedules::ScheduleController;
 pub use service::{ServiceController, Stopwatch};

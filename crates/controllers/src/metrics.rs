@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trireme_state::Command;
-use trireme_state::command::AutoscalingCommand;
+use trireme_state::command::{AutoscalingCommand, Fire, RunResult, ScheduleCommand};
 use trireme_state::store::ProposeError;
 
 /// Time that one plan took.
@@ -22,6 +22,8 @@ pub const TASKS_UNPLACED: &str = "trireme_service_tasks_unplaced";
 pub const TASKS_STARTED_TOTAL: &str = "trireme_service_tasks_started_total";
 /// Tasks that services stopped.
 pub const TASKS_STOPPED_TOTAL: &str = "trireme_service_tasks_stopped_total";
+/// Runs of schedules and rules, by what came of them: started, deferred (they are tried again), failed, missed.
+pub const SCHEDULE_RUNS_TOTAL: &str = "trireme_schedule_runs_total";
 /// Stopped tasks that were forgotten.
 pub const TASKS_REAPED_TOTAL: &str = "trireme_tasks_reaped_total";
 /// Services that scale by themselves.
@@ -40,6 +42,11 @@ pub fn describe() {
     describe_gauge!(TASKS_UNPLACED, Unit::Count, "Tasks that services want and that found no place");
     describe_counter!(TASKS_STARTED_TOTAL, Unit::Count, "Tasks started by services");
     describe_counter!(TASKS_STOPPED_TOTAL, Unit::Count, "Tasks stopped by services");
+    describe_counter!(
+        SCHEDULE_RUNS_TOTAL,
+        Unit::Count,
+        "Runs of schedules and rules, by whether they started, were deferred, failed or were missed"
+    );
     describe_counter!(TASKS_REAPED_TOTAL, Unit::Count, "Stopped tasks forgotten");
     describe_gauge!(SCALABLE_TARGETS, Unit::Count, "Services with a scalable target");
     describe_counter!(
@@ -80,6 +87,11 @@ pub(crate) fn committed(command: &Command) {
         metrics::counter!(SERVICES_SCALED_TOTAL, "direction" => direction).increment(1);
         return;
     }
+    if let Command::Schedule(command) = command
+        && let ScheduleCommand::Fire(fire) = &**command
+    {
+        return fired(fire);
+    }
     let (name, count) = match command {
         Command::LoseInstance { .. } => (NODES_LOST_TOTAL, 1),
         Command::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),
@@ -88,4 +100,20 @@ pub(crate) fn committed(command: &Command) {
         _ => return,
     };
     metrics::counter!(name).increment(count as u64);
+}
+
+fn fired(fire: &Fire) {
+    let count = |result: &'static str, runs: u32| {
+        metrics::counter!(SCHEDULE_RUNS_TOTAL, "result" => result).increment(u64::from(runs));
+    };
+    if let Some(advance) = fire.advance.as_ref().filter(|advance| advance.missed > 0) {
+        count("missed", advance.missed);
+    }
+    for run in &fire.runs {
+        match &run.result {
+            RunResult::Start { .. } => count("started", 1),
+            RunResult::Defer { .. } => count("deferred", 1),
+            RunResult::Fail { .. } => count("failed", 1),
+        }
+    }
 }

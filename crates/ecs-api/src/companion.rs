@@ -15,7 +15,7 @@ use trireme_types::Scope;
 
 use crate::error::{Code, Error, Result};
 use crate::operation::Call;
-use crate::{autoscaling, logs};
+use crate::{autoscaling, eventbridge, logs, monitoring};
 
 /// A longer `amz-sdk-invocation-id` is nobody's: SDKs send a UUID.
 const LONGEST_INVOCATION_ID: usize = 64;
@@ -183,6 +183,8 @@ macro_rules! services {
 services! {
     Logs => logs,
     Autoscaling => autoscaling,
+    Monitoring => monitoring,
+    EventBridge => eventbridge,
 }
 
 fn unsupported(service: &Service, name: &str) -> Error {

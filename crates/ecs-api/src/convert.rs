@@ -23,6 +23,7 @@ pub(crate) mod service;
 pub(crate) mod service_deployment;
 pub(crate) mod service_input;
 pub(crate) mod tags;
+pub(crate) mod target;
 pub(crate) mod task;
 pub(crate) mod task_definition;
 pub(crate) mod task_set;

@@ -1,6 +1,7 @@
 //! The endpoint: awsJson1.1 on `POST /`, the operation in the `X-Amz-Target` header; sts's Query protocol on the same port.
 //! Every answer carries `x-amzn-requestid`; every error is JSON (XML for sts) with a type that clients know.
 
+use std::io::Read as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,7 +11,9 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -22,7 +25,7 @@ use trireme_types::{RequestId, Timestamp};
 use crate::admission::{Class, Room};
 use crate::clock::Stopwatch;
 use crate::error::{Code, Error, Result};
-use crate::{Api, AuthMode, auth, companion, local, metrics, operation, sts};
+use crate::{Api, AuthMode, auth, companion, local, metrics, monitoring, operation, rest, sts};
 
 /// The largest request body.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -40,10 +43,15 @@ const OPERATION_TIME: Duration = Duration::from_secs(30);
 /// When those who were turned away may come back, for SDKs that ask so exactly.
 const RETRY_MILLIS: std::ops::Range<u64> = 300..1_500;
 
+/// The Query protocol's name of an error.
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
+
 const YEAR_10000: u64 = 253_402_300_800_000;
 
 /// ECS's protocol, and that of most services beside it.
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
+/// CloudWatch's.
+pub(crate) const JSON_1_0: &str = "application/x-amz-json-1.0";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The endpoint: ECS and sts on `/`, `GET /healthz`, and without authentication `POST /_trireme/reset`.
@@ -62,6 +70,8 @@ struct Answer {
 enum Protocol {
     /// With its media type.
     Json(&'static str),
+    /// The same, for clients that go by the errors' names of the Query protocol.
+    QueryJson(&'static str),
     Query,
     Text,
 }
@@ -105,9 +115,8 @@ async fn caught(
 
 /// An error that comes before, or instead of, the operation's answer.
 fn refused(parts: &Parts, error: Error) -> Answer {
-    let protocol =
-        if is_query(&parts.headers) { Protocol::Query } else { Protocol::Json(json_type(&parts.headers)) };
-    Answer { operation: named(&parts.headers), protocol, result: Err(error) }
+    let protocol = if is_query(&parts.headers) { Protocol::Query } else { json_protocol(parts) };
+    Answer { operation: named(parts), protocol, result: Err(error) }
 }
 
 /// The body, and the room that it takes. Calls alone have one: whoever looks whether the node lives needs no room.
@@ -133,7 +142,7 @@ async fn receive(api: &Api, parts: &Parts, mut body: Body) -> Result<(Bytes, Roo
 /// Answers once it is the request's turn. Whoever looks whether the node lives needs none.
 async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
     let _turn = if is_call(parts) {
-        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(named(&parts.headers)) };
+        let class = if is_query(&parts.headers) { Class::Read } else { Class::of(named(parts)) };
         match api.admission.enter(class).await {
             Ok(turn) => Some(turn),
             Err(error) => return refused(parts, error),
@@ -145,12 +154,16 @@ async fn admitted(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) 
 }
 
 async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> Answer {
-    let media_type = json_type(&parts.headers);
-    let json = |operation, result| Answer { operation, protocol: Protocol::Json(media_type), result };
+    let protocol = json_protocol(parts);
+    let json = |operation, result| Answer { operation, protocol, result };
     if matches!(api.auth, AuthMode::Off)
         && let Err(error) = local::check(parts)
     {
         return json("None", Err(error));
+    }
+    if rest::is_for(parts) {
+        let answer = tokio::time::timeout(OPERATION_TIME, rest::answer(api, parts, body, request_id));
+        return json(named(parts), Box::pin(answer).await.unwrap_or_else(|_| Err(unfinished())));
     }
     match (&parts.method, parts.uri.path()) {
         (&Method::POST, "/") if is_query(&parts.headers) => {
@@ -158,7 +171,7 @@ async fn route(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> 
             Answer { operation: "sts", protocol: Protocol::Query, result }
         }
         (&Method::POST, "/") => {
-            let operation = named(&parts.headers);
+            let operation = named(parts);
             json(operation, Box::pin(call(api, parts, body, request_id)).await)
         }
         (_, "/") => {
@@ -182,10 +195,11 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
     let service =
         companion.as_ref().map_or(trireme_ecs_model::SIGNING_NAME, |(service, _)| service.signing_name);
     let caller = auth::authenticate(&api, parts, body, service).await?;
-    let expected = json_type(&parts.headers);
+    let expected = json_type(parts);
     if media_type(&parts.headers) != expected {
         return Err(Error::new(Code::serialization(), format!("The Content-Type must be {expected}.")));
     }
+    let body = &unpacked(&parts.headers, body)?;
     let invocation = parts.headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok());
     let invocation = invocation.map(str::to_owned);
     let call = operation::Call { api, caller, request_id, invocation, host: host(parts) };
@@ -195,11 +209,13 @@ async fn call(api: Api, parts: &Parts, body: &Bytes, request_id: RequestId) -> R
             None => operation::answer(call, target(&parts.headers)?, body).await,
         }
     };
-    tokio::time::timeout(OPERATION_TIME, answer).await.unwrap_or_else(|_| {
-        Err(Error::server(
-            "The request did not finish in time. It may still take effect; retry it with the same client token.",
-        ))
-    })
+    tokio::time::timeout(OPERATION_TIME, answer).await.unwrap_or_else(|_| Err(unfinished()))
+}
+
+fn unfinished() -> Error {
+    let message =
+        "The request did not finish in time. It may still take effect; retry it with the same client token.";
+    Error::server(message)
 }
 
 /// The host and port to which the request was sent. HTTP/2 has it in the address.
@@ -208,16 +224,19 @@ fn host(parts: &Parts) -> Option<String> {
     parts.uri.authority().map(AsRef::as_ref).or_else(header).map(str::to_owned)
 }
 
-/// Whether it asks for an operation, of ECS or sts.
+/// Whether it asks for an operation, of ECS or a service beside it.
 fn is_call(parts: &Parts) -> bool {
-    parts.method == Method::POST && parts.uri.path() == "/"
+    (parts.method == Method::POST && parts.uri.path() == "/") || rest::is_for(parts)
 }
 
 /// The operation's name, for metrics and doors.
-fn named(headers: &HeaderMap) -> &'static str {
-    match companion::target(headers) {
+fn named(parts: &Parts) -> &'static str {
+    if let Some(name) = rest::named(parts) {
+        return name;
+    }
+    match companion::target(&parts.headers) {
         Some((_, operation)) => operation.map_or("None", companion::Operation::name),
-        None => target(headers).ok().map_or("None", Operation::name),
+        None => target(&parts.headers).ok().map_or("None", Operation::name),
     }
 }
 
@@ -243,8 +262,39 @@ async fn reset(api: &Api, request_id: RequestId) -> Result<Bytes> {
 }
 
 /// The protocol of the service that is asked.
-fn json_type(headers: &HeaderMap) -> &'static str {
-    companion::target(headers).map_or(JSON, |(service, _)| service.content_type)
+fn json_type(parts: &Parts) -> &'static str {
+    if rest::is_for(parts) {
+        return rest::JSON;
+    }
+    companion::target(&parts.headers).map_or(JSON, |(service, _)| service.content_type)
+}
+
+fn json_protocol(parts: &Parts) -> Protocol {
+    let media_type = json_type(parts);
+    if media_type == JSON_1_0 && parts.headers.contains_key("x-amzn-query-mode") {
+        return Protocol::QueryJson(media_type);
+    }
+    Protocol::Json(media_type)
+}
+
+/// The body as it was before it was compressed. The same limit holds for that.
+fn unpacked(headers: &HeaderMap, body: &Bytes) -> Result<Bytes> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("identity");
+    match encoding.trim() {
+        "identity" | "aws-chunked" => Ok(body.clone()),
+        "gzip" => {
+            let mut read = Vec::new();
+            let mut unpacking = flate2::read::GzDecoder::new(&body[..]).take(BODY_LIMIT as u64 + 1);
+            let length = unpacking.read_to_end(&mut read).map_err(|error| {
+                Error::new(Code::serialization(), format!("The request's body is not gzip: {error}."))
+            })?;
+            if length > BODY_LIMIT { Err(too_large()) } else { Ok(read.into()) }
+        }
+        other => {
+            let message = format!("The Content-Encoding {} is not supported.", other.escape_debug());
+            Err(Error::new(Code::serialization(), message))
+        }
+    }
 }
 
 fn media_type(headers: &HeaderMap) -> String {
@@ -309,11 +359,14 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
         Err(error) => {
             let body = match answer.protocol {
                 Protocol::Query => sts::error_body(&error, &id),
-                Protocol::Json(_) | Protocol::Text => error_body(&error),
+                Protocol::Json(media_type) | Protocol::QueryJson(media_type) => {
+                    error_body(&error, media_type)
+                }
+                Protocol::Text => error_body(&error, JSON),
             };
             let status = match answer.protocol {
-                Protocol::Query => error.code.query_status(),
-                Protocol::Json(_) | Protocol::Text => error.code.status(),
+                Protocol::Query | Protocol::Json(rest::JSON) => error.code.query_status(),
+                Protocol::Json(_) | Protocol::QueryJson(_) | Protocol::Text => error.code.status(),
             };
             (status, body, Some(error.code.name()))
         }
@@ -322,7 +375,7 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     let content_type = match answer.protocol {
-        Protocol::Json(media_type) => media_type,
+        Protocol::Json(media_type) | Protocol::QueryJson(media_type) => media_type,
         Protocol::Query => "text/xml",
         Protocol::Text => "text/plain",
     };
@@ -338,6 +391,11 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
     }
     if let Some(name) = error {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+        if let Protocol::QueryJson(_) = answer.protocol {
+            let fault = if status < 500 { "Sender" } else { "Receiver" };
+            let value = format!("{};{fault}", monitoring::query_code(name));
+            headers.extend(HeaderValue::from_str(&value).ok().map(|value| (QUERY_ERROR, value)));
+        }
     }
     if throttled {
         // Not all at the same moment.
@@ -348,8 +406,9 @@ fn respond(answer: Answer, request_id: RequestId, date: Option<Timestamp>) -> Re
     response
 }
 
-fn error_body(error: &Error) -> Bytes {
-    let mut body = serde_json::json!({ "__type": error.code.name(), "message": error.message });
+fn error_body(error: &Error, media_type: &str) -> Bytes {
+    let message = if media_type == rest::JSON { "Message" } else { "message" };
+    let mut body = serde_json::json!({ "__type": error.code.name(), message: error.message });
     if !error.resource_ids.is_empty() {
         body["resourceIds"] = error.resource_ids.clone().into();
     }
@@ -381,6 +440,7 @@ mod tests {
             clock: Arc::new(crate::SystemClock),
             admission: admission.clone(),
             logs: Arc::new(crate::logs::NoNodes),
+            monitoring: trireme_monitoring::Monitoring::default(),
         };
         let (parts, body) = http::Request::post("/").body(body).unwrap().into_parts();
         receive(&api, &parts, body).await.map(|(read, _room)| read.len()).map_err(|error| error.code.status())

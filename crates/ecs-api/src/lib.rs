@@ -3,7 +3,7 @@
 //! A call's way: [`http`](crate) (body, protocol, request id) · `admission` (who is turned away when there is too much) · `local` (what comes in without authentication) · `auth` (who calls) · `operation` (what is asked, one room for
 //! each noun) · `resolve` (names and ARNs to keys) · `unsupported` (what is refused because it has no effect yet) ·
 //! `context` (reading and writing through the `Store`) · `convert` (the state as ECS's shapes) · `page` · `companion` (other services on the same port: [`logs`],
-//! `autoscaling`) · `error` (every error
+//! `autoscaling`, `monitoring`, `eventbridge`; and, by their paths (`rest`), `scheduler`) · `error` (every error
 //! that a client can see) · [`coverage`] (which operations are real).
 //!
 //! Invariant: a request member that would change what runs, and cannot, is refused by name. Nothing is ignored in silence.
@@ -18,20 +18,25 @@ mod companion;
 mod context;
 mod convert;
 mod error;
+mod eventbridge;
 mod http;
 mod length;
 mod local;
 pub mod logs;
 mod metrics;
+mod monitoring;
 mod operation;
 mod page;
 mod resolve;
+mod rest;
+mod scheduler;
 mod sts;
 mod unsupported;
 
 use std::sync::Arc;
 
 use trireme_iam::SealingKey;
+use trireme_monitoring::Monitoring;
 use trireme_state::store::Store;
 
 pub use crate::admission::{Admission, Limits};
@@ -62,4 +67,6 @@ pub struct Api {
     pub admission: Admission,
     /// The agents' part of the logs API.
     pub logs: Arc<dyn logs::LogNodes>,
+    /// Metrics, as this node and the others keep them.
+    pub monitoring: Monitoring,
 }

@@ -172,6 +172,7 @@ mod tests {
                 clock: Arc::new(SystemClock),
                 admission: crate::Admission::default(),
                 logs: Arc::new(crate::logs::NoNodes),
+                monitoring: trireme_monitoring::Monitoring::default(),
             },
             caller: Caller {
                 principal: trireme_iam::Principal::unauthenticated(scope.account.clone()),

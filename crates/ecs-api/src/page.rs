@@ -74,10 +74,10 @@ impl Page {
 const CHECKSUM: usize = 8;
 
 /// The operation is part of it: one list's token means nothing to another.
-fn checksum(operation: Operation, key: &[u8]) -> [u8; CHECKSUM] {
+fn checksum(list: &str, key: &[u8]) -> [u8; CHECKSUM] {
     let mut hash = Sha256::new();
     hash.update(b"trireme page 1/");
-    hash.update(operation.name());
+    hash.update(list);
     hash.update(b"/");
     hash.update(key);
     let digest: [u8; 32] = hash.finalize().into();
@@ -86,18 +86,27 @@ fn checksum(operation: Operation, key: &[u8]) -> [u8; CHECKSUM] {
     first
 }
 
+/// The token of the page of a list that begins after the item of that key.
+pub(crate) fn token_of(list: &str, key: &str) -> String {
+    URL_SAFE_NO_PAD.encode([&checksum(list, key.as_bytes())[..], key.as_bytes()].concat())
+}
+
+/// The key in a token; `None` if it is none of this list's.
+pub(crate) fn key_of(list: &str, token: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (sum, key) = bytes.split_first_chunk::<CHECKSUM>()?;
+    if *sum != checksum(list, key) {
+        return None;
+    }
+    String::from_utf8(key.to_vec()).ok()
+}
+
 fn write(operation: Operation, key: &str) -> String {
-    URL_SAFE_NO_PAD.encode([&checksum(operation, key.as_bytes())[..], key.as_bytes()].concat())
+    token_of(operation.name(), key)
 }
 
 fn read(operation: Operation, token: &str) -> Result<String> {
-    let invalid = || Error::invalid("Invalid token.");
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
-    let (sum, key) = bytes.split_first_chunk::<CHECKSUM>().ok_or_else(invalid)?;
-    if *sum != checksum(operation, key) {
-        return Err(invalid());
-    }
-    String::from_utf8(key.to_vec()).map_err(|_| invalid())
+    key_of(operation.name(), token).ok_or_else(|| Error::invalid("Invalid token."))
 }
 
 #[cfg(test)]

@@ -41,13 +41,19 @@ pub struct RelayedHeartbeat {
     pub age: Duration,
 }
 
-/// Takes what other control nodes relay of their agents; the server implements it over the dispatcher. Called on the leader only.
+/// Takes what other control nodes relay; the server implements it over its tables.
 pub trait RelaySink: Send + Sync + 'static {
-    /// Notes heartbeats that `from` heard.
+    /// Notes heartbeats that `from` heard. Called on the leader only.
     fn heartbeats(&self, from: u64, heartbeats: &[RelayedHeartbeat]);
 
-    /// Notes what tasks use.
+    /// Notes what tasks use. Called on the leader only.
     fn usage(&self, tasks: &[control::relay_usage_request::Task]);
+
+    /// Notes samples of metrics that another node took.
+    fn metrics(&self, batch: &[u8], metrics: &[control::Metric]);
+
+    /// What is kept of metrics: a page of those after one.
+    fn copy_metrics(&self, after: Option<&control::Metric>) -> Vec<control::Metric>;
 }
 
 /// The control service of one node.
@@ -318,6 +324,30 @@ impl control::control_server::Control for ControlService {
             sink.usage(&request.tasks);
         }
         Ok(Response::new(control::RelayUsageResponse { accepted: sink.is_some() }))
+    }
+
+    async fn relay_metrics(
+        &self,
+        request: Request<control::RelayMetricsRequest>,
+    ) -> Result<Response<control::RelayMetricsResponse>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let sink = self.sink.get();
+        if let Some(sink) = sink {
+            sink.metrics(&request.batch, &request.metrics);
+        }
+        Ok(Response::new(control::RelayMetricsResponse { accepted: sink.is_some() }))
+    }
+
+    async fn copy_metrics(
+        &self,
+        request: Request<control::CopyMetricsRequest>,
+    ) -> Result<Response<control::CopyMetricsResponse>, Status> {
+        let request = request.into_inner();
+        self.check(&request.cluster_id)?;
+        let sink = self.sink.get().ok_or_else(|| Status::unavailable("this node keeps no metrics yet"))?;
+        let metrics = sink.copy_metrics(request.after.as_ref());
+        Ok(Response::new(control::CopyMetricsResponse { metrics }))
     }
 }
 

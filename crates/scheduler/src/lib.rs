@@ -9,12 +9,13 @@
 //! - What the copy holds only grows within a request. So a node that refuses once is never asked again, and the copy keeps its nodes in
 //!   order: a placement costs a logarithm instead of a look at every node (`place/search.rs`).
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`stop`] · [`explain`] · [`daemon`] · [`expression`] (the
-//! cluster query language).
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`stop`] · [`explain`] · [`daemon`] · [`run`] (tasks without a service) · [`due`] (when
+//! schedules are due) · [`expression`] (the cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
 pub mod answer;
 pub mod daemon;
+pub mod due;
 pub mod explain;
 pub mod expression;
 pub mod filter;
@@ -23,6 +24,7 @@ pub mod place;
 mod rank;
 mod ranking;
 pub mod requirement;
+pub mod run;
 pub mod stop;
 pub mod view;
 
@@ -33,5 +35,6 @@ pub use expression::{Expression, ExpressionError};
 pub use group::Group;
 pub use place::{Placed, Request, check, choose, place, place_on};
 pub use requirement::{Addresses, Requirement, Wanted};
+pub use run::TaskRun;
 pub use stop::choose_to_stop;
 pub use view::{Node, Nodes};

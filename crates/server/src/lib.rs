@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`)
 //! · `channels` (from any control node to any agent), `exec`, `logs` and `log_reader` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `explain` (and what of why, if and then) · `retention` (how
-//! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer` and `relay` (what the
+//! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer`, `relay` and `monitoring` (what the
 //! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`] · `survival` (whether a zone could be lost).
 
 pub mod accept;
@@ -19,6 +19,7 @@ mod log_reader;
 mod logs;
 mod members;
 pub mod metrics;
+mod monitoring;
 mod observer;
 mod operator;
 mod record;

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use trireme_controllers::{Heard, Observer, USAGE_STEPS, UsageSample};
 use trireme_dispatcher::HeartbeatTable;
 use trireme_dispatcher::usage::UsageTable;
+use trireme_monitoring::MetricTable;
+use trireme_raft::VotersClock;
 use trireme_raft::node::Node;
 use trireme_state::object::{Datapoint, MetricQuery};
 use trireme_types::{ContainerInstanceId, TaskId};
@@ -21,12 +23,19 @@ pub(crate) struct NodeObserver {
     start: Instant,
     heartbeats: Arc<HeartbeatTable>,
     usage: Arc<UsageTable>,
+    metrics: Arc<MetricTable>,
+    time: Arc<VotersClock>,
     quorum_since: Mutex<Option<Instant>>,
 }
 
 impl NodeObserver {
-    pub(crate) fn new(heartbeats: Arc<HeartbeatTable>, usage: Arc<UsageTable>) -> Self {
-        Self { start: Instant::now(), heartbeats, usage, quorum_since: Mutex::new(None) }
+    pub(crate) fn new(
+        heartbeats: Arc<HeartbeatTable>,
+        usage: Arc<UsageTable>,
+        metrics: Arc<MetricTable>,
+        time: Arc<VotersClock>,
+    ) -> Self {
+        Self { start: Instant::now(), heartbeats, usage, metrics, time, quorum_since: Mutex::new(None) }
     }
 
     /// Looks at the quorum until `stop`.
@@ -68,8 +77,17 @@ impl Observer for NodeObserver {
         tasks.iter().map(of).collect()
     }
 
-    fn metrics(&self, _queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>> {
-        BTreeMap::new()
+    fn metrics(&self, queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>> {
+        let now = self.time.now();
+        let mut wanted: BTreeMap<&MetricQuery, usize> = BTreeMap::new();
+        for (query, periods) in queries {
+            let most = wanted.entry(query).or_default();
+            *most = (*most).max(*periods);
+        }
+        let found = |(query, periods): (&MetricQuery, usize)| {
+            (query.clone(), self.metrics.newest(query, now, periods))
+        };
+        wanted.into_iter().map(found).collect()
     }
 
     fn quorum_held_for(&self) -> Option<Duration> {

@@ -7,11 +7,15 @@ use tonic::Status;
 use tonic::transport::Channel;
 use trireme_dispatcher::usage::{Leader, RelayedUsage, UsageTable, UsageTransport};
 use trireme_dispatcher::{HeartbeatTable, HeartbeatTransport, RelayedHeartbeat};
+use trireme_monitoring::{MetricTable, wire};
+use trireme_raft::VotersClock;
 use trireme_raft::control::RelaySink;
 use trireme_raft::node::Node;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::control::relay_heartbeats_request::Heartbeat;
-use trireme_rpc::control::{RelayHeartbeatsRequest, RelayUsageRequest, StatusResponse, relay_usage_request};
+use trireme_rpc::control::{
+    Metric, RelayHeartbeatsRequest, RelayUsageRequest, StatusResponse, relay_usage_request,
+};
 use trireme_state::store::{BoxFuture, Store};
 
 /// From this node to the leader.
@@ -94,11 +98,13 @@ fn to_wire(heartbeat: &RelayedHeartbeat) -> Heartbeat {
     }
 }
 
-/// On the leader: into its tables.
+/// Into this node's tables.
 pub(crate) struct IntoTables {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) heartbeats: Arc<HeartbeatTable>,
     pub(crate) usage: Arc<UsageTable>,
+    pub(crate) metrics: Arc<MetricTable>,
+    pub(crate) time: Arc<VotersClock>,
 }
 
 impl RelaySink for IntoTables {
@@ -112,5 +118,15 @@ impl RelaySink for IntoTables {
 
     fn usage(&self, tasks: &[relay_usage_request::Task]) {
         self.usage.record_relayed(&self.store.view(), tasks.iter().filter_map(RelayedUsage::of_wire));
+    }
+
+    fn metrics(&self, batch: &[u8], metrics: &[Metric]) {
+        let Some(batch) = wire::batch_of_wire(batch) else { return };
+        // What is left out is counted; who sent it was told by its own table, which is as full.
+        let _kept = self.metrics.put(self.time.now(), batch, &wire::samples_of_wire(metrics));
+    }
+
+    fn copy_metrics(&self, after: Option<&Metric>) -> Vec<Metric> {
+        wire::copy(&self.metrics, after)
     }
 }

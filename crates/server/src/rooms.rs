@@ -6,26 +6,38 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use trireme_controllers::{Autoscaler, Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
+use trireme_controllers::{
+    AlarmController, Autoscaler, Limits, NodeHealth, Observer, Reaper, ScheduleController, ServiceController,
+    Stopwatch,
+};
 use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_monitoring::Monitoring;
 use trireme_raft::Node;
 use trireme_state::store::Store;
 
 use crate::metrics::StateGauges;
+use crate::monitoring::OtherNodes;
 use crate::observer::NodeObserver;
 use crate::relay::{IntoTables, ToLeader};
 
 /// How often the gauges are read off the state.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// Starts everything that works by itself, until `stop`; agents are sent to other control nodes from `leaving` on. The
-/// dispatcher's service is the caller's to mount.
+/// What others are to be given of what was started.
+pub struct Rooms {
+    /// The agents' sessions; its service is the caller's to mount.
+    pub dispatcher: Dispatcher,
+    /// The metrics that the API answers from.
+    pub monitoring: Monitoring,
+}
+
+/// Starts everything that works by itself, until `stop`; agents are sent to other control nodes from `leaving` on.
 pub fn start(
     node: &Node,
     heartbeats: &Arc<HeartbeatTable>,
     leaving: &CancellationToken,
     stop: &CancellationToken,
-) -> Dispatcher {
+) -> Rooms {
     let store: Arc<dyn Store> = Arc::new(node.store());
     let incarnation = node.identity().incarnation;
     let (later_incarnation, later) = watch::channel(0);
@@ -38,10 +50,15 @@ pub fn start(
     };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     let usage = dispatcher.usage().clone();
+    let others = Arc::new(OtherNodes { node: node.clone() });
+    let monitoring = Monitoring { table: Arc::default(), others };
+    crate::monitoring::start(node, &monitoring, usage.clone(), stop);
     node.set_relay_sink(Arc::new(IntoTables {
         store: store.clone(),
         heartbeats: heartbeats.clone(),
         usage: usage.clone(),
+        metrics: monitoring.table.clone(),
+        time: node.store().time(),
     }));
     tokio::spawn(dispatcher.clone().run(leaving.clone()));
     let to_leader = ToLeader { node: node.clone() };
@@ -50,7 +67,8 @@ pub fn start(
     let view = move || viewed.view();
     tokio::spawn(trireme_dispatcher::usage::relay(usage.clone(), view, to_leader, stop.clone()));
 
-    let observer = Arc::new(NodeObserver::new(heartbeats.clone(), usage));
+    let observer =
+        Arc::new(NodeObserver::new(heartbeats.clone(), usage, monitoring.table.clone(), node.store().time()));
     tokio::spawn(observer.clone().watch_quorum(node.clone(), stop.clone()));
     let clock = observer.clone();
     let services = ServiceController::new(Stopwatch::new(move || clock.monotonic()));
@@ -62,9 +80,11 @@ pub fn start(
     run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Autoscaler, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
-    run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
+    run(Box::pin(trireme_controllers::run(AlarmController, store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer.clone(), limits)));
+    run(Box::pin(trireme_controllers::run(ScheduleController, store.clone(), observer, limits)));
     run(Box::pin(keep_gauges(store, heartbeats.clone())));
-    dispatcher
+    Rooms { dispatcher, monitoring }
 }
 
 /// Passes on what agents say of the cluster's incarnation.

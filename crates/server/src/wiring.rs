@@ -19,6 +19,7 @@ use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::logs::LogNodes;
 use trireme_ecs_api::{Admission, Api, AuthMode, Clock};
 use trireme_iam::SealingKey;
+use trireme_monitoring::Monitoring;
 use trireme_raft::{Folder, Node, Threads, VotersClock};
 use trireme_rpc::channel::channels_server::ChannelsServer;
 use trireme_rpc::explain::explainer_server::ExplainerServer;
@@ -32,6 +33,7 @@ use crate::explain::ExplainerService;
 use crate::founding::key_path;
 use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
+use crate::rooms::Rooms;
 use crate::shutdown::Signals;
 use crate::{Auth, Error, ServerConfig, logs, rooms, survival};
 
@@ -49,6 +51,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let metrics = Metrics::install(version)?;
     metrics::describe();
     logs::describe_metrics();
+    trireme_monitoring::describe_metrics();
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
@@ -70,7 +73,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     // Whoever stops has left.
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
-    let dispatcher = rooms::start(&node, &heartbeats, &leaving, &stop);
+    let Rooms { dispatcher, monitoring } = rooms::start(&node, &heartbeats, &leaving, &stop);
     survival::start(&node, &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
     let logs = Arc::new(channels.clone());
@@ -88,7 +91,8 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .add_service(OperatorServer::new(operator))
         .add_service(ExplainerServer::new(ExplainerService::new(node.clone())));
     let serving = serve_grpc(&threads, &node, grpc, routes);
-    let api = tokio::spawn(serve_api(&node, api, (auth, logs), metrics, leaving.clone(), stop.clone()));
+    let api =
+        tokio::spawn(serve_api(&node, api, (auth, logs, monitoring), metrics, leaving.clone(), stop.clone()));
 
     let unable = async {
         tokio::select! {
@@ -153,14 +157,14 @@ impl Clock for VotersTime {
 fn serve_api(
     node: &Node,
     listener: TcpListener,
-    (auth, logs): (AuthMode, Arc<dyn LogNodes>),
+    (auth, logs, monitoring): (AuthMode, Arc<dyn LogNodes>, Monitoring),
     metrics: Metrics,
     leaving: CancellationToken,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default(), logs };
+    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default(), logs, monitoring };
     let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()
         .route("/healthz", get(move || async move { health_of(&health, gone.is_cancelled()) }))

@@ -3,6 +3,7 @@
 //! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
 //! its hashes before it gets here.
 
+mod alarm;
 mod autoscaling;
 mod configuration;
 mod deployment;
@@ -13,6 +14,7 @@ mod log_group;
 mod placement;
 mod rebalancing;
 mod request;
+mod schedule;
 mod service;
 mod subnet;
 mod tag;
@@ -102,8 +104,10 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::Rebalancing(_)
         | Event::Placement(_)
         | Event::Autoscaling(_)
+        | Event::Schedule(_)
         | Event::ExecuteCommand(_)
-        | Event::LogGroup(_) => of_area(state, at, event),
+        | Event::LogGroup(_)
+        | Event::Alarm(_) => of_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -148,12 +152,14 @@ fn of_area(state: &mut State, at: Timestamp, event: &Event) {
         Event::Rebalancing(event) => rebalancing::happened(state, at, event),
         Event::Placement(event) => placement::happened(state, event),
         Event::Autoscaling(event) => autoscaling::happened(state, at, event),
+        Event::Schedule(event) => schedule::happened(state, at, event),
         Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks }) => {
             task::allow_commands(state, tasks)
         }
         // The others are for those who read the history.
         Event::ExecuteCommand(_) => {}
         Event::LogGroup(event) => log_group::happened(state, at, event),
+        Event::Alarm(event) => alarm::happened(state, at, event),
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+mod alarm;
 mod autoscaling;
 mod change;
 mod deployment;
@@ -8,6 +9,7 @@ mod proposal;
 mod report;
 mod rules;
 mod run;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::object::{
     ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
+pub use alarm::AlarmCommand;
 pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
@@ -33,6 +36,7 @@ pub use report::{
 };
 pub use rules::Growth;
 pub use run::{EndCommand, NewSubnet, Placement, RunTasks, StartCommand};
+pub use schedule::{Advance, Fire, Run, RunResult, ScheduleCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -489,4 +493,8 @@ pub enum Command {
     ContinueDeployment(Box<ContinueDeployment>),
     /// To a scalable target.
     Autoscaling(Box<AutoscalingCommand>),
+    /// CloudWatch API: alarms.
+    Alarm(Box<AlarmCommand>),
+    /// To schedules, their groups and rules.
+    Schedule(Box<ScheduleCommand>),
 }

@@ -1,15 +1,17 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
 //! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
-//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `autoscaling` · `operator`.
+//! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `alarm` · `autoscaling` · `schedule` · `fire` · `operator`.
 
 mod account_setting;
+mod alarm;
 mod attribute;
 mod autoscaling;
 mod capacity_provider;
 mod cluster;
 mod deployment;
 mod execute_command;
+mod fire;
 mod gpu;
 mod image_pin;
 mod instance;
@@ -19,6 +21,7 @@ mod operator;
 mod placement;
 mod progress;
 mod rebalancing;
+mod schedule;
 mod service;
 mod subnet;
 mod tag;
@@ -151,6 +154,8 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::ChangeAccountSetting { key, name, value } => {
             account_setting::change(state, key, name, value.as_deref())
         }
+        Command::Alarm(command) => alarm::decide(state, command),
+        Command::Schedule(command) => schedule::decide(state, command, stamp),
         Command::CreateLogGroup { key, tags } => log_group::create(state, key, tags),
         Command::DeleteLogGroup { key } => log_group::delete(state, key),
         Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),

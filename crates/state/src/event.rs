@@ -1,5 +1,6 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: add a variant.
 
+mod alarm;
 mod autoscaling;
 mod deployment;
 mod execute_command;
@@ -7,6 +8,7 @@ mod log_group;
 mod network;
 mod placement;
 mod rebalancing;
+mod schedule;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use trireme_types::{
     ContainerInstanceId, DeploymentId, Sequence, ServiceRevisionId, SessionEpoch, TaskId, Timestamp,
 };
 
+pub use alarm::AlarmEvent;
 pub use autoscaling::AutoscalingEvent;
 pub use deployment::DeploymentEvent;
 pub use execute_command::ExecuteCommandEvent;
@@ -22,6 +25,7 @@ pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
 pub use placement::PlacementEvent;
 pub use rebalancing::RebalancingEvent;
+pub use schedule::ScheduleEvent;
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome, TaggedResource, TaskReport};
@@ -461,6 +465,9 @@ pub enum Event {
     /// To a subnet or a task's interface.
     #[serde(untagged)]
     Network(NetworkEvent),
+    /// To a schedule, a group of them, or a rule.
+    #[serde(untagged)]
+    Schedule(ScheduleEvent),
     /// To a service's zones.
     #[serde(untagged)]
     Rebalancing(RebalancingEvent),
@@ -473,4 +480,7 @@ pub enum Event {
     /// To commands in containers.
     #[serde(untagged)]
     ExecuteCommand(ExecuteCommandEvent),
+    /// To an alarm.
+    #[serde(untagged)]
+    Alarm(AlarmEvent),
 }

@@ -78,6 +78,12 @@ impl StateHasher {
         sum.follow(28, &old.task_gpus, &state.task_gpus);
         sum.follow(29, &old.scalable_targets, &state.scalable_targets);
         sum.follow(30, &old.scaling_activities, &state.scaling_activities);
+        sum.follow(35, &old.schedule_groups, &state.schedule_groups);
+        sum.follow(36, &old.schedules, &state.schedules);
+        sum.follow(37, &old.rules, &state.rules);
+        sum.follow(38, &old.firings, &state.firings);
+        sum.follow(40, &old.alarms, &state.alarms);
+        sum.follow(41, &old.triggered_alarms, &state.triggered_alarms);
         self.sum = sum.sum;
         self.hash(layout)
     }

@@ -2,6 +2,7 @@
 //! anew from the objects; an invariant compares the two.
 
 mod addresses;
+mod due;
 mod groups;
 mod listing;
 mod service;
@@ -15,12 +16,13 @@ use trireme_types::{
 
 use crate::command::Outcome;
 use crate::object::{
-    ClusterKey, ContainerInstance, DesiredStatus, Interface, Service, ServiceKey, ServiceStatus, Task,
-    TaskDefinitionKey, TaskGpus, TaskSets, TaskStatus,
+    ClusterKey, ContainerInstance, DesiredStatus, Firing, Interface, Service, ServiceKey, ServiceStatus,
+    Task, TaskDefinitionKey, TaskGpus, TaskSets, TaskStatus, Trigger,
 };
 use crate::state::RequestName;
 
 pub use addresses::{Addresses, SubnetLoad};
+pub use due::DueTriggers;
 pub use groups::TaskGroups;
 pub use listing::TaskListing;
 pub use service::{ServiceLoad, TaskCounts};
@@ -63,6 +65,7 @@ pub struct Index {
     /// The client token that made a task set.
     pub(crate) token_by_task_set: OrdMap<DeploymentId, RequestName>,
     pub(crate) addresses: Addresses,
+    pub(crate) due: DueTriggers,
 }
 
 /// Whether a task counts as pending in ECS's counts (ECS API: Service.pendingCount).
@@ -155,6 +158,20 @@ impl Index {
     ) -> Self {
         interfaces.for_each(|(task, interface)| self.addresses.add(*task, interface));
         self
+    }
+
+    /// With the times at which triggers are due.
+    pub(crate) fn with_firings<'a>(
+        mut self,
+        firings: impl Iterator<Item = (&'a Trigger, &'a Arc<Firing>)>,
+    ) -> Self {
+        firings.for_each(|(trigger, firing)| self.due.add(trigger, firing));
+        self
+    }
+
+    /// Triggers by the time at which there is something to do for them.
+    pub fn due(&self) -> &DueTriggers {
+        &self.due
     }
 
     /// The addresses that tasks have.

@@ -475,7 +475,10 @@ pub fn nothing_is_above_its_level(state: &State) -> Check {
         && (state.task_gpus.is_empty() || state.level() >= FeatureLevel::SERVICES)
         && (state.placement_rules.is_empty() || state.level() >= FeatureLevel::SERVICES)
         && (state.lifecycles.is_empty() || state.level() >= FeatureLevel::SERVICES)
-        && (state.scalable_targets.is_empty() && state.scaling_activities.is_empty()
+        && (state.scalable_targets.is_empty()
+            && state.scaling_activities.is_empty()
+            && state.alarms.is_empty()
+            && state.triggered_alarms.is_empty()
             || state.level() >= FeatureLevel::SCALING);
     hold("nothing_is_above_its_level", holds, || format!("at level {}", state.level()))
 }

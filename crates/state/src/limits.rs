@@ -30,8 +30,26 @@ pub const CAPACITY_PROVIDERS_PER_CLUSTER: usize = 20;
 pub const CAPACITY_PROVIDERS: usize = 1_000;
 /// Principals of an account in a region that have settings of their own.
 pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
+/// EventBridge Scheduler API: schedule groups of an account in a region.
+pub const SCHEDULE_GROUPS: usize = 500;
+/// Schedules of all accounts and regions.
+pub const SCHEDULES: usize = 100_000;
+/// EventBridge API: rules of an account in a region.
+pub const RULES: usize = 300;
+/// EventBridge API: targets of a rule.
+pub const TARGETS_PER_RULE: usize = 5;
+/// Bytes of a schedule's target, or of a rule's targets, as JSON.
+pub const TARGET_BYTES: usize = 64 * 1024;
+/// Runs of one trigger that wait to be tried again.
+pub const PENDING_PER_FIRING: usize = 100;
+/// Tasks of one trigger that it is known to have started. `apply` reads it: it is frozen.
+pub const TASKS_PER_FIRING: usize = 500;
 /// Log groups of an account in a region.
 pub const LOG_GROUPS: usize = 10_000;
+/// Alarms of an account in a region.
+pub const ALARMS: usize = 5_000;
+/// What is kept of what happened to an alarm. `apply` reads it: it is frozen.
+pub const ALARM_HISTORY: usize = 20;
 /// Deployments of a service whose records are kept; as many again of those whose tasks run still. `apply` reads it: it is frozen.
 pub const DEPLOYMENTS_PER_SERVICE: usize = 20;
 /// ECS API: task sets of a service, with those that are draining.

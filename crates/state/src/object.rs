@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod account_setting;
+pub mod alarm;
 pub mod autoscaling;
 pub mod capacity_provider;
 pub mod cluster;
@@ -16,16 +17,22 @@ pub mod metric;
 pub mod placement;
 pub mod restore;
 pub mod retention;
+mod rule;
+mod schedule;
 mod scheduling;
 pub mod service;
 pub mod subnet;
 pub mod task;
 pub mod task_definition;
 pub mod task_set;
+mod trigger;
 mod zone_move;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
+pub use alarm::{
+    Alarm, AlarmHappening, AlarmKey, AlarmNote, AlarmSpec, AlarmState, AlarmStatus, Comparison, MissingData,
+};
 pub use autoscaling::{
     AdjustmentType, CoolingPolicy, HeldScaling, ScalableTarget, ScalableTargetSpec, ScaledOut,
     ScalingActivities, ScalingActivity, ScalingPolicy, ScalingPolicySpec, ScheduledAction,
@@ -53,9 +60,12 @@ pub use metric::{Datapoint, MetricKey, MetricQuery, Statistic};
 pub use placement::{BinpackField, PlacementConstraint, PlacementRules, PlacementStrategy, SpreadField};
 pub use restore::RestoreSource;
 pub use retention::Retention;
+pub use rule::{Rule, RuleKey, RuleSpec};
+pub use schedule::{DEFAULT_GROUP, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey, ScheduleSpec};
 pub use scheduling::{
-    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, EARLY_SUCCESS, LIFECYCLE_HOOKS, PLACEMENT_CONSTRAINTS,
-    PLACEMENT_STRATEGY, SCHEDULING_STRATEGY, SchedulingStrategy, ZONE_REBALANCING, is_rebalanced,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_ALARMS, DEPLOYMENT_STRATEGY, EARLY_SUCCESS, LIFECYCLE_HOOKS,
+    PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY, SCHEDULING_STRATEGY, SchedulingStrategy, ZONE_REBALANCING,
+    is_rebalanced,
 };
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,
@@ -71,6 +81,9 @@ pub use task_definition::{
     TaskDefinitionSpec, TaskDefinitionStatus,
 };
 pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
+pub use trigger::{
+    Due, Firing, FiringPolicy, MissedRuns, Overlap, Pending, RetryPolicy, Target, TargetTasks, Trigger,
+};
 pub use zone_move::ZoneMove;
 
 /// Members that are described as they were given, and have no effect or one that only agents see to: ECS's name to JSON. Opaque here; `ecs-api` reads it, and placement the

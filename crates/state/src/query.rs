@@ -1,11 +1,13 @@
 //! Questions that more than one room asks of the state.
 
+mod alarms;
 mod deployments;
 mod groups;
 mod health;
 mod images;
 mod logs;
 mod scaling;
+mod schedules;
 mod service_level;
 mod settings;
 mod subnets;
@@ -25,6 +27,7 @@ use crate::object::{
     TaskOverrides,
 };
 
+pub use alarms::DeploymentAlarms;
 pub use groups::SERVICE_GROUP;
 pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};

@@ -168,6 +168,18 @@ pub enum Rejection {
     /// CreateLogGroup: one of that name is there.
     #[error("the specified log group already exists")]
     LogGroupExists,
+    /// No such schedule, group or rule.
+    #[error("{what} does not exist")]
+    ScheduleNotFound {
+        /// Which one.
+        what: String,
+    },
+    /// One of that name is there.
+    #[error("{what} already exists")]
+    ScheduleExists {
+        /// Which one.
+        what: String,
+    },
     /// No such subnet in that account and region.
     #[error("there is no subnet {subnet}")]
     SubnetNotFound {
@@ -180,4 +192,7 @@ pub enum Rejection {
         /// What, with its name.
         what: String,
     },
+    /// No such alarm.
+    #[error("there is no such alarm")]
+    AlarmNotFound,
 }

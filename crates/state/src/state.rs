@@ -1,21 +1,26 @@
 //! The state itself: every object, the indexes over them, and how far the history has been applied.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
-use trireme_types::{ContainerInstanceId, Family, Scope, Sequence, SubnetId, TaskId, Timestamp};
+use trireme_types::{
+    ContainerInstanceId, DeploymentId, Family, Scope, Sequence, SubnetId, TaskId, Timestamp,
+};
 
 use crate::FeatureLevel;
 use crate::command::{IdempotencyKey, Outcome};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
-    AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
-    LogGroup, LogGroupKey, PlacementRules, Retention, ScalableTarget, ScalingActivities, Service, ServiceKey,
-    SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
+    AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, Attributes, CapacityProvider,
+    CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory,
+    Firing, ImagePins, Interface, Lifecycles, LogGroup, LogGroupKey, PlacementRules, Retention, Rule,
+    RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey,
+    Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth,
+    TaskSets, Trigger, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -92,6 +97,16 @@ pub struct State {
     pub(crate) scalable_targets: OrdMap<ServiceKey, Arc<ScalableTarget>>,
     /// Of services that did.
     pub(crate) scaling_activities: OrdMap<ServiceKey, Arc<ScalingActivities>>,
+    /// What watches metrics.
+    pub(crate) alarms: OrdMap<AlarmKey, Arc<Alarm>>,
+    /// Of services with deployments that failed by alarms: which ones.
+    pub(crate) triggered_alarms: OrdMap<ServiceKey, Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    /// Those that a user made, or gave tags.
+    pub(crate) schedule_groups: OrdMap<ScheduleGroupKey, Arc<ScheduleGroup>>,
+    pub(crate) schedules: OrdMap<ScheduleKey, Arc<Schedule>>,
+    pub(crate) rules: OrdMap<RuleKey, Arc<Rule>>,
+    /// How far schedules and rules have come.
+    pub(crate) firings: OrdMap<Trigger, Arc<Firing>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -287,6 +302,7 @@ impl State {
             self.object_tokens(),
         )
         .with_interfaces(self.interfaces.iter())
+        .with_firings(self.firings.iter())
     }
 
     /// What can be derived from the objects.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
 use trireme_state::event::{
-    AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent, PlacementEvent,
-    RebalancingEvent,
+    AlarmEvent, AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent,
+    PlacementEvent, RebalancingEvent, ScheduleEvent,
 };
 use trireme_state::object::*;
 use trireme_state::*;
@@ -364,6 +364,92 @@ fn autoscaling_events() -> Vec<Event> {
     events.into_iter().map(Event::Autoscaling).collect()
 }
 
+fn alarm_events() -> Vec<Event> {
+    let key = || AlarmKey { scope: Scope::development(), name: text("high") };
+    let metric = MetricKey {
+        scope: Scope::development(),
+        namespace: text("App"),
+        name: text("Queue"),
+        dimensions: [(text("Host"), text("a"))].into(),
+    };
+    let spec = AlarmSpec {
+        query: MetricQuery {
+            metric,
+            statistic: Statistic::Sum,
+            period_seconds: 60,
+            unit: Some(text("Count")),
+        },
+        evaluation_periods: 3,
+        datapoints_to_alarm: Some(2),
+        threshold: Real::new(-1.5).unwrap(),
+        comparison: Comparison::LessOrEqual,
+        missing_data: Some(MissingData::NotBreaching),
+        description: Some(text("d")),
+        actions_enabled: true,
+        alarm_actions: vec![text("arn:a")],
+        ok_actions: vec![text("arn:o")],
+        insufficient_data_actions: vec![text("arn:i")],
+    };
+    let tags = || Tags::from([(text("k"), text("v"))]);
+    let events = vec![
+        AlarmEvent::AlarmConfigured { key: key(), spec: Box::new(spec), tags: tags() },
+        AlarmEvent::AlarmDeleted { key: key() },
+        AlarmEvent::AlarmStateChanged {
+            key: key(),
+            state: AlarmState::Alarm,
+            reason: text("it is so"),
+            reason_data: Some(text("{}")),
+        },
+        AlarmEvent::AlarmActionsSwitched { key: key(), enabled: false },
+        AlarmEvent::AlarmTagged { key: key(), tags: tags() },
+        AlarmEvent::DeploymentAlarmsTriggered {
+            key: service("web"),
+            deployment: deployment_id(),
+            alarms: vec![text("high")],
+        },
+    ];
+    events.into_iter().map(Event::Alarm).collect()
+}
+
+fn schedule_events() -> Vec<Event> {
+    let group = || ScheduleGroupKey { scope: Scope::development(), name: text("nightly") };
+    let key = || ScheduleKey { group: group(), name: text("s") };
+    let rule = || RuleKey { scope: Scope::development(), name: text("r") };
+    let (trigger, due) = (|| Trigger::Schedule(key()), Timestamp::from_millis(60_000));
+    let tags = || Tags::from([(text("k"), text("v"))]);
+    let next = Some(Due { at: Timestamp::from_millis(70_000), fires_at: Timestamp::from_millis(70_500) });
+    let events = vec![
+        ScheduleEvent::ScheduleGroupCreated { key: group(), tags: tags() },
+        ScheduleEvent::ScheduleGroupDeleted { key: group() },
+        ScheduleEvent::ScheduleGroupTagged { key: group(), tags: tags() },
+        ScheduleEvent::SchedulePut { key: key(), spec: Box::new(schedule_spec(schedule_target(""))), next },
+        ScheduleEvent::ScheduleDeleted { key: key() },
+        ScheduleEvent::RulePut { key: rule(), spec: Box::new(rule_spec()), next },
+        ScheduleEvent::RuleDeleted { key: rule() },
+        ScheduleEvent::RuleTagged { key: rule(), tags: tags() },
+        ScheduleEvent::RuleTargetsChanged { key: rule(), targets: vec![schedule_target("a")] },
+        ScheduleEvent::TriggerFired { trigger: trigger(), due, next },
+        ScheduleEvent::RunsMissed {
+            trigger: Trigger::Rule(rule()),
+            from: due,
+            count: 3,
+            next,
+            reason: text("late"),
+        },
+        ScheduleEvent::RunStarted { trigger: trigger(), due, target: text("a"), tasks: vec![task_id()] },
+        ScheduleEvent::RunDeferred {
+            trigger: trigger(),
+            due,
+            target: text("a"),
+            tries: 2,
+            again_at: Timestamp::from_millis(64_000),
+            reason: text("no place"),
+        },
+        ScheduleEvent::RunFailed { trigger: trigger(), due, target: text("a"), reason: text("gone") },
+    ];
+    events.into_iter().map(Event::Schedule).collect()
+}
+
 fn deployment_events() -> Vec<Event> {
     let (key, deployment) = (|| service("web"), deployment_id());
     let events = vec![
@@ -580,6 +666,8 @@ fn samples() -> Vec<Event> {
     events.extend(placement_events());
     events.extend(deployment_events());
     events.extend(log_group_events());
+    events.extend(alarm_events());
+    events.extend(schedule_events());
     events.extend(command_events());
     events.extend(autoscaling_events());
     events.extend(service_events());

@@ -4,16 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "properties/deployments.rs"]
+mod alarms;
 mod deployments;
 #[path = "properties/gpus.rs"]
 mod gpus;
+#[path = "properties/schedules.rs"]
+mod schedules;
 #[path = "properties/subnets.rs"]
 mod subnets;
 mod support;
 
+use alarms::{alarm_command, alarm_step};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
+use schedules::{schedule_command, schedule_step};
 use subnets::{subnet_command, subnet_step};
 use support::*;
 use trireme_state::command::{
@@ -27,6 +32,9 @@ use trireme_types::*;
 /// A step names its objects by a number; the test takes the one that many places along in the state.
 #[derive(Debug, Clone)]
 enum Step {
+    Schedule { name: u8, delete: bool },
+    Rule { name: u8, delete: bool },
+    Fire { trigger: usize, instance: usize, defer: bool, next: u64 },
     Register { family: u8, port: Option<u16> },
     Deregister { family: u8, revision: u32 },
     CreateService { name: u8, family: u8, count: u32, token: Option<u8> },
@@ -84,6 +92,10 @@ enum Step {
     Live { name: u8, stage: Option<usize>, failed: Option<u8>, failures: u32 },
     Answer { name: u8, back: usize, on: bool },
     StartOf { name: u8, back: usize, instances: Vec<usize> },
+    PutAlarm { name: u8, threshold: u32 },
+    MoveAlarm { name: u8, state: u8, seen: bool },
+    EndAlarm { name: u8, delete: bool },
+    Listen { name: u8, rollback: bool },
     Fit { instance: usize, count: usize },
     RunWithGpus { instances: Vec<usize>, count: u32 },
 }
@@ -132,6 +144,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => task_set_step(),
         8 => subnet_step(),
         8 => gpu_step(),
+        6 => alarm_step(),
+        6 => schedule_step(),
         8 => deployment_step(),
     ]
 }
@@ -306,6 +320,8 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
         .or_else(|| configuration_command(state, step))
         .or_else(|| subnet_command(state, step))
         .or_else(|| gpu_command(state, step))
+        .or_else(|| alarm_command(state, step))
+        .or_else(|| schedule_command(state, step))
         .or_else(|| deployment_command(state, step))
 }
 

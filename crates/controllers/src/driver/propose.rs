@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use trireme_state::object::ServiceKey;
+use trireme_state::command::{AlarmCommand, ScheduleCommand};
+use trireme_state::object::{AlarmKey, ServiceKey, Trigger};
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Proposal, Rejection};
 use trireme_types::{ContainerInstanceId, RequestId, Sequence};
@@ -17,6 +18,8 @@ use crate::metrics;
 enum Lane {
     Service(ServiceKey),
     Instance(ContainerInstanceId),
+    Alarm(AlarmKey),
+    Trigger(Trigger),
     Other,
 }
 
@@ -29,6 +32,14 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
         Command::Autoscaling(command) => Lane::Service(command.service().clone()),
+        Command::Alarm(command) => match &**command {
+            AlarmCommand::SetState { key, .. } => Lane::Alarm(key.clone()),
+            _ => Lane::Other,
+        },
+        Command::Schedule(command) => match &**command {
+            ScheduleCommand::Fire(fire) => Lane::Trigger(fire.trigger.clone()),
+            _ => Lane::Other,
+        },
         Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }

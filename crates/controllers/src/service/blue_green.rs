@@ -126,7 +126,7 @@ impl Sides<'_> {
             judged: Judged::default(),
         };
         if let Some(life) = life {
-            life.watch(service, pass.desired, &pass.scene(look, self.load));
+            life.watch(pass.desired, &pass.scene(look, self.load));
             pass.starts = !life.fails(side);
         }
         let Found { counts, restart, events, .. } = pass.step(look, self.load);

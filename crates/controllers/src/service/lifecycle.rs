@@ -1,13 +1,15 @@
 //! The life of a primary deployment that is under way: what its service asks of it, the stage that it is in, and what is new of that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trireme_state::State;
 use trireme_state::command::LifecycleProgress;
 use trireme_state::object::{
-    CircuitBreaker, Deployment, DeploymentStrategy, EarlySuccess, FailureCause, HookStatus, Lifecycle,
+    Alarm, CircuitBreaker, Deployment, DeploymentStrategy, EarlySuccess, FailureCause, HookStatus, Lifecycle,
     LifecycleStage, RolloutState, Service, bake_time,
 };
+use trireme_state::query::DeploymentAlarms;
 use trireme_types::Timestamp;
 
 use super::health::Health;
@@ -24,6 +26,10 @@ pub struct Life {
     pub early: Option<EarlySuccess>,
     bake_time: Duration,
     breaker: CircuitBreaker,
+    /// It is looked at whenever an alarm may ring.
+    listens: bool,
+    /// One did.
+    rings: bool,
     under_way: bool,
     late: bool,
 }
@@ -37,11 +43,16 @@ impl Life {
         let under_way = primary.rollout == RolloutState::InProgress;
         let rolling = DeploymentStrategy::of(described) == DeploymentStrategy::Rolling;
         let deployment = primary.id;
+        let alarms = view.alarms_of_deployment(service, primary);
+        let bake_time = if is_way_back { Duration::ZERO } else { bake_time(described) };
+        let bake_time = if bake_time.is_zero() && rolling { watch_time(&alarms) } else { bake_time };
         Self {
             progress: LifecycleProgress { deployment, failures: None, stage: None, failed: None },
             early: EarlySuccess::of(described).filter(|_| rolling && under_way),
-            bake_time: if is_way_back { Duration::ZERO } else { bake_time(described) },
+            bake_time,
             breaker: CircuitBreaker::of(described),
+            listens: under_way && DeploymentAlarms::of(described).enable,
+            rings: alarms.iter().any(|alarm| alarm.has_rung_since(primary.created_at)),
             under_way,
             late: under_way && known.hooks.iter().any(|hook| hook.is_late(now)),
             known,
@@ -53,6 +64,11 @@ impl Life {
         self.known.stage.map(|(stage, _)| stage)
     }
 
+    /// Whether it is to be looked at in each pass, for an alarm may ring.
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// What is to be recorded of it, if anything.
     pub fn news(self) -> Option<LifecycleProgress> {
         let LifecycleProgress { failures, stage, failed, .. } = &self.progress;
@@ -61,7 +77,7 @@ impl Life {
     }
 
     /// Looks whether it fails, which is to have so many tasks: then nothing more is started of it.
-    pub fn watch(&mut self, service: &Service, desired: u32, scene: &restart::Scene<'_>) {
+    pub fn watch(&mut self, desired: u32, scene: &restart::Scene<'_>) {
         // What it replaces is on its way out already: there is nothing whole to go back to.
         if !self.under_way || self.stage() == Some(LifecycleStage::CleanUp) {
             return;
@@ -70,7 +86,7 @@ impl Life {
         self.progress.failures = verdict.record;
         self.progress.failed = match () {
             () if verdict.trips => Some(FailureCause::Tasks),
-            () if alarms_fail(service) => Some(FailureCause::Alarm),
+            () if self.rings => Some(FailureCause::Alarm),
             () => None,
         };
     }
@@ -112,7 +128,11 @@ impl Life {
     }
 }
 
-/// Whether an alarm says that a deployment of a service fails (ECS API: DeploymentAlarms). There are no alarms yet.
-const fn alarms_fail(_: &Service) -> bool {
-    false
+/// How long a deployment that has all its tasks is watched by alarms: as long as the slowest of them needs to see what they do. (ECS: the
+/// bake time is computed from the alarms.)
+fn watch_time(alarms: &[&Arc<Alarm>]) -> Duration {
+    let seconds = alarms.iter().map(|alarm| {
+        u64::from(alarm.spec.query.period_seconds).saturating_mul(alarm.spec.evaluation_periods.into())
+    });
+    Duration::from_secs(seconds.max().unwrap_or(0))
 }

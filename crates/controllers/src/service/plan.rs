@@ -69,7 +69,7 @@ fn rolling(look: &mut Look<'_>, service: &Service, tasks: &[Arc<Task>], load: &S
     }
     let moves = rebalance::stage(&pass, look);
     pass.extra = usize::from(moves == rebalance::Stage::Starting);
-    life.watch(service, pass.desired, &pass.scene(look, load));
+    life.watch(pass.desired, &pass.scene(look, load));
     pass.starts = !life.fails(primary) || other.is_some();
     let mut progress = ServiceProgress::default();
     let found = pass.step(look, load);

@@ -83,6 +83,7 @@ fn has_tasks(pass: &Pass<'_>, load: &ServiceLoad, older: &Deployment) -> bool {
 
 /// Adds the command that records it, if there is anything.
 pub fn add(judged: &mut Judged, service: &Service, progress: ServiceProgress, life: Life) {
+    judged.restless |= life.listens();
     let life = life.news();
     if progress == ServiceProgress::default() && life.is_none() {
         return;

@@ -3,14 +3,16 @@
 
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
-    CreateServiceRequest, DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentEarlySuccessCriteria,
-    DeploymentLifecycleHook, DeploymentLifecycleHookAction, DeploymentLifecycleHookStage,
-    DeploymentLifecycleHookTargetType, DeploymentLifecycleHookTimeoutConfiguration, DeploymentStrategy,
-    LoadBalancer, SchedulingStrategy, ServiceConnectConfiguration, ServiceRegistry, ThresholdConfiguration,
-    ThresholdType, UpdateServiceRequest,
+    CreateServiceRequest, DeploymentAlarms, DeploymentCircuitBreaker, DeploymentConfiguration,
+    DeploymentEarlySuccessCriteria, DeploymentLifecycleHook, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStage, DeploymentLifecycleHookTargetType,
+    DeploymentLifecycleHookTimeoutConfiguration, DeploymentStrategy, LoadBalancer, SchedulingStrategy,
+    ServiceConnectConfiguration, ServiceRegistry, ThresholdConfiguration, ThresholdType,
+    UpdateServiceRequest,
 };
 use trireme_state::object::{
-    self, BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS,
+    self, BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_ALARMS, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS,
+    LIFECYCLE_HOOKS,
 };
 
 use super::described;
@@ -22,6 +24,8 @@ const BAKE_MINUTES: std::ops::RangeInclusive<i32> = 0..=1_440;
 const TIMEOUT_MINUTES: std::ops::RangeInclusive<i32> = 1..=20_160;
 /// The same, when it is not given.
 const TIMEOUT_MINUTES_DEFAULT: i32 = 1_440;
+/// Alarms of a service's deployments.
+const ALARMS: usize = 100;
 /// ECS developer guide: hooks of type PAUSE of a service.
 const PAUSES: usize = 10;
 
@@ -42,7 +46,7 @@ fn breaker(given: DeploymentCircuitBreaker) -> DeploymentCircuitBreaker {
 pub(crate) fn describe(kept: &Described) -> DeploymentConfiguration {
     DeploymentConfiguration {
         deployment_circuit_breaker: Some(breaker(described::read(kept, CIRCUIT_BREAKER).unwrap_or_default())),
-        alarms: described::read(kept, described::ALARMS),
+        alarms: described::read(kept, DEPLOYMENT_ALARMS),
         strategy: described::read(kept, DEPLOYMENT_STRATEGY).or(Some(DeploymentStrategy::Rolling)),
         bake_time_in_minutes: described::read(kept, BAKE_TIME).or(Some(0)),
         lifecycle_hooks: described::read(kept, LIFECYCLE_HOOKS),
@@ -182,6 +186,7 @@ fn check(
         return Err(out_of_range("bakeTimeInMinutes", &BAKE_MINUTES));
     }
     threshold(given.deployment_circuit_breaker.as_ref())?;
+    alarms(given.alarms.as_ref())?;
     hooks(operation, given.lifecycle_hooks.as_deref().unwrap_or_default(), beside)?;
     early(given.early_success_criteria.as_ref(), beside, service.minimum)
 }
@@ -190,8 +195,8 @@ fn check(
 fn asks(given: &DeploymentConfiguration) -> bool {
     let breaker = given.deployment_circuit_breaker.as_ref().and_then(|breaker| breaker.enable);
     let early = given.early_success_criteria.as_ref().and_then(|early| early.enable);
-    breaker == Some(true)
-        || early == Some(true)
+    let alarms = given.alarms.as_ref().and_then(|alarms| alarms.enable);
+    [breaker, early, alarms].contains(&Some(true))
         || given.bake_time_in_minutes.is_some_and(|minutes| minutes != 0)
         || given.lifecycle_hooks.as_ref().is_some_and(|hooks| !hooks.is_empty())
 }
@@ -208,6 +213,22 @@ fn threshold(breaker: Option<&DeploymentCircuitBreaker>) -> Result<()> {
     if threshold.r#type.is_none() || threshold.value.is_none_or(|value| value < 1) {
         return Err(Error::invalid(
             "deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration must have a type, and a value of 1 or more.",
+        ));
+    }
+    Ok(())
+}
+
+fn alarms(given: Option<&DeploymentAlarms>) -> Result<()> {
+    let Some(given) = given else { return Ok(()) };
+    let names = given.alarm_names.as_deref().unwrap_or_default();
+    if names.len() > ALARMS || names.iter().any(|name| !(1..=255).contains(&name.chars().count())) {
+        return Err(Error::invalid(format!(
+            "deploymentConfiguration.alarms can have at most {ALARMS} names of 1 to 255 characters."
+        )));
+    }
+    if given.enable == Some(true) && names.is_empty() {
+        return Err(Error::invalid(
+            "deploymentConfiguration.alarms must have alarmNames when they are enabled.",
         ));
     }
     Ok(())
@@ -306,6 +327,7 @@ mod tests {
             json!({"earlySuccessCriteria":
                 {"enable": true, "healthyPercent": 50, "sourceServiceRevisionCleanup": "DEFERRED"}}),
             json!({"earlySuccessCriteria": {"enable": false}}),
+            json!({"alarms": {"enable": true, "rollback": true, "alarmNames": ["high"]}}),
         ] {
             assert_eq!(checked(given, service), Ok(()));
         }
@@ -329,6 +351,13 @@ mod tests {
             (many, plain, "at most 10"),
             (rolling, plain, "not supported for the ROLLING"),
             (json!({"lifecycleHooks": [{"hookTargetArn": "arn:x"}]}), plain, "AWS_LAMBDA"),
+            (json!({"alarms": {"enable": true, "alarmNames": []}}), plain, "must have alarmNames"),
+            (json!({"alarms": {"enable": false, "alarmNames": [""]}}), plain, "1 to 255 characters"),
+            (
+                json!({"alarms": {"enable": true, "alarmNames": ["high"]}}),
+                Service { is_external: true, ..other },
+                "EXTERNAL",
+            ),
             (json!({"earlySuccessCriteria": {"enable": true}}), plain, "must have healthyPercent"),
             (json!({"earlySuccessCriteria": early.clone()}), plain, "between minimumHealthyPercent and 100"),
             (

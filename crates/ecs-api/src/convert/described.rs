@@ -10,8 +10,8 @@ use trireme_ecs_model::shapes::{
     ServiceConnectConfiguration, ServiceRegistry, UpdateServiceRequest,
 };
 use trireme_state::object::{
-    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, EXECUTE_COMMAND,
-    LIFECYCLE_HOOKS, NETWORK_CONFIGURATION, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_ALARMS, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS,
+    EXECUTE_COMMAND, LIFECYCLE_HOOKS, NETWORK_CONFIGURATION, PLACEMENT_CONSTRAINTS, PLACEMENT_STRATEGY,
 };
 use trireme_types::capability::SETTINGS;
 
@@ -24,7 +24,6 @@ pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeralStorage";
 pub(crate) const IPC_MODE: &str = "ipcMode";
 pub(crate) const PID_MODE: &str = "pidMode";
 pub(crate) const FAULT_INJECTION: &str = "enableFaultInjection";
-pub(crate) const ALARMS: &str = "alarms";
 pub(crate) const CONFIGURATION: &str = "configuration";
 pub(crate) const SERVICE_CONNECT_DEFAULTS: &str = "serviceConnectDefaults";
 pub(crate) const LOAD_BALANCERS: &str = "loadBalancers";
@@ -154,7 +153,7 @@ fn changes(given: &Given<'_>) -> std::collections::BTreeMap<String, Option<Strin
     keep(&mut kept, DEPLOYMENT_STRATEGY, configuration.and_then(|one| one.strategy.as_ref()));
     keep(&mut kept, BAKE_TIME, configuration.and_then(|one| one.bake_time_in_minutes.as_ref()));
     keep(&mut kept, EARLY_SUCCESS, configuration.and_then(|one| one.early_success_criteria.as_ref()));
-    keep(&mut kept, ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
+    keep(&mut kept, DEPLOYMENT_ALARMS, configuration.and_then(|one| one.alarms.as_ref()));
     keep(&mut kept, SERVICE_CONNECT, given.connect);
     keep(&mut kept, NETWORK_CONFIGURATION, given.network.as_ref());
     let mut changes: std::collections::BTreeMap<String, Option<String>> =

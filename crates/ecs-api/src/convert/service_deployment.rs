@@ -2,9 +2,9 @@
 
 use trireme_ecs_model::shapes::{
     self, DeploymentLifecycleHookAction, DeploymentLifecycleHookDetail, DeploymentLifecycleHookStatus,
-    DeploymentLifecycleHookTargetType, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentBrief,
-    ServiceDeploymentCircuitBreaker, ServiceDeploymentRollbackMonitorsStatus, ServiceDeploymentStatus,
-    ServiceRevisionSummary,
+    DeploymentLifecycleHookTargetType, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentAlarms,
+    ServiceDeploymentBrief, ServiceDeploymentCircuitBreaker, ServiceDeploymentRollbackMonitorsStatus,
+    ServiceDeploymentStatus, ServiceRevisionSummary,
 };
 use trireme_state::State;
 use trireme_state::index::{ServiceLoad, TaskCounts};
@@ -13,6 +13,7 @@ use trireme_state::object::{
     HookAction, HookStatus, Images, Lifecycle, LifecycleHook, Service, ServiceDeployment,
     ServiceDeploymentStatus as Status, ServiceKey, ServiceRevision, ServiceSpec, TaskDefinition,
 };
+use trireme_state::query::DeploymentAlarms;
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
 
@@ -96,6 +97,32 @@ fn breaker(spec: &ServiceSpec, one: &ServiceDeployment, life: &Lifecycle) -> Ser
     }
 }
 
+/// ECS API: ServiceDeployment.alarms.
+fn alarms(
+    state: &State,
+    of: &Service,
+    spec: &ServiceSpec,
+    (one, life): (&ServiceDeployment, &Lifecycle),
+) -> ServiceDeploymentAlarms {
+    use ServiceDeploymentRollbackMonitorsStatus as Status;
+    let wanted = DeploymentAlarms::of(&spec.described);
+    let running = of.deployments.iter().find(|known| known.id == one.id);
+    // It listens to none when one was in ALARM as it began.
+    let deaf = running.is_some_and(|running| state.alarms_of_deployment(of, running).is_empty());
+    let status = match life.cause {
+        Some(FailureCause::Alarm) => Status::Triggered,
+        _ if !wanted.enable => Status::Disabled,
+        _ if !one.status.is_under_way() => Status::MonitoringComplete,
+        _ if deaf => Status::Disabled,
+        _ => Status::Monitoring,
+    };
+    ServiceDeploymentAlarms {
+        status: Some(status),
+        alarm_names: Some(wanted.alarm_names),
+        triggered_alarm_names: Some(state.triggered_alarms(&of.key, one.id).to_vec()),
+    }
+}
+
 pub(crate) fn describe(
     state: &State,
     of: &Service,
@@ -119,6 +146,7 @@ pub(crate) fn describe(
     };
     let sources = one.sources.iter().map(|revision| summary(*revision, counted(*revision).wanted)).collect();
     let spec = history.revision(one.target).map_or(&of.spec, |revision| &revision.spec);
+    let asked = if one.status.is_under_way() { &of.spec } else { spec };
     let is_primary = of.deployments.first().is_some_and(|primary| primary.id == one.id);
     let life = state.lifecycles(key).of(one.id);
     let requested = if is_primary { of.spec.desired_count } else { counted(one.target).wanted };
@@ -138,11 +166,8 @@ pub(crate) fn describe(
         lifecycle_stage: life.stage.map(|(stage, _)| stage.name().into()),
         lifecycle_hook_details: (!life.hooks.is_empty())
             .then(|| life.hooks.iter().filter_map(|hook| self::hook(one, hook)).collect()),
-        deployment_circuit_breaker: Some(breaker(
-            if one.status.is_under_way() { &of.spec } else { spec },
-            one,
-            &life,
-        )),
+        deployment_circuit_breaker: Some(breaker(asked, one, &life)),
+        alarms: Some(alarms(state, of, asked, (one, &life))),
         deployment_configuration: Some(configuration(spec)),
         rollback: one.rollback.as_ref().map(|rollback| shapes::Rollback {
             reason: Some(rollback.reason.clone()),

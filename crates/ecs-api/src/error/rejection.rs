@@ -56,10 +56,13 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         Rejection::SubnetNotFound { subnet } => crate::convert::network::unknown_subnet(&subnet),
         // Clients try again, as they should: an operator may make room or end the upgrade.
         Rejection::FeatureLevel { .. } | Rejection::DiskFull { .. } => Error::server(sentence(&rejection)),
-        // Other services have words of their own for them.
-        Rejection::ScalingObjectNotFound { .. } | Rejection::LogGroupNotFound | Rejection::LogGroupExists => {
-            Error::server(sentence(&rejection))
-        }
+        // The APIs beside ECS have words of their own for them.
+        Rejection::ScalingObjectNotFound { .. }
+        | Rejection::LogGroupNotFound
+        | Rejection::LogGroupExists
+        | Rejection::AlarmNotFound
+        | Rejection::ScheduleNotFound { .. }
+        | Rejection::ScheduleExists { .. } => Error::server(sentence(&rejection)),
         Rejection::Defect { message } => Error::server(format!("Internal error: {message}")),
         other @ (Rejection::TaskDefinitionActive
         | Rejection::CapacityProviderNotFound

@@ -5,13 +5,11 @@ use trireme_ecs_model::shapes::{
     Failure, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags, RunTaskRequest,
     RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
 };
-use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request, Wanted};
+use trireme_scheduler::{Explanation, NodeRefusal, Placed, TaskRun};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{
-    self, ClusterKey, InstanceStatus, PlacementRules, Tags, TaskDefinition, TaskDefinitionStatus,
-};
+use trireme_state::object::{ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
 use trireme_state::store::ProposeError;
-use trireme_state::{Command, FeatureLevel, Outcome, Placement, Rejection, State};
+use trireme_state::{Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::context::Context;
@@ -44,50 +42,6 @@ struct Asked {
     network: Option<NetworkConfiguration>,
     constraints: Vec<PlacementConstraint>,
     strategy: Vec<PlacementStrategy>,
-}
-
-/// What a call comes to, but for the places.
-struct Prepared<'a> {
-    run: RunTasks,
-    definition: &'a TaskDefinition,
-    network: Option<object::NetworkConfiguration>,
-    /// What the caller asks of the machines.
-    rules: PlacementRules,
-}
-
-impl Prepared<'_> {
-    fn wanted(&self, state: &State, now: Timestamp) -> Wanted {
-        let spec = &self.definition.spec;
-        let scope = &self.run.cluster.scope;
-        Wanted::of(spec, &self.run.overrides).in_subnets(
-            state,
-            scope,
-            spec,
-            self.network.as_ref(),
-            |subnet| state.free_addresses(subnet, now),
-        )
-    }
-
-    /// So many places. Without a strategy all tasks of the cluster count, else those of the group.
-    fn request(&self, state: &State, now: Timestamp, count: usize) -> Request {
-        let default = || format!("family:{}", self.run.definition.family);
-        let name = self.run.group.clone().unwrap_or_else(default);
-        let group = if self.rules.strategy.is_empty() {
-            Group::among_all(name)
-        } else {
-            let tasks = state.tasks_of_group(&self.run.cluster, &name);
-            Group::of_tasks(name, tasks.iter().map(AsRef::as_ref).filter(|task| task.wanted()))
-        };
-        let of_definition = PlacementRules::of_definition(&self.definition.spec.described);
-        let rules = self.rules.clone().and(of_definition);
-        Request { wanted: self.wanted(state, now), group, rules, count }
-    }
-
-    /// Whether its rules ask for more than what happens anyway, so that they are to be kept.
-    fn is_ruled(&self, state: &State) -> bool {
-        let before = state.level() < FeatureLevel::SERVICES;
-        !(self.rules.is_empty() || before && self.rules.is_default())
-    }
 }
 
 /// Tasks that were started, and why others were not.
@@ -126,7 +80,7 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 
 async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
     let now = cx.api.clock.now();
-    let place = |state: &State, prepared: &Prepared<'_>| {
+    let place = |state: &State, prepared: &TaskRun<'_>| {
         let run = &prepared.run;
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
@@ -159,7 +113,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         strategy: Vec::new(),
     };
     let now = cx.api.clock.now();
-    let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances, now);
+    let place = |state: &State, prepared: &TaskRun<'_>| place_on_named(state, prepared, &instances, now);
     let started = start_with(&cx, &wanted, instances.len(), place).await?;
     let tasks = describe(&started);
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
@@ -167,7 +121,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
 
 type Places = Result<(Vec<Placement>, Vec<Failure>)>;
 
-fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String], now: Timestamp) -> Places {
+fn place_on_named(state: &State, prepared: &TaskRun<'_>, named: &[String], now: Timestamp) -> Places {
     let run = &prepared.run;
     let mut asked = prepared.wanted(state, now);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
@@ -203,7 +157,7 @@ async fn start_with(
     cx: &Context,
     wanted: &Asked,
     count: usize,
-    place: impl Fn(&State, &Prepared<'_>) -> Places,
+    place: impl Fn(&State, &TaskRun<'_>) -> Places,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
@@ -217,17 +171,7 @@ async fn start_with(
         if placements.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
-        let rules = prepared.is_ruled(&state).then(|| Box::new(prepared.rules));
-        let run = Box::new(RunTasks { placements, ..prepared.run });
-        let command = match prepared.network.map(Box::new) {
-            None => Command::RunTasks(run),
-            Some(network) => Command::RunTasksInSubnets { run, network },
-        };
-        let command = match rules {
-            None => command,
-            Some(rules) => Command::RunTasksByRules { run: Box::new(command), rules },
-        };
-        let command = if wanted.commands { Command::RunAllowingCommands(Box::new(command)) } else { command };
+        let command = prepared.at(&state, placements);
         match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
             Ok(_) => return Err(Error::server("The tasks have no ids.")),
@@ -266,7 +210,7 @@ fn not_started(cx: &Context, wanted: &Asked, count: usize, tasks: &[TaskId]) -> 
 }
 
 /// Everything but the places.
-fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepared<'a>> {
+fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<TaskRun<'a>> {
     let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
     let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
     if definition.status != TaskDefinitionStatus::Active {
@@ -290,7 +234,7 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepare
     };
     placement::together(wanted.constraints.len(), definition)?;
     let rules = placement::rules(&wanted.constraints, &wanted.strategy);
-    Ok(Prepared { run, definition, network, rules })
+    Ok(TaskRun { run, definition, network, rules, commands: wanted.commands })
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.

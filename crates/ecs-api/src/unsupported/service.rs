@@ -50,8 +50,6 @@ fn deployment_controller(refuse: Refuse, value: Option<&DeploymentController>) -
 
 fn deployment_configuration(refuse: Refuse, value: Option<&DeploymentConfiguration>) -> Result<()> {
     let Some(value) = value else { return Ok(()) };
-    let alarms = value.alarms.as_ref();
-    refuse.on("deploymentConfiguration.alarms", alarms.and_then(|alarms| alarms.enable))?;
     if let Some(strategy) = &value.strategy {
         let is_there = matches!(strategy, DeploymentStrategy::Rolling | DeploymentStrategy::BlueGreen);
         refuse.when(&format!("deploymentConfiguration.strategy {strategy}"), !is_there)?;

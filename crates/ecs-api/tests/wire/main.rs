@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod cloudwatch;
 mod clusters;
 mod configuration;
 mod deployments;
@@ -11,6 +12,7 @@ mod flood;
 mod gpus;
 mod placement;
 mod raw;
+mod schedules;
 mod scheduling;
 mod server;
 mod services;

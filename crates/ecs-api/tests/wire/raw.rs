@@ -80,8 +80,19 @@ pub fn signed(
     body: impl Into<Vec<u8>>,
     signing: &Signing,
 ) -> Request<Body> {
-    let (body, url) = (body.into(), format!("{}/", server.url()));
-    let mut request = Request::builder().method("POST").uri(&url).header("host", server.addr.to_string());
+    signed_to(server, ("POST", "/"), headers, body, signing)
+}
+
+/// The same, with another method and path.
+pub fn signed_to(
+    server: &Server,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+    signing: &Signing,
+) -> Request<Body> {
+    let (body, url) = (body.into(), format!("{}{path}", server.url()));
+    let mut request = Request::builder().method(method).uri(&url).header("host", server.addr.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -102,7 +113,7 @@ pub fn signed(
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
     let all = all.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let signable = SignableRequest::new("POST", &url, all, SignableBody::Bytes(&body)).unwrap();
+    let signable = SignableRequest::new(method, &url, all, SignableBody::Bytes(&body)).unwrap();
     let (instructions, _) = sign(signable, &params).unwrap().into_parts();
     instructions.apply_to_request_http1x(&mut request);
     request.map(|()| Body::from(body))

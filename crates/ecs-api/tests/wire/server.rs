@@ -65,7 +65,14 @@ impl Server {
     async fn with(store: LocalStore, auth: AuthMode, clock: Arc<dyn Clock>, limits: Limits) -> Self {
         let admission = Admission::new(limits);
         let logs = Arc::new(trireme_ecs_api::logs::NoNodes);
-        let api = Api { store: Arc::new(store.clone()), auth, clock, admission, logs };
+        let api = Api {
+            store: Arc::new(store.clone()),
+            auth,
+            clock,
+            admission,
+            logs,
+            monitoring: trireme_monitoring::Monitoring::default(),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, router(api)).await.unwrap() });

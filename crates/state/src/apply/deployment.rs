@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trireme_types::{DeploymentId, Timestamp};
 
-use super::{deployment_history, service};
+use super::{alarm, deployment_history, service};
 use crate::State;
 use crate::event::DeploymentEvent;
 use crate::object::{Lifecycle, RolloutState, ServiceKey};
@@ -50,7 +50,9 @@ fn with(state: &mut State, key: &ServiceKey, id: DeploymentId, change: impl FnOn
 
 /// Lives go with the records of their deployments.
 pub(super) fn forget(state: &mut State, key: &ServiceKey) {
-    let Some(all) = state.lifecycles.get(key) else { return };
+    if !state.lifecycles.contains_key(key) && !state.triggered_alarms.contains_key(key) {
+        return;
+    }
     let history = state.deployment_history(key);
     let recorded = history.deployments.iter().flat_map(|one| {
         let back = one.rollback.iter().map(|rollback| rollback.deployment);
@@ -58,6 +60,8 @@ pub(super) fn forget(state: &mut State, key: &ServiceKey) {
     });
     let running = state.services.get(key).into_iter().flat_map(|service| &service.deployments);
     let kept: BTreeSet<DeploymentId> = recorded.chain(running.map(|one| one.id)).collect();
+    alarm::forget(state, key, |id| kept.contains(&id));
+    let Some(all) = state.lifecycles.get(key) else { return };
     if all.deployments.keys().all(|id| kept.contains(id)) {
         return;
     }

@@ -5,8 +5,8 @@
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::event::{
-    AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent, PlacementEvent,
-    RebalancingEvent,
+    AlarmEvent, AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent,
+    PlacementEvent, RebalancingEvent, ScheduleEvent,
 };
 use crate::{Event, FeatureLevel};
 
@@ -145,6 +145,20 @@ kinds! {
     in Deployment(DeploymentEvent): 130 @ 1 from 7 => LifecycleStageEntered { key, deployment, stage, hooks },
     in Deployment(DeploymentEvent): 131 @ 1 from 7 => LifecycleHookEnded { key, deployment, hook, status },
     in Deployment(DeploymentEvent): 132 @ 1 from 7 => TaskFailuresCounted { key, deployment, failures },
+    in Schedule(ScheduleEvent): 175 @ 1 from 8 => ScheduleGroupCreated { key, tags },
+    in Schedule(ScheduleEvent): 176 @ 1 from 8 => ScheduleGroupDeleted { key },
+    in Schedule(ScheduleEvent): 177 @ 1 from 8 => ScheduleGroupTagged { key, tags },
+    in Schedule(ScheduleEvent): 178 @ 1 from 8 => SchedulePut { key, spec, next },
+    in Schedule(ScheduleEvent): 179 @ 1 from 8 => ScheduleDeleted { key },
+    in Schedule(ScheduleEvent): 180 @ 1 from 8 => RulePut { key, spec, next },
+    in Schedule(ScheduleEvent): 181 @ 1 from 8 => RuleDeleted { key },
+    in Schedule(ScheduleEvent): 182 @ 1 from 8 => RuleTagged { key, tags },
+    in Schedule(ScheduleEvent): 183 @ 1 from 8 => RuleTargetsChanged { key, targets },
+    in Schedule(ScheduleEvent): 184 @ 1 from 8 => TriggerFired { trigger, due, next },
+    in Schedule(ScheduleEvent): 185 @ 1 from 8 => RunsMissed { trigger, from, count, next, reason },
+    in Schedule(ScheduleEvent): 186 @ 1 from 8 => RunStarted { trigger, due, target, tasks },
+    in Schedule(ScheduleEvent): 187 @ 1 from 8 => RunDeferred { trigger, due, target, tries, again_at, reason },
+    in Schedule(ScheduleEvent): 188 @ 1 from 8 => RunFailed { trigger, due, target, reason },
     in Deployment(DeploymentEvent): 133 @ 1 from 7 => DeploymentFailed { key, deployment, cause, record },
     in Autoscaling(AutoscalingEvent): 150 @ 1 from 8 => ScalableTargetRegistered { key, id, spec },
     in Autoscaling(AutoscalingEvent): 151 @ 1 from 8 => ScalableTargetDeregistered { key },
@@ -155,4 +169,10 @@ kinds! {
     in Autoscaling(AutoscalingEvent): 156 @ 1 from 8 => ScheduledActionDeleted { key, name },
     in Autoscaling(AutoscalingEvent): 157 @ 1 from 8 => ScheduledActionTaken { key, name, next },
     in Autoscaling(AutoscalingEvent): 158 @ 1 from 8 => ScalingActivityRecorded { key, activity, policy },
+    in Alarm(AlarmEvent): 190 @ 1 from 8 => AlarmConfigured { key, spec, tags },
+    in Alarm(AlarmEvent): 191 @ 1 from 8 => AlarmDeleted { key },
+    in Alarm(AlarmEvent): 192 @ 1 from 8 => AlarmStateChanged { key, state, reason, reason_data },
+    in Alarm(AlarmEvent): 193 @ 1 from 8 => AlarmActionsSwitched { key, enabled },
+    in Alarm(AlarmEvent): 194 @ 1 from 8 => AlarmTagged { key, tags },
+    in Alarm(AlarmEvent): 195 @ 1 from 8 => DeploymentAlarmsTriggered { key, deployment, alarms },
 }

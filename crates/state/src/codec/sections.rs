@@ -70,4 +70,10 @@ sections! {
     28 => task_gpus,
     29 => scalable_targets,
     30 => scaling_activities,
+    35 => schedule_groups,
+    36 => schedules,
+    37 => rules,
+    38 => firings,
+    40 => alarms,
+    41 => triggered_alarms,
 }

@@ -50,9 +50,10 @@ impl Command {
             Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
                 FeatureLevel::TASK_NETWORKS
             }
+            Self::Schedule(_) => FeatureLevel::SCALING,
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
-            Self::Autoscaling(_) => FeatureLevel::SCALING,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
+            Self::Autoscaling(_) | Self::Alarm(_) => FeatureLevel::SCALING,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -134,10 +135,11 @@ impl Command {
             Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
                 Growth::Asked
             }
-            Self::Autoscaling(command) => of_autoscaling(command),
+            Self::Autoscaling(_) | Self::Alarm(_) => of_area(self),
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
+            Self::Schedule(command) => command.growth(),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
@@ -204,6 +206,15 @@ fn shrinks(change: &ServiceChange, state: &State, key: &ServiceKey) -> bool {
     let count = state.service(key).map_or(0, |service| service.spec.desired_count);
     let less = ServiceChange { desired_count: change.desired_count, ..ServiceChange::default() };
     *change == less && change.desired_count.is_some_and(|wanted| wanted <= count)
+}
+
+/// Those of an area with an enum of its own.
+fn of_area(command: &Command) -> Growth {
+    match command {
+        Command::Autoscaling(command) => of_autoscaling(command),
+        Command::Alarm(command) => Growth::asked(command.grows()),
+        _ => Growth::None,
+    }
 }
 
 /// A service may get more tasks, or a target more to its name. A due action keeps a promise.

@@ -4,11 +4,12 @@ use trireme_types::{DeploymentId, ServiceRevisionId};
 
 use super::{Decided, Decision};
 use crate::command::Outcome;
-use crate::event::DeploymentEvent;
+use crate::event::{AlarmEvent, DeploymentEvent};
 use crate::object::{
-    CircuitBreaker, DeploymentHistory, FailureCause, RolloutState, Service, ServiceDeploymentStatus,
-    ServiceKey, ServiceRevision, ServiceStatus, roll_out,
+    CircuitBreaker, Deployment, DeploymentHistory, FailureCause, RolloutState, Service,
+    ServiceDeploymentStatus, ServiceKey, ServiceRevision, ServiceStatus, roll_out,
 };
+use crate::query::DeploymentAlarms;
 use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
 /// What is recorded when a deployment begins; nothing while nodes of the first level are there.
@@ -94,8 +95,11 @@ pub(super) fn failed(state: &State, service: &Service, cause: FailureCause, stam
     let history = state.deployment_history(key);
     let turns_back = match cause {
         FailureCause::Tasks => CircuitBreaker::of(&service.spec.described).rollback,
-        FailureCause::HookTimedOut(_) | FailureCause::HookFailed(_) | FailureCause::Alarm => true,
+        FailureCause::Alarm => DeploymentAlarms::of(&service.spec.described).rollback,
+        FailureCause::HookTimedOut(_) | FailureCause::HookFailed(_) => true,
     };
+    let triggered =
+        if cause == FailureCause::Alarm { triggered(state, service, primary) } else { Vec::new() };
     let is_way_back = history.is_way_back(primary.id);
     let there = |target: &&ServiceRevision| state.task_definition(&target.spec.task_definition).is_some();
     let target = history.last_successful().filter(there).filter(|_| turns_back && !is_way_back);
@@ -106,6 +110,11 @@ pub(super) fn failed(state: &State, service: &Service, cause: FailureCause, stam
     };
     let subject = format!("(service {}) (deployment {})", key.name, primary.id);
     let mut events = vec![told(format!("{subject} deployment failed: {}.", in_short(cause)), stamp)];
+    let because = at_length(cause, &triggered);
+    if !triggered.is_empty() {
+        let (key, deployment, alarms) = (key.clone(), primary.id, triggered);
+        events.push(Event::Alarm(AlarmEvent::DeploymentAlarmsTriggered { key, deployment, alarms }));
+    }
     let fails = |record| {
         let (key, deployment) = (key.clone(), primary.id);
         Event::Deployment(DeploymentEvent::DeploymentFailed { key, deployment, cause, record })
@@ -114,13 +123,23 @@ pub(super) fn failed(state: &State, service: &Service, cause: FailureCause, stam
         Some(target) => {
             let back = history.last_completed().unwrap_or(primary.id);
             events.push(told(format!("(service {}) rolling back to deployment {back}.", key.name), stamp));
-            let reason = format!("Service deployment rolled back because {}", at_length(cause));
+            let reason = format!("Service deployment rolled back because {because}");
             events.extend(turned_back(state, service, primary.id, (target, &reason), stamp));
             events.push(fails(None));
         }
-        None => events.push(fails(ended(&history, primary.id, turns_back, cause))),
+        None => events.push(fails(ended(&history, primary.id, turns_back, &because))),
     }
     events
+}
+
+/// The alarms that say that a deployment fails, by name.
+fn triggered(state: &State, service: &Service, deployment: &Deployment) -> Vec<String> {
+    if state.level() < FeatureLevel::SCALING {
+        return Vec::new();
+    }
+    let heard = state.alarms_of_deployment(service, deployment).into_iter();
+    let ringing = heard.filter(|alarm| alarm.has_rung_since(deployment.created_at));
+    ringing.map(|alarm| alarm.key.name.clone()).collect()
 }
 
 /// What the record of a deployment that fails, and has no way back, comes to.
@@ -128,10 +147,9 @@ fn ended(
     history: &DeploymentHistory,
     id: DeploymentId,
     turns_back: bool,
-    cause: FailureCause,
+    because: &str,
 ) -> Option<(ServiceDeploymentStatus, String)> {
     history.record_of(id)?;
-    let because = at_length(cause);
     Some(if history.is_way_back(id) {
         let reason = format!("Service deployment rollback failed because {because}");
         (ServiceDeploymentStatus::RollbackFailed, reason)
@@ -155,7 +173,7 @@ fn in_short(cause: FailureCause) -> String {
 }
 
 /// A cause as service deployments have it (ECS API: ServiceDeployment.statusReason).
-fn at_length(cause: FailureCause) -> String {
+fn at_length(cause: FailureCause, alarms: &[String]) -> String {
     match cause {
         FailureCause::Tasks => "the circuit breaker threshold was exceeded.".to_owned(),
         FailureCause::HookTimedOut(stage) => {
@@ -164,6 +182,7 @@ fn at_length(cause: FailureCause) -> String {
         FailureCause::HookFailed(stage) => {
             format!("{} lifecycle hook(s) failed. A hook was answered with ROLLBACK.", stage.name())
         }
-        FailureCause::Alarm => "an alarm was detected.".to_owned(),
+        FailureCause::Alarm if alarms.is_empty() => "alarm(s) detected.".to_owned(),
+        FailureCause::Alarm => format!("alarm(s) detected: {}.", alarms.join(", ")),
     }
 }

@@ -13,6 +13,8 @@ pub const PLACEMENT_CONSTRAINTS: &str = "placementConstraints";
 pub const PLACEMENT_STRATEGY: &str = "placementStrategy";
 /// ECS API: DeploymentCircuitBreaker.
 pub const CIRCUIT_BREAKER: &str = "deploymentCircuitBreaker";
+/// ECS API: DeploymentAlarms.
+pub const DEPLOYMENT_ALARMS: &str = "alarms";
 /// ECS API: DeploymentStrategy. A service that does not say is ROLLING.
 pub const DEPLOYMENT_STRATEGY: &str = "strategy";
 /// ECS API: DeploymentConfiguration.bakeTimeInMinutes.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::DeploymentAlarms;
 use crate::FeatureLevel;
 use crate::object::{
     BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS,
@@ -29,6 +30,9 @@ pub fn service_level(described: &Described) -> FeatureLevel {
         || !PlacementRules::of_service(described).is_default()
         || is_rebalanced(described)
         || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
+    if DeploymentAlarms::of(described).enable {
+        return FeatureLevel::SCALING;
+    }
     if asks { FeatureLevel::SERVICES } else { FeatureLevel::FIRST }
 }
 
@@ -54,6 +58,8 @@ mod tests {
     fn what_older_nodes_would_not_do_is_not() {
         assert_eq!(level(PLACEMENT_STRATEGY, r#"[{"type":"random"}]"#), FeatureLevel::SERVICES);
         assert_eq!(level(CIRCUIT_BREAKER, r#"{"enable":true,"rollback":true}"#), FeatureLevel::SERVICES);
+        let alarms = r#"{"alarmNames":["high"],"enable":true,"rollback":true}"#;
+        assert_eq!(level("alarms", alarms), FeatureLevel::SCALING);
         assert_eq!(level("schedulingStrategy", "\"DAEMON\""), FeatureLevel::SERVICES);
         assert_eq!(level("availabilityZoneRebalancing", "\"ENABLED\""), FeatureLevel::SERVICES);
         assert_eq!(level(LIFECYCLE_HOOKS, r#"[{"targetType":"PAUSE"}]"#), FeatureLevel::SERVICES);

@@ -248,3 +248,59 @@ pub fn report(task: TaskId, status: TaskStatus) -> TaskReport {
 pub fn log_group(name: &str) -> LogGroupKey {
     LogGroupKey { scope: Scope::development(), name: name.to_owned() }
 }
+
+/// A time at which something is due, without a window.
+pub fn due_at(millis: u64) -> Due {
+    Due { at: Timestamp::from_millis(millis), fires_at: Timestamp::from_millis(millis) }
+}
+
+/// A target that runs one task of `web:1`.
+pub fn schedule_target(id: &str) -> Target {
+    Target {
+        id: id.to_owned(),
+        described: r#"{"Arn":"c"}"#.to_owned(),
+        tasks: TargetTasks {
+            cluster: cluster("default"),
+            scope: Scope::development(),
+            family: Family::new("web").unwrap(),
+            revision: Some(1),
+            count: 1,
+            overrides: TaskOverrides::default(),
+            group: None,
+            network: None,
+            rules: PlacementRules::default(),
+            tags: Tags::new(),
+            propagates: true,
+            managed_tags: false,
+            allows_commands: false,
+        },
+        retry: RetryPolicy::default(),
+    }
+}
+
+pub fn schedule_spec(target: Target) -> ScheduleSpec {
+    ScheduleSpec {
+        expression: "cron(0 12 * * ? *)".to_owned(),
+        zone: "UTC".to_owned(),
+        start: None,
+        end: Some(Timestamp::from_millis(9_000)),
+        window_minutes: 0,
+        enabled: true,
+        delete_after: false,
+        description: None,
+        kms_key_arn: None,
+        anchor: Timestamp::from_millis(5),
+        target,
+    }
+}
+
+pub fn rule_spec() -> RuleSpec {
+    RuleSpec {
+        expression: Some("rate(1 minute)".to_owned()),
+        pattern: None,
+        enabled: true,
+        description: Some("d".to_owned()),
+        role_arn: None,
+        anchor: Timestamp::from_millis(5),
+    }
+}

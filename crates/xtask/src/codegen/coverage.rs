@@ -10,8 +10,25 @@ use super::list::{self, Line, STORED};
 use super::members;
 use super::model::Model;
 
-/// The same of the logs API, of which only what is served is listed.
-const LOGS: &str = "crates/ecs-api/src/logs/coverage.txt";
+/// The same of a service beside ECS, of which only what is served is listed.
+struct Companion {
+    list: &'static str,
+    name: &'static str,
+    about: &'static str,
+}
+
+const COMPANIONS: [Companion; 2] = [
+    Companion {
+        list: "crates/ecs-api/src/logs/coverage.txt",
+        name: "CloudWatch Logs",
+        about: "What is needed to keep and read tasks' logs",
+    },
+    Companion {
+        list: "crates/ecs-api/src/monitoring/coverage.txt",
+        name: "CloudWatch",
+        about: "What is needed to watch services, and to scale and deploy them by it",
+    },
+];
 const LIST: &str = "crates/ecs-api/src/coverage.txt";
 const REAL: &str = "real";
 /// Where the end-to-end tests are.
@@ -27,7 +44,10 @@ pub fn generate(root: &Path, model: &Model) -> Result<String> {
     let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
     let mut text = render(model, &parse(&operations)?)?;
     text.push_str(&members::render(model, &members::parse(&of_definitions)?)?);
-    text.push_str(&render_logs(&list::parse(LOGS, &list::read(root, LOGS)?, &[REAL])?));
+    for companion in &COMPANIONS {
+        let read = list::read(root, companion.list)?;
+        text.push_str(&render_companion(companion, &list::parse(companion.list, &read, &[REAL])?));
+    }
     Ok(text.replace("|  |", "| |"))
 }
 
@@ -65,13 +85,16 @@ fn lost(root: &Path) -> Result<Vec<String>> {
 /// The test of everything that has one.
 fn proofs(root: &Path) -> Result<Vec<(String, String)>> {
     let (operations, of_definitions) = (list::read(root, LIST)?, list::read(root, members::LIST)?);
-    let logs = list::read(root, LOGS)?;
     let mut proofs: Vec<(String, String)> = Vec::new();
     for (name, line) in parse(&operations)? {
         proofs.push((name.to_owned(), test_of(name, &line)));
     }
-    let others = members::parse(&of_definitions)?.into_iter().chain(list::parse(LOGS, &logs, &[REAL])?);
-    proofs.extend(others.filter_map(|(name, line)| Some((name.to_owned(), line.test?.to_owned()))));
+    let proof = |(name, line): (&str, Line<'_>)| Some((name.to_owned(), line.test?.to_owned()));
+    proofs.extend(members::parse(&of_definitions)?.into_iter().filter_map(proof));
+    for companion in &COMPANIONS {
+        let read = list::read(root, companion.list)?;
+        proofs.extend(list::parse(companion.list, &read, &[REAL])?.into_iter().filter_map(proof));
+    }
     Ok(proofs)
 }
 
@@ -83,10 +106,11 @@ fn test_of(name: &str, line: &Line<'_>) -> String {
     line.test.map_or_else(|| format!("{TEST}[{name}]"), str::to_owned)
 }
 
-fn render_logs(served: &BTreeMap<&str, Line<'_>>) -> String {
+fn render_companion(of: &Companion, served: &BTreeMap<&str, Line<'_>>) -> String {
+    let Companion { list, name, about } = of;
     let mut text = format!(
-        "\n# Coverage of the CloudWatch Logs API\n\n\
-         What is needed to keep and read tasks' logs, from {LOGS}. Every other operation answers `UnsupportedOperationException`.\n\n\
+        "\n# Coverage of the {name} API\n\n\
+         {about}, from {list}. Every other operation answers `UnsupportedOperationException`.\n\n\
          | Operation | Test | Note |\n|---|---|---|\n"
     );
     for (name, line) in served {
@@ -149,7 +173,8 @@ mod tests {
         let root = crate::repo::root().unwrap();
         assert_eq!(lost(&root).unwrap(), Vec::<String>::new());
         let folder = tempfile::tempdir().unwrap();
-        for list in [LIST, LOGS, members::LIST] {
+        let companions = COMPANIONS.iter().map(|companion| companion.list);
+        for list in companions.chain([LIST, members::LIST]) {
             std::fs::create_dir_all(folder.path().join(list).parent().unwrap()).unwrap();
             std::fs::copy(root.join(list), folder.path().join(list)).unwrap();
         }

@@ -26,11 +26,12 @@ const ROOMS: &[Room] = &[
     room(1, "rpc", &["types"]),
     room(1, "iam", &["types"]),
     room(1, "schedule", &["types"]),
-    room(2, "scheduler", &["types", "state"]),
+    room(2, "scheduler", &["types", "state", "schedule"]),
     room(2, "raft", &["types", "state", "rpc"]),
+    room(2, "monitoring", &["types", "state", "rpc"]),
     room(2, "dispatcher", &["types", "state", "rpc"]),
     room(2, "agent", &["types", "rpc"]),
-    room(3, "ecs-api", &["types", "state", "ecs-model", "iam", "schedule", "scheduler", "rpc"]),
+    room(3, "ecs-api", &["types", "state", "ecs-model", "iam", "schedule", "scheduler", "rpc", "monitoring"]),
     room(3, "controllers", &["types", "state", "schedule", "scheduler"]),
     room(3, "cli", &["types", "rpc"]),
     room(
@@ -46,6 +47,7 @@ const ROOMS: &[Room] = &[
             "scheduler",
             "raft",
             "dispatcher",
+            "monitoring",
             "agent",
             "ecs-api",
             "controllers",
@@ -68,7 +70,18 @@ const ROOMS: &[Room] = &[
     room(
         DEV,
         "sim",
-        &["types", "state", "rpc", "raft", "dispatcher", "agent", "ecs-api", "server", "testkit"],
+        &[
+            "types",
+            "state",
+            "rpc",
+            "raft",
+            "dispatcher",
+            "monitoring",
+            "agent",
+            "ecs-api",
+            "server",
+            "testkit",
+        ],
     ),
 ];
 

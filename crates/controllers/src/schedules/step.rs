@@ -1,0 +1,129 @@
+//! One trigger: the times that passed, the one that is due, and runs that are tried again.
+
+use std::time::Duration;
+
+use trireme_scheduler::due;
+use trireme_state::State;
+use trireme_state::command::{Advance, Fire, Run, RunResult};
+use trireme_state::object::{Due, Firing, MissedRuns, Target, Trigger};
+use trireme_types::Timestamp;
+
+use super::{Places, target};
+use crate::driver::Report;
+
+/// Who is later than this has missed it, for those who do not want it then. EventBridge promises the minute.
+const LATE: Duration = Duration::from_secs(60);
+/// Times that one command passes over; the next pass goes on.
+const PASSED: u32 = 10_000;
+
+/// What a trigger comes to now; `None`: nothing, or it is gone.
+pub(super) fn plan(view: &State, places: &mut Places, trigger: &Trigger, now: Timestamp) -> Option<Fire> {
+    let version = view.trigger_version(trigger)?;
+    let firing = view.firing(trigger);
+    let mut fire = Fire { trigger: trigger.clone(), version, advance: None, runs: Vec::new() };
+    again(view, places, &mut fire, &firing, now);
+    if let Some(next) = firing.next.filter(|next| next.fires_at <= now) {
+        go_on(view, places, &mut fire, next, now);
+    }
+    (fire.advance.is_some() || !fire.runs.is_empty()).then_some(fire)
+}
+
+/// Runs whose tasks found no place, and whose time has come again.
+fn again(view: &State, places: &mut Places, fire: &mut Fire, firing: &Firing, now: Timestamp) {
+    for pending in firing.pending.iter().filter(|pending| pending.again_at <= now) {
+        let found = view.trigger_targets(&fire.trigger).iter().find(|one| one.id == pending.target);
+        let result = match found {
+            Some(of) => target::run(view, places, (&fire.trigger, of), (pending.due, pending.tries), now),
+            None => RunResult::Fail { reason: "the target is gone".to_owned() },
+        };
+        fire.runs.push(Run {
+            due: pending.due,
+            target: pending.target.clone(),
+            tries: pending.tries,
+            result,
+        });
+    }
+}
+
+/// The time that is due is run or passed over.
+fn go_on(view: &State, places: &mut Places, fire: &mut Fire, next: Due, now: Timestamp) {
+    let trigger = fire.trigger.clone();
+    let targets = view.trigger_targets(&trigger);
+    let missed = passed_over(view, &trigger, targets, next, now);
+    if let Some((missed, next_one, reason)) = missed {
+        fire.advance = Some(Advance { due: next.at, next: next_one, missed, reason });
+        return;
+    }
+    fire.advance = Some(Advance {
+        due: next.at,
+        next: following(view, &trigger, next.at),
+        missed: 0,
+        reason: String::new(),
+    });
+    for of in targets {
+        let result = target::run(view, places, (&trigger, of), (next.at, 0), now);
+        fire.runs.push(Run { due: next.at, target: of.id.clone(), tries: 0, result });
+    }
+}
+
+/// When a trigger is due after a time.
+fn following(view: &State, trigger: &Trigger, after: Timestamp) -> Option<Due> {
+    match trigger {
+        Trigger::Schedule(key) => due::of_schedule(key, &view.schedule(key)?.spec, after),
+        Trigger::Rule(key) => due::of_rule(&view.rule(key)?.spec, after),
+    }
+}
+
+/// How many times are passed over, `first` among them, where the trigger stands then, and why.
+fn passed_over(
+    view: &State,
+    trigger: &Trigger,
+    targets: &[Target],
+    first: Due,
+    now: Timestamp,
+) -> Option<(u32, Option<Due>, String)> {
+    let policy = view.firing_policy(trigger).missed;
+    let oldest = targets.iter().map(|target| target.retry.max_age_seconds).max().unwrap_or(u32::MAX);
+    let oldest = Duration::from_secs(oldest.into());
+    let is_over = |due: Due, after: Option<Due>| {
+        let late = now.since(due.fires_at);
+        match policy {
+            _ if late > oldest => Some("later than the retry policy allows"),
+            MissedRuns::Skip if late > LATE => Some("more than a minute late, and missed runs are skipped"),
+            MissedRuns::Latest if after.is_some_and(|after| after.fires_at <= now) => {
+                Some("late, and only the latest missed run is made up for")
+            }
+            _ => None,
+        }
+    };
+    let (mut count, mut at) = (0_u32, Some(first));
+    let mut because = None;
+    while let Some(due) = at
+        && count < PASSED
+    {
+        let after = following(view, trigger, due.at);
+        let Some(reason) = is_over(due, after) else { break };
+        because = Some(reason);
+        count = count.saturating_add(1);
+        at = after;
+    }
+    because.map(|reason| (count, at, reason.to_owned()))
+}
+
+/// What a step does, for the log of the leader.
+pub(super) fn report(fire: &Fire, now: Timestamp, report: &mut Report) {
+    let trigger = &fire.trigger;
+    if let Some(advance) = fire.advance.as_ref().filter(|advance| advance.missed > 0) {
+        report.say(format!("{trigger} passes over {} runs: {}", advance.missed, advance.reason));
+    }
+    for run in &fire.runs {
+        let due = run.due;
+        match &run.result {
+            RunResult::Start { .. } => {
+                report.say(format!("{trigger} of {due} starts {} ms late", now.since(due).as_millis()));
+            }
+            RunResult::Defer { reason, .. } => report.say(format!("{trigger} of {due} waits: {reason}")),
+            RunResult::Fail { reason } => report.say(format!("{trigger} of {due} does not run: {reason}")),
+        }
+    }
+}

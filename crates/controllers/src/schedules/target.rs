@@ -1,0 +1,131 @@
+//! What a target comes to: its tasks placed all together, or why not.
+
+use std::time::Duration;
+
+use trireme_scheduler::{Placed, TaskRun, place_on};
+use trireme_state::State;
+use trireme_state::command::{RunResult, RunTasks};
+use trireme_state::object::{
+    NetworkMode, Overlap, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskDefinitionKey,
+    TaskDefinitionStatus, TaskStatus, Trigger,
+};
+use trireme_types::{TaskId, Timestamp};
+
+use super::Places;
+
+/// The first pause after tasks found no place; each is twice the one before.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest of them.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Runs a target for the time `due`, which found no place so many times. Within the pass, what it takes is taken.
+pub(super) fn run(
+    view: &State,
+    places: &mut Places,
+    (trigger, target): (&Trigger, &Target),
+    (due, tries): (Timestamp, u32),
+    now: Timestamp,
+) -> RunResult {
+    let earlier = earlier(view, trigger, due);
+    let overlap = view.firing_policy(trigger).overlap;
+    if overlap == Overlap::Skip && !earlier.is_empty() {
+        let reason = format!("task {} of an earlier run is not STOPPED, and runs do not overlap", earlier[0]);
+        return RunResult::Fail { reason };
+    }
+    let stop = if overlap == Overlap::Replace { earlier } else { Vec::new() };
+    let task_run = match prepare(view, trigger, &target.tasks) {
+        Ok(task_run) => task_run,
+        Err(reason) => return RunResult::Fail { reason },
+    };
+    let count = usize::try_from(target.tasks.count).unwrap_or(usize::MAX);
+    let cluster = &target.tasks.cluster;
+    let request = task_run.request(view, now, count);
+    let Placed { placements, unplaced } = place_on(places.of(view, cluster), &request);
+    let Some(why) = unplaced else {
+        return RunResult::Start { run: Box::new(task_run.at(view, placements)), stop };
+    };
+    places.forget(cluster);
+    let reason = format!("no place for {} of {count} tasks: {why}", count.saturating_sub(placements.len()));
+    match again_at(target.retry, due, tries, now) {
+        Ok(again_at) => RunResult::Defer { again_at, reason, stop },
+        Err(limit) => RunResult::Fail { reason: format!("{reason}; {limit}") },
+    }
+}
+
+/// Tasks of earlier runs that are not STOPPED.
+fn earlier(view: &State, trigger: &Trigger, due: Timestamp) -> Vec<TaskId> {
+    let runs = |id: &TaskId| view.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped);
+    view.firing(trigger).tasks.iter().filter(|(of, _)| *of < due).map(|(_, id)| *id).filter(runs).collect()
+}
+
+/// When tasks that found no place are tried again, or which limit of the retry policy says that they are not.
+fn again_at(retry: RetryPolicy, due: Timestamp, tries: u32, now: Timestamp) -> Result<Timestamp, String> {
+    if tries >= retry.max_attempts {
+        return Err(format!("it was tried again {tries} times, as often as its retry policy allows"));
+    }
+    let pause = PAUSE.saturating_mul(1_u32.checked_shl(tries.min(16)).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+    let again_at = now.plus(pause);
+    let last = due.plus(Duration::from_secs(retry.max_age_seconds.into()));
+    if again_at <= last {
+        return Ok(again_at);
+    }
+    Err(format!("its retry policy allows no try later than {} s", retry.max_age_seconds))
+}
+
+/// What the tasks are made from now, or what is missing.
+fn prepare<'a>(view: &'a State, trigger: &Trigger, tasks: &TargetTasks) -> Result<TaskRun<'a>, String> {
+    if view.active_cluster(&tasks.cluster).is_none() {
+        return Err(format!("there is no active cluster {}", tasks.cluster.name));
+    }
+    let definition = definition(view, tasks)?;
+    let of_container = |name: &trireme_types::ContainerName| {
+        definition.spec.containers.iter().any(|container| container.name == *name)
+    };
+    if let Some(unknown) = tasks.overrides.containers.iter().find(|change| !of_container(&change.name)) {
+        let key = &definition.key;
+        return Err(format!("{}:{} has no container {}", key.family, key.revision, unknown.name));
+    }
+    let run = RunTasks {
+        cluster: tasks.cluster.clone(),
+        definition: definition.key.clone(),
+        overrides: tasks.overrides.clone(),
+        group: tasks.group.clone(),
+        started_by: Some(started_by(trigger)),
+        tags: tags(tasks, definition),
+        placements: Vec::new(),
+    };
+    let awsvpc = definition.spec.network_mode == Some(NetworkMode::Awsvpc);
+    let network = tasks.network.clone().filter(|_| awsvpc);
+    if awsvpc && network.is_none() {
+        return Err("the definition's network mode is awsvpc, and the target has no subnets".to_owned());
+    }
+    Ok(TaskRun { run, definition, network, rules: tasks.rules.clone(), commands: tasks.allows_commands })
+}
+
+fn definition<'a>(view: &'a State, tasks: &TargetTasks) -> Result<&'a TaskDefinition, String> {
+    let family = &tasks.family;
+    let Some(revision) = tasks.revision else {
+        let latest = view.latest_task_definition(&tasks.scope, family);
+        return latest.map(AsRef::as_ref).ok_or_else(|| format!("no task definition of {family} is active"));
+    };
+    let key = TaskDefinitionKey { scope: tasks.scope.clone(), family: family.clone(), revision };
+    let known = view.task_definition(&key).filter(|known| known.status == TaskDefinitionStatus::Active);
+    known.map(AsRef::as_ref).ok_or_else(|| format!("the task definition {family}:{revision} is not active"))
+}
+
+/// As AWS's services mark the tasks that they run.
+fn started_by(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Schedule(key) => format!("chronos-schedule/{}", key.name),
+        Trigger::Rule(key) => format!("events-rule/{}", key.name),
+    }
+}
+
+fn tags(tasks: &TargetTasks, definition: &TaskDefinition) -> Tags {
+    let mut all = if tasks.propagates { definition.tags.clone() } else { Tags::new() };
+    all.extend(tasks.tags.clone());
+    if tasks.managed_tags {
+        all.insert("aws:ecs:clusterName".to_owned(), tasks.cluster.name.to_string());
+    }
+    all
+}

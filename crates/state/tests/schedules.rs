@@ -1,0 +1,256 @@
+//! Stories of schedules, their groups and rules: what is refused, and that a step of a trigger is all or nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use support::*;
+use trireme_state::command::*;
+use trireme_state::object::*;
+use trireme_state::*;
+use trireme_types::*;
+
+fn group(name: &str) -> ScheduleGroupKey {
+    ScheduleGroupKey { scope: Scope::development(), name: name.to_owned() }
+}
+
+fn schedule(name: &str) -> ScheduleKey {
+    ScheduleKey { group: group(DEFAULT_GROUP), name: name.to_owned() }
+}
+
+fn rule(name: &str) -> RuleKey {
+    RuleKey { scope: Scope::development(), name: name.to_owned() }
+}
+
+fn ask(node: &mut Node, command: ScheduleCommand) -> Result<Outcome, Rejection> {
+    node.propose(Command::Schedule(Box::new(command)))
+}
+
+fn create(key: ScheduleKey, next: u64) -> ScheduleCommand {
+    ScheduleCommand::Create {
+        key,
+        spec: Box::new(schedule_spec(schedule_target(""))),
+        next: Some(due_at(next)),
+    }
+}
+
+fn put_rule(name: &str, seen: Option<u64>) -> ScheduleCommand {
+    let (key, spec) = (rule(name), Box::new(rule_spec()));
+    ScheduleCommand::PutRule { key, spec, next: Some(due_at(7)), tags: Tags::new(), seen }
+}
+
+/// A step of the schedule `s` from one time to another.
+fn step(version: u64, due: u64, next: Option<u64>, runs: Vec<Run>) -> ScheduleCommand {
+    ScheduleCommand::Fire(Box::new(Fire {
+        trigger: Trigger::Schedule(schedule("s")),
+        version,
+        advance: Some(Advance {
+            due: Timestamp::from_millis(due),
+            next: next.map(due_at),
+            missed: 0,
+            reason: String::new(),
+        }),
+        runs,
+    }))
+}
+
+fn again(version: u64, runs: Vec<Run>) -> ScheduleCommand {
+    let trigger = Trigger::Schedule(schedule("s"));
+    ScheduleCommand::Fire(Box::new(Fire { trigger, version, advance: None, runs }))
+}
+
+fn run(due: u64, tries: u32, result: RunResult) -> Run {
+    Run { due: Timestamp::from_millis(due), target: String::new(), tries, result }
+}
+
+fn start(placements: Vec<Placement>, stop: Vec<TaskId>) -> RunResult {
+    RunResult::Start { run: Box::new(run_tasks(definition("web", 1), placements)), stop }
+}
+
+fn defer(again_at: u64) -> RunResult {
+    let again_at = Timestamp::from_millis(again_at);
+    RunResult::Defer { again_at, reason: "no place".to_owned(), stop: Vec::new() }
+}
+
+fn is_stale(outcome: &Result<Outcome, Rejection>) -> bool {
+    matches!(outcome, Err(Rejection::Stale { .. }))
+}
+
+/// A cluster with a machine, a definition, and the schedule `s`, which is due at 10.
+fn ready() -> (Node, Placement) {
+    let mut node = Node::at_latest_level();
+    let at = node.open("agent", "us-east-1a");
+    node.propose(register("web", None)).unwrap();
+    ask(&mut node, create(schedule("s"), 10)).unwrap();
+    (node, at)
+}
+
+fn firing(node: &Node) -> Firing {
+    (*node.state.firing(&Trigger::Schedule(schedule("s")))).clone()
+}
+
+#[test]
+fn groups_hold_schedules_and_go_with_them() {
+    let mut node = Node::at_latest_level();
+    let inside = ScheduleKey { group: group("nightly"), name: "s".to_owned() };
+    let missing = ask(&mut node, create(inside.clone(), 10));
+    assert!(matches!(missing, Err(Rejection::ScheduleNotFound { .. })), "{missing:?}");
+    let made = ScheduleCommand::CreateGroup { key: group("nightly"), tags: Tags::new() };
+    ask(&mut node, made.clone()).unwrap();
+    assert!(matches!(ask(&mut node, made), Err(Rejection::ScheduleExists { .. })));
+    ask(&mut node, create(inside.clone(), 10)).unwrap();
+    assert!(matches!(ask(&mut node, create(inside.clone(), 10)), Err(Rejection::ScheduleExists { .. })));
+    assert_eq!(node.state.schedules_of(&group("nightly")).count(), 1);
+    assert_eq!(node.state.index().due().iter().count(), 1);
+    ask(&mut node, ScheduleCommand::DeleteGroup { key: group("nightly") }).unwrap();
+    assert_eq!(node.state.schedules_in(&Scope::development()).count(), 0);
+    assert_eq!(node.state.index().due().iter().count(), 0);
+    let default = ask(&mut node, ScheduleCommand::DeleteGroup { key: group(DEFAULT_GROUP) });
+    assert!(matches!(default, Err(Rejection::Invalid { .. })), "it is always there");
+}
+
+#[test]
+fn tags_say_how_a_group_fires() {
+    let (mut node, _) = ready();
+    let trigger = Trigger::Schedule(schedule("s"));
+    let tag = |name: &str, value: &str| ScheduleCommand::TagGroup {
+        key: group(DEFAULT_GROUP),
+        add: Tags::from([(name.to_owned(), value.to_owned())]),
+        remove: Vec::new(),
+    };
+    assert_eq!(node.state.firing_policy(&trigger), FiringPolicy::default());
+    ask(&mut node, tag(FiringPolicy::OVERLAP, "skip")).unwrap();
+    ask(&mut node, tag(FiringPolicy::MISSED_RUNS, "latest")).unwrap();
+    let policy = node.state.firing_policy(&trigger);
+    assert_eq!((policy.overlap, policy.missed), (Overlap::Skip, MissedRuns::Latest));
+    let wrong = ask(&mut node, tag(FiringPolicy::OVERLAP, "sometimes"));
+    let message = "The tag trireme:overlap is allow, skip or replace.".to_owned();
+    assert_eq!(wrong, Err(Rejection::Invalid { message }));
+}
+
+#[test]
+fn a_step_is_taken_once() {
+    let (mut node, at) = ready();
+    let go = || step(1, 10, Some(20), vec![run(10, 0, start(vec![at.clone()], Vec::new()))]);
+    ask(&mut node, go()).unwrap();
+    assert_eq!(firing(&node).next, Some(due_at(20)));
+    assert_eq!(node.state.tasks().count(), 1);
+    assert!(is_stale(&ask(&mut node, go())), "the other leader's");
+    assert!(is_stale(&ask(&mut node, step(2, 20, Some(30), Vec::new()))), "of another version");
+    let change = ScheduleCommand::Update {
+        key: schedule("s"),
+        spec: Box::new(schedule_spec(schedule_target(""))),
+        next: Some(due_at(15)),
+    };
+    ask(&mut node, change).unwrap();
+    assert!(is_stale(&ask(&mut node, step(1, 20, Some(30), Vec::new()))), "planned before the update");
+    ask(&mut node, ScheduleCommand::Delete { key: schedule("s") }).unwrap();
+    assert!(is_stale(&ask(&mut node, step(2, 15, Some(30), Vec::new()))), "it is gone");
+    assert_eq!(node.state.tasks().count(), 1);
+}
+
+#[test]
+fn what_finds_no_place_waits_in_the_state() {
+    let (mut node, at) = ready();
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, defer(12))])).unwrap();
+    let pending = firing(&node).pending;
+    assert_eq!((pending[0].tries, pending[0].again_at.millis()), (1, 12));
+    let due: Vec<u64> = node.state.index().due().iter().map(|(at, _)| at.millis()).collect();
+    assert_eq!(due, [12], "it is looked at when it is tried again");
+    assert!(is_stale(&ask(&mut node, again(1, vec![run(10, 0, defer(13))]))), "tried by another leader");
+    assert!(is_stale(&ask(&mut node, again(1, vec![run(9, 0, defer(13))]))), "no such run waits");
+    ask(&mut node, again(1, vec![run(10, 1, defer(14))])).unwrap();
+    ask(&mut node, again(1, vec![run(10, 2, start(vec![at], Vec::new()))])).unwrap();
+    assert!(firing(&node).pending.is_empty());
+    assert_eq!(node.state.tasks().count(), 1);
+}
+
+#[test]
+fn a_run_that_is_refused_is_over_and_one_that_is_stale_changes_nothing() {
+    let (mut node, at) = ready();
+    let old = Placement { epoch: SessionEpoch::new(77), ..at.clone() };
+    let stale = ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, start(vec![old], Vec::new()))]));
+    assert!(is_stale(&stale), "{stale:?}");
+    assert_eq!(firing(&node).next, Some(due_at(10)), "nor has it gone on");
+    node.propose(Command::DeregisterTaskDefinition { key: definition("web", 1) }).unwrap();
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, start(vec![at], Vec::new()))])).unwrap();
+    assert_eq!(node.state.tasks().count(), 0);
+    let events: Vec<&'static str> =
+        node.log.last().unwrap().events.iter().map(|sealed| sealed.event().name()).collect();
+    assert_eq!(events, ["TriggerFired", "RunFailed"]);
+}
+
+#[test]
+fn two_targets_do_not_take_the_same_room() {
+    let (mut node, at) = ready();
+    ask(&mut node, put_rule("r", None)).unwrap();
+    let put = vec![schedule_target("a"), schedule_target("b")];
+    ask(&mut node, ScheduleCommand::ChangeTargets { key: rule("r"), put, remove: Vec::new() }).unwrap();
+    // Each wants three tasks of 100 cpu units; the machine has 400.
+    let one =
+        |target: &str| Run { target: target.to_owned(), ..run(7, 0, start(vec![at.clone(); 3], Vec::new())) };
+    let fire = |runs| {
+        let next = Some(due_at(9));
+        let advance = Advance { due: Timestamp::from_millis(7), next, missed: 0, reason: String::new() };
+        let trigger = Trigger::Rule(rule("r"));
+        ScheduleCommand::Fire(Box::new(Fire { trigger, version: 2, advance: Some(advance), runs }))
+    };
+    assert!(is_stale(&ask(&mut node, fire(vec![one("a"), one("b")]))));
+    assert_eq!(node.state.tasks().count(), 0, "all or nothing");
+    ask(&mut node, fire(vec![one("a")])).unwrap();
+    assert_eq!(node.state.tasks().count(), 3);
+}
+
+#[test]
+fn a_run_replaces_its_own_earlier_tasks_and_no_others() {
+    let (mut node, at) = ready();
+    let Ok(Outcome::Tasks(others)) = node.propose(run_tasks(definition("web", 1), vec![at.clone()])) else {
+        panic!("no task");
+    };
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, start(vec![at.clone()], Vec::new()))])).unwrap();
+    let (_, first) = firing(&node).tasks[0];
+    let stop = vec![first, others[0]];
+    ask(&mut node, step(1, 20, Some(30), vec![run(20, 0, start(vec![at], stop))])).unwrap();
+    let wanted = |id: TaskId| node.state.task(id).unwrap().desired_status == DesiredStatus::Running;
+    assert!(!wanted(first) && wanted(others[0]));
+    assert_eq!(firing(&node).tasks.len(), 2, "the first is not STOPPED yet");
+}
+
+#[test]
+fn a_schedule_goes_when_it_never_fires_again_if_it_is_to() {
+    let (mut node, at) = ready();
+    let mut spec = schedule_spec(schedule_target(""));
+    spec.delete_after = true;
+    let update = ScheduleCommand::Update { key: schedule("s"), spec: Box::new(spec), next: Some(due_at(10)) };
+    ask(&mut node, update).unwrap();
+    ask(&mut node, step(2, 10, None, vec![run(10, 0, defer(12))])).unwrap();
+    assert!(node.state.schedule(&schedule("s")).is_some(), "a run of it waits");
+    ask(&mut node, again(2, vec![run(10, 1, start(vec![at], Vec::new()))])).unwrap();
+    assert!(node.state.schedule(&schedule("s")).is_none());
+}
+
+#[test]
+fn rules_have_five_targets_at_most_and_go_without_any() {
+    let mut node = Node::at_latest_level();
+    ask(&mut node, put_rule("r", None)).unwrap();
+    assert!(is_stale(&ask(&mut node, put_rule("r", Some(9)))));
+    ask(&mut node, put_rule("r", Some(1))).unwrap();
+    let put: Vec<Target> = (0..6).map(|number| schedule_target(&number.to_string())).collect();
+    let change = |put, remove| ScheduleCommand::ChangeTargets { key: rule("r"), put, remove };
+    let many = ask(&mut node, change(put.clone(), Vec::new()));
+    assert!(matches!(many, Err(Rejection::LimitExceeded { .. })), "{many:?}");
+    ask(&mut node, change(put[..2].to_vec(), Vec::new())).unwrap();
+    let delete = || ScheduleCommand::DeleteRule { key: rule("r") };
+    assert!(matches!(ask(&mut node, delete()), Err(Rejection::Invalid { .. })));
+    ask(&mut node, change(Vec::new(), vec!["0".to_owned(), "1".to_owned()])).unwrap();
+    ask(&mut node, delete()).unwrap();
+    ask(&mut node, delete()).unwrap();
+    assert!(node.state.rule(&rule("r")).is_none());
+}
+
+#[test]
+fn before_their_level_there_are_none() {
+    let mut node = Node::new();
+    let refused = ask(&mut node, create(schedule("s"), 10));
+    assert!(matches!(refused, Err(Rejection::FeatureLevel { .. })), "{refused:?}");
+}
