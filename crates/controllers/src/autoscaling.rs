@@ -9,12 +9,13 @@
 //! - During a cool-down a policy counts what it has added already, and takes nothing more away.
 //! - What cool-downs and due times need is state: after a change of leaders it goes on as before.
 //!
-//! Reading order: `load` (what tasks use, as utilisation) · `tracking` (target tracking) · `opinion` (what several policies come to) ·
+//! Reading order: `load` (what tasks use, as utilisation) · `tracking` (target tracking) · `step` (steps by alarms) · `opinion` (what several policies come to) ·
 //! `action` (scheduled actions).
 
 mod action;
 mod load;
 mod opinion;
+mod step;
 mod tracking;
 
 use std::time::Duration;
@@ -24,13 +25,15 @@ use trireme_state::object::{
     HeldScaling, MetricQuery, ScalableTarget, ScalingPolicySpec, Service, ServiceKey, ServiceStatus, Task,
     TaskStatus, TrackedMetric,
 };
+use trireme_state::query::scaling_policy_arn;
 use trireme_state::{Command, State};
 use trireme_types::{TaskId, Timestamp};
 
 use crate::driver::{Controller, Plan};
 use crate::observed::Observed;
 use load::{Running, Sort};
-use opinion::{Opinion, Verdict};
+use opinion::Verdict;
+use step::Ringing;
 
 /// It looks again after so long, whatever happens: what tasks use says so in no wake-up.
 const LOOK: Duration = Duration::from_secs(1);
@@ -60,11 +63,13 @@ impl Controller for Autoscaler {
 
     fn queried(&self, view: &State) -> Vec<(MetricQuery, usize)> {
         let policies = view.scalable_targets().values().flat_map(|target| target.policies.values());
-        policies.filter_map(|policy| tracking::query(&policy.spec)).collect()
+        let tracked = policies.filter_map(|policy| tracking::query(&policy.spec));
+        tracked.chain(step::queries(&step::ringing(view))).collect()
     }
 
     fn plan(&self, view: &State, observed: &Observed, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
+        let ringing = step::ringing(view);
         let mut followed = 0_usize;
         for (key, target) in view.scalable_targets() {
             let active = |service: &&std::sync::Arc<Service>| service.status == ServiceStatus::Active;
@@ -74,7 +79,7 @@ impl Controller for Autoscaler {
                 continue;
             }
             followed = followed.saturating_add(usize::from(!target.policies.is_empty()));
-            scale(&mut plan, (view, observed, now), service, target);
+            scale(&mut plan, (view, observed, now), (service, target), &ringing);
         }
         plan.report.gauge(crate::metrics::SCALABLE_TARGETS, view.scalable_targets().len());
         if followed > 0 {
@@ -94,8 +99,8 @@ fn runs(task: &Task) -> bool {
 fn scale(
     plan: &mut Plan,
     (view, observed, now): (&State, &Observed, Timestamp),
-    service: &Service,
-    target: &ScalableTarget,
+    (service, target): (&Service, &ScalableTarget),
+    ringing: &Ringing<'_>,
 ) {
     if target.policies.is_empty() {
         return;
@@ -107,8 +112,11 @@ fn scale(
         ScalingPolicySpec::TargetTracking(tracking) => {
             tracking::opinion(name, policy, tracking, (&running, observed, desired, now))
         }
-        // An alarm says when.
-        ScalingPolicySpec::Step(_) => Opinion::none(name),
+        ScalingPolicySpec::Step(step) => {
+            let arn = scaling_policy_arn(&service.key, name, policy.id);
+            let alarms = ringing.get(arn.as_str()).map_or(&[][..], Vec::as_slice);
+            step::opinion(name, policy, step, (alarms, observed, desired, now))
+        }
     });
     let deploying = view.is_deploying(&service.key);
     let verdict = opinion::verdict(opinions.collect(), &target.spec, desired, deploying);

@@ -154,12 +154,12 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         Command::ChangeAccountSetting { key, name, value } => {
             account_setting::change(state, key, name, value.as_deref())
         }
-        Command::Alarm(command) => alarm::decide(state, command),
-        Command::Schedule(command) => schedule::decide(state, command, stamp),
-        Command::CreateLogGroup { key, tags } => log_group::create(state, key, tags),
-        Command::DeleteLogGroup { key } => log_group::delete(state, key),
-        Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),
-        Command::Autoscaling(command) => autoscaling::decide(state, command, stamp),
+        Command::CreateLogGroup { .. } | Command::DeleteLogGroup { .. } | Command::ChangeLogGroup { .. } => {
+            decide_area(state, proposal, stamp)
+        }
+        Command::Autoscaling(_) | Command::Alarm(_) | Command::Schedule(_) => {
+            decide_area(state, proposal, stamp)
+        }
         Command::TagResource { resource, tags } => tag::add(state, resource, tags),
         Command::UntagResource { resource, keys } => tag::remove(state, resource, keys),
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),
@@ -176,6 +176,19 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::RecordRestore { .. }
         | Command::AddSubnet { .. }
         | Command::RemoveSubnet { .. } => decide_operator(state, proposal, stamp),
+    }
+}
+
+/// Other services' objects.
+fn decide_area(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
+    match &proposal.command {
+        Command::CreateLogGroup { key, tags } => log_group::create(state, key, tags),
+        Command::DeleteLogGroup { key } => log_group::delete(state, key),
+        Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),
+        Command::Alarm(command) => alarm::decide(state, command),
+        Command::Autoscaling(command) => autoscaling::decide(state, command, stamp),
+        Command::Schedule(command) => schedule::decide(state, command, stamp),
+        _ => Ok(Decision::nothing()),
     }
 }
 

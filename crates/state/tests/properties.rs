@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "properties/deployments.rs"]
+#[path = "properties/alarms.rs"]
 mod alarms;
+#[path = "properties/deployments.rs"]
 mod deployments;
 #[path = "properties/gpus.rs"]
 mod gpus;

@@ -22,12 +22,6 @@ pub(super) enum Wants {
     Nothing,
 }
 
-impl Opinion {
-    pub fn none(policy: &str) -> Self {
-        Self { policy: policy.to_owned(), wants: Wants::Nothing }
-    }
-}
-
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {

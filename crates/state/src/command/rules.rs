@@ -50,10 +50,9 @@ impl Command {
             Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
                 FeatureLevel::TASK_NETWORKS
             }
-            Self::Schedule(_) => FeatureLevel::SCALING,
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
-            Self::Autoscaling(_) | Self::Alarm(_) => FeatureLevel::SCALING,
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) => FeatureLevel::SCALING,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -135,11 +134,10 @@ impl Command {
             Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
                 Growth::Asked
             }
-            Self::Autoscaling(_) | Self::Alarm(_) => of_area(self),
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) => of_area(self),
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
-            Self::Schedule(command) => command.growth(),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
@@ -213,6 +211,7 @@ fn of_area(command: &Command) -> Growth {
     match command {
         Command::Autoscaling(command) => of_autoscaling(command),
         Command::Alarm(command) => Growth::asked(command.grows()),
+        Command::Schedule(command) => command.growth(),
         _ => Growth::None,
     }
 }
