@@ -22,7 +22,7 @@ printf '#!/bin/sh\\nrm -f /burn\\necho; echo resting\\n' > /www/cgi-bin/rest
 chmod +x /www/cgi-bin/*
 httpd -p 8080 -h /www
 while :; do
-  if [ -e /burn ]; then i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; else sleep 0.1; fi
+  if [ -e /burn ]; then i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; else sleep 1 & wait $!; fi
 done
 """
 NAMESPACE = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
@@ -45,8 +45,8 @@ def scaling(docker: Wire):
 
 @pytest.fixture
 def burning(client):
-    """A service of one task, which reserves a twentieth of a processor."""
-    app = container("app", BURN, portMappings=[{"containerPort": 8080}]) | {"cpu": 51, "memory": 64}
+    """A service of one task, which reserves a fifth of a processor."""
+    app = container("app", BURN, portMappings=[{"containerPort": 8080}]) | {"cpu": 205, "memory": 64}
     client.register_task_definition(family="burn", containerDefinitions=[app])
     client.create_service(serviceName="burn", taskDefinition="burn", desiredCount=1)
     steady(client, "burn", 1)
