@@ -112,6 +112,9 @@ def test_a_rule_runs_with_what_its_input_says(ecs, events, target):
 
     until("a task ended as it was told to", ended, lambda codes: codes[:1] == [7], MINUTE + LIMIT)
     events.disable_rule(Name="soon")
+    events.enable_rule(Name="soon")
+    assert events.describe_rule(Name="soon")["State"] == "ENABLED"
+    events.disable_rule(Name="soon")
     assert events.describe_rule(Name="soon")["State"] == "DISABLED"
     assert events.list_rules(NamePrefix="so")["Rules"][0]["Arn"] == rule
     refused(events.delete_rule, "ValidationException", Name="soon")
@@ -151,6 +154,12 @@ def test_runs_that_are_not_to_overlap(ecs, scheduler, target):
     tags = [{"Key": "trireme:overlap", "Value": "skip"}]
     group = scheduler.create_schedule_group(Name="alone", Tags=tags)["ScheduleGroupArn"]
     assert scheduler.list_tags_for_resource(ResourceArn=group)["Tags"] == tags
+    assert scheduler.get_schedule_group(Name="alone")["Arn"] == group
+    assert [one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]] == ["alone", "default"]
+    scheduler.tag_resource(ResourceArn=group, Tags=[{"Key": "team", "Value": "a b/ü"}])
+    assert len(scheduler.list_tags_for_resource(ResourceArn=group)["Tags"]) == 2
+    scheduler.untag_resource(ResourceArn=group, TagKeys=["team", "nothing"])
+    assert scheduler.list_tags_for_resource(ResourceArn=group)["Tags"] == tags
     wrong = [{"Key": "trireme:overlap", "Value": "perhaps"}]
     refused(scheduler.tag_resource, "ValidationException", ResourceArn=group, Tags=wrong)
     scheduler.create_schedule(
@@ -168,6 +177,26 @@ def test_runs_that_are_not_to_overlap(ecs, scheduler, target):
     scheduler.delete_schedule_group(Name="alone")
     refused(scheduler.get_schedule, "ResourceNotFoundException", Name="alone", GroupName="alone")
     ecs.stop_task(task=started(ecs, by)[0]["taskArn"])
+
+
+def test_what_a_pattern_would_match(events):
+    members = ("id", "detail-type", "source", "account", "time", "region")
+    event = {member: "aws.ecs" for member in members} | {"resources": [], "detail": {"lastStatus": "STOPPED"}}
+
+    def matches(pattern: dict) -> bool:
+        return events.test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))["Result"]
+
+    assert matches({"source": [{"prefix": "aws."}], "detail": {"lastStatus": ["STOPPED"]}})
+    assert not matches({"detail": {"lastStatus": [{"anything-but": "STOPPED"}]}})
+    refused(events.test_event_pattern, "InvalidEventPatternException", EventPattern="{}", Event=json.dumps(event))
+    assert events.describe_event_bus()["Name"] == "default"
+    rule = events.put_rule(Name="tagged", ScheduleExpression="cron(0 12 ? * MON-FRI *)")["RuleArn"]
+    tags = [{"Key": "trireme:missed-runs", "Value": "latest"}]
+    events.tag_resource(ResourceARN=rule, Tags=tags)
+    assert events.list_tags_for_resource(ResourceARN=rule)["Tags"] == tags
+    events.untag_resource(ResourceARN=rule, TagKeys=["trireme:missed-runs"])
+    assert events.list_tags_for_resource(ResourceARN=rule)["Tags"] == []
+    events.delete_rule(Name="tagged")
 
 
 def test_what_is_wrong_is_said(scheduler, events, target):
