@@ -9,7 +9,7 @@
 //! - What the copy holds only grows within a request. So a node that refuses once is never asked again, and the copy keeps its nodes in
 //!   order: a placement costs a logarithm instead of a look at every node (`place/search.rs`).
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`stop`] · [`explain`] · [`daemon`] · [`expression`] (the
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`share`] · [`stop`] · [`explain`] · [`daemon`] · [`expression`] (the
 //! cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -23,6 +23,7 @@ pub mod place;
 mod rank;
 mod ranking;
 pub mod requirement;
+pub mod share;
 pub mod stop;
 pub mod view;
 

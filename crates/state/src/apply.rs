@@ -3,6 +3,7 @@
 //! An event that names an object which is not there changes nothing: `decide` never makes one, and a damaged log is found by
 //! its hashes before it gets here.
 
+mod capacity;
 mod configuration;
 mod deployment;
 mod deployment_history;
@@ -106,6 +107,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::Network(event) => subnet::happened(state, event),
         Event::Rebalancing(event) => rebalancing::happened(state, at, event),
         Event::Placement(event) => placement::happened(state, event),
+        Event::Capacity(event) => capacity::happened(state, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -170,7 +172,13 @@ fn reset(state: &mut State, at: Timestamp) {
     });
     *state = State {
         clusters: kept.collect(),
-        index: Index::rebuild(instances.iter(), std::iter::empty(), std::iter::empty(), std::iter::empty()),
+        index: Index::rebuild(
+            instances.iter(),
+            std::iter::empty(),
+            std::iter::empty(),
+            std::iter::empty(),
+            std::iter::empty(),
+        ),
         instances: instances.iter().map(|instance| (instance.id, as_registered(state, instance))).collect(),
         absences: state.absences.clone(),
         access_keys: state.access_keys.clone(),

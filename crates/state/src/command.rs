@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+mod capacity;
 mod change;
 mod deployment;
 mod outcome;
@@ -23,6 +24,7 @@ use crate::object::{
     ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
+pub use capacity::CapacityCommand;
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
 pub use outcome::Outcome;
@@ -497,4 +499,6 @@ pub enum Command {
     RecordDeployment(Box<RecordDeployment>),
     /// ECS API: ContinueServiceDeployment.
     ContinueDeployment(Box<ContinueDeployment>),
+    /// About where tasks run, what waits for a machine, and how large pools are to be.
+    Capacity(Box<CapacityCommand>),
 }

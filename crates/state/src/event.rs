@@ -1,5 +1,6 @@
 //! Events: what happened. They are the log. Each variant's kind number and layout is frozen: add a variant.
 
+mod capacity;
 mod deployment;
 mod log_group;
 mod network;
@@ -14,6 +15,7 @@ use trireme_types::{
     Timestamp,
 };
 
+pub use capacity::CapacityEvent;
 pub use deployment::DeploymentEvent;
 pub use log_group::LogGroupEvent;
 pub use network::NetworkEvent;
@@ -497,4 +499,7 @@ pub enum Event {
     /// To what is known of how tasks were placed.
     #[serde(untagged)]
     Placement(PlacementEvent),
+    /// To capacity.
+    #[serde(untagged)]
+    Capacity(CapacityEvent),
 }

@@ -76,6 +76,9 @@ impl StateHasher {
         sum.follow(26, &old.placement_rules, &state.placement_rules);
         sum.follow(25, &old.lifecycles, &state.lifecycles);
         sum.follow(28, &old.task_gpus, &state.task_gpus);
+        sum.follow(32, &old.launches, &state.launches);
+        sum.follow(33, &old.waiting_runs, &state.waiting_runs);
+        sum.follow(34, &old.pool_sizes, &state.pool_sizes);
         self.sum = sum.sum;
         self.hash(layout)
     }

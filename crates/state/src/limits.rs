@@ -30,6 +30,10 @@ pub const CAPACITY_PROVIDERS_PER_CLUSTER: usize = 20;
 pub const CAPACITY_PROVIDERS: usize = 1_000;
 /// Principals of an account in a region that have settings of their own.
 pub const PRINCIPALS_WITH_SETTINGS: usize = 1_000;
+/// Tasks of a cluster that wait for a machine, with those that were given up and are described still.
+pub const WAITING_RUNS_PER_CLUSTER: usize = 1_000;
+/// The same of all clusters.
+pub const WAITING_RUNS: usize = 10_000;
 /// Log groups of an account in a region.
 pub const LOG_GROUPS: usize = 10_000;
 /// Deployments of a service whose records are kept; as many again of those whose tasks run still. `apply` reads it: it is frozen.

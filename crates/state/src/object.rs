@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod account_setting;
+pub mod capacity;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
@@ -25,6 +26,9 @@ mod zone_move;
 
 pub use access_key::{AccessKey, AccessKeyId, SealedSecret};
 pub use account_setting::{AccountSettings, SettingsKey};
+pub use capacity::{
+    CAPACITY_STRATEGY, LAUNCH_TYPE, Launch, Launching, PoolSize, RunEnd, WaitingRun, kept_strategy,
+};
 pub use capacity_provider::{
     AutoScalingGroup, CapacityProvider, CapacityProviderKey, ManagedScaling, StrategyItem,
 };

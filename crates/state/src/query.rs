@@ -1,5 +1,6 @@
 //! Questions that more than one room asks of the state.
 
+mod capacity;
 mod deployments;
 mod groups;
 mod health;

@@ -13,9 +13,9 @@ use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Attributes, CapacityProvider, CapacityProviderKey, Cluster,
-    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Lifecycles,
-    LogGroup, LogGroupKey, PlacementRules, Retention, Service, ServiceKey, SettingsKey, Subnet, Task,
-    TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, ZoneMove,
+    ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory, ImagePins, Interface, Launch,
+    Lifecycles, LogGroup, LogGroupKey, PlacementRules, PoolSize, Retention, Service, ServiceKey, SettingsKey,
+    Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets, WaitingRun, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -88,6 +88,12 @@ pub struct State {
     pub(crate) lifecycles: OrdMap<ServiceKey, Arc<Lifecycles>>,
     /// Of tasks whose containers have GPUs.
     pub(crate) task_gpus: OrdMap<TaskId, Arc<TaskGpus>>,
+    /// Of tasks that do not run on any machine of their cluster.
+    pub(crate) launches: OrdMap<TaskId, Arc<Launch>>,
+    /// Tasks that wait for a machine, and those that never got one.
+    pub(crate) waiting_runs: OrdMap<TaskId, Arc<WaitingRun>>,
+    /// Of capacity providers that scale their pools.
+    pub(crate) pool_sizes: OrdMap<CapacityProviderKey, Arc<PoolSize>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -261,6 +267,7 @@ impl State {
             self.tasks.values().map(|task| (task, self.task_gpus.get(&task.id))),
             self.services.values().map(|service| (service, self.task_sets.get(&service.key))),
             self.object_tokens(),
+            self.waiting_runs.keys().copied(),
         )
         .with_interfaces(self.interfaces.iter())
     }

@@ -54,6 +54,10 @@ pub const STORAGE_LIMIT: &str = "trireme.capability.storage-limit";
 /// The ids of the machine's GPUs, as [`crate::gpu::list`] has them. Trireme's own. An agent that says them asks Docker to give each
 /// container those that are its. A container that asked for none is not kept from seeing them where Docker's default runtime is NVIDIA's.
 pub const GPUS: &str = "trireme.gpus";
+/// The pool that a machine belongs to, as its agent's operator names it. Trireme's own.
+pub const POOL: &str = "trireme.pool";
+/// The pool whose machines are nobody's own: they take the FARGATE tasks of every cluster.
+pub const MANAGED_POOL: &str = "managed";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 

@@ -4,7 +4,9 @@
 //! frozen structs of its own. Kinds of one area may have an enum of their own within [`Event`].
 
 use super::{CodecError, decode_payload, encode_payload};
-use crate::event::{DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent};
+use crate::event::{
+    CapacityEvent, DeploymentEvent, LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent,
+};
 use crate::{Event, FeatureLevel};
 
 macro_rules! kinds {
@@ -143,4 +145,9 @@ kinds! {
     in Deployment(DeploymentEvent): 131 @ 1 from 7 => LifecycleHookEnded { key, deployment, hook, status },
     in Deployment(DeploymentEvent): 132 @ 1 from 7 => TaskFailuresCounted { key, deployment, failures },
     in Deployment(DeploymentEvent): 133 @ 1 from 7 => DeploymentFailed { key, deployment, cause, record },
+    in Capacity(CapacityEvent): 165 @ 1 from 8 => TasksLaunched { tasks, launch },
+    in Capacity(CapacityEvent): 166 @ 1 from 8 => RunWaits { run },
+    in Capacity(CapacityEvent): 167 @ 1 from 8 => WaitingRunEnded { task, end },
+    in Capacity(CapacityEvent): 168 @ 1 from 8 => WaitingRunForgotten { task },
+    in Capacity(CapacityEvent): 169 @ 1 from 8 => PoolSized { key, size },
 }

@@ -68,4 +68,7 @@ sections! {
     26 => placement_rules,
     25 => lifecycles,
     28 => task_gpus,
+    32 => launches,
+    33 => waiting_runs,
+    34 => pool_sizes,
 }

@@ -2,7 +2,7 @@
 
 use trireme_types::DeploymentId;
 
-use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
+use super::{CapacityCommand, ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::object::{Scale, ServiceKey};
 use crate::query::{overrides_level, service_level, settings_level};
 use crate::{FeatureLevel, State};
@@ -52,6 +52,7 @@ impl Command {
             }
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
+            Self::Capacity(_) => FeatureLevel::SCALING,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -137,6 +138,13 @@ impl Command {
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
+            Self::Capacity(command) => match &**command {
+                CapacityCommand::RunTasks { .. } => Growth::Asked,
+                CapacityCommand::StartServiceTasks { .. } | CapacityCommand::PlaceWaitingRun { .. } => {
+                    Growth::Kept
+                }
+                _ => Growth::None,
+            },
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
             | Self::DeleteService { .. }

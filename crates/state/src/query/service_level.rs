@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 use crate::FeatureLevel;
 use crate::object::{
-    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS, Launching,
     PlacementRules, SchedulingStrategy, is_rebalanced,
 };
 
@@ -29,7 +29,12 @@ pub fn service_level(described: &Described) -> FeatureLevel {
         || !PlacementRules::of_service(described).is_default()
         || is_rebalanced(described)
         || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
-    if asks { FeatureLevel::SERVICES } else { FeatureLevel::FIRST }
+    let launched = Launching::of(described) != Launching::Instances;
+    match (launched, asks) {
+        (true, _) => FeatureLevel::SCALING,
+        (false, true) => FeatureLevel::SERVICES,
+        (false, false) => FeatureLevel::FIRST,
+    }
 }
 
 #[cfg(test)]
