@@ -8,6 +8,7 @@ mod capacity_provider;
 mod cluster;
 mod container_instance;
 mod execute_command;
+mod launching;
 mod service;
 mod service_deployment;
 mod service_external;

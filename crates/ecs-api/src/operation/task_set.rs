@@ -76,7 +76,7 @@ pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result
     service_input::load_balancers(balancers, definition)?;
     service_input::registries(request.service_registries.as_deref(), definition)?;
     let mode = definition.spec.network_mode;
-    network::parse(&state, cx.scope(), request.network_configuration.as_ref(), mode)?;
+    network::parse(&state, cx.scope(), request.network_configuration.as_ref(), mode, &Launching::Instances)?;
     let spec = TaskSetSpec {
         task_definition: definition.key.clone(),
         scale,
