@@ -10,8 +10,9 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
-//! [`node_health`] · [`reaper`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
+//! [`node_health`] · [`reaper`] · [`capacity`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
+pub mod capacity;
 pub mod driver;
 pub mod explain;
 pub mod forecast;
@@ -22,6 +23,7 @@ pub mod reaper;
 pub mod service;
 pub mod unit;
 
+pub use capacity::CapacityController;
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
 pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};

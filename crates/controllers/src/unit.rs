@@ -145,14 +145,25 @@ impl<'a> Unit<'a> {
         count: usize,
         now: Timestamp,
     ) -> Option<Request> {
-        let (scope, definition) = (&self.service.key.cluster.scope, &self.deployment.task_definition);
-        let free = |subnet: &Subnet| view.free_addresses(subnet, now);
         let there: Vec<&Task> = there.collect();
         let launch = next_launch(view, &self.launching(), there.iter().copied());
+        self.request_on(view, there.into_iter(), (count, launch.as_ref()), now)
+    }
+
+    /// The same of tasks that are launched so.
+    pub fn request_on<'t>(
+        &self,
+        view: &State,
+        there: impl Iterator<Item = &'t Task>,
+        (count, launch): (usize, Option<&Launch>),
+        now: Timestamp,
+    ) -> Option<Request> {
+        let (scope, definition) = (&self.service.key.cluster.scope, &self.deployment.task_definition);
+        let free = |subnet: &Subnet| view.free_addresses(subnet, now);
         let wanted = wanted(view, scope, definition, &self.described, free)?;
         Some(Request {
-            wanted: wanted.launched(view, &self.service.key.cluster, launch.as_ref()),
-            group: group(self.service, there.into_iter()),
+            wanted: wanted.launched(view, &self.service.key.cluster, launch),
+            group: group(self.service, there),
             rules: rules(view, self.service, definition),
             count,
         })

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use trireme_controllers::{Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch};
+use trireme_controllers::{
+    CapacityController, Limits, NodeHealth, Observer, Reaper, ServiceController, Stopwatch,
+};
 use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
 use trireme_raft::Node;
 use trireme_state::store::Store;
@@ -61,6 +63,8 @@ pub fn start(
     let limits = Limits::default();
     run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
+    let capacity = CapacityController::default();
+    run(Box::pin(trireme_controllers::run(capacity, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer, limits)));
     run(Box::pin(keep_gauges(store, heartbeats.clone())));
     dispatcher

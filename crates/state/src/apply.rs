@@ -71,11 +71,8 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
             service::created(state, at, key, spec, tags, created_by, Some(*deployment));
         }
-        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
-            deployment_history::started(state, at, key, *deployment, *revision, sources);
-        }
-        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
-            deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
+        Event::ServiceDeploymentStarted { .. } | Event::ServiceDeploymentRolledBack { .. } => {
+            deployment_history::happened(state, at, event);
         }
         Event::ImagesPinned { key, revision, images } => image_pin::pinned(state, key, *revision, images),
         Event::ServiceUpdated { .. }
@@ -103,11 +100,12 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::TaskHealthChanged { .. }
         | Event::TasksAllowCommands { .. }
         | Event::TaskReaped { .. } => task::happened(state, at, event),
-        Event::Deployment(event) => deployment::happened(state, at, event),
-        Event::Network(event) => subnet::happened(state, event),
-        Event::Rebalancing(event) => rebalancing::happened(state, at, event),
-        Event::Placement(event) => placement::happened(state, event),
-        Event::Capacity(event) => capacity::happened(state, event),
+        Event::LogGroup(_)
+        | Event::Deployment(_)
+        | Event::Network(_)
+        | Event::Rebalancing(_)
+        | Event::Placement(_)
+        | Event::Capacity(_) => in_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
         | Event::InstanceAbsent { .. }
@@ -116,7 +114,6 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::InstanceRegistered { .. }
         | Event::InstanceDeregistered { .. } => instance::happened(state, at, event),
         Event::ResourceTagged { .. } | Event::ResourceUntagged { .. } => tagged(state, event),
-        Event::LogGroup(event) => log_group::happened(state, at, event),
         Event::RequestRecorded { key, outcome } => request::recorded(state, at, key, outcome),
         Event::AccessKeyCreated { .. }
         | Event::Reset {}
@@ -125,6 +122,19 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::HistoryTrimmed { .. } => upkeep(state, at, event),
         // They are for those who read the history: the incarnation is the control nodes' own, not the state's.
         Event::ClusterRestored { .. } | Event::CommandStarted { .. } | Event::CommandEnded { .. } => {}
+    }
+}
+
+/// Of the areas that have an enum of their own.
+fn in_area(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::LogGroup(event) => log_group::happened(state, at, event),
+        Event::Deployment(event) => deployment::happened(state, at, event),
+        Event::Network(event) => subnet::happened(state, event),
+        Event::Rebalancing(event) => rebalancing::happened(state, at, event),
+        Event::Placement(event) => placement::happened(state, event),
+        Event::Capacity(event) => capacity::happened(state, event),
+        _ => {}
     }
 }
 

@@ -77,7 +77,7 @@ fn a_fargate_task_runs_on_the_managed_pool_and_belongs_to_its_own_cluster() {
     let plain = run_tasks(definition("job", 1), vec![managed.clone()]);
     assert!(stale(node.propose(plain)), "the pool takes only what is launched on it");
 
-    let task = tasks(node.propose(run(&[managed.clone()], Launch::Fargate, 0)).unwrap())[0];
+    let task = tasks(node.propose(run(std::slice::from_ref(&managed), Launch::Fargate, 0)).unwrap())[0];
     let found = node.state.task(task).unwrap();
     assert_eq!((&found.cluster, found.instance), (&cluster("default"), managed.instance));
     assert_eq!(node.state.launch(task), Some(&Launch::Fargate));
@@ -116,7 +116,7 @@ fn a_providers_tasks_run_on_its_pool_only() {
         let refused = node.propose(run(&[elsewhere], machines(), 0));
         assert!(matches!(refused, Err(Rejection::Stale { .. })), "{refused:?}");
     }
-    let task = tasks(node.propose(run(&[pool.clone()], machines(), 0)).unwrap())[0];
+    let task = tasks(node.propose(run(std::slice::from_ref(&pool), machines(), 0)).unwrap())[0];
     assert_eq!(node.state.launch(task), Some(&machines()));
     let instance = node.state.instance(pool.instance).unwrap();
     assert_eq!(node.state.provider_of_instance(instance), Some(provider("machines").name));

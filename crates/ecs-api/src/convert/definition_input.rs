@@ -9,8 +9,8 @@ use trireme_state::object::{
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
 use super::{
-    container_order, container_settings, described, fargate, health_check, namespaces, placement, port_range, role,
-    volumes,
+    container_order, container_settings, described, fargate, health_check, namespaces, placement, port_range,
+    role, volumes,
 };
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;

@@ -43,7 +43,8 @@ pub(crate) fn no_size(cpu: CpuUnits, memory: Mebibytes) -> String {
 
 /// Whether tasks of a definition may run there (ECS API: TaskDefinition.compatibilities).
 pub(crate) fn is_compatible(spec: &TaskDefinitionSpec) -> bool {
-    let patient = spec.containers.iter().all(|one| one.stop_timeout.is_none_or(|seconds| seconds <= STOP_TIMEOUT));
+    let patient =
+        spec.containers.iter().all(|one| one.stop_timeout.is_none_or(|seconds| seconds <= STOP_TIMEOUT));
     let size = spec.cpu.zip(spec.memory).is_some_and(|(cpu, memory)| is_size(cpu, memory));
     spec.network_mode == Some(NetworkMode::Awsvpc) && patient && size
 }
@@ -76,7 +77,9 @@ pub(crate) fn check_definition(
     }
     match of_machine(request) {
         None => Ok(()),
-        Some(what) => Err(Error::client(format!("Fargate compatible task definitions do not support {what}."))),
+        Some(what) => {
+            Err(Error::client(format!("Fargate compatible task definitions do not support {what}.")))
+        }
     }
 }
 
@@ -93,7 +96,8 @@ fn of_machine(request: &RegisterTaskDefinitionRequest) -> Option<&'static str> {
         path.is_some_and(|path| !path.is_empty())
     });
     let docker = request.volumes.iter().flatten().any(|one| one.docker_volume_configuration.is_some());
-    let long = containers().any(|one| one.stop_timeout.is_some_and(|seconds| i64::from(seconds) > i64::from(STOP_TIMEOUT)));
+    let long = containers()
+        .any(|one| one.stop_timeout.is_some_and(|seconds| i64::from(seconds) > i64::from(STOP_TIMEOUT)));
     let asked = [
         ("placement constraints", filled(request.placement_constraints.as_ref().map(Vec::len))),
         ("privileged containers", containers().any(|one| one.privileged == Some(true))),

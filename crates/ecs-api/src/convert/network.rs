@@ -5,7 +5,9 @@ use trireme_ecs_model::shapes::{
     AssignPublicIp, Attachment, AwsVpcConfiguration, KeyValuePair, NetworkConfiguration, NetworkInterface,
 };
 use trireme_state::State;
-use trireme_state::object::{self, Interface, Launching, NETWORK_CONFIGURATION, NetworkMode, Task, TaskStatus};
+use trireme_state::object::{
+    self, Interface, Launching, NETWORK_CONFIGURATION, NetworkMode, Task, TaskStatus,
+};
 use trireme_types::{Scope, SubnetId};
 
 use super::described;

@@ -9,7 +9,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
 
-use super::{described, number, time};
+use super::{described, fargate, number, time};
 
 pub(crate) fn arn(key: &TaskDefinitionKey) -> String {
     Arn::new(&key.scope, Resource::TaskDefinition(key.family.clone(), key.revision)).to_string()

@@ -2,22 +2,25 @@
 //! place in `failures[]`, beside what did.
 
 use trireme_ecs_model::shapes::{
-    Failure, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags, RunTaskRequest,
-    RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
+    Failure, LaunchType, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
+    RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
 };
 use trireme_scheduler::{Explanation, Group, NodeRefusal, Placed, Request, Wanted};
-use trireme_state::command::RunTasks;
+use trireme_state::command::{CapacityCommand, RunTasks};
 use trireme_state::object::{
-    self, ClusterKey, InstanceStatus, PlacementRules, Tags, TaskDefinition, TaskDefinitionStatus,
+    self, ClusterKey, InstanceStatus, Launch, Launching, PlacementRules, Tags, TaskDefinition,
+    TaskDefinitionStatus,
 };
 use trireme_state::store::ProposeError;
 use trireme_state::{Command, FeatureLevel, Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::context::Context;
-use crate::convert::{self, network, overrides, placement, tags};
+use crate::convert::{self, fargate, network, overrides, placement, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::{length, resolve, unsupported};
+
+use super::{capacity, launching};
 
 /// ECS API: tasks in one call.
 const TASKS: i32 = 10;
@@ -44,6 +47,7 @@ struct Asked {
     network: Option<NetworkConfiguration>,
     constraints: Vec<PlacementConstraint>,
     strategy: Vec<PlacementStrategy>,
+    launching: launching::Given,
 }
 
 /// What a call comes to, but for the places.
@@ -53,6 +57,7 @@ struct Prepared<'a> {
     network: Option<object::NetworkConfiguration>,
     /// What the caller asks of the machines.
     rules: PlacementRules,
+    launching: Launching,
 }
 
 impl Prepared<'_> {
@@ -81,6 +86,36 @@ impl Prepared<'_> {
         let of_definition = PlacementRules::of_definition(&self.definition.spec.described);
         let rules = self.rules.clone().and(of_definition);
         Request { wanted: self.wanted(state, now), group, rules, count }
+    }
+
+    /// What runs the tasks.
+    fn command(
+        self,
+        state: &State,
+        placements: Vec<Placement>,
+        (launches, waiting): (Vec<Launch>, Vec<Launch>),
+        allows_commands: bool,
+    ) -> Command {
+        let rules = self.is_ruled(state).then(|| Box::new(self.rules));
+        let run = Box::new(RunTasks { placements, ..self.run });
+        let command = match self.network.map(Box::new) {
+            None => Command::RunTasks(run),
+            Some(network) => Command::RunTasksInSubnets { run, network },
+        };
+        let command = match rules {
+            None => command,
+            Some(rules) => Command::RunTasksByRules { run: Box::new(command), rules },
+        };
+        let command = match launches.is_empty() && waiting.is_empty() {
+            true => command,
+            false => Command::Capacity(Box::new(CapacityCommand::RunTasks {
+                run: Box::new(command),
+                launches,
+                waiting,
+                allows_commands,
+            })),
+        };
+        if allows_commands { Command::RunAllowingCommands(Box::new(command)) } else { command }
     }
 
     /// Whether its rules ask for more than what happens anyway, so that they are to be kept.
@@ -118,6 +153,11 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
         network: request.network_configuration,
         constraints: placement::constraints(&request.placement_constraints.unwrap_or_default())?,
         strategy: placement::strategy(&request.placement_strategy.unwrap_or_default())?,
+        launching: launching::Given {
+            launch_type: request.launch_type,
+            strategy: request.capacity_provider_strategy,
+            platform_version: request.platform_version,
+        },
     };
     let started = start_anywhere(&cx, &wanted, count).await?;
     let tasks = describe(&started);
@@ -128,13 +168,18 @@ async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<St
     let now = cx.api.clock.now();
     let place = |state: &State, prepared: &Prepared<'_>| {
         let run = &prepared.run;
+        let request = prepared.request(state, now, count);
+        match &prepared.launching {
+            Launching::Instances => {}
+            launching => return capacity::place(state, &run.cluster, launching, &request),
+        }
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let Placed { placements, unplaced } =
-            trireme_scheduler::place(state, &run.cluster, &prepared.request(state, now, count));
-        Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
+        let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
+        let failures = unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why));
+        Ok(Places { placements, failures, ..Places::default() })
     };
     start_with(cx, wanted, count, place).await
 }
@@ -157,6 +202,7 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         network: request.network_configuration,
         constraints: Vec::new(),
         strategy: Vec::new(),
+        launching: launching::Given { launch_type: Some(LaunchType::Ec2), ..Default::default() },
     };
     let now = cx.api.clock.now();
     let place = |state: &State, prepared: &Prepared<'_>| place_on_named(state, prepared, &instances, now);
@@ -165,9 +211,25 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
 }
 
-type Places = Result<(Vec<Placement>, Vec<Failure>)>;
+/// Where tasks go.
+#[derive(Default)]
+pub(super) struct Places {
+    /// One for each task that found a place.
+    pub placements: Vec<Placement>,
+    /// On what each of them is launched; none: on any machine of the cluster.
+    pub launches: Vec<Launch>,
+    /// What the others wait for.
+    pub waiting: Vec<Launch>,
+    /// Why the rest found none.
+    pub failures: Vec<Failure>,
+}
 
-fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String], now: Timestamp) -> Places {
+fn place_on_named(
+    state: &State,
+    prepared: &Prepared<'_>,
+    named: &[String],
+    now: Timestamp,
+) -> Result<Places> {
     let run = &prepared.run;
     let mut asked = prepared.wanted(state, now);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
@@ -195,7 +257,7 @@ fn place_on_named(state: &State, prepared: &Prepared<'_>, named: &[String], now:
             None => {}
         }
     }
-    Ok((placements, failures))
+    Ok(Places { placements, failures, ..Places::default() })
 }
 
 /// Places, proposes, and places anew when the state moved on in between.
@@ -203,7 +265,7 @@ async fn start_with(
     cx: &Context,
     wanted: &Asked,
     count: usize,
-    place: impl Fn(&State, &Prepared<'_>) -> Places,
+    place: impl Fn(&State, &Prepared<'_>) -> Result<Places>,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
@@ -213,21 +275,11 @@ async fn start_with(
             return Ok(Started { state, tasks, failures });
         }
         let prepared = prepare(cx, wanted, &state)?;
-        let (placements, failures) = place(&state, &prepared)?;
-        if placements.is_empty() {
+        let Places { placements, launches, waiting, failures } = place(&state, &prepared)?;
+        if placements.is_empty() && waiting.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
-        let rules = prepared.is_ruled(&state).then(|| Box::new(prepared.rules));
-        let run = Box::new(RunTasks { placements, ..prepared.run });
-        let command = match prepared.network.map(Box::new) {
-            None => Command::RunTasks(run),
-            Some(network) => Command::RunTasksInSubnets { run, network },
-        };
-        let command = match rules {
-            None => command,
-            Some(rules) => Command::RunTasksByRules { run: Box::new(command), rules },
-        };
-        let command = if wanted.commands { Command::RunAllowingCommands(Box::new(command)) } else { command };
+        let command = prepared.command(&state, placements, (launches, waiting), wanted.commands);
         match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
             Ok(_) => return Err(Error::server("The tasks have no ids.")),
@@ -245,8 +297,10 @@ fn started_before(cx: &Context, state: &State) -> Result<Option<Vec<TaskId>>> {
     if recorded.parameters == key.parameters {
         return Ok(Some(tasks.clone()));
     }
-    let arns = tasks.iter().filter_map(|id| state.task(*id));
-    let resources = arns.map(|task| convert::task::arn(&task.cluster, task.id)).collect();
+    let waiting = |id: &TaskId| state.waiting_run(*id).map(|run| &run.cluster);
+    let cluster = |id: &TaskId| state.task(*id).map(|task| &task.cluster).or_else(|| waiting(id));
+    let arns = tasks.iter().filter_map(|id| Some(convert::task::arn(cluster(id)?, *id)));
+    let resources = arns.collect();
     Err(of_rejection(cx.operation, Rejection::IdempotencyConflict { resources }))
 }
 
@@ -277,8 +331,10 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepare
     if group.as_ref().is_some_and(|group| group.starts_with("service:")) {
         return Err(Error::invalid("Invalid namespace for group: service."));
     }
+    let launching = launching::resolve(cx.operation, state, &cluster, &wanted.launching)?;
+    launching::check(&launching, &definition.spec, (wanted.constraints.len(), wanted.strategy.len()))?;
     let mode = definition.spec.network_mode;
-    let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode)?;
+    let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode, &launching)?;
     let run = RunTasks {
         definition: definition.key.clone(),
         overrides: overrides::parse(cx.operation, &wanted.overrides, definition)?,
@@ -288,9 +344,12 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepare
         cluster,
         placements: Vec::new(),
     };
+    if launching.is_fargate() {
+        fargate::check_overrides(&definition.spec, &run.overrides)?;
+    }
     placement::together(wanted.constraints.len(), definition)?;
     let rules = placement::rules(&wanted.constraints, &wanted.strategy);
-    Ok(Prepared { run, definition, network, rules })
+    Ok(Prepared { run, definition, network, rules, launching })
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.
@@ -309,12 +368,12 @@ fn task_tags(wanted: &Asked, cluster: &ClusterKey, definition: &TaskDefinition) 
     Ok(all)
 }
 
-fn is_active(state: &State, id: ContainerInstanceId) -> bool {
+pub(super) fn is_active(state: &State, id: ContainerInstanceId) -> bool {
     state.instance(id).is_some_and(|instance| instance.status == InstanceStatus::Active)
 }
 
 /// ECS says nothing of instances that are being drained.
-fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
+pub(super) fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
     let failure = |node: &NodeRefusal| Failure {
         arn: Some(convert::container_instance::arn(cluster, node.instance)),
         reason: Some(node.refusal.ecs_reason().to_owned()),
@@ -325,6 +384,6 @@ fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failu
 }
 
 fn describe(started: &Started) -> Vec<trireme_ecs_model::shapes::Task> {
-    let tasks = started.tasks.iter().filter_map(|id| started.state.task(*id));
-    tasks.map(|task| convert::task::describe(&started.state, task, true)).collect()
+    let state = &*started.state;
+    started.tasks.iter().filter_map(|id| convert::waiting_run::describe_any(state, *id, true)).collect()
 }

@@ -7,7 +7,7 @@ use trireme_ecs_model::shapes::{
     DescribeTaskSetsRequest, DescribeTaskSetsResponse, TaskSetField, UpdateServicePrimaryTaskSetRequest,
     UpdateServicePrimaryTaskSetResponse, UpdateTaskSetRequest, UpdateTaskSetResponse,
 };
-use trireme_state::object::{Scale, Service, ServiceKey, ServiceStatus, TaskSetSpec, TaskSets};
+use trireme_state::object::{Launching, Scale, Service, ServiceKey, ServiceStatus, TaskSetSpec, TaskSets};
 use trireme_state::{Command, Outcome, Rejection, State};
 use trireme_types::DeploymentId;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
 
-use super::{Command, Placement};
+use super::{Command, Growth, Placement};
 use crate::object::{CapacityProviderKey, Launch, ServiceKey};
 
 /// What is asked about capacity.
@@ -67,4 +67,17 @@ pub enum CapacityCommand {
         /// Why, for people.
         reason: String,
     },
+}
+
+impl CapacityCommand {
+    /// What room it takes in the state.
+    pub(super) fn growth(&self) -> Growth {
+        match self {
+            Self::RunTasks { .. } => Growth::Asked,
+            Self::StartServiceTasks { .. } | Self::PlaceWaitingRun { .. } => Growth::Kept,
+            Self::GiveUpWaitingRuns { .. } | Self::ForgetWaitingRuns { .. } | Self::SizePool { .. } => {
+                Growth::None
+            }
+        }
+    }
 }

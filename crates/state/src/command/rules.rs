@@ -2,7 +2,7 @@
 
 use trireme_types::DeploymentId;
 
-use super::{CapacityCommand, ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
+use super::{ClusterChange, Command, LogGroupChange, ServiceChange, TaggedResource};
 use crate::object::{Scale, ServiceKey};
 use crate::query::{overrides_level, service_level, settings_level};
 use crate::{FeatureLevel, State};
@@ -138,13 +138,7 @@ impl Command {
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
-            Self::Capacity(command) => match &**command {
-                CapacityCommand::RunTasks { .. } => Growth::Asked,
-                CapacityCommand::StartServiceTasks { .. } | CapacityCommand::PlaceWaitingRun { .. } => {
-                    Growth::Kept
-                }
-                _ => Growth::None,
-            },
+            Self::Capacity(command) => command.growth(),
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
             | Self::DeleteService { .. }

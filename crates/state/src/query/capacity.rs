@@ -7,7 +7,7 @@ use trireme_types::{CapacityProviderName, TaskId};
 use crate::State;
 use crate::object::{
     CapacityProvider, CapacityProviderKey, ClusterKey, ContainerInstance, Launch, Launching, PoolSize,
-    ServiceStatus, TaskDefinitionKey, WaitingRun,
+    ServiceStatus, TaskDefinitionKey, TaskStatus, WaitingRun,
 };
 
 impl State {
@@ -32,6 +32,20 @@ impl State {
         cluster: &'a ClusterKey,
     ) -> impl Iterator<Item = &'a Arc<WaitingRun>> {
         self.waiting_runs.values().filter(move |run| run.cluster == *cluster)
+    }
+
+    /// How many tasks of a cluster run, and are to run, that are on no machine of it: on the managed pool, or waiting for a machine.
+    pub fn launched_tasks_of(&self, cluster: &ClusterKey) -> (u32, u32) {
+        let fargate = self.launches.iter().filter(|(_, launch)| launch.is_fargate());
+        let tasks = fargate.filter_map(|(id, _)| self.tasks.get(id)).filter(|task| task.cluster == *cluster);
+        let (mut running, mut pending) = (0_u32, 0_u32);
+        for task in tasks {
+            let runs = task.last_status == TaskStatus::Running;
+            running = running.saturating_add(u32::from(runs));
+            pending = pending.saturating_add(u32::from(task.wanted() && !runs));
+        }
+        let waiting = self.waiting_runs_of(cluster).filter(|run| run.end.is_none()).count();
+        (running, pending.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX)))
     }
 
     /// Whether anything is made from a definition, or is to be.

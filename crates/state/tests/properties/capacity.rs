@@ -56,6 +56,7 @@ pub fn capacity_command(state: &State, step: &Step) -> Option<Command> {
             registration.attributes.extend((!leave).then(|| (POOL.to_owned(), "group-1".to_owned())));
             Command::OpenSession { instance: Some(id), registration }
         }
+        Step::StartOn { .. } | Step::ServeOn { .. } => return service_command(state, step),
         Step::Grow { name } => Command::UpdateCapacityProvider {
             key: machines(*name),
             change: AutoScalingGroupChange { scaling: Some(true), ..Default::default() },
@@ -90,6 +91,13 @@ pub fn capacity_command(state: &State, step: &Step) -> Option<Command> {
             idle: *idle,
             reason: "r".to_owned(),
         }),
+        _ => return None,
+    })
+}
+
+/// Of services that are launched so.
+fn service_command(state: &State, step: &Step) -> Option<Command> {
+    Some(match step {
         Step::ServeOn { name, provider } => {
             let strategy = provider.map(|number| {
                 kept_strategy(&[StrategyItem { provider: machines(number).name, weight: 1, base: 0 }])
@@ -102,13 +110,13 @@ pub fn capacity_command(state: &State, step: &Step) -> Option<Command> {
         }
         Step::StartOn { name, instances, provider } => {
             let found = state.service(&service_name(*name))?;
-            boxed(CapacityCommand::StartServiceTasks {
+            Command::Capacity(Box::new(CapacityCommand::StartServiceTasks {
                 service: service_name(*name),
                 version: found.version,
                 deployment: found.deployments.first()?.id,
                 placements: placements(state, instances),
                 launch: launch(*provider),
-            })
+            }))
         }
         _ => return None,
     })
