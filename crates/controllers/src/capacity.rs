@@ -54,14 +54,15 @@ fn copy<'a>(copies: &'a mut Copies, view: &State, cluster: &ClusterKey) -> &'a m
 
 impl Controller for CapacityController {
     const NAME: &'static str = "capacity";
+    const HEARS: bool = true;
 
-    fn plan(&self, view: &State, _: &Observed, now: Timestamp) -> Plan {
+    fn plan(&self, view: &State, observed: &Observed, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         let mut copies = Copies::new();
         let without = waiting::plan(self, view, now, &mut copies, &mut plan);
         for provider in scaled(view) {
             let demand = demand::of(view, provider, &without, &mut copies, now);
-            leaving::plan(view, provider, &mut plan);
+            leaving::plan(view, provider, observed, now, &mut plan);
             size::plan(view, provider, &demand, now, &mut plan);
         }
         plan

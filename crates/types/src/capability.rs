@@ -61,6 +61,11 @@ pub const MANAGED_POOL: &str = "managed";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
 
+/// Under what name a machine of the managed pool keeps the logs of an account's region: of each account its own.
+pub fn pooled_region(account: &str, region: &str) -> String {
+    format!("{account}.{region}")
+}
+
 /// Network interfaces of tasks' own (ECS API: NetworkMode awsvpc).
 pub const TASK_ENI: &str = "ecs.capability.task-eni";
 
