@@ -57,7 +57,8 @@ def test_a_task_runs_without_a_container_instance(client, family, network):
     assert address in inside(found, "ip -4 addr show")
     # The task's own size is its limit, and its metadata are its cluster's.
     told = json.loads(inside(found, 'wget -qO- "$ECS_CONTAINER_METADATA_URI_V4/task"'))
-    assert told["Cluster"] == "default" and told["Limits"]["Memory"] == 512
+    assert (told["Cluster"], told["LaunchType"], told["Limits"]["Memory"]) == ("default", "FARGATE", 512)
+    assert inside(found, "echo $AWS_EXECUTION_ENV") == "AWS_ECS_FARGATE"
     assert stop(client, found)["stopCode"] == "UserInitiated"
     label = f"label=io.trireme.task-id={found['taskArn'].rsplit('/', 1)[1]}"
     until("its containers are gone", lambda: docker_says("ps", "-q", "--filter", label), lambda ids: ids == "", LIMIT)

@@ -32,8 +32,6 @@ pub(super) struct Demand {
     pub present: u32,
     /// How many are needed.
     pub needed: u32,
-    /// Tasks without a place for which one more machine might be one.
-    pub without: usize,
 }
 
 /// A pool as it stands, for people and metrics.
@@ -102,9 +100,12 @@ pub(super) fn of(
         }
         demand.usable.push(instance);
     }
-    let (more, without) = more(&demand.usable, &requests);
+    let more = more(&demand.usable, &requests);
     demand.needed = demand.needed.saturating_add(more);
-    demand.without = without;
+    if !requests.is_empty() {
+        // As long as anything waits one machine stays, to say what machines of the pool are: without it another would come and go.
+        demand.needed = demand.needed.max(1);
+    }
     demand
 }
 
@@ -154,23 +155,22 @@ fn lacking(
     lacking
 }
 
-/// How many machines more these would fill, and how many tasks that is. Nothing is known of the machines of a pool that has none: then one
+/// How many machines more these would fill. Nothing is known of the machines of a pool that has none: then one
 /// is enough to begin with, and more follow once it has said what it is.
-fn more(usable: &[Arc<ContainerInstance>], requests: &[Request]) -> (u32, usize) {
+fn more(usable: &[Arc<ContainerInstance>], requests: &[Request]) -> u32 {
     let all = requests.iter().fold(0_usize, |sum, request| sum.saturating_add(request.count));
     if all == 0 || usable.is_empty() {
-        return (u32::from(all > 0), all);
+        return u32::from(all > 0);
     }
     let mut nodes = thought_of(usable, u32::try_from(all).unwrap_or(u32::MAX).min(THOUGHT_OF));
-    let (mut filled, mut without): (BTreeSet<ContainerInstanceId>, usize) = (BTreeSet::new(), 0);
+    let mut filled: BTreeSet<ContainerInstanceId> = BTreeSet::new();
     for request in requests {
         let strategy = vec![PlacementStrategy::Binpack(BinpackField::Memory)];
         let rules = PlacementRules { strategy, ..request.rules.clone() };
         let placed = place_on(&mut nodes, &Request { rules, ..request.clone() });
-        without = without.saturating_add(placed.placements.len());
         filled.extend(placed.placements.iter().map(|placement| placement.instance));
     }
-    (u32::try_from(filled.len()).unwrap_or(u32::MAX), without)
+    u32::try_from(filled.len()).unwrap_or(u32::MAX)
 }
 
 /// Empty machines like the largest that each zone has.
