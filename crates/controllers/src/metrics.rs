@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trireme_state::Command;
-use trireme_state::command::{AutoscalingCommand, Fire, RunResult, ScheduleCommand};
+use trireme_state::command::{AutoscalingCommand, CapacityCommand, Fire, RunResult, ScheduleCommand};
 use trireme_state::store::ProposeError;
 
 /// Time that one plan took.
@@ -24,6 +24,8 @@ pub const TASKS_STARTED_TOTAL: &str = "trireme_service_tasks_started_total";
 pub const TASKS_STOPPED_TOTAL: &str = "trireme_service_tasks_stopped_total";
 /// Runs of schedules and rules, by what came of them: started, deferred (they are tried again), failed, missed.
 pub const SCHEDULE_RUNS_TOTAL: &str = "trireme_schedule_runs_total";
+/// For how long what a schedule or a rule is to start has waited.
+pub const SCHEDULES_LATE_SECONDS: &str = "trireme_schedules_late_seconds";
 /// Stopped tasks that were forgotten.
 pub const TASKS_REAPED_TOTAL: &str = "trireme_tasks_reaped_total";
 /// Services that scale by themselves.
@@ -46,6 +48,11 @@ pub fn describe() {
         SCHEDULE_RUNS_TOTAL,
         Unit::Count,
         "Runs of schedules and rules, by whether they started, were deferred, failed or were missed"
+    );
+    describe_gauge!(
+        SCHEDULES_LATE_SECONDS,
+        Unit::Seconds,
+        "For how long the schedule or rule that waits longest has been due, when they were last looked at"
     );
     describe_counter!(TASKS_REAPED_TOTAL, Unit::Count, "Stopped tasks forgotten");
     describe_gauge!(SCALABLE_TARGETS, Unit::Count, "Services with a scalable target");
@@ -95,6 +102,10 @@ pub(crate) fn committed(command: &Command) {
     let (name, count) = match command {
         Command::LoseInstance { .. } => (NODES_LOST_TOTAL, 1),
         Command::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),
+        Command::Capacity(command) => match &**command {
+            CapacityCommand::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),
+            _ => return,
+        },
         Command::StopServiceTasks { tasks, .. } => (TASKS_STOPPED_TOTAL, tasks.len()),
         Command::ReapTasks { tasks } => (TASKS_REAPED_TOTAL, tasks.len()),
         _ => return,

@@ -21,6 +21,7 @@ use trireme_state::{Command, FeatureLevel, State};
 use trireme_types::Timestamp;
 
 use crate::driver::{Controller, Plan};
+use crate::metrics;
 use crate::observed::Observed;
 
 /// Triggers of one pass; the next one goes on.
@@ -54,6 +55,11 @@ impl Controller for ScheduleController {
             return plan;
         }
         let mut places = Places::default();
+        let oldest = view.index().due().iter().next().map_or(now, |(at, _)| at);
+        plan.report.gauge(
+            metrics::SCHEDULES_LATE_SECONDS,
+            now.since(oldest).as_secs().try_into().unwrap_or(usize::MAX),
+        );
         for (at, trigger) in view.index().due().iter() {
             if at > now {
                 plan.wake(at);

@@ -1,9 +1,10 @@
 //! EventBridge on the same port: awsJson1.1 with the target `AWSEvents.OPERATION`, signed for `events`. There is the default event bus, and its rules
 //! start tasks of ECS.
 //!
-//! Reading order: `shape` (requests and answers) · `bus` · `rule` · `target` · `tag`.
+//! Reading order: `shape` (requests and answers) · `bus` · `rule` · `target` · `tag` · `pattern`.
 
 mod bus;
+mod pattern;
 mod rule;
 mod shape;
 mod tag;
@@ -31,6 +32,7 @@ operations! {
     ListTargetsByRule => target::list,
     ListRuleNamesByTarget => target::rules,
     RemoveTargets => target::remove,
+    TestEventPattern => pattern::test,
     TagResource => tag::add,
     UntagResource => tag::remove,
     ListTagsForResource => tag::list,

@@ -137,3 +137,6 @@ fn shares(view: &State, service: &Service, used: &BTreeMap<TaskId, Used>) -> (Sh
     }
     (cpu, memory)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ use crate::sample::StatisticSet;
 /// The length of a step in seconds, and how many of them are kept.
 const LEVELS: [(u32, u32); 4] = [(1, 300), (60, 180), (300, 288), (3_600, 72)];
 
+/// Steps for which room is made at a time: twice as much as there is would be a lot, of so many.
+const GROWTH: usize = 16;
+
 /// How long anything is kept.
 pub const KEPT: Duration = Duration::from_secs(72 * 3_600);
 
@@ -54,7 +57,12 @@ impl Level {
         }
         match self.0.binary_search_by_key(&start, |bucket| bucket.start) {
             Ok(place) => self.0[place].set = self.0[place].set.with(set),
-            Err(place) => self.0.insert(place, Bucket { start, set }),
+            Err(place) => {
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact(GROWTH);
+                }
+                self.0.insert(place, Bucket { start, set });
+            }
         }
         // Samples from the future may be more than there is room for.
         if self.0.len() > steps as usize + 1 {

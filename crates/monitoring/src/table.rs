@@ -7,13 +7,16 @@ use std::time::Duration;
 use trireme_state::object::{Datapoint, MetricKey, MetricQuery};
 use trireme_types::{Scope, Timestamp};
 
+use crate::ecs;
 use crate::sample::{Sample, StatisticSet, Unit};
 use crate::series::{self, KEPT, Series, seconds};
 
-/// Metrics of all accounts and regions: with all that is kept of each, 24 KiB, a fifth of a gibibyte.
-const METRICS: usize = 8_000;
-/// Metrics of one account in one region.
-const METRICS_PER_SCOPE: usize = 5_000;
+/// Users' metrics of all accounts and regions: with all that is kept of each, 24 KiB when it is said every five seconds, 140 MiB.
+const OF_USERS: usize = 6_000;
+/// Users' metrics of one account in one region.
+const OF_SCOPE: usize = 5_000;
+/// Metrics of clusters and services: as much again. Neither takes the others' room.
+const OF_SERVICES: usize = 6_000;
 /// Units in which one metric is told.
 const UNITS: usize = 4;
 /// A metric of which nothing was said for so long makes room for a new one.
@@ -69,7 +72,9 @@ impl Metric {
 #[derive(Debug, Default)]
 struct Table {
     metrics: BTreeMap<MetricKey, Metric>,
+    /// Of users.
     scopes: BTreeMap<Scope, usize>,
+    services: usize,
     batches: BTreeSet<u128>,
     order: VecDeque<u128>,
 }
@@ -257,8 +262,8 @@ impl Table {
         unit: Unit,
     ) -> Result<&mut Series, (usize, &'static str)> {
         if !self.metrics.contains_key(key) {
-            self.make_room(now, &key.scope)?;
-            *self.scopes.entry(key.scope.clone()).or_default() += 1;
+            self.make_room(now, key)?;
+            self.count(key);
         }
         let metric = self.metrics.entry(key.clone()).or_default();
         if metric.0.len() >= UNITS && !metric.0.contains_key(&unit) {
@@ -267,19 +272,31 @@ impl Table {
         Ok(metric.0.entry(unit).or_default())
     }
 
-    fn make_room(&mut self, now: Timestamp, scope: &Scope) -> Result<(), (usize, &'static str)> {
-        if self.full(scope).is_some() {
-            self.forget(now, IDLE);
+    fn count(&mut self, key: &MetricKey) {
+        if is_of_service(key) {
+            self.services += 1;
+        } else {
+            *self.scopes.entry(key.scope.clone()).or_default() += 1;
         }
-        self.full(scope).map_or(Ok(()), Err)
     }
 
-    fn full(&self, scope: &Scope) -> Option<(usize, &'static str)> {
-        if self.metrics.len() >= METRICS {
-            return Some((METRICS, "all accounts and regions"));
+    fn make_room(&mut self, now: Timestamp, key: &MetricKey) -> Result<(), (usize, &'static str)> {
+        if self.full(key).is_some() {
+            self.forget(now, IDLE);
         }
-        let of_scope = self.scopes.get(scope).copied().unwrap_or(0);
-        (of_scope >= METRICS_PER_SCOPE).then_some((METRICS_PER_SCOPE, "an account and region"))
+        self.full(key).map_or(Ok(()), Err)
+    }
+
+    /// How many there may be, and of whom, if there are as many.
+    fn full(&self, key: &MetricKey) -> Option<(usize, &'static str)> {
+        if is_of_service(key) {
+            return (self.services >= OF_SERVICES).then_some((OF_SERVICES, "clusters and services"));
+        }
+        if self.metrics.len().saturating_sub(self.services) >= OF_USERS {
+            return Some((OF_USERS, "all accounts and regions"));
+        }
+        let of_scope = self.scopes.get(&key.scope).copied().unwrap_or(0);
+        (of_scope >= OF_SCOPE).then_some((OF_SCOPE, "an account and region"))
     }
 
     /// Forgets metrics of which nothing was said for so long.
@@ -290,10 +307,15 @@ impl Table {
         let oldest = seconds(oldest);
         self.metrics.retain(|_, metric| metric.newest() >= oldest);
         self.scopes.clear();
-        for key in self.metrics.keys() {
-            *self.scopes.entry(key.scope.clone()).or_default() += 1;
-        }
+        self.services = 0;
+        let keys: Vec<MetricKey> = self.metrics.keys().cloned().collect();
+        keys.iter().for_each(|key| self.count(key));
     }
+}
+
+/// Whether it is of what ECS says by itself.
+fn is_of_service(key: &MetricKey) -> bool {
+    key.namespace == ecs::NAMESPACE || key.namespace == ecs::INSIGHTS
 }
 
 fn at_second(second: u32) -> Timestamp {

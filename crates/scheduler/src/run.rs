@@ -1,7 +1,7 @@
 //! Tasks without a service: what is asked of the placer, and the command that runs them where it led (ECS API: RunTask).
 
-use trireme_state::command::RunTasks;
-use trireme_state::object::{NetworkConfiguration, PlacementRules, TaskDefinition};
+use trireme_state::command::{CapacityCommand, RunTasks};
+use trireme_state::object::{Launch, NetworkConfiguration, PlacementRules, TaskDefinition};
 use trireme_state::{Command, FeatureLevel, Placement, State};
 use trireme_types::Timestamp;
 
@@ -53,11 +53,23 @@ impl TaskRun<'_> {
         Request { wanted: self.wanted(state, now), group, rules, count }
     }
 
-    /// The command that runs the tasks there.
+    /// The command that runs the tasks there, on machines of their cluster.
     pub fn at(self, state: &State, placements: Vec<Placement>) -> Command {
+        self.launched(state, placements, (Vec::new(), Vec::new()))
+    }
+
+    /// The command that runs the tasks there: each launched on what is said for it, unless that is any machine of their cluster; and beside
+    /// them those that wait for a machine.
+    pub fn launched(
+        self,
+        state: &State,
+        placements: Vec<Placement>,
+        (launches, waiting): (Vec<Launch>, Vec<Launch>),
+    ) -> Command {
         // Rules that ask for no more than what happens anyway are not kept where that would be new.
         let before = state.level() < FeatureLevel::SERVICES;
         let ruled = !(self.rules.is_empty() || before && self.rules.is_default());
+        let allows_commands = self.commands;
         let run = Box::new(RunTasks { placements, ..self.run });
         let mut command = match self.network.map(Box::new) {
             None => Command::RunTasks(run),
@@ -66,6 +78,11 @@ impl TaskRun<'_> {
         if ruled {
             command = Command::RunTasksByRules { run: Box::new(command), rules: Box::new(self.rules) };
         }
-        if self.commands { Command::RunAllowingCommands(Box::new(command)) } else { command }
+        if !launches.is_empty() || !waiting.is_empty() {
+            let run = Box::new(command);
+            let run = CapacityCommand::RunTasks { run, launches, waiting, allows_commands };
+            command = Command::Capacity(Box::new(run));
+        }
+        if allows_commands { Command::RunAllowingCommands(Box::new(command)) } else { command }
     }
 }

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod autoscaling;
+mod capacity;
 mod change;
 mod deployment;
 mod outcome;
@@ -27,6 +28,7 @@ use crate::object::{
 
 pub use alarm::AlarmCommand;
 pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
+pub use capacity::CapacityCommand;
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
 pub use outcome::Outcome;
@@ -497,4 +499,6 @@ pub enum Command {
     Alarm(Box<AlarmCommand>),
     /// To schedules, their groups and rules.
     Schedule(Box<ScheduleCommand>),
+    /// About where tasks run, what waits for a machine, and how large pools are to be.
+    Capacity(Box<CapacityCommand>),
 }

@@ -1,12 +1,13 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
-//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
+//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` · `capacity` ·
 //! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `alarm` · `autoscaling` · `schedule` · `fire` · `operator`.
 
 mod account_setting;
 mod alarm;
 mod attribute;
 mod autoscaling;
+mod capacity;
 mod capacity_provider;
 mod cluster;
 mod deployment;
@@ -186,6 +187,7 @@ fn decide_area(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided
         Command::DeleteLogGroup { key } => log_group::delete(state, key),
         Command::ChangeLogGroup { key, change } => log_group::change(state, key, change),
         Command::Alarm(command) => alarm::decide(state, command),
+        Command::Capacity(command) => capacity::decide(state, command, stamp),
         Command::Autoscaling(command) => autoscaling::decide(state, command, stamp),
         Command::Schedule(command) => schedule::decide(state, command, stamp),
         _ => Ok(Decision::nothing()),
@@ -281,7 +283,7 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
             deployment::roll_back(state, service, *deployment, reason, stamp)
         }
         Command::StartServiceTasks { service, version, deployment, placements } => {
-            progress::start_tasks(state, service, *version, *deployment, placements, stamp)
+            progress::start_tasks(state, service, *version, (*deployment, None), placements, stamp)
         }
         Command::StopServiceTasks { service, version, tasks, reason } => {
             progress::stop_tasks(state, service, *version, tasks, reason, stamp)
@@ -300,11 +302,13 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
 
 fn decide_task(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
     match &proposal.command {
-        Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
+        Command::StopTask { cluster, task, reason } => {
+            task::stop(state, cluster, *task, reason.as_deref(), stamp)
+        }
         Command::ProtectTask { cluster, task, minutes } => {
             task::protect(state, cluster, *task, *minutes, stamp)
         }
-        run => placement::run(state, run, stamp),
+        run => placement::run(state, run, &[], stamp),
     }
 }
 

@@ -10,6 +10,8 @@ use super::shape::{Empty, List, OfRule, PutRule, Rule, RuleMade, Rules};
 use super::{Context, DEFAULT_BUS, arn, check_bus, invalid, key, no_rule, page_size, tag};
 use crate::error::Result;
 
+/// EventBridge API: RoleArn.
+const ROLE_ARN: usize = 1_600;
 /// EventBridge API: RuleDescription.
 const DESCRIPTION: usize = 512;
 
@@ -49,6 +51,9 @@ pub(super) async fn put(cx: Context, request: PutRule) -> Result<RuleMade> {
     check_expression(text)?;
     if request.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION) {
         return Err(invalid(format!("Description can have at most {DESCRIPTION} characters.")));
+    }
+    if request.role_arn.as_ref().is_some_and(|arn| arn.len() > ROLE_ARN) {
+        return Err(invalid(format!("RoleArn can have at most {ROLE_ARN} characters.")));
     }
     let (state, now) = (cx.read().await?, cx.call.api.clock.now());
     let known = state.rule(&key);

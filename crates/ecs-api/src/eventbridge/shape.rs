@@ -49,6 +49,8 @@ requests! {
     OfTargets {
         rule: String, event_bus_name: String, targets: Vec<Value>, ids: Vec<String>, next_token: String, limit: i64,
     }
+    /// TestEventPattern.
+    TestPattern { event_pattern: String, event: String, }
     /// ListRuleNamesByTarget.
     ByTarget { target_arn: String, event_bus_name: String, next_token: String, limit: i64, }
 }
@@ -81,6 +83,8 @@ responses! {
     Targets { targets: Vec<Value>, next_token: String, }
     /// ListRuleNamesByTarget.
     RuleNames { rule_names: Vec<String>, next_token: String, }
+    /// TestEventPattern.
+    Tested { result: bool, }
     /// ListTagsForResource.
     TagList { tags: Vec<Tag>, }
     /// DescribeEventBus; an item of ListEventBuses.

@@ -112,7 +112,7 @@ fn counted(values: &[f64], counts: Option<&[f64]>) -> Result<StatisticSet> {
     let mut all: Option<StatisticSet> = None;
     for (place, value) in values.iter().enumerate() {
         let count = counts.and_then(|counts| counts.get(place)).copied().unwrap_or(1.0);
-        if !(checked(count, "Counts")? > 0.0) {
+        if checked(count, "Counts")? <= 0.0 {
             return Err(invalid("Counts must be above 0."));
         }
         let set = StatisticSet::of(checked(*value, "Values")?, count);

@@ -15,6 +15,8 @@ use crate::error::Result;
 
 /// EventBridge Scheduler API: Description.
 const DESCRIPTION: usize = 512;
+/// EventBridge Scheduler API: KmsKeyArn.
+const KMS_KEY_ARN: usize = 2_048;
 /// The last second that a date may have, in the year 9999.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
@@ -79,6 +81,9 @@ fn spec(
     }
     if request.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION) {
         return Err(invalid(format!("Description can have at most {DESCRIPTION} characters.")));
+    }
+    if request.kms_key_arn.as_ref().is_some_and(|arn| arn.len() > KMS_KEY_ARN) {
+        return Err(invalid(format!("KmsKeyArn can have at most {KMS_KEY_ARN} characters.")));
     }
     let given = request.target.ok_or_else(|| invalid("Target must not be null."))?;
     let target = target::parse(state, cx.scope(), String::new(), with_defaults(given))?;

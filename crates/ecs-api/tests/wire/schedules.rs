@@ -318,6 +318,17 @@ async fn what_is_wrong_with_a_rule_is_said_and_changes_nothing() {
         "as EventBridge has it"
     );
     assert_eq!(server.events(), before + 1, "but for the key that tells a repeat");
+    for (pattern, result) in [(r#"{"source":["aws.ecs"]}"#, true), (r#"{"source":["aws.ec2"]}"#, false)] {
+        let event = json!({
+            "id": "1", "detail-type": "t", "source": "aws.ecs", "account": "1", "time": "2026-01-01T00:00:00Z",
+            "region": "us-east-1", "resources": [], "detail": {},
+        });
+        let asked = json!({ "EventPattern": pattern, "Event": event.to_string() });
+        assert_eq!(events(&server, "TestEventPattern", &asked).await.json(), json!({ "Result": result }));
+    }
+    let asked = json!({ "EventPattern": "{}", "Event": "{}" });
+    let answer = events(&server, "TestEventPattern", &asked).await;
+    assert_eq!(code(&answer), (400, "InvalidEventPatternException".to_owned()));
     let bus = events(&server, "DescribeEventBus", &json!({})).await.json();
     assert_eq!(bus["Arn"], "arn:aws:events:us-east-1:123456789012:event-bus/default");
     let buses = events(&server, "ListEventBuses", &json!({})).await.json();

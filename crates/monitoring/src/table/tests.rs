@@ -87,13 +87,18 @@ fn what_is_old_is_kept_more_coarsely_and_then_not_at_all() {
 #[test]
 fn there_is_room_for_so_many_metrics_and_those_that_are_silent_make_room() {
     let table = MetricTable::default();
-    let many: Vec<Sample> = (0..METRICS_PER_SCOPE).map(|n| sample(&format!("m{n}"), 10_000, 1.0)).collect();
+    let many: Vec<Sample> = (0..OF_SCOPE).map(|n| sample(&format!("m{n}"), 10_000, 1.0)).collect();
     table.put(at(10_000), 1, &many).unwrap();
     let full = table.put(at(10_001), 2, &[sample("new", 10_001, 1.0), sample("m7", 10_001, 1.0)]);
-    let told = Full { limit: METRICS_PER_SCOPE, of: "an account and region", left_out: 1 };
+    let told = Full { limit: OF_SCOPE, of: "an account and region", left_out: 1 };
     assert_eq!(full, Err(told));
     let known = query("m7", Statistic::Sum, 60);
     assert_eq!(values(&table.newest(&known, at(10_001), 2)), [(9_960, 2.0)], "what is known goes on");
+    let of_service = Sample {
+        metric: MetricKey { namespace: ecs::NAMESPACE.to_owned(), ..metric("CPUUtilization") },
+        ..sample("x", 10_001, 1.0)
+    };
+    table.put(at(10_001), 4, &[of_service]).unwrap();
     let later = 10_000 + 4 * 3_600;
     table.put(at(later), 3, &[sample("new", later, 1.0)]).unwrap();
     assert_eq!(table.list(&Scope::development(), None, 10, |_| true).len(), 1);

@@ -52,7 +52,9 @@ impl Command {
             }
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
-            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) => FeatureLevel::SCALING,
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) | Self::Capacity(_) => {
+                FeatureLevel::SCALING
+            }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -134,7 +136,7 @@ impl Command {
             Self::ChangeLogGroup { change: LogGroupChange::Tags { add, .. }, .. } if !add.is_empty() => {
                 Growth::Asked
             }
-            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) => of_area(self),
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) | Self::Capacity(_) => of_area(self),
             Self::UpdateService { key, change } => Growth::asked(!shrinks(change, state, key)),
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
@@ -212,6 +214,7 @@ fn of_area(command: &Command) -> Growth {
         Command::Autoscaling(command) => of_autoscaling(command),
         Command::Alarm(command) => Growth::asked(command.grows()),
         Command::Schedule(command) => command.growth(),
+        Command::Capacity(command) => command.growth(),
         _ => Growth::None,
     }
 }

@@ -17,7 +17,7 @@ struct Companion {
     about: &'static str,
 }
 
-const COMPANIONS: [Companion; 2] = [
+const COMPANIONS: [Companion; 4] = [
     Companion {
         list: "crates/ecs-api/src/logs/coverage.txt",
         name: "CloudWatch Logs",
@@ -27,6 +27,16 @@ const COMPANIONS: [Companion; 2] = [
         list: "crates/ecs-api/src/monitoring/coverage.txt",
         name: "CloudWatch",
         about: "What is needed to watch services, and to scale and deploy them by it",
+    },
+    Companion {
+        list: "crates/ecs-api/src/scheduler/coverage.txt",
+        name: "EventBridge Scheduler",
+        about: "What is needed to run tasks on time",
+    },
+    Companion {
+        list: "crates/ecs-api/src/eventbridge/coverage.txt",
+        name: "EventBridge",
+        about: "What is needed for rules that run tasks on time",
     },
 ];
 const LIST: &str = "crates/ecs-api/src/coverage.txt";
