@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use trireme_iam::{NewAccessKey, SealingKey};
 use trireme_raft::{Folder, Member, Node};
+use trireme_state::command::NewAccessKey;
 use trireme_state::object::{AccessKeyId, SealedSecret};
 use trireme_state::store::Store;
 use trireme_state::{Actor, Command, Proposal};
@@ -98,12 +99,12 @@ async fn store_access_key(node: &Node, sealing_key: &SealingKey) -> Result<Acces
         actor: Actor::Operator,
         request_id: RequestId::from_bits(rand::random()),
         key: None,
-        command: Command::CreateAccessKey {
+        command: Command::CreateAccessKey(Box::new(NewAccessKey {
             id: AccessKeyId::new(&key.id),
             principal: format!("arn:aws:iam::{}:root", account.as_str()),
             account,
             secret: SealedSecret { nonce: sealed.nonce, ciphertext: sealed.ciphertext },
-        },
+        })),
     };
     let proposed = node.store().propose(proposal).await;
     proposed.map_err(|error| Error::AccessKey { reason: error.to_string() })?;

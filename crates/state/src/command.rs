@@ -1,5 +1,6 @@
 //! Commands: what someone wants changed. A command is decided once, on the leader, and never stored; its events are.
 
+mod access_key;
 mod alarm;
 mod autoscaling;
 mod capacity;
@@ -16,16 +17,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trireme_types::{
-    AccountId, ContainerInstanceId, DeploymentId, Family, Scope, Sequence, SessionEpoch, SubnetId, TaskId,
+    ContainerInstanceId, DeploymentId, Family, Scope, Sequence, SessionEpoch, SubnetId, TaskId,
 };
 
 use crate::FeatureLevel;
 use crate::object::{
-    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
-    LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret, ServiceKey,
-    ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
+    AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus, LogGroupKey,
+    NetworkConfiguration, PlacementRules, RestoreSource, Scale, ServiceKey, ServiceSpec, SettingsKey, Tags,
+    TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
 };
 
+pub use access_key::NewAccessKey;
 pub use alarm::AlarmCommand;
 pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
 pub use capacity::CapacityCommand;
@@ -203,16 +205,7 @@ pub enum Command {
         tasks: Vec<TaskId>,
     },
     /// Operator: a new access key.
-    CreateAccessKey {
-        /// Its public id.
-        id: AccessKeyId,
-        /// The account that its holder acts in.
-        account: AccountId,
-        /// The holder's ARN.
-        principal: String,
-        /// The sealed secret.
-        secret: SealedSecret,
-    },
+    CreateAccessKey(Box<NewAccessKey>),
     /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
     /// they registered in, and stop what they run.
     Reset,

@@ -152,15 +152,13 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::AnnounceAbsence { .. } => decide_instance(state, proposal, stamp),
         Command::PutAttributes { cluster, attributes } => attribute::put(state, cluster, attributes),
         Command::DeleteAttributes { cluster, attributes } => attribute::delete(state, cluster, attributes),
-        Command::ChangeAccountSetting { key, name, value } => {
-            account_setting::change(state, key, name, value.as_deref())
-        }
-        Command::CreateLogGroup { .. } | Command::DeleteLogGroup { .. } | Command::ChangeLogGroup { .. } => {
-            decide_area(state, proposal, stamp)
-        }
-        Command::Autoscaling(_) | Command::Alarm(_) | Command::Schedule(_) => {
-            decide_area(state, proposal, stamp)
-        }
+        Command::CreateLogGroup { .. }
+        | Command::DeleteLogGroup { .. }
+        | Command::ChangeLogGroup { .. }
+        | Command::Autoscaling(_)
+        | Command::Alarm(_)
+        | Command::Schedule(_)
+        | Command::Capacity(_) => decide_area(state, proposal, stamp),
         Command::TagResource { resource, tags } => tag::add(state, resource, tags),
         Command::UntagResource { resource, keys } => tag::remove(state, resource, keys),
         Command::ReportTasks { instance, epoch, reports } => task::report(state, *instance, *epoch, reports),
@@ -169,7 +167,8 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         }
         Command::PinImages { instance, epoch, images } => image_pin::pin(state, *instance, *epoch, images),
         Command::ReapTasks { tasks } => task::reap(state, tasks, stamp.now),
-        Command::CreateAccessKey { .. }
+        Command::CreateAccessKey(_)
+        | Command::ChangeAccountSetting { .. }
         | Command::Reset
         | Command::SetRetention { .. }
         | Command::TrimHistory { .. }
@@ -196,8 +195,9 @@ fn decide_area(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided
 
 fn decide_operator(state: &State, proposal: &Proposal, stamp: &Stamp) -> Decided {
     match &proposal.command {
-        Command::CreateAccessKey { id, account, principal, secret } => {
-            operator::create_access_key(state, id, account, principal, secret, stamp)
+        Command::CreateAccessKey(key) => operator::create_access_key(state, key, stamp),
+        Command::ChangeAccountSetting { key, name, value } => {
+            account_setting::change(state, key, name, value.as_deref())
         }
         Command::Reset => Ok(Decision::one(Event::Reset {})),
         Command::SetRetention { events, millis } => operator::set_retention(state, *events, *millis),

@@ -14,7 +14,7 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    self, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskOverrides,
+    self, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskOverrides,
 };
 use trireme_types::Scope;
 
@@ -207,7 +207,7 @@ fn interfaces(
                 .then_some(AssignPublicIp::Enabled),
         }),
     });
-    network::parse(state, scope, given.as_ref(), mode).map_err(translated)
+    network::parse(state, scope, given.as_ref(), mode, &Launching::Instances).map_err(translated)
 }
 
 /// `{"Key": k, "Value": v}`, or a map from key to value as EventBridge Scheduler has it.

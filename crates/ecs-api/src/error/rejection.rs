@@ -45,13 +45,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         Rejection::IdempotencyConflict { resources } => conflict(operation, resources),
         Rejection::Stale { what } => Error::server(format!("{what} changed at the same time. Retry.")),
         Rejection::StaleEpoch => Error::server("The agent's session is over."),
-        Rejection::LimitExceeded { what, limit } => {
-            let code = match operation {
-                Operation::RegisterTaskDefinition => ErrorCode::Client,
-                _ => declared(operation, ErrorCode::LimitExceeded, ErrorCode::InvalidParameter),
-            };
-            Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
-        }
+        Rejection::LimitExceeded { what, limit } => of_limit(operation, &what, limit),
         Rejection::Invalid { message } => Error::invalid(message),
         Rejection::SubnetNotFound { subnet } => crate::convert::network::unknown_subnet(&subnet),
         // Clients try again, as they should: an operator may make room or end the upgrade.
@@ -82,6 +76,14 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         | Rejection::PrimaryTaskSet
         | Rejection::TaskSetDraining) => of_task_set(operation, other),
     }
+}
+
+fn of_limit(operation: Operation, what: &str, limit: u64) -> Error {
+    let code = match operation {
+        Operation::RegisterTaskDefinition => ErrorCode::Client,
+        _ => declared(operation, ErrorCode::LimitExceeded, ErrorCode::InvalidParameter),
+    };
+    Error::ecs(code, format!("Limit exceeded: {what}, at most {limit}."))
 }
 
 fn of_task_set(operation: Operation, rejection: Rejection) -> Error {

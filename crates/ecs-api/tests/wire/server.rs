@@ -8,7 +8,7 @@ use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use trireme_ecs_api::{Admission, Api, AuthMode, Clock, Limits, SystemClock, router};
 use trireme_iam::SealingKey;
-use trireme_state::command::TaskReport;
+use trireme_state::command::{NewAccessKey, TaskReport};
 use trireme_state::object::{
     AccessKeyId, ClusterKey, ContainerReport, InstanceRegistration, InstanceResources, SealedSecret,
     TaskStatus,
@@ -81,12 +81,12 @@ impl Server {
 
     pub fn add_key(&self, cluster_key: &SealingKey, id: &str, secret: &str, account: &AccountId) {
         let sealed = cluster_key.seal(id, account, secret).unwrap();
-        self.propose(Command::CreateAccessKey {
+        self.propose(Command::CreateAccessKey(Box::new(NewAccessKey {
             id: AccessKeyId::new(id),
             account: account.clone(),
             principal: format!("arn:aws:iam::{account}:root"),
             secret: SealedSecret { nonce: sealed.nonce, ciphertext: sealed.ciphertext },
-        });
+        })));
     }
 
     pub fn url(&self) -> String {

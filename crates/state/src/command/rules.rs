@@ -10,6 +10,7 @@ use crate::{FeatureLevel, State};
 impl Command {
     /// The feature level from which it may be proposed: a leader of a lower one cannot read it.
     pub fn level(&self) -> FeatureLevel {
+        use FeatureLevel as L;
         match self {
             Self::CreateConfiguredCluster { .. }
             | Self::UpdateCluster { .. }
@@ -25,36 +26,30 @@ impl Command {
             | Self::ProtectTask { .. }
             | Self::ChangeAccountSetting { .. }
             | Self::TagResource { resource: TaggedResource::CapacityProvider(_), .. }
-            | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => {
-                FeatureLevel::CONFIGURATION
-            }
-            Self::CreateServiceWithTaskSets { spec, .. } => {
-                FeatureLevel::TASK_SETS.max(service_level(&spec.described))
-            }
+            | Self::UntagResource { resource: TaggedResource::CapacityProvider(_), .. } => L::CONFIGURATION,
+            Self::CreateServiceWithTaskSets { spec, .. } => L::TASK_SETS.max(service_level(&spec.described)),
             Self::CreateTaskSet { .. }
             | Self::ScaleTaskSet { .. }
             | Self::DeleteTaskSet { .. }
             | Self::SetPrimaryTaskSet { .. }
             | Self::RecordTaskSets { .. }
             | Self::TagResource { resource: TaggedResource::TaskSet(..), .. }
-            | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => FeatureLevel::TASK_SETS,
-            Self::ReportTaskHealth { .. } => FeatureLevel::CONTAINERS,
-            Self::PinImages { .. } => FeatureLevel::NODE_SERVICES,
-            Self::StartCommand(_) | Self::EndCommand(_) => FeatureLevel::NODE_SERVICES,
-            Self::RunTasksByRules { run, .. } => FeatureLevel::SERVICES.max(run.level()),
-            Self::RunAllowingCommands(run) => FeatureLevel::NODE_SERVICES.max(run.level()),
-            Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => FeatureLevel::NODE_SERVICES,
+            | Self::UntagResource { resource: TaggedResource::TaskSet(..), .. } => L::TASK_SETS,
+            Self::ReportTaskHealth { .. } => L::CONTAINERS,
+            Self::PinImages { .. } | Self::StartCommand(_) | Self::EndCommand(_) => L::NODE_SERVICES,
+            Self::RunTasksByRules { run, .. } => L::SERVICES.max(run.level()),
+            Self::RunAllowingCommands(run) => L::NODE_SERVICES.max(run.level()),
+            Self::AnnounceAbsence { .. } | Self::SetLostAfter { .. } => L::NODE_SERVICES,
             Self::CreateLogGroup { .. } | Self::DeleteLogGroup { .. } | Self::ChangeLogGroup { .. } => {
-                FeatureLevel::NODE_SERVICES
+                L::NODE_SERVICES
             }
             Self::RunTasksInSubnets { .. } | Self::AddSubnet { .. } | Self::RemoveSubnet { .. } => {
-                FeatureLevel::TASK_NETWORKS
+                L::TASK_NETWORKS
             }
-            Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
-            Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
-            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) | Self::Capacity(_) => {
-                FeatureLevel::SCALING
+            Self::RecordZoneMove { .. } | Self::RecordDeployment(_) | Self::ContinueDeployment(_) => {
+                L::SERVICES
             }
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) | Self::Capacity(_) => L::SCALING,
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -77,12 +72,12 @@ impl Command {
             | Self::LoseInstance { .. }
             | Self::StopServiceTasks { .. }
             | Self::ReapTasks { .. }
-            | Self::CreateAccessKey { .. }
+            | Self::CreateAccessKey(_)
             | Self::Reset
             | Self::SetRetention { .. }
             | Self::TrimHistory { .. }
             | Self::RaiseFeatureLevel { .. }
-            | Self::RecordRestore { .. } => FeatureLevel::FIRST,
+            | Self::RecordRestore { .. } => L::FIRST,
         }
     }
 
@@ -99,7 +94,7 @@ impl Command {
                 | Self::StopServiceTasks { .. }
                 | Self::ReapTasks { .. }
                 | Self::ForgetTaskDefinitions { .. }
-                | Self::CreateAccessKey { .. }
+                | Self::CreateAccessKey(_)
                 | Self::Reset
                 | Self::SetRetention { .. }
                 | Self::TrimHistory { .. }
@@ -125,7 +120,7 @@ impl Command {
             | Self::AddSubnet { .. }
             | Self::TagResource { .. }
             | Self::OpenSession { instance: None, .. }
-            | Self::CreateAccessKey { .. }
+            | Self::CreateAccessKey(_)
             | Self::CreateConfiguredCluster { .. }
             | Self::CreateCapacityProvider { .. }
             | Self::RegisterInstance { .. }

@@ -7,7 +7,7 @@ use trireme_types::{ContainerInstanceId, TaskId};
 use super::task::{NewTasks, NewlyMade, create_tasks};
 use super::{Decided, Decision, placement, progress, stale, task};
 use crate::command::{CapacityCommand, Command, Outcome, Placement, RunTasks};
-use crate::event::{CapacityEvent, PlacementEvent};
+use crate::event::{CapacityEvent, ExecuteCommandEvent, PlacementEvent};
 use crate::limits::{INSTANCES_PER_CLUSTER, WAITING_RUNS, WAITING_RUNS_PER_CLUSTER};
 use crate::object::{
     CapacityProviderKey, ClusterKey, Launch, NetworkConfiguration, PlacementRules, PoolSize, RunEnd,
@@ -180,7 +180,7 @@ fn place(state: &State, id: TaskId, placement: &Placement, stamp: &mut Stamp) ->
     }
     events.extend(launched(&ids, &run.launch));
     if run.allows_commands {
-        events.push(Event::TasksAllowCommands { tasks: ids.clone() });
+        events.push(Event::ExecuteCommand(ExecuteCommandEvent::TasksAllowCommands { tasks: ids.clone() }));
     }
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
 }

@@ -1,30 +1,24 @@
 //! What operators and upkeep do at a control node: access keys, the history's retention, the feature level.
 
-use trireme_types::{AccountId, Sequence};
+use trireme_types::Sequence;
 
 use super::{Decided, Decision};
-use crate::object::{AccessKey, AccessKeyId, RestoreSource, Retention, SealedSecret};
+use crate::command::NewAccessKey;
+use crate::object::{AccessKey, RestoreSource, Retention};
 use crate::{Event, FeatureLevel, Rejection, Stamp, State};
 
-pub(super) fn create_access_key(
-    state: &State,
-    id: &AccessKeyId,
-    account: &AccountId,
-    principal: &str,
-    secret: &SealedSecret,
-    stamp: &Stamp,
-) -> Decided {
-    if let Some(known) = state.access_key(id) {
-        if known.secret == *secret {
+pub(super) fn create_access_key(state: &State, new: &NewAccessKey, stamp: &Stamp) -> Decided {
+    if let Some(known) = state.access_key(&new.id) {
+        if known.secret == new.secret {
             return Ok(Decision::nothing());
         }
-        return Err(Rejection::Invalid { message: format!("access key {} exists", id.as_str()) });
+        return Err(Rejection::Invalid { message: format!("access key {} exists", new.id.as_str()) });
     }
     let key = AccessKey {
-        id: id.clone(),
-        account: account.clone(),
-        principal: principal.to_owned(),
-        secret: secret.clone(),
+        id: new.id.clone(),
+        account: new.account.clone(),
+        principal: new.principal.clone(),
+        secret: new.secret.clone(),
         created_at: stamp.now,
     };
     Ok(Decision::one(Event::AccessKeyCreated { key: Box::new(key) }))
