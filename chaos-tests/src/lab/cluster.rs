@@ -280,6 +280,8 @@ impl Lab {
             runtime: if self.runtime == Runtime::Docker { "docker" } else { "fake" }.to_owned(),
             auth: "sigv4".to_owned(),
             agent: AGENT,
+            managed_agents: 0,
+            scaling_hook: None,
             zones: ZONES.into_iter().map(zone).collect(),
         }
     }

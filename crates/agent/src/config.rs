@@ -48,6 +48,9 @@ pub struct AgentConfig {
     pub gpus: Option<Vec<String>>,
     /// Host ports that tasks may not have.
     pub reserved_ports: Vec<u16>,
+    /// The pool that the machine belongs to: a capacity provider's, or `managed`, which serves the FARGATE tasks of every cluster. Such a
+    /// machine is in no cluster of its own.
+    pub pool: Option<String>,
     /// ECS attributes beside those that the agent sets itself.
     pub attributes: BTreeMap<String, String>,
     /// What of the machine containers may have.
@@ -190,6 +193,7 @@ impl Default for AgentConfig {
             oversubscribe: false,
             gpus: None,
             reserved_ports: RESERVED_PORTS.to_vec(),
+            pool: None,
             attributes: BTreeMap::new(),
             allow: Allowed::default(),
             metadata: true,
@@ -249,9 +253,15 @@ impl AgentConfig {
             Region::new(&self.region).err(),
             AccountId::new(&self.account).err(),
         ];
-        match names.into_iter().flatten().next() {
-            Some(error) => Err(Error::Config { reason: error.to_string() }),
-            None => Ok(()),
+        let pool = self.pool.as_ref().filter(|pool| !is_pool(pool));
+        match (names.into_iter().flatten().next(), pool) {
+            (Some(error), _) => Err(Error::Config { reason: error.to_string() }),
+            (None, Some(pool)) => Err(Error::Config {
+                reason: format!(
+                    "`{pool}` is no pool: its name is 1 to 255 characters, none of them a space or a control character"
+                ),
+            }),
+            (None, None) => Ok(()),
         }
     }
 
@@ -281,6 +291,12 @@ impl AgentConfig {
     }
 }
 
+/// Whether a pool may have this name: those of Auto Scaling groups are among them.
+fn is_pool(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=255).contains(&length) && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +316,7 @@ mod tests {
             refused(|config| config.cluster = String::new()),
             refused(|config| config.region = "us east".into()),
             refused(|config| config.account = "me".into()),
+            refused(|config| config.pool = Some("my pool".into())),
             refused(|config| config.images.pull_inactivity_seconds = 0),
             refused(|config| config.gpus = Some(["a", "b", "a"].map(str::to_owned).into())),
         ] {

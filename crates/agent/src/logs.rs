@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use trireme_types::capability::MANAGED_POOL;
+
 use crate::runtime::Runtime;
 use crate::{AgentConfig, Error};
 use follow::Followers;
@@ -78,7 +80,8 @@ impl Logs {
             let sink = Sink::new(address, origin).map_err(|reason| Error::Config { reason })?;
             tasks.spawn(Forward::new(Arc::clone(&store), sink, data.join("forwarded.json")).run());
         }
-        let logged = Logged { inner: runtime, followers, region: config.region.clone(), ships };
+        let managed = config.pool.as_deref() == Some(MANAGED_POOL);
+        let logged = Logged { inner: runtime, followers, region: config.region.clone(), ships, managed };
         Ok(Self { runtime: Arc::new(logged), store, _tasks: tasks })
     }
 }

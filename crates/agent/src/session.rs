@@ -263,6 +263,7 @@ impl Sessions {
     fn hello(&self) -> wire::Hello {
         let known = self.ledger.entries();
         let mut attributes = self.config.attributes.clone();
+        attributes.extend(self.config.pool.iter().map(|pool| (capability::POOL.to_owned(), pool.clone())));
         let machine = [
             (capability::AVAILABILITY_ZONE, self.config.zone.as_str()),
             (capability::OS_TYPE, std::env::consts::OS),

@@ -25,6 +25,12 @@ pub struct ClusterFile {
     pub auth: String,
     /// What each agent has to give.
     pub agent: AgentSize,
+    /// How many agents of each zone, the last ones, are of the managed pool.
+    #[serde(default)]
+    pub managed_agents: usize,
+    /// What the control nodes call when a pool is to have another size.
+    #[serde(default)]
+    pub scaling_hook: Option<PathBuf>,
     /// The zones, in order.
     pub zones: Vec<ZoneFile>,
 }
@@ -108,6 +114,8 @@ mod tests {
             runtime: "docker".to_owned(),
             auth: "sigv4".to_owned(),
             agent: AgentSize { cpu_units: 4096, memory_mib: 4096, instances: 1 },
+            managed_agents: 1,
+            scaling_hook: Some("/hook".into()),
             zones: vec![ZoneFile {
                 name: "us-east-1a".to_owned(),
                 api: "127.0.0.1:8082".to_owned(),

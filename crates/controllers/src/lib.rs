@@ -10,10 +10,11 @@
 //! - This room is given the time: `now` is the decider's clock, and what is measured comes from [`Observer::monotonic`].
 //!
 //! Reading order: [`driver`] · [`observed`] · [`service`] (which says in what order its rooms are read) ·
-//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`schedules`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
+//! [`autoscaling`] · [`node_health`] · [`alarms`] · [`reaper`] · [`capacity`] · [`schedules`] · [`unit`] · [`explain`] (why it is as it is) · [`forecast`] (what would happen) · [`metrics`](crate::metrics).
 
 pub mod alarms;
 pub mod autoscaling;
+pub mod capacity;
 pub mod driver;
 pub mod explain;
 pub mod forecast;
@@ -27,6 +28,7 @@ pub mod unit;
 
 pub use alarms::AlarmController;
 pub use autoscaling::Autoscaler;
+pub use capacity::CapacityController;
 pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
 pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trireme_state::Command;
-use trireme_state::command::{AutoscalingCommand, Fire, RunResult, ScheduleCommand};
+use trireme_state::command::{AutoscalingCommand, CapacityCommand, Fire, RunResult, ScheduleCommand};
 use trireme_state::store::ProposeError;
 
 /// Time that one plan took.
@@ -95,6 +95,10 @@ pub(crate) fn committed(command: &Command) {
     let (name, count) = match command {
         Command::LoseInstance { .. } => (NODES_LOST_TOTAL, 1),
         Command::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),
+        Command::Capacity(command) => match &**command {
+            CapacityCommand::StartServiceTasks { placements, .. } => (TASKS_STARTED_TOTAL, placements.len()),
+            _ => return,
+        },
         Command::StopServiceTasks { tasks, .. } => (TASKS_STOPPED_TOTAL, tasks.len()),
         Command::ReapTasks { tasks } => (TASKS_REAPED_TOTAL, tasks.len()),
         _ => return,

@@ -104,7 +104,7 @@ fn lose(plan: &mut Plan, instance: &ContainerInstance, silent: Duration, absence
 }
 
 /// A heartbeat under an older epoch is a stranger's.
-fn heard(instance: &ContainerInstance, observed: &Observed) -> Option<Heard> {
+pub(crate) fn heard(instance: &ContainerInstance, observed: &Observed) -> Option<Heard> {
     observed.heartbeats.get(&instance.id).copied().filter(|heard| heard.epoch >= instance.epoch)
 }
 

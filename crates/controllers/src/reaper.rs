@@ -68,7 +68,7 @@ impl Reaper {
                 plan.wake(at);
             } else if due.len() >= DEFINITIONS {
                 plan.wake(now);
-            } else if view.index().is_definition_used(key) {
+            } else if view.is_definition_used(key) {
                 plan.wake(now.plus(USED));
             } else {
                 due.push(key.clone());

@@ -1,7 +1,7 @@
 //! The service controller: as many tasks as wanted, of the newest definition, spread over zones, never above the maximum, and
 //! never fewer than the minimum by its own doing.
 //!
-//! - `plan`: one service, looked at in full · `pass`: what stops and starts, in `census` sorted by what may become of it · `rollout`: how
+//! - `plan`: one service, looked at in full · `pass`: what stops and starts, `launch`: on what, in `census` sorted by what may become of it · `rollout`: how
 //!   many, as arithmetic · `record`: what is written down of it · `judged`: what all of it came to · `restart`: back-off after tasks
 //!   that failed · `health`: when a task has shown that it works · `task_set`: services whose deployments someone else controls ·
 //!   `lifecycle`: the stages of a deployment, and `breaker`: when it fails · `blue_green`: one that runs beside what serves · `rebalance`: zones made even · `daemon`: one on each instance ·
@@ -38,6 +38,7 @@ mod daemon;
 mod health;
 mod judged;
 mod judgement;
+mod launch;
 mod lifecycle;
 mod memory;
 mod pass;

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use trireme_scheduler::{Group, Nodes, Request, Wanted, seats};
+use trireme_scheduler::{Group, Nodes, Request, Wanted, seats, share};
 use trireme_state::State;
 use trireme_state::object::{
-    Deployment, DeploymentStatus, Described, InstanceStatus, NetworkConfiguration, PlacementRules,
-    SchedulingStrategy, Service, ServiceStatus, Subnet, Task, TaskDefinitionKey, TaskOverrides,
-    TaskSetStatus, TaskStatus,
+    ClusterKey, Deployment, DeploymentStatus, Described, InstanceStatus, Launch, Launching,
+    NetworkConfiguration, PlacementRules, SchedulingStrategy, Service, ServiceStatus, StrategyItem, Subnet,
+    Task, TaskDefinitionKey, TaskOverrides, TaskSetStatus, TaskStatus,
 };
 use trireme_state::query::{Checked, SERVICE_GROUP};
 use trireme_types::{ContainerInstanceId, DeploymentId, Scope, Timestamp};
@@ -79,7 +79,7 @@ impl<'a> Unit<'a> {
     fn take_seats(&mut self, view: &State) {
         let key = &self.service.key;
         let request = self.request(view, std::iter::empty(), 1, view.clock());
-        let mut nodes = Nodes::of_cluster(view, &key.cluster);
+        let mut nodes = Nodes::of_cluster(view, &self.machines());
         let tasks = view.tasks_of_service(key);
         let all = request.map(|request| seats(view, &mut nodes, &request, &tasks));
         let all = all.unwrap_or_default();
@@ -125,7 +125,18 @@ impl<'a> Unit<'a> {
         failed.is_some_and(|failed| view.runs(&self.service.key, task, failed.id))
     }
 
-    /// What so many new tasks ask of the machines, beside those of its tasks that are `there`; `None` when there is nothing to make
+    /// On what its tasks are launched.
+    pub fn launching(&self) -> Launching {
+        Launching::of(&self.described)
+    }
+
+    /// The cluster that its machines are in.
+    pub fn machines(&self) -> ClusterKey {
+        self.launching().machines(&self.service.key.cluster)
+    }
+
+    /// What so many new tasks ask of the machines, beside those of its tasks that are `there`; by a strategy, all of them of the provider to
+    /// which the first goes. `None` when there is nothing to make
     /// them from.
     pub fn request<'t>(
         &self,
@@ -134,15 +145,63 @@ impl<'a> Unit<'a> {
         count: usize,
         now: Timestamp,
     ) -> Option<Request> {
+        let there: Vec<&Task> = there.collect();
+        let launch = next_launch(view, &self.launching(), there.iter().copied());
+        self.request_on(view, there.into_iter(), (count, launch.as_ref()), now)
+    }
+
+    /// The same of tasks that are launched so.
+    pub fn request_on<'t>(
+        &self,
+        view: &State,
+        there: impl Iterator<Item = &'t Task>,
+        (count, launch): (usize, Option<&Launch>),
+        now: Timestamp,
+    ) -> Option<Request> {
         let (scope, definition) = (&self.service.key.cluster.scope, &self.deployment.task_definition);
         let free = |subnet: &Subnet| view.free_addresses(subnet, now);
+        let wanted = wanted(view, scope, definition, &self.described, free)?;
         Some(Request {
-            wanted: wanted(view, scope, definition, &self.described, free)?,
+            wanted: wanted.launched(view, &self.service.key.cluster, launch),
             group: group(self.service, there),
             rules: rules(view, self.service, definition),
             count,
         })
     }
+}
+
+/// The item of a strategy that a task was launched by.
+pub fn item_of(view: &State, strategy: &[StrategyItem], task: &Task) -> Option<usize> {
+    let provider = view.launch(task.id)?.provider()?;
+    strategy.iter().position(|item| item.provider == *provider)
+}
+
+/// How many tasks were launched by each item of a strategy.
+pub fn shares<'t>(
+    view: &State,
+    strategy: &[StrategyItem],
+    tasks: impl Iterator<Item = &'t Task>,
+) -> Vec<u64> {
+    let mut counts = vec![0_u64; strategy.len()];
+    for item in tasks.filter_map(|task| item_of(view, strategy, task)) {
+        if let Some(count) = counts.get_mut(item) {
+            *count = count.saturating_add(1);
+        }
+    }
+    counts
+}
+
+/// What the next task is launched on, beside those that are there.
+fn next_launch<'t>(
+    view: &State,
+    launching: &Launching,
+    there: impl Iterator<Item = &'t Task>,
+) -> Option<Launch> {
+    let strategy = launching.strategy();
+    let next = share::next(strategy, &shares(view, strategy, there));
+    let item = next.and_then(|next| strategy.get(next));
+    let fargate = *launching == Launching::Fargate;
+    item.map(|item| Launch::Provider(item.provider.clone())).or(fargate.then_some(Launch::Fargate))
 }
 
 /// What an older deployment's tasks are made with: as its revision has it.

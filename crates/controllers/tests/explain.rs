@@ -42,7 +42,7 @@ fn a_placed_task_is_where_the_explanation_says_that_it_belongs() {
         for id in ids {
             let after = world.view();
             let one = after.task(id).unwrap();
-            let answers = task::placement(&before, one, &PlacementRules::default()).unwrap();
+            let answers = task::placement(&before, one, (&PlacementRules::default(), None)).unwrap();
             let chosen: Vec<_> =
                 answers.iter().filter(|node| node.chosen).map(|node| node.instance).collect();
             assert_eq!((chosen, answers.len()), (vec![one.instance], 7));

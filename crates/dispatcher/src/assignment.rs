@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use trireme_rpc::agent as wire;
 use trireme_state::State;
 use trireme_state::object::{
-    ContainerDefinition, ContainerOverride, Described, DesiredStatus, NetworkMode, Task, TaskDefinitionSpec,
+    ContainerDefinition, ContainerOverride, Described, DesiredStatus, Launch, NetworkMode, Task,
+    TaskDefinitionSpec,
 };
 use trireme_state::query::log_group;
 use trireme_types::arn::Resource;
@@ -114,6 +115,7 @@ fn assigned(state: &State, task: &Task) -> Option<wire::AssignedTask> {
         settings: settings(&spec.described, &TASK_SETTINGS),
         service_name: task.service().map(|service| service.name.to_string()).unwrap_or_default(),
         network: network(state, task),
+        fargate: state.launch(task.id).is_some_and(Launch::is_fargate),
     })
 }
 

@@ -8,7 +8,7 @@ use trireme_state::object::{
     ClusterKey, ContainerReport, HealthStatus, InstanceRegistration, InstanceResources, NetworkBinding,
     StopCode, TaskStatus,
 };
-use trireme_types::capability::GPUS;
+use trireme_types::capability::{GPUS, MANAGED_POOL, POOL};
 use trireme_types::{
     AccountId, ClusterName, ContainerName, CpuUnits, Mebibytes, NameError, Port, Protocol, Region, Scope,
     TaskId, Timestamp, Zone, gpu,
@@ -58,7 +58,10 @@ pub(crate) fn registration(hello: wire::Hello) -> Result<InstanceRegistration, E
         account: name("account", AccountId::new(&hello.account))?,
         region: name("region", Region::new(&hello.region))?,
     };
-    let cluster = ClusterKey { scope, name: name("cluster", ClusterName::new(&hello.cluster))? };
+    let own = ClusterKey { scope, name: name("cluster", ClusterName::new(&hello.cluster))? };
+    // Its machines are nobody's own.
+    let managed = hello.attributes.get(POOL).is_some_and(|pool| pool == MANAGED_POOL);
+    let cluster = if managed { ClusterKey::managed_pool() } else { own };
     let reserved = hello.reserved_ports.iter().map(|one| Ok((protocol(one.udp), port("port", one.port)?)));
     let attributes: std::collections::BTreeMap<_, _> = hello.attributes.into_iter().collect();
     let limit = |key: &str| if key == GPUS { gpu::LIST_MAX_LEN } else { TEXT_LIMIT };

@@ -104,7 +104,9 @@ impl Context {
 
     /// The cluster that a request names: by name or ARN; the default one when it names none.
     pub(crate) fn cluster(&self, named: Option<&str>) -> Result<ClusterKey> {
-        crate::resolve::cluster(self.scope(), named)
+        // Nobody's own, it is none of a caller's.
+        let key = crate::resolve::cluster(self.scope(), named)?;
+        if key.is_managed_pool() { Err(Error::cluster_not_found()) } else { Ok(key) }
     }
 
     /// The same, if it may be used.

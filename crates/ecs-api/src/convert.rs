@@ -9,6 +9,7 @@ pub(crate) mod container_settings;
 pub(crate) mod definition_input;
 pub(crate) mod deployment_input;
 pub(crate) mod described;
+pub(crate) mod fargate;
 pub(crate) mod health_check;
 pub(crate) mod instance_input;
 pub(crate) mod log_configuration;
@@ -28,6 +29,7 @@ pub(crate) mod task;
 pub(crate) mod task_definition;
 pub(crate) mod task_set;
 pub(crate) mod volumes;
+pub(crate) mod waiting_run;
 
 use trireme_ecs_model::EpochSeconds;
 use trireme_ecs_model::shapes::Failure;

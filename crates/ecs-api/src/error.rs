@@ -111,6 +111,10 @@ impl Error {
         matches!(self.code, Code::Common(THROTTLING, _))
     }
 
+    pub(crate) fn platform_unknown() -> Self {
+        Self::ecs(ErrorCode::PlatformUnknown, "The specified platform does not exist.")
+    }
+
     pub(crate) fn cluster_not_found() -> Self {
         Self::ecs(ErrorCode::ClusterNotFound, "Cluster not found.")
     }

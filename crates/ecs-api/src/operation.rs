@@ -4,10 +4,12 @@
 mod account_setting;
 mod agent;
 mod attribute;
+mod capacity;
 mod capacity_provider;
 mod cluster;
 mod container_instance;
 mod execute_command;
+pub(crate) mod launching;
 mod service;
 mod service_deployment;
 mod service_external;

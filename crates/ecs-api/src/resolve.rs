@@ -4,7 +4,7 @@
 use trireme_state::State;
 use trireme_state::object::{
     CapacityProviderKey, ClusterKey, ContainerInstance, Service, ServiceKey, Task, TaskDefinition,
-    TaskDefinitionKey,
+    TaskDefinitionKey, WaitingRun,
 };
 use trireme_types::arn::Resource;
 use trireme_types::{
@@ -97,6 +97,16 @@ pub(crate) fn task_id(cluster: &ClusterKey, text: &str) -> Result<Option<TaskId>
 pub(crate) fn task<'a>(state: &'a State, cluster: &ClusterKey, text: &str) -> Result<Option<&'a Task>> {
     let task = task_id(cluster, text)?.and_then(|id| state.task(id));
     Ok(task.filter(|task| task.cluster == *cluster).map(AsRef::as_ref))
+}
+
+/// A task of `cluster` that waits for a machine, or waited in vain.
+pub(crate) fn waiting_run<'a>(
+    state: &'a State,
+    cluster: &ClusterKey,
+    text: &str,
+) -> Result<Option<&'a WaitingRun>> {
+    let run = task_id(cluster, text)?.and_then(|id| state.waiting_run(id));
+    Ok(run.filter(|run| run.cluster == *cluster).map(AsRef::as_ref))
 }
 
 /// A container instance's id, bare or in an ARN of `cluster`.

@@ -44,7 +44,7 @@ impl Refuse {
         if refused { Err(self.error(member)) } else { Ok(()) }
     }
 
-    /// Everything runs on container instances, which ECS calls EC2.
+    /// Task sets run on any container instance of their cluster, which ECS calls EC2.
     fn launch_type(self, value: Option<&LaunchType>) -> Result<()> {
         match value {
             None | Some(LaunchType::Ec2) => Ok(()),
@@ -57,7 +57,8 @@ pub(crate) fn register_task_definition(request: &RegisterTaskDefinitionRequest) 
     use trireme_ecs_model::shapes::{Compatibility, OSFamily};
     let refuse = Refuse(Operation::RegisterTaskDefinition);
     for compatibility in request.requires_compatibilities.iter().flatten() {
-        let runs = matches!(compatibility, Compatibility::Ec2 | Compatibility::External);
+        let runs =
+            matches!(compatibility, Compatibility::Ec2 | Compatibility::External | Compatibility::Fargate);
         refuse.when(&format!("requiresCompatibilities {compatibility}"), !runs)?;
     }
     refuse.given("proxyConfiguration", &request.proxy_configuration)?;

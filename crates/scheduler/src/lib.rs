@@ -9,7 +9,7 @@
 //! - What the copy holds only grows within a request. So a node that refuses once is never asked again, and the copy keeps its nodes in
 //!   order: a placement costs a logarithm instead of a look at every node (`place/search.rs`).
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`stop`] · [`explain`] · [`daemon`] · [`run`] (tasks without a service) · [`due`] (when
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`share`] · [`stop`] · [`explain`] · [`daemon`] · [`run`] (tasks without a service) · [`due`] (when
 //! schedules are due) · [`expression`] (the cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -25,6 +25,7 @@ mod rank;
 mod ranking;
 pub mod requirement;
 pub mod run;
+pub mod share;
 pub mod stop;
 pub mod view;
 

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use trireme_state::State;
 use trireme_state::object::{
-    ContainerInstance, ContainerOverride, Described, NetworkConfiguration, NetworkMode, Reservation, Subnet,
-    TaskDefinitionSpec, TaskOverrides,
+    ClusterKey, ContainerInstance, ContainerOverride, Described, Launch, NetworkConfiguration, NetworkMode,
+    Reservation, Subnet, TaskDefinitionSpec, TaskOverrides,
 };
 use trireme_state::query::{reservation, settings};
 use trireme_types::capability::{
     self, CPU_ARCHITECTURE, DOCKER, DOCKER_VOLUMES, ENVIRONMENT_FILES, HEALTH_CHECK, HOST_DEVICES,
-    HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
+    HOST_NAMESPACES, HOST_PATHS, LOG_DRIVER, ORDERING, POOL, PORT_RANGE, PRIVILEGED, RESTART_POLICY,
     SHARED_NAMESPACES, STORAGE_LIMIT, TASK_ENI, TASK_LIMIT, TASK_ROLE, TASK_ROLE_ON_HOST, is_capability,
 };
 use trireme_types::{Scope, Zone};
@@ -77,6 +77,21 @@ impl Wanted {
         if spec.network_mode == Some(NetworkMode::Awsvpc) {
             let of = |network| Addresses::of(view, scope, network, free);
             self.addresses = Some(network.map_or_else(Addresses::default, of));
+        }
+        self
+    }
+}
+
+impl Wanted {
+    /// On a machine that takes what is launched so: of a capacity provider's pool, if it names one.
+    #[must_use]
+    pub fn launched(mut self, view: &State, cluster: &ClusterKey, launch: Option<&Launch>) -> Self {
+        let named = launch.filter(|launch| !launch.is_fargate()).and_then(Launch::provider);
+        if let Some(name) = named {
+            // None has the name of a pool that is nobody's.
+            let provider = view.provider_of_cluster(cluster, name);
+            let value = provider.map_or_else(String::new, |provider| provider.group.pool().to_owned());
+            self.requirements.push(Requirement { name: POOL.to_owned(), value: Some(value) });
         }
         self
     }

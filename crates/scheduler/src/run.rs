@@ -1,7 +1,7 @@
 //! Tasks without a service: what is asked of the placer, and the command that runs them where it led (ECS API: RunTask).
 
-use trireme_state::command::RunTasks;
-use trireme_state::object::{NetworkConfiguration, PlacementRules, TaskDefinition};
+use trireme_state::command::{CapacityCommand, RunTasks};
+use trireme_state::object::{Launch, NetworkConfiguration, PlacementRules, TaskDefinition};
 use trireme_state::{Command, FeatureLevel, Placement, State};
 use trireme_types::Timestamp;
 
@@ -55,6 +55,16 @@ impl TaskRun<'_> {
 
     /// The command that runs the tasks there.
     pub fn at(self, state: &State, placements: Vec<Placement>) -> Command {
+        self.on(state, placements, (Vec::new(), Vec::new()))
+    }
+
+    /// The same of tasks that are launched elsewhere than on any machine of their cluster, or wait for one.
+    pub fn on(
+        self,
+        state: &State,
+        placements: Vec<Placement>,
+        (launches, waiting): (Vec<Launch>, Vec<Launch>),
+    ) -> Command {
         // Rules that ask for no more than what happens anyway are not kept where that would be new.
         let before = state.level() < FeatureLevel::SERVICES;
         let ruled = !(self.rules.is_empty() || before && self.rules.is_default());
@@ -65,6 +75,14 @@ impl TaskRun<'_> {
         };
         if ruled {
             command = Command::RunTasksByRules { run: Box::new(command), rules: Box::new(self.rules) };
+        }
+        if !launches.is_empty() || !waiting.is_empty() {
+            command = Command::Capacity(Box::new(CapacityCommand::RunTasks {
+                run: Box::new(command),
+                launches,
+                waiting,
+                allows_commands: self.commands,
+            }));
         }
         if self.commands { Command::RunAllowingCommands(Box::new(command)) } else { command }
     }

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub snapshot_entries: Option<u64>,
     /// How long it still answers once it was told to stop, while `/healthz` says that it drains.
     pub drain: Duration,
+    /// What makes pools of machines as large as they are to be, while this node leads. No call of the API names it.
+    pub scaling_hook: Option<PathBuf>,
 }
 
 /// The TOML file. Every setting may be left out and given as a flag.
@@ -93,6 +95,8 @@ pub struct FileConfig {
     pub snapshot_entries: Option<u64>,
     /// Seconds for which it still answers once it was told to stop.
     pub drain_seconds: Option<u64>,
+    /// A program that makes pools of machines as large as they are to be.
+    pub scaling_hook: Option<PathBuf>,
 }
 
 impl FileConfig {
@@ -120,6 +124,7 @@ impl FileConfig {
             disk_reserve_mib: self.disk_reserve_mib.or(other.disk_reserve_mib),
             snapshot_entries: self.snapshot_entries.or(other.snapshot_entries),
             drain_seconds: self.drain_seconds.or(other.drain_seconds),
+            scaling_hook: self.scaling_hook.or(other.scaling_hook),
         }
     }
 
@@ -139,6 +144,7 @@ impl FileConfig {
             disk_reserve_mib: self.disk_reserve_mib,
             snapshot_entries: self.snapshot_entries,
             drain: self.drain_seconds.map_or(DRAIN, Duration::from_secs),
+            scaling_hook: self.scaling_hook,
         };
         config.check()?;
         Ok(config)
@@ -169,6 +175,10 @@ impl ServerConfig {
             let reason =
                 format!("needs {FEWEST_ENTRIES} at least: each snapshot is written and synced whole");
             return Err(Error::Setting { setting: "--snapshot-entries", reason });
+        }
+        if let Some(hook) = self.scaling_hook.as_ref().filter(|hook| !hook.is_absolute() || !hook.is_file()) {
+            let reason = format!("{} must be the absolute path of a program", hook.display());
+            return Err(Error::Setting { setting: "--scaling-hook", reason });
         }
         let port_free = |setting, address: SocketAddr| match address.port() {
             0 => Err(Error::Setting {

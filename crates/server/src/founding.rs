@@ -209,6 +209,7 @@ pub(crate) mod tests {
             disk_reserve_mib: None,
             snapshot_entries: None,
             drain: Duration::ZERO,
+            scaling_hook: None,
         }
     }
 

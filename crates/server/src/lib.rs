@@ -3,7 +3,8 @@
 //! Reading order: [`config`] · [`wiring`] (what runs, and on which threads) · [`rooms`] (what works by itself) · [`shutdown`] · `founding` (`server init`, `join`)
 //! · `channels` (from any control node to any agent), `exec`, `logs` and `log_reader` (what goes through them) · `members` (`server leave`, `remove`, `transfer-leader`) · `identity` · `operator` (what the operator's verbs ask) · `explain` (and what of why, if and then) · `retention` (how
 //! much of the history is kept) · `record` (an event as JSON) · `backup` and `recovery` (coming back after a loss) · `observer`, `relay` and `monitoring` (what the
-//! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`] · `survival` (whether a zone could be lost).
+//! controllers and the leader hear) · [`accept`] (HTTP connections) · [`metrics`] · `survival` (whether a zone could be lost) · `scaling` (the
+//! hook that adds and removes machines).
 
 pub mod accept;
 mod backup;
@@ -27,6 +28,7 @@ mod recovery;
 mod relay;
 mod retention;
 pub mod rooms;
+mod scaling;
 pub mod shutdown;
 mod subnets;
 mod survival;

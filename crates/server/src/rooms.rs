@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trireme_controllers::{
-    AlarmController, Autoscaler, Limits, NodeHealth, Observer, Reaper, ScheduleController, ServiceController,
-    Stopwatch,
+    AlarmController, Autoscaler, CapacityController, Limits, NodeHealth, Observer, Reaper,
+    ScheduleController, ServiceController, Stopwatch,
 };
 use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
 use trireme_monitoring::Monitoring;
@@ -80,6 +80,8 @@ pub fn start(
     run(Box::pin(trireme_controllers::run(services, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Autoscaler, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(NodeHealth::default(), store.clone(), observer.clone(), limits)));
+    let capacity = CapacityController::default();
+    run(Box::pin(trireme_controllers::run(capacity, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(AlarmController, store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(Reaper::default(), store.clone(), observer.clone(), limits)));
     run(Box::pin(trireme_controllers::run(ScheduleController, store.clone(), observer, limits)));

@@ -35,7 +35,7 @@ use crate::metrics::{self, Metrics};
 use crate::operator::OperatorService;
 use crate::rooms::Rooms;
 use crate::shutdown::Signals;
-use crate::{Auth, Error, ServerConfig, logs, rooms, survival};
+use crate::{Auth, Error, ServerConfig, logs, rooms, scaling, survival};
 
 /// For requests that are under way when the node is told to stop.
 const FINISH: Duration = Duration::from_secs(10);
@@ -75,6 +75,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let heartbeats = Arc::new(HeartbeatTable::new());
     let Rooms { dispatcher, monitoring } = rooms::start(&node, &heartbeats, &leaving, &stop);
     survival::start(&node, &stop);
+    scaling::start(&node, config.scaling_hook.clone(), &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
     let logs = Arc::new(channels.clone());
     let operator = OperatorService {

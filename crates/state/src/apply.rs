@@ -5,6 +5,7 @@
 
 mod alarm;
 mod autoscaling;
+mod capacity;
 mod configuration;
 mod deployment;
 mod deployment_history;
@@ -107,6 +108,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::Schedule(_)
         | Event::ExecuteCommand(_)
         | Event::LogGroup(_)
+        | Event::Capacity(_)
         | Event::Alarm(_) => of_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
@@ -133,11 +135,8 @@ fn of_service(state: &mut State, at: Timestamp, event: &Event) {
         Event::ServiceCreated { key, spec, tags, created_by, deployment } => {
             service::created(state, at, key, spec, tags, created_by, Some(*deployment));
         }
-        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
-            deployment_history::started(state, at, key, *deployment, *revision, sources);
-        }
-        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
-            deployment_history::rolled_back(state, at, key, *deployment, (*by, *revision, reason));
+        Event::ServiceDeploymentStarted { .. } | Event::ServiceDeploymentRolledBack { .. } => {
+            deployment_history::happened(state, at, event);
         }
         Event::ImagesPinned { key, revision, images } => image_pin::pinned(state, key, *revision, images),
         _ => {}
@@ -160,6 +159,7 @@ fn of_area(state: &mut State, at: Timestamp, event: &Event) {
         Event::ExecuteCommand(_) => {}
         Event::LogGroup(event) => log_group::happened(state, at, event),
         Event::Alarm(event) => alarm::happened(state, at, event),
+        Event::Capacity(event) => capacity::happened(state, event),
         _ => {}
     }
 }
@@ -208,7 +208,13 @@ fn reset(state: &mut State, at: Timestamp) {
     });
     *state = State {
         clusters: kept.collect(),
-        index: Index::rebuild(instances.iter(), std::iter::empty(), std::iter::empty(), std::iter::empty()),
+        index: Index::rebuild(
+            instances.iter(),
+            std::iter::empty(),
+            std::iter::empty(),
+            std::iter::empty(),
+            std::iter::empty(),
+        ),
         instances: instances.iter().map(|instance| (instance.id, as_registered(state, instance))).collect(),
         absences: state.absences.clone(),
         access_keys: state.access_keys.clone(),

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod autoscaling;
+mod capacity;
 mod change;
 mod deployment;
 mod outcome;
@@ -19,14 +20,11 @@ use trireme_types::{
 };
 
 use crate::FeatureLevel;
-use crate::object::{
-    AccessKeyId, AutoScalingGroup, CapacityProviderKey, ClusterKey, InstanceRegistration, InstanceStatus,
-    LogGroupKey, NetworkConfiguration, PlacementRules, RestoreSource, Scale, SealedSecret, ServiceKey,
-    ServiceSpec, SettingsKey, Tags, TaskDefinitionKey, TaskDefinitionSpec, TaskSetSpec,
-};
+use crate::object::*;
 
 pub use alarm::AlarmCommand;
 pub use autoscaling::{AutoscalingCommand, ScalableTargetChange};
+pub use capacity::CapacityCommand;
 pub use change::{AutoScalingGroupChange, ClusterChange, InstanceAttribute, LogGroupChange, ServiceChange};
 pub use deployment::{ContinueDeployment, RecordDeployment};
 pub use outcome::Outcome;
@@ -211,8 +209,7 @@ pub enum Command {
         /// The sealed secret.
         secret: SealedSecret,
     },
-    /// Development only: drop clusters, services, tasks and task definitions. Connected instances stay, in the cluster that
-    /// they registered in, and stop what they run.
+    /// Development only: drop what users made. Connected instances stay, where they registered, and stop what they run.
     Reset,
     /// Operator: how much of the history is kept. What is not given stays as it is when this is decided.
     SetRetention {
@@ -497,4 +494,6 @@ pub enum Command {
     Alarm(Box<AlarmCommand>),
     /// To schedules, their groups and rules.
     Schedule(Box<ScheduleCommand>),
+    /// About where tasks run, what waits for a machine, and how large pools are to be.
+    Capacity(Box<CapacityCommand>),
 }

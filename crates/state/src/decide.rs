@@ -1,12 +1,13 @@
 //! Deciding: a command and the state that it meets become events, or a rejection. Runs once, on the leader.
 //!
-//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` ·
+//! Reading order: [`decide`] (repeats, then one room for each kind of command) · `cluster` · `capacity_provider` · `capacity` ·
 //! `task_definition` · `service` · `deployment` · `lifecycle` · `task_set` · `progress` · `rebalancing` · `task` · `gpu` · `placement` · `execute_command` · `image_pin` · `subnet` · `instance` · `attribute` · `tag` · `account_setting` · `log_group` · `alarm` · `autoscaling` · `schedule` · `fire` · `operator`.
 
 mod account_setting;
 mod alarm;
 mod attribute;
 mod autoscaling;
+mod capacity;
 mod capacity_provider;
 mod cluster;
 mod deployment;
@@ -149,6 +150,7 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::OpenSession { .. }
         | Command::LoseInstance { .. }
         | Command::AnnounceAbsence { .. } => decide_instance(state, proposal, stamp),
+        Command::Capacity(command) => capacity::decide(state, command, stamp),
         Command::PutAttributes { cluster, attributes } => attribute::put(state, cluster, attributes),
         Command::DeleteAttributes { cluster, attributes } => attribute::delete(state, cluster, attributes),
         Command::ChangeAccountSetting { key, name, value } => {
@@ -281,7 +283,7 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
             deployment::roll_back(state, service, *deployment, reason, stamp)
         }
         Command::StartServiceTasks { service, version, deployment, placements } => {
-            progress::start_tasks(state, service, *version, *deployment, placements, stamp)
+            progress::start_tasks(state, service, *version, (*deployment, None), placements, stamp)
         }
         Command::StopServiceTasks { service, version, tasks, reason } => {
             progress::stop_tasks(state, service, *version, tasks, reason, stamp)
@@ -300,11 +302,13 @@ fn decide_service(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
 
 fn decide_task(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
     match &proposal.command {
-        Command::StopTask { cluster, task, reason } => task::stop(state, cluster, *task, reason.as_deref()),
+        Command::StopTask { cluster, task, reason } => {
+            task::stop(state, cluster, *task, reason.as_deref(), stamp)
+        }
         Command::ProtectTask { cluster, task, minutes } => {
             task::protect(state, cluster, *task, *minutes, stamp)
         }
-        run => placement::run(state, run, stamp),
+        run => placement::run(state, run, &[], stamp),
     }
 }
 

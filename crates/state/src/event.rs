@@ -2,6 +2,7 @@
 
 mod alarm;
 mod autoscaling;
+mod capacity;
 mod deployment;
 mod execute_command;
 mod log_group;
@@ -19,6 +20,7 @@ use trireme_types::{
 
 pub use alarm::AlarmEvent;
 pub use autoscaling::AutoscalingEvent;
+pub use capacity::CapacityEvent;
 pub use deployment::DeploymentEvent;
 pub use execute_command::ExecuteCommandEvent;
 pub use log_group::LogGroupEvent;
@@ -483,4 +485,7 @@ pub enum Event {
     /// To an alarm.
     #[serde(untagged)]
     Alarm(AlarmEvent),
+    /// To capacity.
+    #[serde(untagged)]
+    Capacity(CapacityEvent),
 }

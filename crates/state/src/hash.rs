@@ -84,6 +84,9 @@ impl StateHasher {
         sum.follow(38, &old.firings, &state.firings);
         sum.follow(40, &old.alarms, &state.alarms);
         sum.follow(41, &old.triggered_alarms, &state.triggered_alarms);
+        sum.follow(32, &old.launches, &state.launches);
+        sum.follow(33, &old.waiting_runs, &state.waiting_runs);
+        sum.follow(34, &old.pool_sizes, &state.pool_sizes);
         self.sum = sum.sum;
         self.hash(layout)
     }

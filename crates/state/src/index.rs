@@ -127,13 +127,15 @@ impl Index {
         tasks: impl Iterator<Item = (&'a Arc<Task>, Option<&'a Arc<TaskGpus>>)>,
         services: impl Iterator<Item = (&'a Arc<Service>, Option<&'a Arc<TaskSets>>)>,
         tokens: impl Iterator<Item = (&'a RequestName, &'a Outcome)>,
+        waiting: impl Iterator<Item = TaskId>,
     ) -> Self {
         let mut index = Self::default();
 
         for instance in instances {
             index.add_instance(instance);
         }
-        let mut there = OrdSet::new();
+        // A task that waits has its token already.
+        let mut there: OrdSet<TaskId> = waiting.collect();
         for (task, gpus) in tasks {
             index.listing.add(task);
             index.add_task(task, gpus.map(|gpus| &**gpus));

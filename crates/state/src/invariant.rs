@@ -2,10 +2,14 @@
 //! a failure says what broke. Property tests, simulation and chaos tests use the same ones; the decider runs
 //! [`check_step`] before it proposes.
 
+mod capacity;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use trireme_types::{CapacityProviderName, ContainerInstanceId, DeploymentId, TaskId};
+
+pub use capacity::{capacity_has_its_objects, tasks_run_where_they_were_launched};
 
 use crate::event::{DeploymentEvent, NetworkEvent};
 use crate::object::{
@@ -48,6 +52,7 @@ pub fn check_step(before: &State, after: &State, events: &[Event]) -> Check {
             addresses_belong_to_one_task(after, task.id)?;
             if old.is_none() {
                 new_tasks_have_their_gpus(after, task)?;
+                tasks_run_where_they_were_launched(after, task)?;
             }
             instances.insert(task.instance);
         }
@@ -138,6 +143,7 @@ pub fn check_state(state: &State) -> Check {
     revisions_are_counted(state)?;
     requests_are_bounded(state)?;
     configuration_has_its_objects(state)?;
+    capacity_has_its_objects(state)?;
     lives_have_their_deployments(state)?;
     nothing_is_above_its_level(state)?;
     index_matches_objects(state)

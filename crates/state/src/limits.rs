@@ -44,6 +44,10 @@ pub const TARGET_BYTES: usize = 64 * 1024;
 pub const PENDING_PER_FIRING: usize = 100;
 /// Tasks of one trigger that it is known to have started. `apply` reads it: it is frozen.
 pub const TASKS_PER_FIRING: usize = 500;
+/// Tasks of a cluster that wait for a machine, with those that were given up and are described still.
+pub const WAITING_RUNS_PER_CLUSTER: usize = 1_000;
+/// The same of all clusters.
+pub const WAITING_RUNS: usize = 10_000;
 /// Log groups of an account in a region.
 pub const LOG_GROUPS: usize = 10_000;
 /// Alarms of an account in a region.

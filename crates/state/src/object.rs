@@ -4,6 +4,7 @@ pub mod access_key;
 pub mod account_setting;
 pub mod alarm;
 pub mod autoscaling;
+pub mod capacity;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
@@ -37,6 +38,9 @@ pub use autoscaling::{
     AdjustmentType, CoolingPolicy, HeldScaling, ScalableTarget, ScalableTargetSpec, ScaledOut,
     ScalingActivities, ScalingActivity, ScalingPolicy, ScalingPolicySpec, ScheduledAction,
     ScheduledActionSpec, StepAdjustment, StepScaling, SuspendedScaling, TargetTracking, TrackedMetric,
+};
+pub use capacity::{
+    CAPACITY_STRATEGY, LAUNCH_TYPE, Launch, Launching, PoolSize, RunEnd, WaitingRun, kept_strategy,
 };
 pub use capacity_provider::{
     AutoScalingGroup, CapacityProvider, CapacityProviderKey, ManagedScaling, StrategyItem,

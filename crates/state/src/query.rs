@@ -1,6 +1,7 @@
 //! Questions that more than one room asks of the state.
 
 mod alarms;
+mod capacity;
 mod deployments;
 mod groups;
 mod health;

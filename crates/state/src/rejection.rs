@@ -117,6 +117,12 @@ pub enum Rejection {
         /// The first of them.
         cluster: String,
     },
+    /// PutClusterCapacityProviders: something of the cluster is launched by a provider that would go.
+    #[error("services or tasks of the cluster still use capacity provider {provider}")]
+    CapacityProviderHasTasks {
+        /// The first of them.
+        provider: String,
+    },
     /// DeleteTaskDefinitions: it must be deregistered before.
     #[error("task definition is still active")]
     TaskDefinitionActive,

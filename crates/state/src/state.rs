@@ -17,10 +17,10 @@ use crate::index::Index;
 use crate::object::{
     AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, Attributes, CapacityProvider,
     CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory,
-    Firing, ImagePins, Interface, Lifecycles, LogGroup, LogGroupKey, PlacementRules, Retention, Rule,
-    RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey,
-    Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth,
-    TaskSets, Trigger, ZoneMove,
+    Firing, ImagePins, Interface, Launch, Lifecycles, LogGroup, LogGroupKey, PlacementRules, PoolSize,
+    Retention, Rule, RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey,
+    ScheduleKey, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus,
+    TaskHealth, TaskSets, Trigger, WaitingRun, ZoneMove,
 };
 
 /// What is remembered of an API write.
@@ -107,6 +107,12 @@ pub struct State {
     pub(crate) rules: OrdMap<RuleKey, Arc<Rule>>,
     /// How far schedules and rules have come.
     pub(crate) firings: OrdMap<Trigger, Arc<Firing>>,
+    /// Of tasks that do not run on any machine of their cluster.
+    pub(crate) launches: OrdMap<TaskId, Arc<Launch>>,
+    /// Tasks that wait for a machine, and those that never got one.
+    pub(crate) waiting_runs: OrdMap<TaskId, Arc<WaitingRun>>,
+    /// Of capacity providers that scale their pools.
+    pub(crate) pool_sizes: OrdMap<CapacityProviderKey, Arc<PoolSize>>,
     pub(crate) requests: OrdMap<RequestName, Arc<RecordedRequest>>,
     /// Keys without a client token, the oldest first: the order of eviction.
     pub(crate) request_order: Vector<RequestName>,
@@ -300,6 +306,7 @@ impl State {
             self.tasks.values().map(|task| (task, self.task_gpus.get(&task.id))),
             self.services.values().map(|service| (service, self.task_sets.get(&service.key))),
             self.object_tokens(),
+            self.waiting_runs.keys().copied(),
         )
         .with_interfaces(self.interfaces.iter())
         .with_firings(self.firings.iter())

@@ -664,6 +664,7 @@ fn samples() -> Vec<Event> {
     events.extend(configuration_events());
     events.extend(network_events());
     events.extend(placement_events());
+    events.extend(capacity_events());
     events.extend(deployment_events());
     events.extend(log_group_events());
     events.extend(alarm_events());
@@ -674,6 +675,48 @@ fn samples() -> Vec<Event> {
     events.extend(task_set_events());
     events.extend(task_events());
     events
+}
+
+fn capacity_events() -> Vec<Event> {
+    use trireme_state::event::CapacityEvent as Of;
+    let text = |text: &str| text.to_owned();
+    let launch = Launch::Provider(provider("machines").name);
+    let end = RunEnd {
+        at: Timestamp::from_millis(9),
+        code: StopCode::TaskFailedToStart,
+        reason: text("no machine came"),
+    };
+    let run = WaitingRun {
+        id: task_id(),
+        cluster: cluster("default"),
+        definition: definition("web", 1),
+        overrides: TaskOverrides::default(),
+        group: text("family:web"),
+        started_by: Some(text("me")),
+        tags: Tags::from([(text("k"), text("v"))]),
+        network: Some(NetworkConfiguration::default()),
+        rules: PlacementRules::default(),
+        launch: launch.clone(),
+        allows_commands: true,
+        created_at: Timestamp::from_millis(7),
+        end: Some(end.clone()),
+    };
+    let size = PoolSize {
+        wanted: 3,
+        request: 5,
+        leaving: vec![ContainerInstanceId::from_bits(4)],
+        at: Timestamp::from_millis(8),
+        idle_since: Some(Timestamp::from_millis(7)),
+        reason: text("2 of 3 machines are needed"),
+    };
+    let all = [
+        Of::TasksLaunched { tasks: vec![task_id()], launch },
+        Of::RunWaits { run: Box::new(run) },
+        Of::WaitingRunEnded { task: task_id(), end },
+        Of::WaitingRunForgotten { task: task_id() },
+        Of::PoolSized { key: provider("machines"), size: Box::new(size) },
+    ];
+    all.map(Event::Capacity).into()
 }
 
 #[test]

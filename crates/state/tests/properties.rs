@@ -5,6 +5,8 @@
 
 #[path = "properties/alarms.rs"]
 mod alarms;
+#[path = "properties/capacity.rs"]
+mod capacity;
 #[path = "properties/deployments.rs"]
 mod deployments;
 #[path = "properties/gpus.rs"]
@@ -16,6 +18,7 @@ mod subnets;
 mod support;
 
 use alarms::{alarm_command, alarm_step};
+use capacity::{capacity_command, capacity_step};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
@@ -99,6 +102,15 @@ enum Step {
     Listen { name: u8, rollback: bool },
     Fit { instance: usize, count: usize },
     RunWithGpus { instances: Vec<usize>, count: u32 },
+    OpenManaged { zone: u8 },
+    Join { instance: usize, leave: bool },
+    Grow { name: u8 },
+    RunOn { instances: Vec<usize>, provider: Option<u8>, waiting: usize, token: Option<u8> },
+    PlaceWaiting { run: usize, instance: usize },
+    EndWaiting { run: usize, how: u8 },
+    Size { name: u8, wanted: u32, instance: usize, idle: bool },
+    ServeOn { name: u8, provider: Option<u8> },
+    StartOn { name: u8, instances: Vec<usize>, provider: Option<u8> },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -148,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => alarm_step(),
         6 => schedule_step(),
         8 => deployment_step(),
+        10 => capacity_step(),
     ]
 }
 
@@ -324,6 +337,7 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
         .or_else(|| alarm_command(state, step))
         .or_else(|| schedule_command(state, step))
         .or_else(|| deployment_command(state, step))
+        .or_else(|| capacity_command(state, step))
 }
 
 /// An agent says that all images of its task are this one.
@@ -581,6 +595,7 @@ fn token(step: &Step) -> Option<command::IdempotencyKey> {
     match step {
         Step::CreateService { token, .. } => token.map(|token| key(&format!("create-{token}"), 1)),
         Step::CreateSet { token, .. } => token.map(|token| key(&format!("set-{token}"), 1)),
+        Step::RunOn { token, .. } => token.map(|token| key(&format!("run-on-{token}"), 1)),
         Step::Run { token, .. } => token.map(|token| key(&format!("run-{token}"), 1)),
         Step::Register { port, .. } => {
             let invocation = key(&format!("{port:?}"), 1);

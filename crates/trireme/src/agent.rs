@@ -33,6 +33,10 @@ pub struct AgentArgs {
     /// The ECS cluster to register in. It is created when it does not exist.
     #[arg(long, default_value = "default")]
     cluster: String,
+    /// The pool that this machine belongs to: what a capacity provider's autoScalingGroupArn names; or `managed`: then it is in no
+    /// cluster, and runs the FARGATE tasks of every cluster and account.
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
     /// The region of the tasks.
     #[arg(long, default_value = "us-east-1")]
     region: String,
@@ -184,6 +188,7 @@ fn config(args: &AgentArgs, number: u32) -> AgentConfig {
             1 => u64::try_from(args.absence.as_millis()).unwrap_or(u64::MAX),
             _ => 0,
         },
+        pool: args.pool.clone(),
         object_dir: args.object_dir.clone(),
         log_forward: args.log_forward.clone(),
         ..AgentConfig::default()

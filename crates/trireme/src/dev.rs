@@ -66,6 +66,13 @@ pub struct RunArgs {
     /// Agents in each zone. Default: as before, else 1.
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
     agents_per_zone: Option<u16>,
+    /// Further agents in each zone that are of the managed pool: they run FARGATE tasks, and are in no cluster. Default: as before,
+    /// else none.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
+    managed_agents: Option<u16>,
+    /// A program that the control nodes call when a capacity provider's pool is to have another size. Default: as before, else none.
+    #[arg(long, value_name = "PATH")]
+    scaling_hook: Option<PathBuf>,
     /// Run containers with Docker, or pretend to. Default: as before, else docker.
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,

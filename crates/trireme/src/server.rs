@@ -131,6 +131,11 @@ struct NodeArgs {
     /// and balancers have so long to notice. A second SIGTERM ends it at once. Default: 5.
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<u64>,
+    /// A program that makes pools of machines as large as they are to be: called while this node leads, for capacity providers with
+    /// managed scaling. It is told the pool, the wanted number of machines, a request id, and which machines may go (README,
+    /// "Capacity"). An absolute path; give it to every control node.
+    #[arg(long, value_name = "PATH")]
+    scaling_hook: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -169,6 +174,7 @@ impl NodeArgs {
             disk_reserve_mib: self.disk_reserve_mib,
             snapshot_entries: self.snapshot_entries,
             drain_seconds: self.drain_seconds,
+            scaling_hook: self.scaling_hook,
         };
         Ok(flags.or(file).complete()?)
     }
@@ -273,6 +279,7 @@ mod tests {
             disk_reserve_mib: None,
             snapshot_entries: None,
             drain_seconds: None,
+            scaling_hook: None,
         };
         RestoreArgs { backup: place.join("backup"), node, cluster_key: place.join("key"), incarnation: None }
     }

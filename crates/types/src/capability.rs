@@ -54,8 +54,17 @@ pub const STORAGE_LIMIT: &str = "trireme.capability.storage-limit";
 /// The ids of the machine's GPUs, as [`crate::gpu::list`] has them. Trireme's own. An agent that says them asks Docker to give each
 /// container those that are its. A container that asked for none is not kept from seeing them where Docker's default runtime is NVIDIA's.
 pub const GPUS: &str = "trireme.gpus";
+/// The pool that a machine belongs to, as its agent's operator names it. Trireme's own.
+pub const POOL: &str = "trireme.pool";
+/// The pool whose machines are nobody's own: they take the FARGATE tasks of every cluster.
+pub const MANAGED_POOL: &str = "managed";
 /// A volume driver of Docker's; its name follows.
 pub const VOLUME_DRIVER: &str = "ecs.capability.docker-plugin.";
+
+/// Under what name a machine of the managed pool keeps the logs of an account's region: of each account its own.
+pub fn pooled_region(account: &str, region: &str) -> String {
+    format!("{account}.{region}")
+}
 
 /// Network interfaces of tasks' own (ECS API: NetworkMode awsvpc).
 pub const TASK_ENI: &str = "ecs.capability.task-eni";

@@ -113,6 +113,11 @@ impl ClusterName {
     pub fn default_cluster() -> Self {
         Self(SmolStr::new_static("default"))
     }
+
+    /// The cluster that the machines of the managed pool are in.
+    pub fn managed_pool() -> Self {
+        Self(SmolStr::new_static(crate::capability::MANAGED_POOL))
+    }
 }
 
 impl Family {

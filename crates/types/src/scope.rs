@@ -90,4 +90,10 @@ impl Scope {
     pub fn development() -> Self {
         Self { account: AccountId::development(), region: Region::development() }
     }
+
+    /// The scope of what is Trireme's own, and no account's.
+    pub fn internal() -> Self {
+        let account = AccountId(SmolStr::new_static("000000000000"));
+        Self { account, region: Region(SmolStr::new_static("trireme")) }
+    }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::driver::{AWSLOGS, target};
+use trireme_types::capability::pooled_region;
+
+use super::driver::{AWSLOGS, Target, target};
 use super::follow::Followers;
 use crate::runtime::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use crate::runtime::{
@@ -23,6 +25,28 @@ pub struct Logged {
     pub region: String,
     /// Whether lines leave the node: then containers that name no log group are followed too.
     pub ships: bool,
+    /// Whether the machine is of the managed pool: then what each account's tasks say is kept under a name of its own.
+    pub managed: bool,
+}
+
+impl Logged {
+    /// Where the output of a task's container goes.
+    fn target(&self, new: &NewContainer, id: &str) -> Result<Option<Target>, String> {
+        let home = || {
+            let mut parts = new.task.task_arn.split(':').skip(3);
+            parts.next().zip(parts.next())
+        };
+        let Some((region, account)) = self.managed.then(home).flatten() else {
+            return target(&new.task, new.definition(), id, &self.region, self.ships);
+        };
+        let found = target(&new.task, new.definition(), id, region, self.ships)?;
+        Ok(found.map(|mut found| {
+            if !found.stream.region.is_empty() {
+                found.stream.region = pooled_region(account, &found.stream.region);
+            }
+            found
+        }))
+    }
 }
 
 impl Runtime for Logged {
@@ -49,8 +73,7 @@ impl Runtime for Logged {
     fn create(&self, new: NewContainer) -> BoxFuture<'_, Result<String, Failure>> {
         Box::pin(async move {
             let cannot = |reason: String| Failure::new(FailureKind::CannotCreate, reason);
-            let to =
-                |id: &str| target(&new.task, new.definition(), id, &self.region, self.ships).map_err(cannot);
+            let to = |id: &str| self.target(&new, id).map_err(cannot);
             to("")?;
             let id = self.inner.create(new.clone()).await?;
             if let Some(target) = to(&id)?

@@ -173,7 +173,7 @@ pub(super) fn task(record: &Record, found: &[Inspection], zone: &str) -> TaskDoc
         pull_stopped_at: time(record.pull_stopped_at),
         execution_stopped_at: time(record.execution_stopped_at),
         availability_zone: zone.to_owned(),
-        launch_type: "EC2",
+        launch_type: if spec.fargate { "FARGATE" } else { "EC2" },
         task_tags: None,
         container_instance_tags: None,
         errors: Vec::new(),

@@ -8,16 +8,16 @@ use trireme_types::TaskId;
 use super::listen::ADDRESS;
 use crate::runtime::NewContainer;
 
-/// ECS's name for the kind of machine that runs the task.
-const EXECUTION_ENV: &str = "AWS_ECS_EC2";
 /// Bytes of the part that cannot be guessed.
 const BYTES: usize = 16;
 
 /// What the environment of a container has beside what its definition says (ECS developer guide: task metadata endpoint).
 pub(crate) fn environment(new: &NewContainer) -> [(&'static str, String); 3] {
+    // ECS's names for what runs the task.
+    let runs_on = if new.task.fargate { "AWS_ECS_FARGATE" } else { "AWS_ECS_EC2" };
     let name = name(&new.owner.secret.0, &new.task.task_id, &new.definition().name);
     [
-        ("AWS_EXECUTION_ENV", EXECUTION_ENV.to_owned()),
+        ("AWS_EXECUTION_ENV", runs_on.to_owned()),
         ("ECS_AGENT_URI", format!("http://{}/api/{name}", ADDRESS.ip())),
         ("ECS_CONTAINER_METADATA_URI_V4", format!("http://{}/v4/{name}", ADDRESS.ip())),
     ]

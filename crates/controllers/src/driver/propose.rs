@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use trireme_state::command::{AlarmCommand, ScheduleCommand};
+use trireme_state::command::{AlarmCommand, CapacityCommand, ScheduleCommand};
 use trireme_state::object::{AlarmKey, ServiceKey, Trigger};
 use trireme_state::store::{ProposeError, Store};
-use trireme_state::{Actor, Command, Proposal, Rejection};
+use trireme_state::{Actor, Command, Placement, Proposal, Rejection};
 use trireme_types::{ContainerInstanceId, RequestId, Sequence};
 
 use super::Limits;
@@ -30,6 +30,10 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordProgress { service, .. }
         | Command::RecordZoneMove { service, .. }
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
+        Command::Capacity(command) => match &**command {
+            CapacityCommand::StartServiceTasks { service, .. } => Lane::Service(service.clone()),
+            _ => Lane::Other,
+        },
         Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
         Command::Autoscaling(command) => Lane::Service(command.service().clone()),
         Command::Alarm(command) => match &**command {
@@ -135,15 +139,26 @@ fn full(error: &ProposeError) -> bool {
 }
 
 fn starts(command: &Command) -> bool {
-    matches!(command, Command::StartServiceTasks { .. })
+    placements(command).is_some()
+}
+
+/// Where a command starts a service's tasks, if it does.
+fn placements(command: &Command) -> Option<&[Placement]> {
+    match command {
+        Command::StartServiceTasks { placements, .. } => Some(placements),
+        Command::Capacity(command) => match &**command {
+            CapacityCommand::StartServiceTasks { placements, .. } => Some(placements),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether a command is a list that may as well be two.
 fn splits(command: &Command) -> bool {
     match command {
-        Command::StartServiceTasks { placements, .. } => placements.len() > 1,
         Command::StopServiceTasks { tasks, .. } => tasks.len() > 1,
-        _ => false,
+        other => placements(other).is_some_and(|placements| placements.len() > 1),
     }
 }
 
@@ -161,6 +176,7 @@ fn halves(command: Command) -> Vec<Command> {
             };
             vec![part(placements), part(second)]
         }
+        Command::Capacity(command) => halves_of_launch(*command),
         Command::StopServiceTasks { service, version, mut tasks, reason } => {
             let second = tasks.split_off(tasks.len() / 2);
             let part = |tasks| Command::StopServiceTasks {
@@ -172,6 +188,27 @@ fn halves(command: Command) -> Vec<Command> {
             vec![part(tasks), part(second)]
         }
         other => vec![other],
+    }
+}
+
+/// The same of tasks that are launched elsewhere than on any machine of their cluster.
+fn halves_of_launch(command: CapacityCommand) -> Vec<Command> {
+    let boxed = |command| Command::Capacity(Box::new(command));
+    match command {
+        CapacityCommand::StartServiceTasks { service, version, deployment, mut placements, launch } => {
+            let second = placements.split_off(placements.len() / 2);
+            let part = |placements| {
+                boxed(CapacityCommand::StartServiceTasks {
+                    service: service.clone(),
+                    version,
+                    deployment,
+                    placements,
+                    launch: launch.clone(),
+                })
+            };
+            vec![part(placements), part(second)]
+        }
+        other => vec![boxed(other)],
     }
 }
 

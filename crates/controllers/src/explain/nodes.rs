@@ -23,7 +23,7 @@ pub fn of_unit(
     let held: Vec<&Arc<Task>> = tasks.iter().filter(|task| unit.holds(view, task)).collect();
     let there = held.iter().copied().chain(unstarted);
     let request = unit.request(view, there.map(|task| &**task), 1, now)?;
-    let mut all = answers(view, &unit.service.key.cluster, &request);
+    let mut all = answers(view, &unit.machines(), &request);
     if unit.seats.is_some() {
         let empty = unit.empty_seats(&held);
         all.retain(|node| empty.contains(&node.instance));

@@ -2,15 +2,19 @@
 
 use trireme_scheduler::{Group, NodeAnswer, Request, Wanted};
 use trireme_state::State;
-use trireme_state::object::{PlacementRules, Task};
+use trireme_state::object::{Launch, PlacementRules, Task};
 
 use super::nodes::{answers, of_unit};
 use crate::service;
 use crate::unit::Unit;
 
-/// What each machine of its cluster said to `task`, given the state just before it was placed and the rules by which RunTask placed it,
-/// if it did. None when what it was made from is not there.
-pub fn placement(before: &State, task: &Task, rules: &PlacementRules) -> Option<Vec<NodeAnswer>> {
+/// What each machine said to `task`, given the state just before it was placed, and by what rules and on what RunTask placed it, if it did.
+/// None when what it was made from is not there.
+pub fn placement(
+    before: &State,
+    task: &Task,
+    (rules, launch): (&PlacementRules, Option<&Launch>),
+) -> Option<Vec<NodeAnswer>> {
     let now = task.times.created_at;
     if let Some(key) = task.service() {
         let service = before.service(&key)?;
@@ -26,6 +30,7 @@ pub fn placement(before: &State, task: &Task, rules: &PlacementRules) -> Option<
         Group::of_tasks(&task.group, tasks.iter().map(AsRef::as_ref).filter(|task| task.wanted()))
     };
     let rules = rules.clone().and(PlacementRules::of_definition(&spec.described));
-    let request = Request { wanted: Wanted::of(spec, &task.overrides), group, rules, count: 1 };
-    Some(answers(before, &task.cluster, &request))
+    let wanted = Wanted::of(spec, &task.overrides).launched(before, &task.cluster, launch);
+    let request = Request { wanted, group, rules, count: 1 };
+    Some(answers(before, &Launch::machines(launch, &task.cluster), &request))
 }

@@ -213,7 +213,7 @@ fn unplaced(course: &Course, units: &[Unit<'_>]) -> Option<Explanation> {
         }
         let empty = unit.seats.as_ref().map(|_| unit.empty_seats(&there));
         let request = unit.request(state, there.into_iter().map(|task| &**task), missing, course.now())?;
-        let cluster = &unit.service.key.cluster;
+        let cluster = &unit.machines();
         match empty {
             None => place(state, cluster, &request).unplaced,
             Some(empty) => {

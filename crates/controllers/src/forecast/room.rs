@@ -21,8 +21,8 @@ use trireme_scheduler::{Node, Nodes, Request, fitting};
 use trireme_state::command::TaskReport;
 use trireme_state::limits::TASKS_PER_INSTANCE;
 use trireme_state::object::{
-    ClusterKey, InstanceStatus, PlacementConstraint, SchedulingStrategy, Service, ServiceKey, Task,
-    TaskStatus, is_rebalanced,
+    ClusterKey, InstanceStatus, Launching, PlacementConstraint, SchedulingStrategy, Service, ServiceKey,
+    Task, TaskStatus, is_rebalanced,
 };
 use trireme_state::{Event, State, apply_event};
 use trireme_types::{ContainerInstanceId, Timestamp, Zone};
@@ -70,7 +70,16 @@ fn of_cluster(view: &State, cluster: &ClusterKey, now: Timestamp, moves: Moves) 
     for service in view.services_of_cluster(cluster) {
         for unit in Unit::of_service(view, service) {
             match kind(view, &unit, now, moves) {
-                Some(kind) if kind.count > 0 => kinds.push(kind),
+                Some(kind) if kind.count > 0 => {
+                    let launching = unit.launching();
+                    // Whose machines are some of the cluster's only, or other clusters' too, is certain of none of them.
+                    if launching != Launching::Instances {
+                        doubtful.insert(service.key.clone());
+                    }
+                    if !launching.is_fargate() {
+                        kinds.push(kind);
+                    }
+                }
                 Some(_) => {}
                 None => {
                     doubtful.insert(service.key.clone());
@@ -126,7 +135,7 @@ fn moves_tasks(service: &Service) -> bool {
 
 /// How many of a unit's tasks are more in their zones than there would be if all zones with machines had as many.
 fn uneven(view: &State, unit: &Unit<'_>, there: &[&Arc<Task>]) -> u64 {
-    let instances = view.index().instances_of_cluster(&unit.service.key.cluster);
+    let instances = view.index().instances_of_cluster(&unit.machines());
     let ready = instances
         .iter()
         .filter_map(|id| view.instance(*id))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use trireme_state::State;
 use trireme_state::index::ServiceLoad;
-use trireme_state::object::{ClusterKey, InstanceStatus, Service, ServiceKey};
+use trireme_state::object::{ClusterKey, InstanceStatus, Launching, Service, ServiceKey};
 use trireme_state::query::{Occupancy, Topology};
 use trireme_types::{ContainerInstanceId, Timestamp, Zone};
 
@@ -41,6 +41,11 @@ pub struct Quiet {
 }
 
 impl Quiet {
+    /// The cluster that its machines are in.
+    fn machines_in(&self) -> ClusterKey {
+        Launching::of(&self.service.spec.described).machines(&self.service.key.cluster)
+    }
+
     fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
@@ -164,8 +169,8 @@ impl News {
         let key = &quiet.service.key;
         let machines = match quiet.machines {
             Machines::None => false,
-            Machines::Zones => self.zones.contains(&key.cluster),
-            Machines::All => self.machines.contains(&key.cluster),
+            Machines::Zones => self.zones.contains(&quiet.machines_in()),
+            Machines::All => self.machines.contains(&quiet.machines_in()),
         };
         let ends = |wait: &Wait| {
             let mut changes = self.changes.get(wait.cluster()).into_iter().flatten();

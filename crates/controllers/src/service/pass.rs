@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trireme_scheduler::{Expression, Group, Placed, Request, Wanted, choose_to_stop};
+use trireme_state::command::CapacityCommand;
 use trireme_state::index::ServiceLoad;
 use trireme_state::limits::PLACEMENTS_PER_COMMAND;
 use trireme_state::object::{
-    ContainerInstance, Deployment, Described, PlacementConstraint, PlacementRules, RolloutState, Service,
-    Task,
+    ClusterKey, ContainerInstance, Deployment, Described, Launch, Launching, PlacementConstraint,
+    PlacementRules, RolloutState, Service, Task,
 };
 use trireme_state::{Command, Placement};
 use trireme_types::{ContainerInstanceId, DeploymentId, TaskId};
@@ -17,6 +18,7 @@ use super::census::{Census, Sorting, runs};
 use super::daemon::{self, Seats};
 use super::health::Health;
 use super::judged::Judged;
+use super::launch::{self, Launched};
 use super::memory::Machines;
 use super::rollout::{self, Counts, Moves, Retired};
 use super::room::Asked;
@@ -111,7 +113,7 @@ impl<'a> Pass<'a> {
         if counts.replaced() > 0 || counts.fresh > counts.desired {
             self.wake_for_protections(&census);
         }
-        self.start(&placed.placements);
+        self.start(&placed.placed);
         Found { census, counts, restart, events }
     }
 
@@ -175,7 +177,14 @@ impl<'a> Pass<'a> {
         let failed = |task: &Task| !self.health.view.runs(&self.service.key, task, self.primary.id);
         let mut stops = self.to_stop(fresh, count, |task| may_stop(task) && failed(task));
         let left: Vec<&Task> = fresh.iter().copied().filter(|task| !stops.contains(&task.id)).collect();
-        stops.extend(self.to_stop(&left, count.saturating_sub(stops.len()), may_stop));
+        let more = count.saturating_sub(stops.len());
+        let launching = Launching::of(self.described);
+        stops.extend(match launching.strategy() {
+            [] | [_] => self.to_stop(&left, more, may_stop),
+            strategy => launch::to_stop(self.health.view, strategy, &left, more, |tasks| {
+                self.to_stop(tasks, tasks.len(), &may_stop)
+            }),
+        });
         stops
     }
 
@@ -204,15 +213,15 @@ impl<'a> Pass<'a> {
         census: &Census<'_>,
         unstarted: &[Arc<Task>],
         count: usize,
-    ) -> Placed {
+    ) -> Launched {
         let wanted = if count > 0 { self.wanted(look) } else { None };
-        let Some(wanted) = wanted else { return Placed::default() };
+        let Some(wanted) = wanted else { return Launched::default() };
         if self.seats.is_some() {
             let request =
                 Request { wanted, group: self.group(std::iter::empty()), rules: self.rules(), count };
             let placed = daemon::place(self, look, census, &request);
             self.wait_for_place(&placed, &request);
-            return placed;
+            return Launched { placed: vec![(None, placed.placements)], unplaced: placed.unplaced };
         }
         let unstarted = match self.extra {
             0 => unstarted.iter().collect(),
@@ -220,17 +229,20 @@ impl<'a> Pass<'a> {
         };
         let there = census.fresh.iter().copied().chain(unstarted.into_iter().map(|task| &**task));
         let request = Request { wanted, group: self.group(there), rules: self.rules(), count };
-        let placed = look.place(&self.service.key.cluster, &request);
-        self.wait_for_place(&placed, &request);
-        placed
+        launch::place(self, look, request, census.fresh.iter().copied())
+    }
+
+    /// The cluster that its machines are in.
+    pub fn machines(&self) -> ClusterKey {
+        Launching::of(self.described).machines(&self.service.key.cluster)
     }
 
     /// Who found no place waits for one.
-    fn wait_for_place(&mut self, placed: &Placed, request: &Request) {
+    pub fn wait_for_place(&mut self, placed: &Placed, request: &Request) {
         let Some(why) = &placed.unplaced else { return };
-        self.judged.unplaced = why.unplaced;
-        let asked =
-            Asked { cluster: &self.service.key.cluster, wanted: &request.wanted, rules: &request.rules };
+        self.judged.unplaced = self.judged.unplaced.saturating_add(why.unplaced);
+        let cluster = &self.machines();
+        let asked = Asked { cluster, wanted: &request.wanted, rules: &request.rules };
         self.judged.wait(asked.anywhere(why));
     }
 
@@ -281,14 +293,19 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn tell_of_placement(&mut self, placed: &Placed, events: &mut Vec<String>) {
+    fn tell_of_placement(&mut self, placed: &Launched, events: &mut Vec<String>) {
         let Some(why) = &placed.unplaced else { return };
         let subject = &self.subject;
         self.judged.say(format!("{subject}: {} tasks without a place: {why}", why.unplaced));
         for node in &why.refusals {
             self.judged.say(format!("{} ({}): {}", node.name, node.zone, node.refusal));
         }
-        self.tell(text::cannot_place(&self.service.key.name, why), events);
+        let name = &self.service.key.name;
+        let text = match Launching::of(self.described).is_fargate() {
+            true => text::no_capacity(name),
+            false => text::cannot_place(name, why),
+        };
+        self.tell(text, events);
     }
 
     /// Says it now, or again when that is due.
@@ -337,19 +354,24 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn start(&mut self, placements: &[Placement]) {
-        if placements.is_empty() {
-            return;
+    fn start(&mut self, placed: &[(Option<Launch>, Vec<Placement>)]) {
+        let (service, version, deployment) = (&self.service.key, self.service.version, self.primary.id);
+        for (launch, placements) in placed.iter().filter(|(_, placements)| !placements.is_empty()) {
+            self.judged.say(format!("{}: starts {} tasks", self.subject, placements.len()));
+            self.judged.start(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
+                let (service, placements) = (service.clone(), placements.to_vec());
+                match launch.clone() {
+                    None => Command::StartServiceTasks { service, version, deployment, placements },
+                    Some(launch) => Command::Capacity(Box::new(CapacityCommand::StartServiceTasks {
+                        service,
+                        version,
+                        deployment,
+                        placements,
+                        launch,
+                    })),
+                }
+            }));
         }
-        self.judged.say(format!("{}: starts {} tasks", self.subject, placements.len()));
-        self.judged.start(placements.chunks(PLACEMENTS_PER_COMMAND).map(|placements| {
-            Command::StartServiceTasks {
-                service: self.service.key.clone(),
-                version: self.service.version,
-                deployment: self.primary.id,
-                placements: placements.to_vec(),
-            }
-        }));
     }
 }
 

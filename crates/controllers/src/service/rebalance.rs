@@ -10,7 +10,8 @@ use std::time::Duration;
 use trireme_scheduler::Request;
 use trireme_state::Command;
 use trireme_state::object::{
-    Deployment, PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus, ZoneMove, is_rebalanced,
+    Deployment, Launch, Launching, PlacementRules, RolloutState, SchedulingStrategy, Task, TaskStatus,
+    ZoneMove, is_rebalanced,
 };
 use trireme_types::{TaskId, Timestamp, Zone};
 
@@ -78,8 +79,15 @@ fn is_wanted(pass: &Pass<'_>) -> bool {
         && SchedulingStrategy::of(pass.described) == SchedulingStrategy::Replica
         && PlacementRules::of_service(pass.described).spreads_over_zones()
         && spec.deployment_configuration.maximum(pass.desired) > pass.desired
+        && has_one_pool(pass)
         && pass.primary.rollout == RolloutState::Completed
         && pass.service.deployments.iter().all(|one| stands(pass, one))
+}
+
+/// Whether any of its machines may have any of its tasks: of several pools each has a share of its own.
+fn has_one_pool(pass: &Pass<'_>) -> bool {
+    let launching = Launching::of(pass.described);
+    launching.is_fargate() || launching.strategy().len() < 2
 }
 
 /// Whether a deployment is the only one that tasks are started of, or the failed one in whose place that is.
@@ -128,7 +136,7 @@ fn even(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) {
         return;
     }
     let Some(request) = request(pass, look, found) else { return };
-    let cluster = &pass.service.key.cluster;
+    let cluster = &pass.machines();
     let helps = |count: usize| most.saturating_sub(count) >= 2;
     let chosen = look.choose(cluster, &request).and_then(|chosen| look.view.instance(chosen.instance));
     if !chosen.is_some_and(|instance| helps(zones.get(&instance.registration.zone).copied().unwrap_or(0))) {
@@ -174,7 +182,7 @@ fn wake_when_healthy(pass: &mut Pass<'_>) {
 
 /// The service's tasks in each zone that has instances for them, or tasks.
 fn zones(pass: &Pass<'_>, look: &Look<'_>) -> BTreeMap<Zone, usize> {
-    let ready = look.zones.get(&pass.service.key.cluster).into_iter().flatten();
+    let ready = look.zones.get(&pass.machines()).into_iter().flatten();
     let mut zones: BTreeMap<Zone, usize> = ready.map(|zone| (zone.clone(), 0)).collect();
     for task in pass.tasks.iter().filter(|task| task.last_status == TaskStatus::Running) {
         let count = zones.entry(task.zone.clone()).or_default();
@@ -191,7 +199,9 @@ pub fn lately(unstarted: &[Arc<Task>], now: Timestamp) -> Vec<&Arc<Task>> {
 
 /// One more task.
 fn request(pass: &mut Pass<'_>, look: &mut Look<'_>, found: &Found<'_>) -> Option<Request> {
-    let wanted = pass.wanted(look)?;
+    let (launching, cluster) = (Launching::of(pass.described), &pass.service.key.cluster);
+    let pool = launching.strategy().first().map(|item| Launch::Provider(item.provider.clone()));
+    let wanted = pass.wanted(look)?.launched(look.view, cluster, pool.as_ref());
     let unstarted = lately(&found.restart.unstarted, pass.health.now);
     for task in &unstarted {
         pass.judged.wake(task.times.stopped_at.unwrap_or_default().plus(AVOIDED));

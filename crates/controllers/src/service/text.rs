@@ -32,6 +32,14 @@ pub fn cannot_start(name: &ServiceName) -> String {
     format!("(service {name}) is unable to consistently start tasks successfully.")
 }
 
+/// FARGATE tasks find no place.
+pub fn no_capacity(name: &ServiceName) -> String {
+    format!(
+        "(service {name}) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again later or in a \
+         different availability zone."
+    )
+}
+
 pub fn cannot_place(name: &ServiceName, why: &Explanation) -> String {
     format!(
         "(service {name}) was unable to place a task because no container instance met all of its requirements. {} \

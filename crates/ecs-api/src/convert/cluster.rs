@@ -5,7 +5,7 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    Cluster, ClusterConfiguration, ClusterKey, ClusterStatus, ServiceStatus, StrategyItem,
+    Cluster, ClusterConfiguration, ClusterKey, ClusterStatus, Launching, Service, ServiceStatus, StrategyItem,
 };
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
@@ -24,12 +24,23 @@ pub(crate) fn describe(state: &State, cluster: &Cluster, include: &[ClusterField
         running = running.saturating_add(load.running);
         pending = pending.saturating_add(load.pending);
     }
+    let launched = state.launched_tasks_of(&cluster.key);
+    let on_instances = (running, pending);
+    running = running.saturating_add(launched.0);
+    pending = pending.saturating_add(launched.1);
     let services =
         |status| state.services_of_cluster(&cluster.key).filter(|service| service.status == status).count();
     let (active, draining) = (services(ServiceStatus::Active), services(ServiceStatus::Draining));
     let with = |field| include.contains(&field);
     let statistics = if with(ClusterField::Statistics) {
-        statistics(running, pending, active, draining)
+        let fargate = |status| {
+            let of = |service: &&std::sync::Arc<Service>| Launching::of(&service.spec.described).is_fargate();
+            let services = state.services_of_cluster(&cluster.key).filter(of);
+            services.filter(|service| service.status == status).count()
+        };
+        let fargate = (fargate(ServiceStatus::Active), fargate(ServiceStatus::Draining));
+        let services = (active.saturating_sub(fargate.0), draining.saturating_sub(fargate.1));
+        [statistics("EC2", on_instances, services), statistics("Fargate", launched, fargate)].concat()
     } else {
         Vec::new()
     };
@@ -73,7 +84,7 @@ fn settings(configuration: &ClusterConfiguration) -> Vec<ClusterSetting> {
 }
 
 /// ECS API: CapacityProviderStrategyItem.
-fn item(item: &StrategyItem) -> CapacityProviderStrategyItem {
+pub(crate) fn item(item: &StrategyItem) -> CapacityProviderStrategyItem {
     CapacityProviderStrategyItem {
         capacity_provider: Some(item.provider.to_string()),
         weight: Some(number(item.weight)),
@@ -81,18 +92,13 @@ fn item(item: &StrategyItem) -> CapacityProviderStrategyItem {
     }
 }
 
-/// ECS API: Cluster.statistics. Everything runs on container instances here, which ECS calls EC2.
-fn statistics(running: u32, pending: u32, active: usize, draining: usize) -> Vec<KeyValuePair> {
-    let pair = |name: &str, value: String| KeyValuePair { name: Some(name.to_owned()), value: Some(value) };
-    let zero = || "0".to_owned();
+/// ECS API: Cluster.statistics, of a launch type.
+fn statistics(of: &str, tasks: (u32, u32), services: (usize, usize)) -> Vec<KeyValuePair> {
+    let pair = |name: String, value: String| KeyValuePair { name: Some(name), value: Some(value) };
     vec![
-        pair("runningEC2TasksCount", running.to_string()),
-        pair("runningFargateTasksCount", zero()),
-        pair("pendingEC2TasksCount", pending.to_string()),
-        pair("pendingFargateTasksCount", zero()),
-        pair("activeEC2ServiceCount", active.to_string()),
-        pair("activeFargateServiceCount", zero()),
-        pair("drainingEC2ServiceCount", draining.to_string()),
-        pair("drainingFargateServiceCount", zero()),
+        pair(format!("running{of}TasksCount"), tasks.0.to_string()),
+        pair(format!("pending{of}TasksCount"), tasks.1.to_string()),
+        pair(format!("active{of}ServiceCount"), services.0.to_string()),
+        pair(format!("draining{of}ServiceCount"), services.1.to_string()),
     ]
 }

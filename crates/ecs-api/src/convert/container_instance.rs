@@ -53,6 +53,7 @@ pub(crate) fn describe(
         pending_tasks_count: Some(number(load.pending)),
         attributes: Some(attributes(state, instance)),
         registered_at: Some(time(instance.registered_at)),
+        capacity_provider_name: state.provider_of_instance(instance).map(|name| name.to_string()),
         attachments: Some(Vec::new()),
         tags: Some(if with_tags { tags::list(&instance.tags) } else { Vec::new() }),
         ..Default::default()

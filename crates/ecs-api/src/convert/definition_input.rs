@@ -9,8 +9,8 @@ use trireme_state::object::{
 use trireme_types::{ContainerName, CpuUnits, Mebibytes, Port, Protocol};
 
 use super::{
-    container_order, container_settings, described, health_check, namespaces, placement, port_range, role,
-    volumes,
+    container_order, container_settings, described, fargate, health_check, namespaces, placement, port_range,
+    role, volumes,
 };
 use crate::error::{Error, Result, sentence};
 use crate::unsupported;
@@ -35,6 +35,9 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
     unsupported::register_task_definition(request)?;
     let network_mode = request.network_mode.as_ref().and_then(network_mode);
     let (cpu, memory) = (task_cpu(request.cpu.as_deref())?, task_memory(request.memory.as_deref())?);
+    if request.requires_compatibilities.iter().flatten().any(|one| *one == shapes::Compatibility::Fargate) {
+        fargate::check_definition(request, network_mode, (cpu, memory))?;
+    }
     let given = request.container_definitions.as_deref().unwrap_or_default();
     if given.is_empty() {
         return Err(Error::client("Container list cannot be empty."));

@@ -5,7 +5,9 @@ use trireme_ecs_model::shapes::{
     AssignPublicIp, Attachment, AwsVpcConfiguration, KeyValuePair, NetworkConfiguration, NetworkInterface,
 };
 use trireme_state::State;
-use trireme_state::object::{self, Interface, NETWORK_CONFIGURATION, NetworkMode, Task, TaskStatus};
+use trireme_state::object::{
+    self, Interface, Launching, NETWORK_CONFIGURATION, NetworkMode, Task, TaskStatus,
+};
 use trireme_types::{Scope, SubnetId};
 
 use super::described;
@@ -36,6 +38,7 @@ pub(crate) fn parse(
     scope: &Scope,
     given: Option<&NetworkConfiguration>,
     mode: Option<NetworkMode>,
+    launching: &Launching,
 ) -> Result<Option<object::NetworkConfiguration>> {
     let given = given.and_then(|given| given.awsvpc_configuration.as_ref());
     let given = match (given, mode == Some(NetworkMode::Awsvpc)) {
@@ -57,8 +60,9 @@ pub(crate) fn parse(
     if subnets.is_empty() {
         return Err(Error::invalid("subnets can not be empty."));
     }
-    // ECS API: AwsVpcConfiguration.assignPublicIp: for Fargate only.
-    if given.assign_public_ip == Some(AssignPublicIp::Enabled) {
+    // ECS API: AwsVpcConfiguration.assignPublicIp: for Fargate only. There it is described, and gives no address: such tasks reach out by
+    // their machine's.
+    if given.assign_public_ip == Some(AssignPublicIp::Enabled) && !launching.is_fargate() {
         return Err(Error::invalid("Assign public IP is not supported for this launch type."));
     }
     length::items("subnets", subnets, SUBNETS)?;

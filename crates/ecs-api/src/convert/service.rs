@@ -12,6 +12,8 @@ use trireme_state::object::{
 use trireme_types::Arn;
 use trireme_types::arn::Resource;
 
+use crate::operation::launching::Shown;
+
 use super::{
     cluster, deployment_input, described, network, number, scheduling, service_deployment, tags,
     task_definition, task_set, time,
@@ -25,6 +27,7 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
     let service = &*scheduling::counted(state, service);
     let load = state.index().service_load(&service.key);
     let spec = &service.spec;
+    let shown = Shown::of(&spec.described);
     let counts = load.counts();
     let history = state.deployment_history(&service.key);
     let deployment = |one: &Deployment| {
@@ -33,8 +36,13 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
             DeploymentStatus::Primary => Some(&spec.described),
             DeploymentStatus::Active => revision.map(|revision| &revision.spec.described),
         };
+        let shown = rolled_out.map(Shown::of);
         shapes::Deployment {
             network_configuration: rolled_out.and_then(network::read),
+            launch_type: shown.as_ref().map_or(Some(LaunchType::Ec2), |shown| shown.launch_type.clone()),
+            capacity_provider_strategy: shown.as_ref().and_then(|shown| shown.strategy.clone()),
+            platform_version: shown.as_ref().and_then(|shown| shown.platform_version.clone()),
+            platform_family: shown.and_then(|shown| shown.platform_family),
             ..self::deployment(state, service, one, state.counts_of_deployment(&service.key, &load, one.id))
         }
     };
@@ -60,7 +68,10 @@ pub(crate) fn describe(state: &State, service: &Service, with_tags: bool) -> sha
         desired_count: Some(number(spec.desired_count)),
         running_count: Some(number(counts.running)),
         pending_count: Some(number(counts.pending)),
-        launch_type: Some(LaunchType::Ec2),
+        launch_type: shown.launch_type,
+        capacity_provider_strategy: shown.strategy,
+        platform_version: shown.platform_version,
+        platform_family: shown.platform_family,
         task_definition: definition.map(task_definition::arn),
         deployment_configuration: Some(configuration(spec)),
         deployments: Some(state.listed_deployments(service, &load).map(deployment).collect()),
@@ -151,7 +162,6 @@ fn deployment(
         failed_tasks: Some(number(deployment.failed_tasks)),
         created_at: Some(time(deployment.created_at)),
         updated_at: Some(time(deployment.updated_at)),
-        launch_type: Some(LaunchType::Ec2),
         service_connect_configuration: connect,
         rollout_state: Some(rollout),
         rollout_state_reason: Some(reason),

@@ -207,7 +207,7 @@ fn interfaces(
                 .then_some(AssignPublicIp::Enabled),
         }),
     });
-    network::parse(state, scope, given.as_ref(), mode).map_err(translated)
+    network::parse(state, scope, given.as_ref(), mode, &object::Launching::Instances).map_err(translated)
 }
 
 /// `{"Key": k, "Value": v}`, or a map from key to value as EventBridge Scheduler has it.

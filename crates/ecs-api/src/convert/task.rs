@@ -5,7 +5,8 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    self, ClusterKey, ContainerDefinition, ContainerReport, DesiredStatus, NetworkBinding, Task, TaskStatus,
+    self, ClusterKey, ContainerDefinition, ContainerReport, DesiredStatus, Launch, NetworkBinding, Task,
+    TaskStatus,
 };
 use trireme_types::arn::{Resource, container_uuid};
 use trireme_types::{Arn, ContainerName, TaskId};
@@ -44,6 +45,8 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
             }
         })
         .collect();
+    let launch = state.launch(task.id);
+    let fargate = launch.is_some_and(Launch::is_fargate);
     let connected = state.instance(task.instance).is_some_and(|instance| state.is_present(instance));
     let times = &task.times;
     shapes::Task {
@@ -53,7 +56,9 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
         cluster_arn: Some(cluster::arn(&task.cluster)),
         connectivity: Some(if connected { Connectivity::Connected } else { Connectivity::Disconnected }),
         connectivity_at: connected.then(|| time(times.created_at)),
-        container_instance_arn: Some(container_instance::arn(&task.cluster, task.instance)),
+        capacity_provider_name: launch.and_then(Launch::provider).map(ToString::to_string),
+        // Its machine is nobody's own.
+        container_instance_arn: (!fargate).then(|| container_instance::arn(&task.cluster, task.instance)),
         containers: Some(containers),
         cpu: Some(task.reservation.cpu.to_string()),
         created_at: Some(time(times.created_at)),
@@ -70,7 +75,9 @@ pub(crate) fn describe(state: &State, task: &Task, with_tags: bool) -> shapes::T
         health_status: Some(health_check::of_task(&health, task, definition.map(|one| &**one))),
         inference_accelerators: Some(Vec::new()),
         last_status: Some(task.last_status.as_str().to_owned()),
-        launch_type: Some(LaunchType::Ec2),
+        launch_type: Some(if fargate { LaunchType::Fargate } else { LaunchType::Ec2 }),
+        platform_version: fargate.then(|| super::fargate::PLATFORM_VERSION.to_owned()),
+        platform_family: fargate.then(|| super::fargate::PLATFORM_FAMILY.to_owned()),
         memory: Some(task.reservation.memory.to_string()),
         overrides: Some(overrides(task)),
         pull_started_at: times.pull_started_at.map(time),

@@ -9,7 +9,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
 
-use super::{described, number, time};
+use super::{described, fargate, number, time};
 
 pub(crate) fn arn(key: &TaskDefinitionKey) -> String {
     Arn::new(&key.scope, Resource::TaskDefinition(key.family.clone(), key.revision)).to_string()
@@ -57,15 +57,13 @@ pub(crate) fn describe(definition: &TaskDefinition) -> shapes::TaskDefinition {
     }
 }
 
-/// Where ECS would run it. Here it runs on container instances.
+/// Where it may run. There are no managed instances.
 fn compatibilities(spec: &TaskDefinitionSpec) -> Vec<shapes::Compatibility> {
     use shapes::Compatibility::{Ec2, External, Fargate, ManagedInstances};
     if spec.network_mode != Some(NetworkMode::Awsvpc) {
         return vec![External, Ec2];
     }
-    // ECS developer guide: Fargate needs sizes of the task, and stops containers within 120 s.
-    let patient = spec.containers.iter().all(|one| one.stop_timeout.is_none_or(|seconds| seconds <= 120));
-    let fargate = (spec.cpu.is_some() && spec.memory.is_some() && patient).then_some(Fargate);
+    let fargate = fargate::is_compatible(spec).then_some(Fargate);
     [Ec2].into_iter().chain(fargate).chain([ManagedInstances]).collect()
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         | Rejection::CapacityProviderNotFound
         | Rejection::CapacityProviderExists
         | Rejection::CapacityProviderInUse { .. }
+        | Rejection::CapacityProviderHasTasks { .. }
         | Rejection::AttributeLimitExceeded { .. }
         | Rejection::ServiceDeploymentNotFound
         | Rejection::ServiceDeploymentOver
@@ -122,6 +123,10 @@ fn of_configuration(operation: Operation, rejection: Rejection) -> Error {
             "The capacity provider cannot be deleted because it is associated with cluster: {cluster}. Remove the \
              capacity provider from the cluster and try again.",
         )),
+        Rejection::CapacityProviderHasTasks { .. } => Error::ecs(
+            declared(operation, ErrorCode::ResourceInUse, ErrorCode::InvalidParameter),
+            "The specified capacity provider is in use and cannot be removed.",
+        ),
         Rejection::AttributeLimitExceeded { limit } => Error::ecs(
             declared(operation, ErrorCode::AttributeLimitExceeded, ErrorCode::InvalidParameter),
             format!("A container instance can have at most {limit} custom attributes."),

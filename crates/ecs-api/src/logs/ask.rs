@@ -9,8 +9,8 @@ use trireme_rpc::logs::answer::Answer as Kind;
 use trireme_rpc::logs::question::Question as Asked;
 use trireme_rpc::logs::{Question, Streams};
 use trireme_state::State;
-use trireme_state::object::{InstanceStatus, LogGroup};
-use trireme_types::{ContainerInstanceId, TaskId};
+use trireme_state::object::{ContainerInstance, InstanceStatus, LogGroup};
+use trireme_types::{ContainerInstanceId, TaskId, capability};
 
 use super::{Context, unavailable};
 use crate::error::Result;
@@ -56,11 +56,27 @@ impl Answers {
     }
 }
 
-fn question(cx: &Context, group: &LogGroup, asked: &Asked) -> Question {
+/// Whether an instance may have anything of a group: its account's may, and the managed pool's.
+fn may_have(instance: &ContainerInstance, group: &LogGroup) -> bool {
+    let cluster = &instance.registration.cluster;
+    cluster.is_managed_pool() || cluster.scope.account == group.key.scope.account
+}
+
+/// Machines of the managed pool keep what several accounts say, each under its own name.
+fn region_of(view: &State, instance: ContainerInstanceId, group: &LogGroup) -> String {
+    let scope = &group.key.scope;
+    let managed = view.instance(instance).is_some_and(|one| one.registration.cluster.is_managed_pool());
+    match managed {
+        true => capability::pooled_region(scope.account.as_str(), scope.region.as_str()),
+        false => scope.region.to_string(),
+    }
+}
+
+fn question(cx: &Context, instance: ContainerInstanceId, group: &LogGroup, asked: &Asked) -> Question {
     let now = cx.call.api.clock.now().millis();
     let kept = group.retention_days.map_or(0, |days| now.saturating_sub(u64::from(days) * DAY_MILLIS));
     Question {
-        region: group.key.scope.region.to_string(),
+        region: region_of(&cx.call.api.store.view(), instance, group),
         group: group.key.name.clone(),
         ingested_from: group.created_at.millis().saturating_sub(SKEW_MILLIS),
         kept_from: kept,
@@ -75,7 +91,7 @@ pub(super) async fn one(
     group: &LogGroup,
     asked: &Asked,
 ) -> Option<Kind> {
-    let answer = cx.call.api.logs.ask(instance, question(cx, group, asked));
+    let answer = cx.call.api.logs.ask(instance, question(cx, instance, group, asked));
     let reason = match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => match answer.answer {
             Some(Kind::Failed(reason)) => reason,
@@ -93,7 +109,7 @@ pub(super) async fn one(
 pub(super) async fn all(cx: &Context, state: &State, group: &LogGroup, asked: &Asked) -> Answers {
     let of_account = |id: &ContainerInstanceId| {
         let known = state.instance(*id);
-        known.is_some_and(|one| one.registration.cluster.scope.account == group.key.scope.account)
+        known.is_some_and(|one| may_have(one, group))
     };
     let ids: Vec<ContainerInstanceId> =
         state.instances().map(|instance| instance.id).filter(of_account).collect();
@@ -174,9 +190,7 @@ pub(super) async fn place_of(
 /// same on every control node.
 pub(super) fn preferred(state: &State, group: &LogGroup, stream: &str) -> Vec<ContainerInstanceId> {
     let fit = state.instances().filter(|instance| {
-        instance.connected
-            && instance.status == InstanceStatus::Active
-            && instance.registration.cluster.scope.account == group.key.scope.account
+        instance.connected && instance.status == InstanceStatus::Active && may_have(instance, group)
     });
     let weight = |id: ContainerInstanceId| -> [u8; 32] {
         Sha256::digest(format!("{}\0{}\0{stream}\0{id}", group.key.scope.region, group.key.name)).into()

@@ -30,6 +30,9 @@ pub(crate) async fn create(cx: Context, request: CreateClusterRequest) -> Result
             ClusterKey { scope: cx.scope().clone(), name }
         }
     };
+    if key.is_managed_pool() {
+        return Err(Error::invalid("The cluster name is Trireme's own."));
+    }
     let tags = tags::parse(request.tags.as_deref())?;
     let described =
         cluster_input::described(request.configuration.as_ref(), request.service_connect_defaults.as_ref())?;
@@ -133,7 +136,8 @@ pub(crate) async fn list(cx: Context, request: ListClustersRequest) -> Result<Li
     let state = cx.read().await?;
     let active = state
         .clusters()
-        .filter(|cluster| cluster.key.scope == *cx.scope() && cluster.status == ClusterStatus::Active);
+        .filter(|cluster| cluster.key.scope == *cx.scope() && cluster.status == ClusterStatus::Active)
+        .filter(|cluster| !cluster.key.is_managed_pool());
     let (clusters, next_token) = page.take(active, false, |cluster| cluster.key.name.to_string());
     let arns = clusters.into_iter().map(|cluster| convert::cluster::arn(&cluster.key)).collect();
     Ok(ListClustersResponse { cluster_arns: Some(arns), next_token })

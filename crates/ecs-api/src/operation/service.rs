@@ -9,8 +9,9 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
-    ClusterKey, DeploymentConfiguration, NETWORK_CONFIGURATION, NetworkMode, PlacementRules, PropagateTags,
-    ServiceKey, ServiceSpec, ServiceStatus, TaskDefinition, TaskDefinitionKey, TaskDefinitionStatus,
+    ClusterKey, DeploymentConfiguration, Launching, NETWORK_CONFIGURATION, NetworkMode, PlacementRules,
+    PropagateTags, ServiceKey, ServiceSpec, ServiceStatus, TaskDefinition, TaskDefinitionKey,
+    TaskDefinitionStatus,
 };
 use trireme_state::{Command, State};
 use trireme_types::ServiceName;
@@ -22,7 +23,7 @@ use crate::length;
 use crate::page::Page;
 use crate::{resolve, unsupported};
 
-use super::{service_external, service_scheduling};
+use super::{launching, service_external, service_scheduling};
 
 /// ECS API: services in one DescribeServices.
 const DESCRIBE_LIMIT: usize = 10;
@@ -60,7 +61,10 @@ pub(crate) async fn create(cx: Context, request: CreateServiceRequest) -> Result
     service_scheduling::describe(&state, &request, limits, external, &mut kept)?;
     let task_definition = match external {
         true => TaskDefinitionKey::none(cx.scope()),
-        false => definition_of(&cx, &state, &key, &request)?,
+        false => {
+            let launching = launching::of_create(&state, &key.cluster, &request, &mut kept)?;
+            definition_of(&cx, &state, &key, (&request, &launching))?
+        }
     };
     let spec = ServiceSpec {
         task_definition,
@@ -90,7 +94,7 @@ fn definition_of(
     cx: &Context,
     state: &State,
     key: &ServiceKey,
-    request: &CreateServiceRequest,
+    (request, launching): (&CreateServiceRequest, &Launching),
 ) -> Result<TaskDefinitionKey> {
     let named = request.task_definition.as_deref().unwrap_or_default();
     let definition = resolve::definition(state, cx.scope(), named)?;
@@ -99,8 +103,11 @@ fn definition_of(
     let namespace = has_namespace(state, &key.cluster);
     service_input::connect(request.service_connect_configuration.as_ref(), definition, namespace)?;
     let mode = definition.spec.network_mode;
-    network::parse(state, cx.scope(), request.network_configuration.as_ref(), mode)?;
-    placement::together(request.placement_constraints.as_ref().map_or(0, Vec::len), definition)?;
+    let constraints = request.placement_constraints.as_ref().map_or(0, Vec::len);
+    let strategies = request.placement_strategy.as_ref().map_or(0, Vec::len);
+    launching::check(launching, &definition.spec, (constraints, strategies))?;
+    network::parse(state, cx.scope(), request.network_configuration.as_ref(), mode, launching)?;
+    placement::together(constraints, definition)?;
     Ok(definition.key.clone())
 }
 
@@ -207,7 +214,9 @@ pub(crate) async fn update(cx: Context, request: UpdateServiceRequest) -> Result
     let balanced = check_traffic(&state, &request, service, definition)?;
     check_placement(&state, &request, service, definition)?;
     let mut described = described::of_update(&request);
-    if !check_network(&state, &request, service, definition)? {
+    let launching = launching::of_update(&state, service, &request, &mut described)?;
+    check_launching(&state, &request, service, (definition, &launching))?;
+    if !check_network(&state, &request, service, (definition, &launching))? {
         described.insert(NETWORK_CONFIGURATION.to_owned(), None);
     }
     let limits = configuration(before, request.deployment_configuration.as_ref())?;
@@ -236,18 +245,35 @@ fn check_network(
     state: &State,
     request: &UpdateServiceRequest,
     service: &trireme_state::object::Service,
-    definition: Option<&TaskDefinition>,
+    (definition, launching): (Option<&TaskDefinition>, &Launching),
 ) -> Result<bool> {
     let known = state.task_definition(&service.spec.task_definition).map(AsRef::as_ref);
-    let changes = definition.is_some() || request.network_configuration.is_some();
+    let changes = definition.is_some()
+        || request.network_configuration.is_some()
+        || request.capacity_provider_strategy.is_some();
     let Some(definition) = definition.or(known).filter(|_| changes) else { return Ok(true) };
     let mode = definition.spec.network_mode;
     let interfaces = mode == Some(NetworkMode::Awsvpc);
     let kept = network::read(&service.spec.described).filter(|_| interfaces);
     let given =
         request.network_configuration.clone().filter(|given| given.awsvpc_configuration.is_some()).or(kept);
-    network::parse(state, &service.key.cluster.scope, given.as_ref(), mode)?;
+    network::parse(state, &service.key.cluster.scope, given.as_ref(), mode, launching)?;
     Ok(interfaces)
+}
+
+/// What a service is launched on after an update must fit the definition, the constraints and the strategies that it has then.
+fn check_launching(
+    state: &State,
+    request: &UpdateServiceRequest,
+    service: &trireme_state::object::Service,
+    (definition, launching): (Option<&TaskDefinition>, &Launching),
+) -> Result<()> {
+    let known = state.task_definition(&service.spec.task_definition).map(AsRef::as_ref);
+    let kept = PlacementRules::of_service(&service.spec.described);
+    let constraints = request.placement_constraints.as_ref().map_or(kept.constraints.len(), Vec::len);
+    let strategies = request.placement_strategy.as_ref().map_or(kept.strategy.len(), Vec::len);
+    let check = |one: &TaskDefinition| launching::check(launching, &one.spec, (constraints, strategies));
+    definition.or(known).map_or(Ok(()), check)
 }
 
 /// The constraints that a service has after an update, and those of the definition that it has then, are not too many.
@@ -341,14 +367,17 @@ pub(crate) async fn list(cx: Context, request: ListServicesRequest) -> Result<Li
     let page = Page::new(cx.operation, request.next_token.as_deref(), request.max_results, 10)?;
     let state = cx.read().await?;
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
-    // Every service runs on container instances, which the customer manages.
-    let any = request.launch_type.is_none_or(|launch| launch == LaunchType::Ec2)
-        && request
-            .resource_management_type
-            .is_none_or(|kind| kind == shapes::ResourceManagementType::Customer);
+    // Every service runs on machines that the customer manages.
+    let any =
+        request.resource_management_type.is_none_or(|kind| kind == shapes::ResourceManagementType::Customer);
+    let launched = |service: &trireme_state::object::Service| {
+        let fargate = Launching::of(&service.spec.described).is_fargate();
+        let launch_type = if fargate { LaunchType::Fargate } else { LaunchType::Ec2 };
+        request.launch_type.as_ref().is_none_or(|asked| *asked == launch_type)
+    };
     let found = state
         .services_of_cluster(&cluster)
-        .filter(|service| any && service.status != ServiceStatus::Inactive)
+        .filter(|service| any && service.status != ServiceStatus::Inactive && launched(service))
         .filter(|service| {
             let daemon = service_scheduling::is_daemon_service(service);
             let asked = request.scheduling_strategy.as_ref();

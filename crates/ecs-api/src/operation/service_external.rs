@@ -40,6 +40,8 @@ pub(super) fn check_create(request: &CreateServiceRequest) -> Result<()> {
         ("serviceRegistries", filled(request.service_registries.as_ref())),
         ("serviceConnectConfiguration", request.service_connect_configuration.is_some()),
         ("launchType", request.launch_type.is_some()),
+        ("capacityProviderStrategy", filled(request.capacity_provider_strategy.as_ref())),
+        ("platformVersion", request.platform_version.is_some()),
         ("networkConfiguration", request.network_configuration.is_some()),
     ];
     match of_task_sets.into_iter().find(|(_, given)| *given) {
@@ -63,6 +65,8 @@ pub(super) fn check_update(request: &UpdateServiceRequest) -> Result<()> {
         ("load balancers", filled(request.load_balancers.as_ref())),
         ("service registries", filled(request.service_registries.as_ref())),
         ("service connect configuration", request.service_connect_configuration.is_some()),
+        ("capacity provider strategy", filled(request.capacity_provider_strategy.as_ref())),
+        ("platform version", request.platform_version.is_some()),
         ("network configuration", request.network_configuration.is_some()),
     ];
     match of_task_sets.into_iter().find(|(_, given)| *given) {

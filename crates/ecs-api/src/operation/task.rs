@@ -1,13 +1,14 @@
 //! Tasks: stop, describe, list.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use imbl::OrdSet;
 use trireme_ecs_model::shapes::{
     DescribeTasksRequest, DescribeTasksResponse, DesiredStatus as Desired, LaunchType, ListTasksRequest,
     ListTasksResponse, StopTaskRequest, StopTaskResponse, TaskField,
 };
-use trireme_state::object::{ClusterKey, DesiredStatus, ServiceKey, Task};
+use trireme_state::object::{ClusterKey, DesiredStatus, Launch, ServiceKey, Task, WaitingRun};
 use trireme_state::{Command, Rejection, State};
 use trireme_types::{ContainerInstanceId, Family, TaskId};
 
@@ -35,8 +36,8 @@ pub(crate) async fn stop(cx: Context, request: StopTaskRequest) -> Result<StopTa
         return Err(not_found());
     };
     let (_, state) = cx.write(Command::StopTask { cluster, task, reason }).await?;
-    let task = state.task(task).ok_or_else(not_found)?;
-    Ok(StopTaskResponse { task: Some(convert::task::describe(&state, task, false)) })
+    let task = convert::waiting_run::describe_any(&state, task, false).ok_or_else(not_found)?;
+    Ok(StopTaskResponse { task: Some(task) })
 }
 
 pub(crate) async fn describe(cx: Context, request: DescribeTasksRequest) -> Result<DescribeTasksResponse> {
@@ -48,8 +49,15 @@ pub(crate) async fn describe(cx: Context, request: DescribeTasksRequest) -> Resu
     let cluster = cx.active_cluster(&state, request.cluster.as_deref())?;
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for text in &named {
-        match resolve::task(&state, &cluster, text)? {
-            Some(task) => tasks.push(convert::task::describe(&state, task, with_tags)),
+        let found = match resolve::task(&state, &cluster, text)? {
+            Some(task) => Some(convert::task::describe(&state, task, with_tags)),
+            None => {
+                let run = resolve::waiting_run(&state, &cluster, text)?;
+                run.and_then(|run| convert::waiting_run::describe(&state, run, with_tags))
+            }
+        };
+        match found {
+            Some(task) => tasks.push(task),
             None => {
                 let kind = format!("task/{}", cluster.name);
                 failures.push(convert::missing(convert::arn_of(cx.scope(), &kind, text)));
@@ -87,17 +95,34 @@ pub(crate) async fn list(cx: Context, request: ListTasksRequest) -> Result<ListT
         let started_by = request.started_by.as_deref();
         family
             && task.desired_status == desired
-            && request.launch_type.as_ref().is_none_or(|launch| *launch == LaunchType::Ec2)
+            && request.launch_type.as_ref().is_none_or(|asked| *asked == launch_type(state.launch(task.id)))
             && started_by.is_none_or(|by| task.started_by.as_deref() == Some(by))
             && instance.is_none_or(|instance| task.instance == instance)
             && (service.is_none() || task.service() == service)
     };
+    let waits = |run: &&Arc<WaitingRun>| {
+        let family = request.family.as_deref().is_none_or(|family| run.definition.family.as_str() == family);
+        let started_by = request.started_by.as_deref();
+        family
+            && run.end.is_some() == (desired == DesiredStatus::Stopped)
+            && request.launch_type.as_ref().is_none_or(|asked| *asked == launch_type(Some(&run.launch)))
+            && started_by.is_none_or(|by| run.started_by.as_deref() == Some(by))
+            && instance.is_none()
+            && service.is_none()
+    };
+    let waiting: OrdSet<TaskId> = state.waiting_runs_of(&cluster).filter(waits).map(|run| run.id).collect();
+    let ids = ids.union(waiting.clone());
     let from = page.after::<TaskId>().map_or(Bound::Unbounded, Bound::Excluded);
-    let rest = ids.range((from, Bound::Unbounded));
-    let found = rest.filter_map(|id| state.task(*id)).filter(|task| wanted(task));
-    let (tasks, next_token) = page.take(found, false, |task| task.id.to_string());
-    let arns = tasks.into_iter().map(|task| convert::task::arn(&task.cluster, task.id)).collect();
+    let rest = ids.range((from, Bound::Unbounded)).copied();
+    let found = rest.filter(|id| state.task(*id).map_or(waiting.contains(id), |task| wanted(task)));
+    let (tasks, next_token) = page.take(found, false, ToString::to_string);
+    let arns = tasks.into_iter().map(|id| convert::task::arn(&cluster, id)).collect();
     Ok(ListTasksResponse { task_arns: Some(arns), next_token })
+}
+
+/// What ECS calls what a task is launched on.
+fn launch_type(launch: Option<&Launch>) -> LaunchType {
+    if launch.is_some_and(Launch::is_fargate) { LaunchType::Fargate } else { LaunchType::Ec2 }
 }
 
 fn check_filters(cx: &Context, request: &ListTasksRequest) -> Result<()> {

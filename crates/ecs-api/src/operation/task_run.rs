@@ -2,20 +2,24 @@
 //! place in `failures[]`, beside what did.
 
 use trireme_ecs_model::shapes::{
-    Failure, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags, RunTaskRequest,
-    RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
+    Failure, LaunchType, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
+    RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
 };
 use trireme_scheduler::{Explanation, NodeRefusal, Placed, TaskRun};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{ClusterKey, InstanceStatus, Tags, TaskDefinition, TaskDefinitionStatus};
+use trireme_state::object::{
+    ClusterKey, InstanceStatus, Launch, Launching, Tags, TaskDefinition, TaskDefinitionStatus,
+};
 use trireme_state::store::ProposeError;
 use trireme_state::{Outcome, Placement, Rejection, State};
 use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 use crate::context::Context;
-use crate::convert::{self, network, overrides, placement, tags};
+use crate::convert::{self, fargate, network, overrides, placement, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::{length, resolve, unsupported};
+
+use super::{capacity, launching};
 
 /// ECS API: tasks in one call.
 const TASKS: i32 = 10;
@@ -42,6 +46,7 @@ struct Asked {
     network: Option<NetworkConfiguration>,
     constraints: Vec<PlacementConstraint>,
     strategy: Vec<PlacementStrategy>,
+    launching: launching::Given,
 }
 
 /// Tasks that were started, and why others were not.
@@ -72,6 +77,11 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
         network: request.network_configuration,
         constraints: placement::constraints(&request.placement_constraints.unwrap_or_default())?,
         strategy: placement::strategy(&request.placement_strategy.unwrap_or_default())?,
+        launching: launching::Given {
+            launch_type: request.launch_type,
+            strategy: request.capacity_provider_strategy,
+            platform_version: request.platform_version,
+        },
     };
     let started = start_anywhere(&cx, &wanted, count).await?;
     let tasks = describe(&started);
@@ -80,15 +90,20 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 
 async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
     let now = cx.api.clock.now();
-    let place = |state: &State, prepared: &TaskRun<'_>| {
+    let place = |state: &State, prepared: &TaskRun<'_>, launching: &Launching| {
         let run = &prepared.run;
+        let request = prepared.request(state, now, count);
+        match launching {
+            Launching::Instances => {}
+            launching => return capacity::place(state, &run.cluster, launching, &request),
+        }
         let instances = state.index().instances_of_cluster(&run.cluster);
         if !instances.iter().any(|id| is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let Placed { placements, unplaced } =
-            trireme_scheduler::place(state, &run.cluster, &prepared.request(state, now, count));
-        Ok((placements, unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why))))
+        let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
+        let failures = unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why));
+        Ok(Places { placements, failures, ..Places::default() })
     };
     start_with(cx, wanted, count, place).await
 }
@@ -111,17 +126,31 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
         network: request.network_configuration,
         constraints: Vec::new(),
         strategy: Vec::new(),
+        launching: launching::Given { launch_type: Some(LaunchType::Ec2), ..Default::default() },
     };
     let now = cx.api.clock.now();
-    let place = |state: &State, prepared: &TaskRun<'_>| place_on_named(state, prepared, &instances, now);
+    let place = |state: &State, prepared: &TaskRun<'_>, _: &Launching| {
+        place_on_named(state, prepared, &instances, now)
+    };
     let started = start_with(&cx, &wanted, instances.len(), place).await?;
     let tasks = describe(&started);
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
 }
 
-type Places = Result<(Vec<Placement>, Vec<Failure>)>;
+/// Where tasks go.
+#[derive(Default)]
+pub(super) struct Places {
+    /// One for each task that found a place.
+    pub placements: Vec<Placement>,
+    /// On what each of them is launched; none: on any machine of the cluster.
+    pub launches: Vec<Launch>,
+    /// What the others wait for.
+    pub waiting: Vec<Launch>,
+    /// Why the rest found none.
+    pub failures: Vec<Failure>,
+}
 
-fn place_on_named(state: &State, prepared: &TaskRun<'_>, named: &[String], now: Timestamp) -> Places {
+fn place_on_named(state: &State, prepared: &TaskRun<'_>, named: &[String], now: Timestamp) -> Result<Places> {
     let run = &prepared.run;
     let mut asked = prepared.wanted(state, now);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
@@ -149,7 +178,7 @@ fn place_on_named(state: &State, prepared: &TaskRun<'_>, named: &[String], now: 
             None => {}
         }
     }
-    Ok((placements, failures))
+    Ok(Places { placements, failures, ..Places::default() })
 }
 
 /// Places, proposes, and places anew when the state moved on in between.
@@ -157,7 +186,7 @@ async fn start_with(
     cx: &Context,
     wanted: &Asked,
     count: usize,
-    place: impl Fn(&State, &TaskRun<'_>) -> Places,
+    place: impl Fn(&State, &TaskRun<'_>, &Launching) -> Result<Places>,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
@@ -166,12 +195,12 @@ async fn start_with(
             let failures = not_started(cx, wanted, count, &tasks)?;
             return Ok(Started { state, tasks, failures });
         }
-        let prepared = prepare(cx, wanted, &state)?;
-        let (placements, failures) = place(&state, &prepared)?;
-        if placements.is_empty() {
+        let (prepared, launching) = prepare(cx, wanted, &state)?;
+        let Places { placements, launches, waiting, failures } = place(&state, &prepared, &launching)?;
+        if placements.is_empty() && waiting.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
-        let command = prepared.at(&state, placements);
+        let command = prepared.on(&state, placements, (launches, waiting));
         match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
             Ok(_) => return Err(Error::server("The tasks have no ids.")),
@@ -189,8 +218,10 @@ fn started_before(cx: &Context, state: &State) -> Result<Option<Vec<TaskId>>> {
     if recorded.parameters == key.parameters {
         return Ok(Some(tasks.clone()));
     }
-    let arns = tasks.iter().filter_map(|id| state.task(*id));
-    let resources = arns.map(|task| convert::task::arn(&task.cluster, task.id)).collect();
+    let waiting = |id: &TaskId| state.waiting_run(*id).map(|run| &run.cluster);
+    let cluster = |id: &TaskId| state.task(*id).map(|task| &task.cluster).or_else(|| waiting(id));
+    let arns = tasks.iter().filter_map(|id| Some(convert::task::arn(cluster(id)?, *id)));
+    let resources = arns.collect();
     Err(of_rejection(cx.operation, Rejection::IdempotencyConflict { resources }))
 }
 
@@ -210,7 +241,7 @@ fn not_started(cx: &Context, wanted: &Asked, count: usize, tasks: &[TaskId]) -> 
 }
 
 /// Everything but the places.
-fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<TaskRun<'a>> {
+fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<(TaskRun<'a>, Launching)> {
     let cluster = cx.active_cluster(state, wanted.cluster.as_deref())?;
     let definition = resolve::definition(state, cx.scope(), &wanted.definition)?;
     if definition.status != TaskDefinitionStatus::Active {
@@ -221,8 +252,10 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<TaskRun
     if group.as_ref().is_some_and(|group| group.starts_with("service:")) {
         return Err(Error::invalid("Invalid namespace for group: service."));
     }
+    let launching = launching::resolve(cx.operation, state, &cluster, &wanted.launching)?;
+    launching::check(&launching, &definition.spec, (wanted.constraints.len(), wanted.strategy.len()))?;
     let mode = definition.spec.network_mode;
-    let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode)?;
+    let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode, &launching)?;
     let run = RunTasks {
         definition: definition.key.clone(),
         overrides: overrides::parse(cx.operation, &wanted.overrides, definition)?,
@@ -232,9 +265,13 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<TaskRun
         cluster,
         placements: Vec::new(),
     };
+    if launching.is_fargate() {
+        fargate::check_overrides(&definition.spec, &run.overrides)?;
+    }
     placement::together(wanted.constraints.len(), definition)?;
     let rules = placement::rules(&wanted.constraints, &wanted.strategy);
-    Ok(TaskRun { run, definition, network, rules, commands: wanted.commands })
+    let run = TaskRun { run, definition, network, rules, commands: wanted.commands };
+    Ok((run, launching))
 }
 
 /// The task definition's tags if they are to be propagated, the request's over them, and ECS's own.
@@ -253,12 +290,12 @@ fn task_tags(wanted: &Asked, cluster: &ClusterKey, definition: &TaskDefinition) 
     Ok(all)
 }
 
-fn is_active(state: &State, id: ContainerInstanceId) -> bool {
+pub(super) fn is_active(state: &State, id: ContainerInstanceId) -> bool {
     state.instance(id).is_some_and(|instance| instance.status == InstanceStatus::Active)
 }
 
 /// ECS says nothing of instances that are being drained.
-fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
+pub(super) fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
     let failure = |node: &NodeRefusal| Failure {
         arn: Some(convert::container_instance::arn(cluster, node.instance)),
         reason: Some(node.refusal.ecs_reason().to_owned()),
@@ -269,6 +306,6 @@ fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failu
 }
 
 fn describe(started: &Started) -> Vec<trireme_ecs_model::shapes::Task> {
-    let tasks = started.tasks.iter().filter_map(|id| started.state.task(*id));
-    tasks.map(|task| convert::task::describe(&started.state, task, true)).collect()
+    let state = &*started.state;
+    started.tasks.iter().filter_map(|id| convert::waiting_run::describe_any(state, *id, true)).collect()
 }

@@ -7,7 +7,7 @@ use trireme_ecs_model::shapes::{
     DescribeTaskSetsRequest, DescribeTaskSetsResponse, TaskSetField, UpdateServicePrimaryTaskSetRequest,
     UpdateServicePrimaryTaskSetResponse, UpdateTaskSetRequest, UpdateTaskSetResponse,
 };
-use trireme_state::object::{Scale, Service, ServiceKey, ServiceStatus, TaskSetSpec, TaskSets};
+use trireme_state::object::{Launching, Scale, Service, ServiceKey, ServiceStatus, TaskSetSpec, TaskSets};
 use trireme_state::{Command, Outcome, Rejection, State};
 use trireme_types::DeploymentId;
 
@@ -76,7 +76,7 @@ pub(crate) async fn create(cx: Context, request: CreateTaskSetRequest) -> Result
     service_input::load_balancers(balancers, definition)?;
     service_input::registries(request.service_registries.as_deref(), definition)?;
     let mode = definition.spec.network_mode;
-    network::parse(&state, cx.scope(), request.network_configuration.as_ref(), mode)?;
+    network::parse(&state, cx.scope(), request.network_configuration.as_ref(), mode, &Launching::Instances)?;
     let spec = TaskSetSpec {
         task_definition: definition.key.clone(),
         scale,

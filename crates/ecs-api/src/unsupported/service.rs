@@ -11,9 +11,6 @@ use crate::error::Result;
 
 pub(crate) fn create_service(request: &CreateServiceRequest) -> Result<()> {
     let refuse = Refuse(Operation::CreateService);
-    refuse.launch_type(request.launch_type.as_ref())?;
-    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
-    refuse.given("platformVersion", &request.platform_version)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
@@ -31,9 +28,7 @@ pub(crate) fn create_task_set(request: &CreateTaskSetRequest) -> Result<()> {
 
 pub(crate) fn update_service(request: &UpdateServiceRequest) -> Result<()> {
     let refuse = Refuse(Operation::UpdateService);
-    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
     deployment_configuration(refuse, request.deployment_configuration.as_ref())?;
-    refuse.given("platformVersion", &request.platform_version)?;
     deployment_controller(refuse, request.deployment_controller.as_ref())?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)?;
     refuse.filled("vpcLatticeConfigurations", &request.vpc_lattice_configurations)?;

@@ -8,9 +8,6 @@ use crate::error::Result;
 
 pub(crate) fn run_task(request: &RunTaskRequest) -> Result<()> {
     let refuse = Refuse(Operation::RunTask);
-    refuse.filled("capacityProviderStrategy", &request.capacity_provider_strategy)?;
-    refuse.launch_type(request.launch_type.as_ref())?;
-    refuse.given("platformVersion", &request.platform_version)?;
     refuse.given("referenceId", &request.reference_id)?;
     refuse.filled("volumeConfigurations", &request.volume_configurations)
 }

@@ -4,6 +4,7 @@
 
 mod auth;
 mod bad_input;
+mod capacity;
 mod cloudwatch;
 mod clusters;
 mod configuration;

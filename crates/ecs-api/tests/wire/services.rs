@@ -184,7 +184,7 @@ async fn what_has_no_effect_is_refused_by_name() {
     let fargate = create().launch_type("FARGATE".into()).send().await;
     assert_eq!(
         refused(fargate),
-        pair("UnsupportedFeatureException", "launchType FARGATE is not supported yet.")
+        pair("InvalidParameterException", "Task definition does not support launch_type FARGATE.")
     );
     let strategy = |kind, field: &str| PlacementStrategy::builder().r#type(kind).field(field).build();
     let blank = client.create_service().service_name("web").desired_count(1).send().await;

@@ -230,7 +230,7 @@ async fn what_cannot_run_is_refused() {
     let fargate = client.run_task().task_definition("job").launch_type(LaunchType::Fargate).send().await;
     assert_eq!(
         refused(fargate),
-        pair("UnsupportedFeatureException", "launchType FARGATE is not supported yet.")
+        pair("InvalidParameterException", "Task definition does not support launch_type FARGATE.")
     );
     let error = refused(client.run_task().task_definition("nope").send().await);
     assert_eq!(error, pair("ClientException", "TaskDefinition not found."));

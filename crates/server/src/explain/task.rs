@@ -6,7 +6,7 @@ use tonic::Status;
 use trireme_controllers::explain;
 use trireme_raft::RaftStore;
 use trireme_rpc::explain::{Container, TaskAnswer};
-use trireme_state::object::{DesiredStatus, PlacementRules, Task};
+use trireme_state::object::{DesiredStatus, Launch, PlacementRules, Task};
 use trireme_state::{Event, State};
 use trireme_types::{Sequence, TaskId, Timestamp};
 
@@ -27,7 +27,7 @@ pub(super) async fn explain(
     turn: &Turn,
 ) -> Result<TaskAnswer, Status> {
     let known = seen.state.task(id).cloned();
-    let rules = seen.state.placement_rules(id);
+    let how = How { rules: seen.state.placement_rules(id), launch: seen.state.launch(id).cloned() };
     let last = seen.state.position().sequence;
     let found = match &known {
         Some(task) => match created_about(store, task.times.created_at).await {
@@ -38,11 +38,11 @@ pub(super) async fn explain(
     };
     let (task, state, answer) = match (known, found) {
         (Some(task), Ok((sequence, _))) => {
-            (task, seen.state.clone(), before(store, sequence, id, (&rules, turn)).await)
+            (task, seen.state.clone(), before(store, sequence, id, (&how, turn)).await)
         }
         (Some(task), Err(why)) => (task, seen.state.clone(), Err(why)),
         (None, Ok((sequence, task))) => {
-            let answer = before(store, sequence, id, (&rules, turn)).await;
+            let answer = before(store, sequence, id, (&how, turn)).await;
             let state = answer.as_ref().map_or_else(|_| seen.state.clone(), |(state, ..)| state.clone());
             (task, state, answer)
         }
@@ -115,12 +115,19 @@ async fn search(store: &RaftStore, id: TaskId, last: Sequence) -> Result<(Sequen
 
 type Before = (Arc<State>, Vec<trireme_rpc::explain::NodeAnswer>);
 
+/// How RunTask placed a task.
+#[derive(Clone)]
+struct How {
+    rules: Arc<PlacementRules>,
+    launch: Option<Launch>,
+}
+
 /// The state before the event that created a task, and what each machine said then.
 async fn before(
     store: &RaftStore,
     created: Sequence,
     id: TaskId,
-    (rules, turn): (&Arc<PlacementRules>, &Turn),
+    (how, turn): (&How, &Turn),
 ) -> Result<Before, Status> {
     let seen = moment::as_of(store, Sequence::new(created.get().saturating_sub(1))).await?;
     let records = store.records(created, 1).await.map_err(|error| moment::refusal(&error))?;
@@ -130,10 +137,11 @@ async fn before(
     });
     let gone = || Status::unavailable("the event that created the task cannot be read");
     let task = task.ok_or_else(gone)?;
-    let rules = Arc::clone(rules);
+    let how = how.clone();
     super::work_out(Arc::clone(turn), move || {
         let none = || Status::failed_precondition("what it was made from was gone by then");
-        let nodes = explain::task::placement(&seen.state, &task, &rules).ok_or_else(none)?;
+        let nodes = explain::task::placement(&seen.state, &task, (&how.rules, how.launch.as_ref()));
+        let nodes = nodes.ok_or_else(none)?;
         Ok((seen.state, wire::nodes(nodes)))
     })
     .await

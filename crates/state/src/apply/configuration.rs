@@ -55,6 +55,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
         }),
         Event::CapacityProviderDeleted { key } => {
             state.capacity_providers.remove(key);
+            state.pool_sizes.remove(key);
         }
         Event::CapacityProviderTagged { key, tags } => with(state, key, |provider| {
             provider.tags.clone_from(tags);

@@ -12,10 +12,22 @@ use crate::object::{
     DeploymentHistory, Rollback, RolloutState, ServiceDeployment, ServiceDeploymentStatus, ServiceKey,
     ServiceRevision,
 };
-use crate::{FeatureLevel, State};
+use crate::{Event, FeatureLevel, State};
+
+pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
+    match event {
+        Event::ServiceDeploymentStarted { key, deployment, revision, sources } => {
+            started(state, at, key, *deployment, *revision, sources);
+        }
+        Event::ServiceDeploymentRolledBack { key, deployment, by, revision, reason } => {
+            rolled_back(state, at, key, *deployment, (*by, *revision, reason));
+        }
+        _ => {}
+    }
+}
 
 /// A deployment of the service's spec begins; those that were under way are over.
-pub(super) fn started(
+fn started(
     state: &mut State,
     at: Timestamp,
     key: &ServiceKey,
@@ -93,7 +105,7 @@ fn shorten(history: &mut DeploymentHistory, kept: usize, running: &BTreeSet<Depl
 }
 
 /// A deployment turns back; `by` is the service's deployment that goes there.
-pub(super) fn rolled_back(
+fn rolled_back(
     state: &mut State,
     at: Timestamp,
     key: &ServiceKey,

@@ -47,6 +47,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
             state.tasks_allowing_commands.remove(task);
             state.task_health.remove(task);
             state.placement_rules.remove(task);
+            state.launches.remove(task);
             subnet::forget(state, *task);
             let gpus = state.task_gpus.remove(task);
             if let Some(gone) = state.tasks.remove(task) {

@@ -5,8 +5,8 @@
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::event::{
-    AlarmEvent, AutoscalingEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent, NetworkEvent,
-    PlacementEvent, RebalancingEvent, ScheduleEvent,
+    AlarmEvent, AutoscalingEvent, CapacityEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent,
+    NetworkEvent, PlacementEvent, RebalancingEvent, ScheduleEvent,
 };
 use crate::{Event, FeatureLevel};
 
@@ -175,4 +175,9 @@ kinds! {
     in Alarm(AlarmEvent): 193 @ 1 from 8 => AlarmActionsSwitched { key, enabled },
     in Alarm(AlarmEvent): 194 @ 1 from 8 => AlarmTagged { key, tags },
     in Alarm(AlarmEvent): 195 @ 1 from 8 => DeploymentAlarmsTriggered { key, deployment, alarms },
+    in Capacity(CapacityEvent): 165 @ 1 from 8 => TasksLaunched { tasks, launch },
+    in Capacity(CapacityEvent): 166 @ 1 from 8 => RunWaits { run },
+    in Capacity(CapacityEvent): 167 @ 1 from 8 => WaitingRunEnded { task, end },
+    in Capacity(CapacityEvent): 168 @ 1 from 8 => WaitingRunForgotten { task },
+    in Capacity(CapacityEvent): 169 @ 1 from 8 => PoolSized { key, size },
 }

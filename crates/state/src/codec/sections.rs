@@ -76,4 +76,7 @@ sections! {
     38 => firings,
     40 => alarms,
     41 => triggered_alarms,
+    32 => launches,
+    33 => waiting_runs,
+    34 => pool_sizes,
 }

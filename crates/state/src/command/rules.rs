@@ -52,7 +52,9 @@ impl Command {
             }
             Self::RecordZoneMove { .. } => FeatureLevel::SERVICES,
             Self::RecordDeployment(_) | Self::ContinueDeployment(_) => FeatureLevel::SERVICES,
-            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) => FeatureLevel::SCALING,
+            Self::Autoscaling(_) | Self::Alarm(_) | Self::Schedule(_) | Self::Capacity(_) => {
+                FeatureLevel::SCALING
+            }
             // A control node that does not know a member would have the task run without.
             Self::RegisterTaskDefinition { spec, .. } => settings_level(spec),
             Self::RunTasks(run) => overrides_level(&run.overrides),
@@ -139,6 +141,7 @@ impl Command {
             Self::UpdateCluster { change, .. } => Growth::asked(adds(change)),
             Self::ScaleTaskSet { service, id, scale } => of_scale(state, service, *id, *scale),
             Self::StartServiceTasks { .. } | Self::RollBackDeployment { .. } => Growth::Kept,
+            Self::Capacity(command) => command.growth(),
             Self::DeleteCluster { .. }
             | Self::DeregisterTaskDefinition { .. }
             | Self::DeleteService { .. }

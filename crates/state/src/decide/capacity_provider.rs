@@ -5,7 +5,9 @@ use trireme_types::{CapacityProviderName, Scope};
 use super::{Decided, Decision};
 use crate::command::AutoScalingGroupChange;
 use crate::limits::{CAPACITY_PROVIDERS, CAPACITY_PROVIDERS_PER_CLUSTER};
-use crate::object::{AutoScalingGroup, CapacityProviderKey, ClusterConfiguration, ClusterStatus, Tags};
+use crate::object::{
+    AutoScalingGroup, CapacityProviderKey, ClusterConfiguration, ClusterKey, ClusterStatus, Tags, WaitingRun,
+};
 use crate::{Event, Rejection, State};
 
 fn invalid(message: impl Into<String>) -> Rejection {
@@ -71,7 +73,7 @@ pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScal
 
 pub(super) fn delete(state: &State, key: &CapacityProviderKey) -> Decided {
     state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
-    let uses = |cluster: &crate::object::ClusterKey| {
+    let uses = |cluster: &ClusterKey| {
         cluster.scope == key.scope
             && state.cluster_configuration(cluster).capacity_providers.contains(&key.name)
     };
@@ -117,6 +119,24 @@ pub(super) fn check_capacity(
             "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and \
              Fargate providers. Specify one or the other and try again.",
         ));
+    }
+    Ok(())
+}
+
+/// ECS API: PutClusterCapacityProviders: what services are launched by stays.
+pub(super) fn check_removed(
+    state: &State,
+    cluster: &ClusterKey,
+    before: &ClusterConfiguration,
+    after: &ClusterConfiguration,
+) -> Result<(), Rejection> {
+    let gone = before.capacity_providers.iter().filter(|name| !after.capacity_providers.contains(name));
+    for name in gone {
+        let waits = |run: &WaitingRun| run.end.is_none() && run.launch.provider() == Some(name);
+        let used = state.waiting_runs_of(cluster).any(|run| waits(run));
+        if used || state.service_of_provider(cluster, name).is_some() {
+            return Err(Rejection::CapacityProviderHasTasks { provider: name.to_string() });
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Clusters: create, update, delete.
 
-use super::capacity_provider::check_capacity;
+use super::capacity_provider::{check_capacity, check_removed};
 use super::{Decided, Decision};
 use crate::command::ClusterChange;
 use crate::limits::{LOST_AFTER_MILLIS_MAX, LOST_AFTER_MILLIS_MIN};
@@ -69,6 +69,7 @@ pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange
         return Ok(Decision::nothing());
     }
     check_capacity(state, &cluster.scope, &configuration)?;
+    check_removed(state, cluster, &before, &configuration)?;
     Ok(Decision::one(configured(cluster, configuration)))
 }
 
@@ -104,7 +105,8 @@ pub(super) fn delete(state: &State, cluster: &ClusterKey) -> Decided {
         return Err(Rejection::ClusterContainsServices);
     }
     let live = |id| state.task(id).is_some_and(|task| task.last_status != TaskStatus::Stopped);
-    if state.index().tasks_of_cluster(cluster).iter().any(|id| live(*id)) {
+    let waits = state.waiting_runs_of(cluster).any(|run| run.end.is_none());
+    if waits || state.index().tasks_of_cluster(cluster).iter().any(|id| live(*id)) {
         return Err(Rejection::ClusterContainsTasks);
     }
     Ok(Decision::one(Event::ClusterDeleted { cluster: cluster.clone() }))

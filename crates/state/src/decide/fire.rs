@@ -122,9 +122,9 @@ fn is_full(working: &Working, trigger: &Trigger, run: &Run) -> bool {
 fn started(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
     match run {
         Command::RunAllowingCommands(inner) => {
-            Ok(execute_command::allow(state, true, placement::run(state, inner, stamp)?))
+            Ok(execute_command::allow(state, true, placement::run(state, inner, &[], stamp)?))
         }
-        inner => placement::run(state, inner, stamp),
+        inner => placement::run(state, inner, &[], stamp),
     }
 }
 

@@ -8,7 +8,7 @@ use trireme_types::ContainerInstanceId;
 use super::{Decided, Decision, stale, task};
 use crate::command::{Command, Placement};
 use crate::event::PlacementEvent;
-use crate::object::{ClusterKey, DesiredStatus, PlacementRules};
+use crate::object::{ClusterKey, DesiredStatus, Launch, PlacementRules};
 use crate::{Event, Outcome, Rejection, Stamp, State};
 
 /// ECS API: characters of a constraint's expression.
@@ -19,25 +19,30 @@ const CONSTRAINTS: usize = 10;
 const STRATEGIES: usize = 5;
 
 /// Runs tasks.
-pub(super) fn run(state: &State, command: &Command, stamp: &mut Stamp) -> Decided {
+pub(super) fn run(state: &State, command: &Command, launches: &[Launch], stamp: &mut Stamp) -> Decided {
     match command {
-        Command::RunTasks(run) => task::run(state, run, None, stamp),
-        Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), stamp),
-        Command::RunTasksByRules { run, rules } => by_rules(state, run, rules, stamp),
+        Command::RunTasks(run) => task::run(state, run, None, launches, stamp),
+        Command::RunTasksInSubnets { run, network } => task::run(state, run, Some(network), launches, stamp),
+        Command::RunTasksByRules { run, rules } => by_rules(state, run, rules, launches, stamp),
         _ => Ok(Decision::nothing()),
     }
 }
 
-fn by_rules(state: &State, command: &Command, rules: &PlacementRules, stamp: &mut Stamp) -> Decided {
+fn by_rules(
+    state: &State,
+    command: &Command,
+    rules: &PlacementRules,
+    launches: &[Launch],
+    stamp: &mut Stamp,
+) -> Decided {
     check(rules)?;
     let (Command::RunTasks(of) | Command::RunTasksInSubnets { run: of, .. }) = command else {
         return Err(Rejection::Invalid { message: "rules are for tasks that are run".to_owned() });
     };
     if rules.are_distinct() {
-        let group = of.group.clone().unwrap_or_else(|| format!("family:{}", of.definition.family));
-        check_distinct(state, &of.cluster, &group, &of.placements)?;
+        check_distinct(state, &of.cluster, &task::group(of), &of.placements)?;
     }
-    let mut decision = run(state, command, stamp)?;
+    let mut decision = run(state, command, launches, stamp)?;
     if let Outcome::Tasks(tasks) = &decision.outcome {
         let (tasks, rules) = (tasks.clone(), Box::new(rules.clone()));
         decision.events.push(Event::Placement(PlacementEvent::TasksPlaced { tasks, rules }));

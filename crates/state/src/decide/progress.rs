@@ -12,9 +12,9 @@ use super::{Decided, Decision, stale};
 use crate::command::{Outcome, Placement, ServiceProgress};
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND};
 use crate::object::{
-    Deployment, DeploymentStatus, Described, DesiredStatus, NetworkConfiguration, PlacementRules,
-    PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceKey, ServiceStatus, StopCode, Tags,
-    Task, TaskDefinition, TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
+    Deployment, DeploymentStatus, Described, DesiredStatus, Launch, Launching, NetworkConfiguration,
+    PlacementRules, PropagateTags, RolloutState, SchedulingStrategy, Service, ServiceKey, ServiceStatus,
+    StopCode, Tags, Task, TaskDefinition, TaskDefinitionKey, TaskOrigin, TaskOverrides, TaskStatus,
 };
 use crate::query::SERVICE_GROUP;
 use crate::{Event, Rejection, Stamp, State};
@@ -35,7 +35,7 @@ pub(super) fn start_tasks(
     state: &State,
     key: &ServiceKey,
     version: u64,
-    deployment: DeploymentId,
+    (deployment, launch): (DeploymentId, Option<&Launch>),
     placements: &[Placement],
     stamp: &mut Stamp,
 ) -> Decided {
@@ -44,6 +44,10 @@ pub(super) fn start_tasks(
         return Err(Rejection::ServiceNotActive);
     }
     let run = running(state, service, deployment)?;
+    if !Launching::of(&run.described).allows(launch) {
+        return Err(stale(format!("where service {} is launched", key.name)));
+    }
+    let launches: Vec<Launch> = launch.into_iter().cycle().take(placements.len()).cloned().collect();
     check_maximum(state, service, &run, placements.len())?;
     if PlacementRules::of_service(&service.spec.described).are_distinct() {
         check_distinct(state, &key.cluster, &format!("{SERVICE_GROUP}{}", key.name), placements)?;
@@ -60,6 +64,8 @@ pub(super) fn start_tasks(
         started_by: Some(deployment.to_string()),
         tags: task_tags(service, definition),
         placements,
+        launches: &launches,
+        promised: None,
         network: network.as_ref(),
     };
     let NewlyMade { mut events, mut ids, gpus } = create_tasks(state, tasks, stamp)?;
@@ -67,8 +73,8 @@ pub(super) fn start_tasks(
     let needed = events.iter().take_while(|event| !matches!(event, Event::TaskCreated { .. })).count();
     let made = events.get(needed..).unwrap_or_default();
     let each = made.len().checked_div(ids.len()).unwrap_or(1);
-    // What is said of them, and their GPUs, are one event each.
-    let most = EVENTS_PER_COMMAND.saturating_sub(needed).saturating_sub(2).checked_div(each).unwrap_or(1);
+    // What is said of them, their GPUs and what they are launched on are one event each.
+    let most = EVENTS_PER_COMMAND.saturating_sub(needed).saturating_sub(3).checked_div(each).unwrap_or(1);
     let of_one = gpus.clone().of(ids.get(..1).unwrap_or_default()).event();
     let fit = fitting(made.iter().take(each).chain(&of_one)).min(most);
     events.truncate(needed.saturating_add(fit.saturating_mul(each)));

@@ -35,7 +35,8 @@ pub(super) fn check_new(
     spec: &ServiceSpec,
     tags: &Tags,
 ) -> Result<(), Rejection> {
-    state.active_cluster(&key.cluster).ok_or(Rejection::ClusterNotFound)?;
+    let cluster = state.active_cluster(&key.cluster).filter(|cluster| !cluster.key.is_managed_pool());
+    cluster.ok_or(Rejection::ClusterNotFound)?;
     match state.service(key).map(|service| service.status) {
         Some(ServiceStatus::Active) => return Err(Rejection::ServiceExists),
         Some(ServiceStatus::Draining) => return Err(Rejection::ServiceDraining),

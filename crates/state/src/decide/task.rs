@@ -14,9 +14,9 @@ use crate::event::NetworkEvent;
 use crate::index::InstanceLoad;
 use crate::limits::{PLACEMENTS_PER_COMMAND, REPORTS_PER_COMMAND, TASKS_PER_INSTANCE};
 use crate::object::{
-    ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, NetworkConfiguration,
-    NetworkMode, Reservation, StopCode, Tags, Task, TaskDefinition, TaskHealth, TaskOrigin, TaskOverrides,
-    TaskStatus, TaskTimes,
+    ClusterKey, ContainerInstance, ContainerReport, DesiredStatus, InstanceStatus, Launch,
+    NetworkConfiguration, NetworkMode, Reservation, StopCode, Tags, Task, TaskDefinition, TaskHealth,
+    TaskOrigin, TaskOverrides, TaskStatus, TaskTimes,
 };
 use crate::query::reservation;
 use crate::{Event, Rejection, Stamp, State};
@@ -25,11 +25,10 @@ pub(super) fn run(
     state: &State,
     run: &RunTasks,
     network: Option<&NetworkConfiguration>,
+    launches: &[Launch],
     stamp: &mut Stamp,
 ) -> Decided {
-    state.active_cluster(&run.cluster).ok_or(Rejection::ClusterNotFound)?;
-    let definition = task_definition::usable(state, &run.definition)?;
-    super::tag::check_limit(&run.tags)?;
+    let definition = check_run(state, run, network)?;
     if run.placements.is_empty() {
         // A client token is forgotten with the last of its tasks: without one it would stay for ever.
         return Err(Rejection::Invalid {
@@ -41,16 +40,37 @@ pub(super) fn run(
         definition,
         overrides: &run.overrides,
         origin: TaskOrigin::Standalone,
-        group: run.group.clone().unwrap_or_else(|| format!("family:{}", run.definition.family)),
+        group: group(run),
         started_by: run.started_by.clone(),
         tags: run.tags.clone(),
         placements: &run.placements,
+        launches,
+        promised: None,
         network,
     };
-    super::subnet::check(state, &run.cluster.scope, network.unwrap_or(&NetworkConfiguration::default()))?;
     let NewlyMade { mut events, ids, gpus } = create_tasks(state, tasks, stamp)?;
     events.extend(gpus.event());
     Ok(Decision { events, outcome: Outcome::Tasks(ids) })
+}
+
+/// Whether tasks may be made so, wherever they run.
+pub(super) fn check_run<'a>(
+    state: &'a State,
+    run: &RunTasks,
+    network: Option<&NetworkConfiguration>,
+) -> Result<&'a Arc<TaskDefinition>, Rejection> {
+    // The pool's machines are for other clusters' tasks.
+    let cluster = state.active_cluster(&run.cluster).filter(|cluster| !cluster.key.is_managed_pool());
+    cluster.ok_or(Rejection::ClusterNotFound)?;
+    let definition = task_definition::usable(state, &run.definition)?;
+    super::tag::check_limit(&run.tags)?;
+    super::subnet::check(state, &run.cluster.scope, network.unwrap_or(&NetworkConfiguration::default()))?;
+    Ok(definition)
+}
+
+/// ECS API: Task.group.
+pub(super) fn group(run: &RunTasks) -> String {
+    run.group.clone().unwrap_or_else(|| format!("family:{}", run.definition.family))
 }
 
 /// What new tasks have in common.
@@ -63,6 +83,10 @@ pub(super) struct NewTasks<'a> {
     pub started_by: Option<String>,
     pub tags: Tags,
     pub placements: &'a [Placement],
+    /// On what each of them is launched; none: on a machine of the cluster.
+    pub launches: &'a [Launch],
+    /// The id that was promised, of a task that waited.
+    pub promised: Option<TaskId>,
     /// Where they get interfaces of their own, if they are to have any.
     pub network: Option<&'a NetworkConfiguration>,
 }
@@ -102,11 +126,11 @@ pub(super) fn create_tasks(
     let mut loads: BTreeMap<ContainerInstanceId, InstanceLoad> = BTreeMap::new();
     let (mut events, mut ids) = (super::log_group::wanted(state, new.cluster, new.definition), Vec::new());
     let mut gpus = Assigned::default();
-    for placement in new.placements {
-        let instance = ready_instance(state, new.cluster, placement)?;
+    for (at, placement) in new.placements.iter().enumerate() {
+        let instance = ready_instance(state, new.cluster, placement, new.launches.get(at))?;
         let load =
             loads.entry(instance.id).or_insert_with(|| (*state.index().instance_load(instance.id)).clone());
-        let id = stamp.ids.task();
+        let id = new.promised.unwrap_or_else(|| stamp.ids.task());
         hold(instance, load, &held, id)?;
         gpus.assign(state, &new.definition.spec, instance, load, id)?;
         ids.push(id);
@@ -128,10 +152,11 @@ fn ready_instance<'a>(
     state: &'a State,
     cluster: &ClusterKey,
     placement: &Placement,
+    launch: Option<&Launch>,
 ) -> Result<&'a Arc<ContainerInstance>, Rejection> {
     let moved = || stale(format!("container instance {}", placement.instance));
     let instance = state.instance(placement.instance).ok_or_else(moved)?;
-    let ready = instance.registration.cluster == *cluster
+    let ready = state.takes(instance, cluster, launch)
         && instance.epoch == placement.epoch
         && state.is_present(instance)
         && instance.status == InstanceStatus::Active;
@@ -198,7 +223,16 @@ fn new_task(
     }
 }
 
-pub(super) fn stop(state: &State, cluster: &ClusterKey, id: TaskId, reason: Option<&str>) -> Decided {
+pub(super) fn stop(
+    state: &State,
+    cluster: &ClusterKey,
+    id: TaskId,
+    reason: Option<&str>,
+    stamp: &Stamp,
+) -> Decided {
+    if let Some(run) = state.waiting_run(id).filter(|run| run.cluster == *cluster) {
+        return super::capacity::stop(state, run, reason, stamp);
+    }
     state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
     let task = state.task(id).filter(|task| task.cluster == *cluster).ok_or(Rejection::TaskNotFound)?;
     if task.desired_status == DesiredStatus::Stopped {

@@ -53,9 +53,9 @@ pub(super) fn delete(state: &State, key: &TaskDefinitionKey) -> Decided {
 }
 
 pub(super) fn forget(state: &State, keys: &[TaskDefinitionKey]) -> Decision {
-    let gone = keys.iter().filter(|key| {
-        state.deleted_definitions().contains_key(*key) && !state.index().is_definition_used(key)
-    });
+    let gone = keys
+        .iter()
+        .filter(|key| state.deleted_definitions().contains_key(*key) && !state.is_definition_used(key));
     Decision::of(gone.map(|key| Event::TaskDefinitionForgotten { key: key.clone() }).collect())
 }
 

@@ -37,7 +37,7 @@ pub struct CapacityProvider {
     pub updated: bool,
 }
 
-/// ECS API: AutoScalingGroupProvider. Stored and described; nothing scales it yet.
+/// ECS API: AutoScalingGroupProvider. The group is a pool of machines, whose agents name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutoScalingGroup {
     /// The group's ARN or name, as it was given.
@@ -48,6 +48,13 @@ pub struct AutoScalingGroup {
     pub managed_termination_protection: bool,
     /// Whether instances are drained before they are terminated.
     pub managed_draining: bool,
+}
+
+impl AutoScalingGroup {
+    /// The pool's name: the group's, which is the last part of an ARN.
+    pub fn pool(&self) -> &str {
+        self.arn.rsplit_once("autoScalingGroupName/").map_or(&self.arn, |(_, name)| name)
+    }
 }
 
 /// ECS API: ManagedScaling.

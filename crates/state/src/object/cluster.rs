@@ -14,6 +14,18 @@ pub struct ClusterKey {
     pub name: ClusterName,
 }
 
+impl ClusterKey {
+    /// The cluster of the machines that take every cluster's FARGATE tasks. It is no account's: no API call names it.
+    pub fn managed_pool() -> Self {
+        Self { scope: Scope::internal(), name: ClusterName::managed_pool() }
+    }
+
+    /// Whether it is that one.
+    pub fn is_managed_pool(&self) -> bool {
+        *self == Self::managed_pool()
+    }
+}
+
 /// ECS API: Cluster.status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterStatus {

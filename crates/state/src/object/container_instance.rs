@@ -48,6 +48,16 @@ pub struct InstanceRegistration {
     pub docker_version: String,
 }
 
+impl InstanceRegistration {
+    /// The pool that it belongs to, if any.
+    pub fn pool(&self) -> Option<&str> {
+        self.attributes
+            .get(trireme_types::capability::POOL)
+            .map(String::as_str)
+            .filter(|pool| !pool.is_empty())
+    }
+}
+
 /// A container instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerInstance {

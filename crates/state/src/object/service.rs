@@ -4,7 +4,9 @@ use imbl::Vector;
 use serde::{Deserialize, Serialize};
 use trireme_types::{DeploymentId, ServiceName, Timestamp};
 
-use super::{ClusterKey, Described, NETWORK_CONFIGURATION, Tags, TaskDefinitionKey};
+use super::{
+    CAPACITY_STRATEGY, ClusterKey, Described, LAUNCH_TYPE, NETWORK_CONFIGURATION, Tags, TaskDefinitionKey,
+};
 
 /// A service's full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,8 +79,14 @@ pub struct ServiceSpec {
 pub const EXECUTE_COMMAND: &str = "enableExecuteCommand";
 
 /// Described members that a deployment rolls out: another value begins one (ECS API: UpdateService).
-pub const ROLLED_OUT: [&str; 4] =
-    ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration", NETWORK_CONFIGURATION];
+pub const ROLLED_OUT: [&str; 6] = [
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    NETWORK_CONFIGURATION,
+    LAUNCH_TYPE,
+    CAPACITY_STRATEGY,
+];
 
 /// Gives a service the members that something rolls out to it, and takes those away that it does not have.
 pub fn roll_out(service: &mut Described, from: &Described) {

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::DeploymentAlarms;
 use crate::FeatureLevel;
 use crate::object::{
-    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS,
+    BAKE_TIME, CIRCUIT_BREAKER, DEPLOYMENT_STRATEGY, Described, EARLY_SUCCESS, LIFECYCLE_HOOKS, Launching,
     PlacementRules, SchedulingStrategy, is_rebalanced,
 };
 
@@ -30,10 +30,12 @@ pub fn service_level(described: &Described) -> FeatureLevel {
         || !PlacementRules::of_service(described).is_default()
         || is_rebalanced(described)
         || SchedulingStrategy::of(described) == SchedulingStrategy::Daemon;
-    if DeploymentAlarms::of(described).enable {
-        return FeatureLevel::SCALING;
+    let scales = DeploymentAlarms::of(described).enable || Launching::of(described) != Launching::Instances;
+    match (scales, asks) {
+        (true, _) => FeatureLevel::SCALING,
+        (false, true) => FeatureLevel::SERVICES,
+        (false, false) => FeatureLevel::FIRST,
     }
-    if asks { FeatureLevel::SERVICES } else { FeatureLevel::FIRST }
 }
 
 #[cfg(test)]

@@ -77,6 +77,9 @@ impl Launcher {
         arguments.extend(["--auth".to_owned(), self.cluster.auth.clone()]);
         // The front door notices at once.
         arguments.extend(["--drain-seconds", "0"].map(str::to_owned));
+        if let Some(hook) = &self.cluster.scaling_hook {
+            arguments.extend(["--scaling-hook".to_owned(), hook.display().to_string()]);
+        }
         self.start(&zone.name, Role::Server, arguments)
     }
 
@@ -143,6 +146,9 @@ impl Launcher {
             ("--listen-metrics", metrics.clone()),
         ];
         arguments.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        if index.saturating_add(self.cluster.managed_agents) >= zone.agent_metrics.len() {
+            arguments.extend(["--pool", "managed"].map(str::to_owned));
+        }
         // Its own zone's control node first; the others when that one is gone.
         let others = self.cluster.zones.iter().filter(|other| other.name != zone.name);
         for node in std::iter::once(zone).chain(others) {

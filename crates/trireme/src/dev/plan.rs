@@ -1,6 +1,8 @@
 //! The shape of the cluster: as it was before, and as the arguments want it.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
 use trireme_cli::cluster_file::{AgentSize, ClusterFile, ZoneFile};
 
 use super::layout::{Layout, Role, zone_names};
@@ -32,6 +34,8 @@ pub fn cluster(args: &RunArgs, before: Option<&ClusterFile>, running: bool) -> R
         runtime: runtime.or(before.map(|b| b.runtime.as_str())).unwrap_or("docker").to_owned(),
         auth: auth.or(before.map(|b| b.auth.as_str())).unwrap_or("sigv4").to_owned(),
         agent: agent_size(args, before, agents),
+        managed_agents: managed(args, before)?,
+        scaling_hook: scaling_hook(args, before)?,
         zones,
     };
     if cluster.runtime != "fake" && cluster.agent.instances != 1 {
@@ -62,6 +66,8 @@ pub fn from_folders(layout: &Layout) -> ClusterFile {
         runtime: Runtime::Docker.name().to_owned(),
         auth: Auth::Sigv4.name().to_owned(),
         agent: AgentSize { cpu_units: 0, memory_mib: 0, instances: 1 },
+        managed_agents: 0,
+        scaling_hook: None,
         zones,
     }
 }
@@ -72,6 +78,7 @@ fn refuse_changes(before: &ClusterFile, cluster: &ClusterFile) -> Result<()> {
         ("--runtime", before.runtime != cluster.runtime),
         ("--auth", before.auth != cluster.auth),
         ("--agent-cpu, --agent-memory or --fake-agents", before.agent != cluster.agent),
+        ("--scaling-hook", before.scaling_hook != cluster.scaling_hook),
     ];
     if let Some((flag, _)) = changes.iter().find(|(_, changed)| *changed) {
         bail!("{flag} cannot change while nodes of this cluster run: `trireme dev stop` first, or --fresh");
@@ -88,11 +95,15 @@ fn zones(args: &RunArgs, before: Option<&ClusterFile>, ports: &mut Ports) -> Res
         bail!("this cluster has {} zones; --fresh begins anew with another number", zones.len());
     }
     let known = before.and_then(|before| before.zones.first()).map(|zone| zone.agent_metrics.len());
+    let managed = managed(args, before)?;
     let agents = match (args.agents_per_zone, known) {
-        (Some(agents), _) => usize::from(agents),
+        (Some(agents), _) => usize::from(agents).saturating_add(managed),
         (None, Some(known)) => known,
-        (None, None) => usize::from(DEFAULT_AGENTS),
+        (None, None) => usize::from(DEFAULT_AGENTS).saturating_add(managed),
     };
+    if managed > 0 && known.is_some_and(|known| known != agents) {
+        bail!("the number of agents cannot change beside those of the managed pool; --fresh begins anew");
+    }
     for zone in &mut zones {
         if zone.agent_metrics.len() > agents {
             bail!("{} has {} agents; --fresh begins anew with fewer", zone.name, zone.agent_metrics.len());
@@ -102,6 +113,27 @@ fn zones(args: &RunArgs, before: Option<&ClusterFile>, ports: &mut Ports) -> Res
         }
     }
     Ok(zones)
+}
+
+/// How many agents of each zone are of the managed pool. Which ones they are is a matter of their numbers.
+fn managed(args: &RunArgs, before: Option<&ClusterFile>) -> Result<usize> {
+    let known = before.map(|before| before.managed_agents);
+    match (args.managed_agents.map(usize::from), known) {
+        (Some(wanted), Some(known)) if wanted != known => {
+            bail!(
+                "this cluster has {known} agents of the managed pool in each zone; --fresh begins anew with {wanted}"
+            )
+        }
+        (wanted, known) => Ok(wanted.or(known).unwrap_or(0)),
+    }
+}
+
+/// An absolute path: control nodes run elsewhere.
+fn scaling_hook(args: &RunArgs, before: Option<&ClusterFile>) -> Result<Option<PathBuf>> {
+    let known = before.and_then(|before| before.scaling_hook.clone());
+    let Some(given) = &args.scaling_hook else { return Ok(known) };
+    let path = given.canonicalize().with_context(|| format!("no scaling hook {}", given.display()))?;
+    Ok(Some(path))
 }
 
 fn new_zones(count: u8, ports: &mut Ports) -> Result<Vec<ZoneFile>> {
@@ -167,5 +199,9 @@ mod tests {
         assert!(cluster(&args(&["--auth", "off"]), Some(&before), true).is_err());
         assert_eq!(cluster(&args(&["--auth", "off"]), Some(&before), false).unwrap().auth, "off");
         assert!(cluster(&args(&["--fake-agents", "3"]), None, false).is_err());
+        let managed = cluster(&args(&["--port", "22200", "--managed-agents", "2"]), None, false).unwrap();
+        assert_eq!((managed.managed_agents, managed.zones[0].agent_metrics.len()), (2, 3));
+        assert_eq!(cluster(&args(&[]), Some(&managed), true).unwrap(), managed);
+        assert!(cluster(&args(&["--managed-agents", "1"]), Some(&managed), false).is_err());
     }
 }

@@ -90,6 +90,8 @@ async fn door(nodes: &[&FakeNode]) -> String {
         runtime: "fake".to_owned(),
         auth: "off".to_owned(),
         agent: AgentSize { cpu_units: 1, memory_mib: 1, instances: 1 },
+        managed_agents: 0,
+        scaling_hook: None,
         zones: nodes.iter().map(zone).collect(),
     };
     let any = "127.0.0.1:0".parse().unwrap();
