@@ -340,5 +340,8 @@ fn a_step_has_its_bounds() {
         AutoScalingGroupChange { target_capacity: Some(50), maximum_step: Some(100), ..Default::default() };
     manage(&mut world, "pool", target);
     settle(&mut world);
+    assert_eq!(size(&world, "pool").unwrap().wanted, 5, "those that are on their way come first");
+    hook(&mut world, "pool", 1_000, 1_000);
+    settle(&mut world);
     assert_eq!(size(&world, "pool").unwrap().wanted, 20, "ten are needed, twice as many are to be there");
 }

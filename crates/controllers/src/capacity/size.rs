@@ -62,7 +62,7 @@ impl Facts {
     fn judge(self, scaling: &ManagedScaling) -> Move {
         let wanted = at_target(self.needed, scaling.target_capacity);
         let coming = self.there.max(self.asked);
-        if wanted > coming {
+        if wanted > coming && (self.asked <= self.there || self.warm) {
             let least = scaling.minimum_step.max(1);
             let step = wanted.saturating_sub(coming).max(least).min(scaling.maximum_step.max(least));
             return Move::Grow(coming.saturating_add(step));
@@ -97,24 +97,25 @@ pub(super) fn plan(
         .collect();
     let asked = known.as_ref().map_or(0, |known| known.wanted.saturating_sub(demand.drained));
     let spare = spare(demand, now, warmup, plan);
-    let more =
-        there > at_target(demand.needed, scaling.target_capacity) && !spare.is_empty() && asked <= there;
+    // While machines are on their way it is not known yet what they will take.
+    let warm_at = known.as_ref().map(|known| known.at.plus(warmup)).filter(|at| *at > now);
+    warm_at.iter().filter(|_| asked > there).for_each(|at| plan.wake(*at));
+    let at_target = at_target(demand.needed, scaling.target_capacity);
+    let more = there > at_target && !demand.empty.is_empty() && asked <= there;
     let idle_since = known.as_ref().and_then(|known| known.idle_since);
     let facts = Facts {
         there,
         asked,
         needed: demand.needed,
         spare: u32::try_from(spare.len()).unwrap_or(u32::MAX),
-        warm: known.as_ref().is_some_and(|known| known.at.plus(warmup) <= now),
+        warm: warm_at.is_none(),
         idle: more && idle_since.is_some_and(|since| since.plus(warmup) <= now),
     };
     let sizing = Sizing { view, provider, known, demand, leaving };
     match facts.judge(scaling) {
         Move::Stay => sizing.note(more, now.plus(warmup), plan),
         Move::Grow(to) => sizing.grow(to, plan),
-        Move::Settle(to) => {
-            sizing.propose(to.saturating_add(demand.drained), Vec::new(), (false, "fewer are needed"), plan)
-        }
+        Move::Settle(to) => sizing.settle(to, plan),
         Move::Shrink(count) => sizing.shrink(&spare, count as usize, plan),
     }
 }
@@ -191,6 +192,12 @@ impl Sizing<'_> {
                 }
             }
         }
+    }
+
+    /// Those that leave do so all the same.
+    fn settle(&self, to: u32, plan: &mut Plan) {
+        let wanted = to.saturating_add(self.demand.drained);
+        self.propose(wanted, self.leaving.clone(), (false, "fewer are needed"), plan);
     }
 
     /// Those that were to leave stay, as far as they are needed; new ones come for the rest.
@@ -280,7 +287,7 @@ mod tests {
                 Move::Stay => {}
                 Move::Grow(to) => {
                     let from = facts.there.max(facts.asked);
-                    prop_assert!(facts.needed > 0 && to > from);
+                    prop_assert!(facts.needed > 0 && to > from && (facts.warm || facts.asked <= facts.there));
                     prop_assert!((scaling.minimum_step..=scaling.maximum_step).contains(&(to - from)));
                 }
                 Move::Shrink(count) => {

@@ -2,7 +2,7 @@
 
 use trireme_ecs_model::shapes::{
     self, DeploymentLifecycleHookAction, DeploymentLifecycleHookDetail, DeploymentLifecycleHookStatus,
-    DeploymentLifecycleHookTargetType, LaunchType, ServiceCurrentRevisionSummary, ServiceDeploymentAlarms,
+    DeploymentLifecycleHookTargetType, ServiceCurrentRevisionSummary, ServiceDeploymentAlarms,
     ServiceDeploymentBrief, ServiceDeploymentCircuitBreaker, ServiceDeploymentRollbackMonitorsStatus,
     ServiceDeploymentStatus, ServiceRevisionSummary,
 };
@@ -16,6 +16,8 @@ use trireme_state::object::{
 use trireme_state::query::DeploymentAlarms;
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, DeploymentId, ServiceRevisionId};
+
+use crate::operation::launching::Shown;
 
 use super::service::configuration;
 use super::{cluster, described, network, number, service, task_definition, time};
@@ -174,6 +176,7 @@ pub(crate) fn describe(
             started_at: Some(time(rollback.started_at)),
             service_revision_arn: Some(revision_arn(key, rollback.revision)),
         }),
+        ..Default::default()
     }
 }
 
@@ -183,6 +186,7 @@ pub(crate) fn describe_revision(
     revision: &ServiceRevision,
 ) -> shapes::ServiceRevision {
     let spec = &revision.spec;
+    let shown = Shown::of(&spec.described);
     let pins = state.images_of_revision(key, revision.id);
     let images = state.task_definition(&spec.task_definition).map(|found| images(found, &pins));
     shapes::ServiceRevision {
@@ -190,7 +194,10 @@ pub(crate) fn describe_revision(
         service_arn: Some(service::arn(key)),
         cluster_arn: Some(cluster::arn(&key.cluster)),
         task_definition: Some(task_definition::arn(&spec.task_definition)),
-        launch_type: Some(LaunchType::Ec2),
+        launch_type: shown.launch_type,
+        capacity_provider_strategy: shown.strategy,
+        platform_version: shown.platform_version,
+        platform_family: shown.platform_family,
         load_balancers: Some(described::read(&spec.described, described::LOAD_BALANCERS).unwrap_or_default()),
         service_registries: Some(
             described::read(&spec.described, described::SERVICE_REGISTRIES).unwrap_or_default(),

@@ -288,7 +288,6 @@ async fn a_service_keeps_what_it_is_launched_on() {
     let spot = client.update_service().service("a").capacity_provider_strategy(item("FARGATE_SPOT", 1, 0));
     let spot = spot.force_new_deployment(true).send().await.unwrap().service.unwrap();
     assert_eq!(spot.capacity_provider_strategy()[0].capacity_provider(), "FARGATE_SPOT");
-    assert_eq!(spot.deployments().len(), 1, "the first one had no tasks yet");
     assert_ne!(spot.deployments()[0].id(), by_default.deployments()[0].id());
     let none = client.update_service().service("a").set_capacity_provider_strategy(Some(Vec::new()));
     let none = none.send().await.unwrap().service.unwrap();
