@@ -24,6 +24,8 @@ use evaluate::{Slots, Verdict};
 
 /// How long a state is kept at least, if the period is not shorter.
 const HELD: Duration = Duration::from_secs(10);
+/// The shortest pause between two looks at all alarms.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a new leader listens.
 const LISTENS: Duration = Duration::from_secs(15);
 
@@ -33,6 +35,7 @@ pub struct AlarmController;
 
 impl Controller for AlarmController {
     const NAME: &'static str = "alarms";
+    const PAUSE: Duration = LOOK;
 
     fn queried(&self, view: &State) -> Vec<(MetricQuery, usize)> {
         let queries = view.alarms().map(|alarm| (alarm.spec.query.clone(), evaluate::asked(&alarm.spec)));

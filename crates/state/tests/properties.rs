@@ -5,6 +5,8 @@
 
 #[path = "properties/alarms.rs"]
 mod alarms;
+#[path = "properties/autoscaling.rs"]
+mod autoscaling;
 #[path = "properties/capacity.rs"]
 mod capacity;
 #[path = "properties/deployments.rs"]
@@ -18,6 +20,7 @@ mod subnets;
 mod support;
 
 use alarms::{alarm_command, alarm_step};
+use autoscaling::{autoscaling_command, autoscaling_step};
 use capacity::{capacity_command, capacity_step};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
@@ -96,6 +99,11 @@ enum Step {
     Live { name: u8, stage: Option<usize>, failed: Option<u8>, failures: u32 },
     Answer { name: u8, back: usize, on: bool },
     StartOf { name: u8, back: usize, instances: Vec<usize> },
+    Bound { name: u8, min: u32, more: u32 },
+    Policy { name: u8, step: bool, value: u32 },
+    Scale { name: u8, to: u32, seen: bool },
+    Action { name: u8, what: u8 },
+    Unscale { name: u8, what: u8 },
     PutAlarm { name: u8, threshold: u32 },
     MoveAlarm { name: u8, state: u8, seen: bool },
     EndAlarm { name: u8, delete: bool },
@@ -158,6 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => subnet_step(),
         8 => gpu_step(),
         6 => alarm_step(),
+        6 => autoscaling_step(),
         6 => schedule_step(),
         8 => deployment_step(),
         10 => capacity_step(),
@@ -335,6 +344,7 @@ fn other_command(state: &State, step: &Step) -> Option<Command> {
         .or_else(|| subnet_command(state, step))
         .or_else(|| gpu_command(state, step))
         .or_else(|| alarm_command(state, step))
+        .or_else(|| autoscaling_command(state, step))
         .or_else(|| schedule_command(state, step))
         .or_else(|| deployment_command(state, step))
         .or_else(|| capacity_command(state, step))

@@ -17,11 +17,16 @@ struct Companion {
     about: &'static str,
 }
 
-const COMPANIONS: [Companion; 4] = [
+const COMPANIONS: [Companion; 5] = [
     Companion {
         list: "crates/ecs-api/src/logs/coverage.txt",
         name: "CloudWatch Logs",
         about: "What is needed to keep and read tasks' logs",
+    },
+    Companion {
+        list: "crates/ecs-api/src/autoscaling/coverage.txt",
+        name: "Application Auto Scaling",
+        about: "What is needed to have as many tasks as needed",
     },
     Companion {
         list: "crates/ecs-api/src/monitoring/coverage.txt",
