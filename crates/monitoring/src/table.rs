@@ -21,6 +21,8 @@ const OF_SERVICES: usize = 6_000;
 const UNITS: usize = 4;
 /// A metric of which nothing was said for so long makes room for a new one.
 const IDLE: Duration = Duration::from_secs(3 * 3_600);
+/// How often it is looked who makes room, when there are too many: it takes a while.
+const LOOKED: Duration = Duration::from_secs(60);
 /// Batches that are known again when they come twice.
 const BATCHES: usize = 8_192;
 
@@ -75,6 +77,8 @@ struct Table {
     /// Of users.
     scopes: BTreeMap<Scope, usize>,
     services: usize,
+    /// When it was last looked who makes room.
+    looked_at: Timestamp,
     batches: BTreeSet<u128>,
     order: VecDeque<u128>,
 }
@@ -281,7 +285,8 @@ impl Table {
     }
 
     fn make_room(&mut self, now: Timestamp, key: &MetricKey) -> Result<(), (usize, &'static str)> {
-        if self.full(key).is_some() {
+        if self.full(key).is_some() && self.looked_at.plus(LOOKED) <= now {
+            self.looked_at = now;
             self.forget(now, IDLE);
         }
         self.full(key).map_or(Ok(()), Err)
