@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from containers import container, page
 from services import LIMIT, control_node, gone, service, steady, trireme
@@ -210,3 +210,57 @@ def test_a_new_leader_goes_on(client, scaling, docker_data, burning):
         print(f"\nfrom the leader's death to two tasks RUNNING {time.monotonic() - began:.1f} s")
     finally:
         trireme(docker_data, "dev", "start", zone)
+
+
+def test_steps_by_a_custom_metric_go_on_through_the_loss_of_a_leader(client, scaling, docker, docker_data, still):
+    watch = docker.client(service="cloudwatch")
+    scaling.register_scalable_target(**of(still), MinCapacity=1, MaxCapacity=4)
+    client.update_service(service=still, desiredCount=1)
+    steps = {
+        "AdjustmentType": "ChangeInCapacity",
+        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+        "Cooldown": 15,
+    }
+    made = scaling.put_scaling_policy(**of(still), PolicyName="queue", PolicyType="StepScaling", StepScalingPolicyConfiguration=steps)
+    metric = {"Namespace": "Shop", "MetricName": "Waiting", "Dimensions": [{"Name": "Queue", "Value": "orders"}]}
+    watch.put_metric_alarm(
+        AlarmName="queue-is-long",
+        **metric,
+        Statistic="Maximum",
+        Period=10,
+        EvaluationPeriods=1,
+        Threshold=100,
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[made["PolicyARN"]],
+    )
+
+    def waiting(value: float) -> None:
+        data = {key: metric[key] for key in ("MetricName", "Dimensions")} | {"Value": value, "StorageResolution": 1}
+        try:
+            watch.put_metric_data(Namespace="Shop", MetricData=[data])
+        except (ClientError, BotoCoreError):
+            pass  # There is no leader just now: the next one comes in a moment.
+
+    def grows(count: int) -> None:
+        def look() -> int:
+            waiting(500)
+            return service(client, still)["desiredCount"]
+
+        until(f"there are {count}", look, lambda seen: seen >= count, LIMIT)
+
+    waiting(10)
+    assert service(client, still)["desiredCount"] == 1
+    began = time.monotonic()
+    grows(2)
+    print(f"\nfrom the first long queue to another desired count {time.monotonic() - began:.1f} s")
+    zone = until("one leads", lambda: json.loads(trireme(docker_data, "status", "--json"))["leader"], bool, LIMIT)["zone"]
+    os.kill(control_node(docker_data, zone), signal.SIGKILL)
+    try:
+        began = time.monotonic()
+        grows(4)
+        print(f"two more steps of 15 s of cool-down, with the leader killed before them: {time.monotonic() - began:.1f} s")
+    finally:
+        trireme(docker_data, "dev", "start", zone)
+    causes = [one["Cause"] for one in activities(scaling, still)]
+    assert sum("policy queue: alarm queue-is-long is in ALARM" in cause for cause in causes) == 3, causes
+    watch.delete_alarms(AlarmNames=["queue-is-long"])

@@ -50,6 +50,8 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/cli/src/wait.rs", "gives up after the operator's limit"),
     ("crates/cli/src/drain.rs", "gives up after the operator's limit"),
     ("crates/server/src/channels.rs", "gives up after a limit"),
+    ("crates/monitoring/src/copy.rs", "waits no longer than it may for other control nodes"),
+    ("crates/server/src/monitoring.rs", "samples at steady times, and waits no longer than it may"),
     ("crates/server/src/observer.rs", "the controllers' monotonic clock"),
     ("crates/server/src/survival.rs", "foresees no more often than it should"),
     ("crates/trireme/", "waits for real processes, and gives up after a limit"),
