@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use trireme_iam::{NewAccessKey, SealingKey};
 use trireme_raft::{Folder, Member, Node};
-use trireme_state::command::NewAccessKey;
 use trireme_state::object::{AccessKeyId, SealedSecret};
 use trireme_state::store::Store;
-use trireme_state::{Actor, Command, Proposal};
+use trireme_state::{Actor, Command, Proposal, command};
 use trireme_types::{AccountId, RequestId};
 
 use crate::{Error, ServerConfig};
@@ -99,7 +98,7 @@ async fn store_access_key(node: &Node, sealing_key: &SealingKey) -> Result<Acces
         actor: Actor::Operator,
         request_id: RequestId::from_bits(rand::random()),
         key: None,
-        command: Command::CreateAccessKey(Box::new(NewAccessKey {
+        command: Command::CreateAccessKey(Box::new(command::NewAccessKey {
             id: AccessKeyId::new(&key.id),
             principal: format!("arn:aws:iam::{}:root", account.as_str()),
             account,
