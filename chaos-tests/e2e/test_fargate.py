@@ -85,8 +85,9 @@ def test_a_service_is_spread_over_the_pool_and_mended(client, family, network):
 
 
 def test_the_pool_is_for_what_is_launched_on_it(client, family, network):
+    private = {"awsvpcConfiguration": {"subnets": network["awsvpcConfiguration"]["subnets"]}}
     with pytest.raises(ClientError, match="No Container Instances were found in your cluster"):
-        client.run_task(taskDefinition=family, networkConfiguration=network)
+        client.run_task(taskDefinition=family, networkConfiguration=private)
     register(client, "own", container())
     with pytest.raises(ClientError, match="Task definition does not support launch_type FARGATE"):
         client.run_task(taskDefinition="own", launchType="FARGATE")

@@ -208,6 +208,8 @@ def test_what_is_wrong_is_said(scheduler, events, target):
     refused(scheduler.update_schedule, "ResourceNotFoundException", **expression, **given)
     lambdas = target | {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:f"}
     refused(scheduler.create_schedule, "ValidationException", **expression, **(given | {"Target": lambdas}))
+    fargate = target | {"EcsParameters": target["EcsParameters"] | {"LaunchType": "FARGATE"}}
+    refused(scheduler.create_schedule, "ValidationException", **expression, **(given | {"Target": fargate}))
     scheduler.create_schedule(**expression, **(given | {"Target": target}), State="DISABLED")
     refused(scheduler.create_schedule, "ConflictException", **expression, **given)
     scheduler.delete_schedule(Name="s")

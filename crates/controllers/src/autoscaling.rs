@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use trireme_state::command::AutoscalingCommand;
 use trireme_state::object::{
-    HeldScaling, MetricQuery, ScalableTarget, ScalingPolicySpec, Service, ServiceKey, ServiceStatus, Task,
-    TaskStatus, TrackedMetric,
+    Alarm, HeldScaling, MetricQuery, ScalableTarget, ScalingPolicySpec, Service, ServiceKey, ServiceStatus,
+    Task, TaskStatus, TrackedMetric,
 };
 use trireme_state::query::scaling_policy_arn;
 use trireme_state::{Command, State};
 use trireme_types::{TaskId, Timestamp};
 
 use crate::driver::{Controller, Plan};
-use crate::observed::Observed;
+use crate::observed::{Observed, USAGE_STEP};
 use load::{Running, Sort};
 use opinion::Verdict;
 use step::Ringing;
@@ -108,14 +108,20 @@ fn scale(
     let tasks: Vec<_> = view.tasks_of_service(&service.key).into_iter().filter(|task| runs(task)).collect();
     let running = Running::new(&tasks, &observed.usage, now);
     let desired = service.spec.desired_count;
+    // What tasks carried that are gone is not known: tasks are taken away by a minute in which there were the same.
+    let window = USAGE_STEP.saturating_mul(load::WINDOW);
+    let settled = service.deployments.first().is_none_or(|primary| now >= primary.updated_at.plus(window));
     let opinions = target.policies.iter().map(|(name, policy)| match &policy.spec {
         ScalingPolicySpec::TargetTracking(tracking) => {
-            tracking::opinion(name, policy, tracking, (&running, observed, desired, now))
+            tracking::opinion(name, policy, tracking, (&running, observed, desired, settled, now))
         }
         ScalingPolicySpec::Step(step) => {
             let arn = scaling_policy_arn(&service.key, name, policy.id);
-            let alarms = ringing.get(arn.as_str()).map_or(&[][..], Vec::as_slice);
-            step::opinion(name, policy, step, (alarms, observed, desired, now))
+            // Whoever writes an ARN into an alarm of another account has no say here.
+            let own = |alarm: &&Alarm| alarm.key.scope == service.key.cluster.scope;
+            let alarms: Vec<&Alarm> =
+                ringing.get(arn.as_str()).into_iter().flatten().copied().filter(own).collect();
+            step::opinion(name, policy, step, (&alarms, observed, desired, now))
         }
     });
     let deploying = view.is_deploying(&service.key);
@@ -138,10 +144,11 @@ fn scale(
     }
 }
 
-/// Whether that reason is the last thing that was recorded.
+/// Whether that reason was recorded since something was scaled last.
 fn is_told(view: &State, service: &ServiceKey, held: HeldScaling, why: &str) -> bool {
     let activities = view.scaling_activities(service);
-    activities.front().is_some_and(|last| last.held == Some(held) && last.cause == why)
+    let mut since = activities.iter().take_while(|activity| activity.held.is_some());
+    since.any(|activity| activity.held == Some(held) && activity.cause == why)
 }
 
 /// The name of a tracked metric, for people.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use trireme_scheduler::Nodes;
 use trireme_state::State;
-use trireme_state::object::{CapacityProvider, ClusterKey};
+use trireme_state::object::{AutoScalingGroup, CapacityProvider, ClusterKey};
 use trireme_types::{Scope, Timestamp};
 
 use crate::driver::{Controller, Plan};
@@ -27,7 +27,7 @@ mod order;
 mod size;
 mod waiting;
 
-pub use demand::{Standing, standing};
+pub use demand::{Standing, standing, standings};
 pub use order::{Order, order};
 
 /// Places tasks that wait, and sizes pools.
@@ -72,6 +72,7 @@ impl Controller for CapacityController {
 /// Providers with managed scaling. Of several with one pool the first scales it: two would pull it to and fro.
 pub fn scaled(view: &State) -> impl Iterator<Item = &CapacityProvider> {
     let mut pools: BTreeSet<(&Scope, &str)> = BTreeSet::new();
-    let enabled = view.capacity_providers().filter(|one| one.group.managed_scaling.enabled);
+    let is_scaled = |one: &AutoScalingGroup| one.managed_scaling.enabled && one.names_a_pool();
+    let enabled = view.capacity_providers().filter(move |one| is_scaled(&one.group));
     enabled.map(|one| &**one).filter(move |one| pools.insert((&one.key.scope, one.group.pool())))
 }

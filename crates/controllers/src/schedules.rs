@@ -39,11 +39,6 @@ impl Places {
     fn of(&mut self, view: &State, cluster: &ClusterKey) -> &mut Nodes {
         self.0.entry(cluster.clone()).or_insert_with(|| Nodes::of_cluster(view, cluster))
     }
-
-    /// What was tried there does not count.
-    fn forget(&mut self, cluster: &ClusterKey) {
-        self.0.remove(cluster);
-    }
 }
 
 impl Controller for ScheduleController {
@@ -70,6 +65,9 @@ impl Controller for ScheduleController {
                 break;
             }
             if let Some(fire) = step::plan(view, &mut places, trigger, now) {
+                if step::goes_on(view, &fire, now) {
+                    plan.wake(now);
+                }
                 step::report(&fire, now, &mut plan.report);
                 plan.commands.push(Command::Schedule(Box::new(ScheduleCommand::Fire(Box::new(fire)))));
             }

@@ -67,11 +67,12 @@ fn a_cool_down_counts_what_was_added_and_ends() {
     story.until(30, |story| story.desired() > 4).unwrap();
     assert!(story.world.now.since(first) < Duration::from_secs(120), "a larger step does not wait");
     story.live(20);
-    let (second, grown) = (story.changes.last().unwrap().at, story.desired());
+    let grown = story.desired();
     assert!(grown <= 8, "{:?}", story.changes);
     story.load = 100.0 * f64::from(grown);
     story.until(200, |story| story.desired() > grown).unwrap();
-    assert!(story.world.now.since(second) >= Duration::from_secs(120), "{:?}", story.changes);
+    let begun = story.changes[0].at;
+    assert!(story.world.now.since(begun) >= Duration::from_secs(120), "{:?}", story.changes);
 }
 
 #[test]
@@ -122,6 +123,86 @@ fn while_a_deployment_runs_a_service_grows_and_does_not_shrink() {
 }
 
 #[test]
+fn tasks_that_a_deployment_doubles_are_not_multiplied() {
+    let mut story = Story::new(4, (1, 50));
+    story.track("cpu", cpu(50.0));
+    story.load = 196.0;
+    story.live(120);
+    let next = story.world.register("web", 512, 256, None);
+    story.world.deploy("web", &next);
+    // New tasks and old ones run side by side, each a little above the target.
+    let mut most = 0;
+    for _ in 0..60 {
+        story.load = 51.0 * f64::from(story.running());
+        story.second();
+        most = most.max(story.running());
+    }
+    assert_eq!(story.desired(), 5, "{:?}", story.changes);
+    assert!(most >= 8, "both ran: {most}");
+}
+
+#[test]
+fn what_was_taken_away_is_waited_for_before_more_is() {
+    let mut story = Story::new(10, (1, 20));
+    story.track("cpu", TargetTracking { scale_in_cooldown: Some(0), ..cpu(50.0) });
+    story.load = 100.0;
+    story.live(400);
+    assert_eq!((story.desired(), story.changes.len()), (3, 1), "{:?}", story.changes);
+}
+
+#[test]
+fn an_alarm_of_another_account_has_no_say() {
+    let mut story = Story::new(1, (1, 9));
+    story.policy("out", steps(120, &[(Some(0.0), None, 3)]));
+    let query = alarm(&mut story, "out", Comparison::Greater);
+    let mine = story.world.view().alarm(&ringer("out")).unwrap().clone();
+    let scope = Scope { account: AccountId::new("999999999999").unwrap(), ..Scope::development() };
+    let theirs = AlarmKey { scope, name: "out-alarm".to_owned() };
+    let put = AlarmCommand::Put { key: theirs.clone(), spec: Box::new(mine.spec.clone()), tags: Tags::new() };
+    story.world.user(Command::Alarm(Box::new(put)));
+    let set = AlarmCommand::SetState {
+        key: theirs,
+        version: None,
+        state: AlarmState::Alarm,
+        reason: String::new(),
+        reason_data: None,
+    };
+    story.world.user(Command::Alarm(Box::new(set)));
+    let at = Timestamp::from_millis((story.world.now.millis() / 60_000 - 1) * 60_000);
+    story.metrics.insert(query, vec![Datapoint { at, value: Real::from(500) }]);
+    story.live(5);
+    assert_eq!(story.desired(), 1);
+    ring(&mut story, "out", AlarmState::Alarm);
+    story.live(5);
+    assert_eq!(story.desired(), 4, "its own has");
+}
+
+#[test]
+fn without_a_cool_down_an_alarm_is_asked_once_in_its_period() {
+    let mut story = Story::new(4, (1, 50));
+    story.policy("out", steps(0, &[(Some(0.0), Some(50.0), 1), (Some(50.0), None, 3)]));
+    let query = alarm(&mut story, "out", Comparison::Greater);
+    let says = |story: &mut Story, value: f64| {
+        let at = Timestamp::from_millis((story.world.now.millis() / 60_000 - 1) * 60_000);
+        story.metrics.insert(query.clone(), vec![Datapoint { at, value: Real::new(value).unwrap() }]);
+    };
+    ring(&mut story, "out", AlarmState::Alarm);
+    says(&mut story, 120.0);
+    story.live(2);
+    assert_eq!(story.desired(), 5);
+    for _ in 0..50 {
+        says(&mut story, 170.0);
+        story.second();
+    }
+    assert_eq!(story.desired(), 5, "{:?}", story.changes);
+    for _ in 0..12 {
+        says(&mut story, 170.0);
+        story.second();
+    }
+    assert_eq!(story.desired(), 8, "{:?}", story.changes);
+}
+
+#[test]
 fn suspended_scaling_does_nothing_and_says_so() {
     let mut story = Story::new(2, (1, 10));
     story.track("cpu", cpu(50.0));
@@ -166,8 +247,11 @@ fn a_customized_metric_is_followed_minute_by_minute() {
     };
     story.live(120);
     assert_eq!(story.desired(), 2, "nothing is known");
-    said(&mut story, &[250.0]);
+    said(&mut story, &[900.0]);
+    assert_eq!(story.desired(), 2, "one may be an outlier");
+    said(&mut story, &[250.0, 900.0]);
     assert_eq!(story.desired(), 5);
+    story.live(65);
     said(&mut story, &[20.0, 20.0, 20.0]);
     assert_eq!(story.desired(), 5, "three minutes are over, and one is under way");
     said(&mut story, &[20.0, 50.0, 20.0, 20.0]);
@@ -233,8 +317,12 @@ fn an_alarm_scales_step_by_step_and_a_larger_step_does_not_wait() {
     let query = alarm(&mut story, "out", Comparison::Greater);
     alarm(&mut story, "in", Comparison::Less);
     let says = |story: &mut Story, value: f64| {
-        let at = Timestamp::from_millis(story.world.now.millis() / 60_000 * 60_000);
-        story.metrics.insert(query.clone(), vec![Datapoint { at, value: Real::new(value).unwrap() }]);
+        let minute = story.world.now.millis() / 60_000;
+        let at = |minute: u64| Timestamp::from_millis(minute * 60_000);
+        // It is the same for a while before and after.
+        let points = (minute - 1..minute + 5)
+            .map(|minute| Datapoint { at: at(minute), value: Real::new(value).unwrap() });
+        story.metrics.insert(query.clone(), points.collect());
     };
     says(&mut story, 120.0);
     story.live(5);

@@ -269,21 +269,84 @@ fn a_machine_with_tasks_never_goes_and_daemons_hold_none() {
 }
 
 #[test]
-fn who_was_to_go_stays_when_it_is_needed_again() {
-    let mut world = world(&["pool"]);
-    manage(&mut world, "pool", AutoScalingGroupChange::default());
-    let machine = join(&mut world, "pool", ZONES[0], 1_000, 1_000);
-    for _ in 0..3 {
-        world.advance(Duration::from_secs(100));
+fn who_was_to_go_stays_when_it_is_needed_again_unless_the_hook_was_told() {
+    for handed_over in [false, true] {
+        let mut world = world(&["pool"]);
+        manage(&mut world, "pool", AutoScalingGroupChange::default());
+        let machine = join(&mut world, "pool", ZONES[0], 1_000, 1_000);
+        let daemon = world.register("log", 10, 8, None);
+        world.create_described("log", &daemon, 0, (100, 0), &[("schedulingStrategy", "\"DAEMON\"")]);
         settle(&mut world);
+        for _ in 0..4 {
+            world.advance(Duration::from_secs(100));
+            pass(&mut world);
+        }
+        assert_eq!(size(&world, "pool").unwrap().leaving, [machine]);
+        assert_eq!(world.view().instance(machine).unwrap().status, InstanceStatus::Draining);
+        assert_eq!(told(&world, "pool"), None, "the daemon has not left it yet");
+        if handed_over {
+            settle(&mut world);
+            assert_eq!(told(&world, "pool").unwrap().removable, [machine]);
+        }
+        let job = world.register("job", 100, 64, None);
+        let strategy = kept_strategy(&[item("pool", 1, 0)]);
+        world.create_described("web", &job, 1, (200, 100), &[(CAPACITY_STRATEGY, &strategy)]);
+        pass(&mut world);
+        settle(&mut world);
+        if handed_over {
+            let order = told(&world, "pool").unwrap();
+            assert_eq!((order.wanted, order.removable), (1, vec![machine]), "another comes for it");
+            hook(&mut world, "pool", 1_000, 1_000);
+            settle(&mut world);
+            assert!(world.view().instance(machine).is_none());
+        } else {
+            assert_eq!(world.view().instance(machine).unwrap().status, InstanceStatus::Active);
+        }
+        assert_eq!((world.running("web"), told(&world, "pool")), (1, None));
     }
-    assert_eq!(size(&world, "pool").unwrap().leaving, [machine]);
-    let job = world.register("job", 100, 64, None);
-    let strategy = kept_strategy(&[item("pool", 1, 0)]);
+}
+
+#[test]
+fn a_pool_shrinks_without_managed_draining_and_each_machine_goes_by_itself() {
+    let mut world = world(&["pool"]);
+    let change = AutoScalingGroupChange { draining: Some(false), ..AutoScalingGroupChange::default() };
+    manage(&mut world, "pool", change);
+    let machines = [0, 1].map(|zone| join(&mut world, "pool", ZONES[zone], 1_000, 1_000));
+    for _ in 0..4 {
+        world.advance(Duration::from_secs(100));
+        pass(&mut world);
+    }
+    assert_eq!(told(&world, "pool").unwrap().removable.len(), 2);
+    // Someone takes one of them back: the other goes all the same.
+    let (instance, status) = (machines[0], InstanceStatus::Active);
+    world.user(Command::SetInstanceStatus { cluster: cluster(), instance, status });
+    assert_eq!(told(&world, "pool").unwrap().removable, [machines[1]]);
+    settle(&mut world);
+    hook(&mut world, "pool", 1_000, 1_000);
+    settle(&mut world);
+    assert_eq!((size(&world, "pool").unwrap().wanted, told(&world, "pool")), (0, None));
+}
+
+#[test]
+fn a_step_beyond_what_a_cluster_takes_is_cut_and_stops_nobody() {
+    let mut world = world(&["pool", "other"]);
+    let change = AutoScalingGroupChange {
+        minimum_step: Some(10_000),
+        maximum_step: Some(10_000),
+        ..Default::default()
+    };
+    manage(&mut world, "pool", change);
+    manage(&mut world, "other", AutoScalingGroupChange::default());
+    let job = world.register("job", 900, 64, None);
+    world.user(run(&job, 2));
+    let strategy = kept_strategy(&[item("other", 1, 0)]);
     world.create_described("web", &job, 1, (200, 100), &[(CAPACITY_STRATEGY, &strategy)]);
     settle(&mut world);
-    assert_eq!(world.view().instance(machine).unwrap().status, InstanceStatus::Active);
-    assert_eq!((world.running("web"), told(&world, "pool")), (1, None));
+    assert_eq!(size(&world, "pool").unwrap().wanted, 5_000);
+    assert_eq!(size(&world, "other").unwrap().wanted, 1);
+    world.advance(Duration::from_secs(61));
+    settle(&mut world);
+    assert!(size(&world, "pool").unwrap().wanted <= 5_000);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use support::*;
 use trireme_controllers::{Controller, Observed, Plan, ScheduleController};
 use trireme_scheduler::due;
-use trireme_state::command::ScheduleCommand;
+use trireme_state::command::{Fire, ScheduleCommand};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -354,6 +354,116 @@ fn many_at_once_share_the_machines() {
     let commands = fire(&mut world);
     assert_eq!(commands.len(), 150, "none is refused, none planned twice");
     assert_eq!(started(&world).len(), 150);
+}
+
+fn fires(commands: &[Command]) -> Vec<Fire> {
+    let fires = commands.iter().filter_map(|command| match command {
+        Command::Schedule(command) => match &**command {
+            ScheduleCommand::Fire(fire) => Some((**fire).clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    fires.collect()
+}
+
+/// A rule that is due each minute, with these targets.
+fn minutely_rule(world: &mut World, targets: Vec<Target>) -> Trigger {
+    let key = RuleKey { scope: Scope::development(), name: "minutely".to_owned() };
+    let spec = RuleSpec {
+        expression: Some("cron(* * * * ? *)".to_owned()),
+        pattern: None,
+        enabled: true,
+        description: None,
+        role_arn: None,
+        anchor: world.now,
+    };
+    let (next, tags) = (due::of_rule(&spec, world.now), Tags::new());
+    let spec = Box::new(spec);
+    ask(world, ScheduleCommand::PutRule { key: key.clone(), spec, next, tags, seen: None });
+    ask(world, ScheduleCommand::ChangeTargets { key: key.clone(), put: targets, remove: Vec::new() });
+    Trigger::Rule(key)
+}
+
+#[test]
+fn a_run_without_room_for_all_its_tasks_leaves_what_others_took() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    // Three machines of 4,096: `a` takes one, four of `b` do not fit beside it, and `c` finds the two that are left.
+    let large = world.register("large", 4_000, 64, None);
+    let targets = vec![target("a", &large, 1), target("b", &large, 4), target("c", &large, 2)];
+    let trigger = minutely_rule(&mut world, targets);
+    world.advance(MINUTE);
+    fire(&mut world);
+    assert_eq!(started(&world).len(), 3);
+    let firing = world.view().firing(&trigger);
+    let pending: Vec<&str> = firing.pending.iter().map(|pending| pending.target.as_str()).collect();
+    assert_eq!(pending, ["b"]);
+}
+
+#[test]
+fn runs_that_wait_are_tried_again_a_few_at_a_time() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    let large = world.register("large", 4_000, 64, None);
+    let minutely = spec(&world, "cron(* * * * ? *)", target("", &large, 1));
+    let trigger = create(&mut world, "minutely", minutely);
+    for _ in 0..15 {
+        world.advance(MINUTE);
+        fire(&mut world);
+    }
+    assert_eq!((started(&world).len(), world.view().firing(&trigger).pending.len()), (3, 12));
+    for _ in 0..13 {
+        world.agent(ZONES[0], 4_096, 4_096);
+    }
+    world.advance(MINUTE);
+    let first = plan(&world);
+    let sizes = |fires: Vec<Fire>| -> Vec<(bool, usize)> {
+        fires.iter().map(|fire| (fire.advance.is_some(), fire.runs.len())).collect()
+    };
+    assert_eq!((sizes(fires(&first.commands)), first.wake_at), (vec![(true, 1)], Some(world.now)));
+    assert_eq!(sizes(fires(&fire(&mut world))), [(true, 1), (false, 5), (false, 5), (false, 2)]);
+    assert_eq!(started(&world).len(), 16);
+}
+
+#[test]
+fn a_run_that_waited_does_not_replace_a_later_one_nor_run_beside_it() {
+    for (policy, why) in [("replace", "a later run has started"), ("skip", "runs do not overlap")] {
+        let (mut world, _) = ready("2026-03-27 12:00");
+        set_policy(&mut world, FiringPolicy::OVERLAP, policy);
+        let large = world.register("large", 4_000, 64, None);
+        let minutely = spec(&world, "cron(* * * * ? *)", target("", &large, 4));
+        let trigger = create(&mut world, "minutely", minutely.clone());
+        world.advance(MINUTE);
+        fire(&mut world);
+        assert_eq!(world.view().firing(&trigger).pending.len(), 1);
+        // The next run wants less, and its time comes before the first one is tried again.
+        let key = schedule_key("minutely");
+        let small = ScheduleSpec { target: target("", &large, 1), ..minutely };
+        ask(&mut world, ScheduleCommand::Update { key, spec: Box::new(small), next: None });
+        world.advance(MINUTE);
+        let runs: Vec<String> =
+            fires(&fire(&mut world)).iter().map(|fire| format!("{:?}", fire.runs)).collect();
+        assert_eq!(runs.len(), 2, "{runs:?}");
+        assert!(runs[1].contains(why), "{runs:?}");
+        assert_eq!(started(&world).iter().filter(|task| task.wanted()).count(), 1);
+        assert!(world.view().firing(&trigger).pending.is_empty());
+    }
+}
+
+#[test]
+fn what_was_missed_for_long_is_passed_over_in_parts() {
+    let (mut world, job) = ready("2026-03-27 12:00");
+    set_policy(&mut world, FiringPolicy::MISSED_RUNS, "skip");
+    for name in ["a", "b"] {
+        let minutely = spec(&world, "cron(* * * * ? *)", target("", &job, 1));
+        create(&mut world, name, minutely);
+    }
+    world.advance(1_000 * MINUTE);
+    let first = plan(&world);
+    let passed: Vec<u32> =
+        fires(&first.commands).iter().filter_map(|fire| Some(fire.advance.as_ref()?.missed)).collect();
+    assert_eq!((passed, first.wake_at), (vec![200, 200], Some(world.now)), "each has its turn");
+    fire(&mut world);
+    assert_eq!(started(&world).len(), 4);
 }
 
 /// One thing that happens in a random life.

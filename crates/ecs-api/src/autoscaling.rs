@@ -54,6 +54,9 @@ fn of_rejection(rejection: Rejection) -> Error {
         Rejection::ServiceNotFound | Rejection::ServiceNotActive => {
             invalid("The ECS service is not there or not active.")
         }
+        Rejection::LimitExceeded { what, limit } if what.starts_with("tags") => {
+            common("TooManyTagsException", format!("Too many {what}: at most {limit}."))
+        }
         Rejection::LimitExceeded { what, limit } => {
             common("LimitExceededException", format!("Resource limit exceeded: {what}, at most {limit}."))
         }

@@ -120,12 +120,16 @@ impl Series {
         levels.flat_map(|((step, _), level)| level.0.iter().map(|one| (*step, one.start, one.set)))
     }
 
-    /// Takes a step of another node's, where this one has none.
+    /// Takes a step of another node's, where this one has less of it.
     pub fn adopt(&mut self, now: Timestamp, step: u32, start: u32, set: StatisticSet) {
         let Some(place) = LEVELS.iter().position(|(known, _)| *known == step) else { return };
         let level = &mut self.0[place];
-        if level.0.binary_search_by_key(&start, |bucket| bucket.start).is_err() {
-            level.add(LEVELS[place], seconds(now), start, set);
+        match level.0.binary_search_by_key(&start, |bucket| bucket.start) {
+            Ok(at) if level.0[at].set.count < set.count => level.0[at].set = set,
+            Ok(_) => {}
+            Err(_) => {
+                level.add(LEVELS[place], seconds(now), start, set);
+            }
         }
     }
 }

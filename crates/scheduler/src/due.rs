@@ -9,24 +9,54 @@ use trireme_types::Timestamp;
 
 const MINUTE_MILLIS: u64 = 60_000;
 
-/// When a schedule is due first after `after`: within its dates, and somewhere in its flexible time window. What cannot be read is never due.
-pub fn of_schedule(key: &ScheduleKey, spec: &ScheduleSpec, after: Timestamp) -> Option<Due> {
-    let expression = Expression::parse(&spec.expression).ok()?;
-    let zone = Zone::parse(&spec.zone).ok()?;
-    let before_start = spec.start.map(|start| Timestamp::from_millis(start.millis().saturating_sub(1)));
-    let after = before_start.map_or(after, |start| start.max(after));
-    let at = expression.next_after(after, &zone, spec.anchor)?;
-    if spec.end.is_some_and(|end| at > end) {
-        return None;
-    }
-    Some(Due { at, fires_at: at.plus(within_window(key, spec.window_minutes, at)) })
+/// The times of a schedule or a rule, read once.
+#[derive(Debug)]
+pub struct Times<'a> {
+    expression: Expression,
+    zone: Zone,
+    anchor: Timestamp,
+    /// A schedule's dates and window.
+    schedule: Option<(&'a ScheduleKey, &'a ScheduleSpec)>,
 }
 
-/// When a rule is due first after `after`; its times are UTC's.
+impl<'a> Times<'a> {
+    /// A schedule's; `None`: they cannot be read, and it is never due.
+    pub fn of_schedule(key: &'a ScheduleKey, spec: &'a ScheduleSpec) -> Option<Self> {
+        let expression = Expression::parse(&spec.expression).ok()?;
+        let zone = Zone::parse(&spec.zone).ok()?;
+        Some(Self { expression, zone, anchor: spec.anchor, schedule: Some((key, spec)) })
+    }
+
+    /// A rule's, which are UTC's; `None`: it has none, or they cannot be read.
+    pub fn of_rule(spec: &RuleSpec) -> Option<Self> {
+        let expression = Expression::parse(spec.expression.as_ref()?).ok()?;
+        Some(Self { expression, zone: Zone::UTC, anchor: spec.anchor, schedule: None })
+    }
+
+    /// The first time after `after`: of a schedule within its dates, and somewhere in its flexible time window.
+    pub fn after(&self, after: Timestamp) -> Option<Due> {
+        let Some((key, spec)) = self.schedule else {
+            let at = self.expression.next_after(after, &self.zone, self.anchor)?;
+            return Some(Due { at, fires_at: at });
+        };
+        let before_start = spec.start.map(|start| Timestamp::from_millis(start.millis().saturating_sub(1)));
+        let after = before_start.map_or(after, |start| start.max(after));
+        let at = self.expression.next_after(after, &self.zone, self.anchor)?;
+        if spec.end.is_some_and(|end| at > end) {
+            return None;
+        }
+        Some(Due { at, fires_at: at.plus(within_window(key, spec.window_minutes, at)) })
+    }
+}
+
+/// When a schedule is due first after `after`. What cannot be read is never due.
+pub fn of_schedule(key: &ScheduleKey, spec: &ScheduleSpec, after: Timestamp) -> Option<Due> {
+    Times::of_schedule(key, spec)?.after(after)
+}
+
+/// When a rule is due first after `after`.
 pub fn of_rule(spec: &RuleSpec, after: Timestamp) -> Option<Due> {
-    let expression = Expression::parse(spec.expression.as_ref()?).ok()?;
-    let at = expression.next_after(after, &Zone::UTC, spec.anchor)?;
-    Some(Due { at, fires_at: at })
+    Times::of_rule(spec)?.after(after)
 }
 
 /// How far into its window a run begins. Each run of each schedule has a place of its own, the same for whoever asks.

@@ -2,36 +2,33 @@
 //! have, and what the hook is told, is the state's (`trireme_controllers::capacity`); here it is only called. It is called again until it is
 //! done, with the same request id for the same decision, and so is the next leader's: a hook that is called twice must do nothing twice.
 //!
-//! `hook`: the program itself, with its limits.
+//! `hook`: the program itself, with its limits · `gauges`: how pools stand, for metrics.
 
+mod gauges;
 mod hook;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use trireme_controllers::capacity::{Order, order, scaled, standing};
+use trireme_controllers::capacity::{Order, order, scaled};
 use trireme_raft::node::Node;
 use trireme_state::State;
 use trireme_state::object::CapacityProviderKey;
 use trireme_state::store::Store;
-use trireme_types::Timestamp;
+use trireme_types::{ContainerInstanceId, Scope};
 
+use gauges::Gauges;
 use hook::{Ended, Hook};
 
 const CALLS: &str = "trireme_scaling_hook_calls_total";
-const RESERVATION: &str = "trireme_capacity_provider_reservation_ratio";
-const WANTED: &str = "trireme_capacity_provider_machines_wanted";
-const PRESENT: &str = "trireme_capacity_provider_machines";
 
 /// How often it is looked for what is to be done.
 const LOOKS: Duration = Duration::from_millis(500);
-/// How often the gauges are set: finding out what is needed costs more than a look.
-const GAUGES: Duration = Duration::from_secs(5);
 /// A hook that has done its work is told again after this, if the machines have not come or gone yet.
 const AGAIN: Duration = Duration::from_secs(30);
 /// One that failed is called again after this, then twice as long, and so on.
@@ -42,23 +39,8 @@ const AT_ONCE: usize = 8;
 
 /// Tells the recorder what the metrics mean, and calls the hook until `stop`.
 pub(crate) fn start(node: &Node, hook: Option<PathBuf>, stop: &CancellationToken) {
-    use metrics::{Unit, describe_counter, describe_gauge};
-    describe_counter!(CALLS, Unit::Count, "Calls of the scaling hook, by result");
-    describe_gauge!(
-        RESERVATION,
-        Unit::Count,
-        "Machines that a capacity provider's tasks need, by those that are there; on the leader, elsewhere not a number"
-    );
-    describe_gauge!(
-        WANTED,
-        Unit::Count,
-        "Machines that a capacity provider's pool is to have; on the leader"
-    );
-    describe_gauge!(
-        PRESENT,
-        Unit::Count,
-        "Machines of a capacity provider's pool whose agents are heard; on the leader"
-    );
+    metrics::describe_counter!(CALLS, metrics::Unit::Count, "Calls of the scaling hook, by result");
+    gauges::describe();
     let store: Arc<dyn Store> = Arc::new(node.store());
     let keep = keep(store, hook.map(Hook::new));
     tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
@@ -67,27 +49,27 @@ pub(crate) fn start(node: &Node, hook: Option<PathBuf>, stop: &CancellationToken
 /// What became of the last order about a pool.
 struct Told {
     /// The decision, and the machines that might go.
-    of: (u128, usize),
+    of: (u128, Vec<ContainerInstanceId>),
     failures: u32,
     next: Instant,
 }
 
 /// Calls the hook and keeps the gauges, for as long as the future is not dropped.
 async fn keep(store: Arc<dyn Store>, hook: Option<Hook>) {
-    let mut desk = Desk { hook, told: BTreeMap::new(), running: BTreeSet::new(), calls: JoinSet::new() };
-    let (mut shown, mut gauges) = (BTreeSet::new(), Instant::now());
+    let mut desk = Desk { hook, told: BTreeMap::new(), running: Vec::new(), calls: JoinSet::new() };
+    let mut gauges = Gauges::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOKS) => {}
-            Some(Ok((key, ended))) = desk.calls.join_next() => desk.ended(&key, &ended),
+            Some(joined) = desk.calls.join_next_with_id() => {
+                // A call that came to nothing has ended too.
+                let (id, ended) = joined.unwrap_or_else(|why| (why.id(), Ended::Failed(why.to_string())));
+                desk.ended(id, &ended);
+            }
         }
         let leads = store.leadership().deciding;
         let view = store.view();
-        if Instant::now() >= gauges {
-            gauges = Instant::now() + GAUGES;
-            let now = store.now().filter(|_| leads);
-            show(&view, now, &mut shown);
-        }
+        gauges.look(&view, store.now().filter(|_| leads));
         match leads {
             true => desk.look(&view),
             // A call that is under way ends by itself: who leads now may call the same.
@@ -99,9 +81,22 @@ async fn keep(store: Arc<dyn Store>, hook: Option<Hook>) {
 struct Desk {
     hook: Option<Hook>,
     told: BTreeMap<CapacityProviderKey, Told>,
-    /// Pools whose hook runs: one at a time.
-    running: BTreeSet<CapacityProviderKey>,
-    calls: JoinSet<(CapacityProviderKey, Ended)>,
+    /// Calls that are under way: one at a time for each pool, whichever provider it is for.
+    running: Vec<Running>,
+    calls: JoinSet<Ended>,
+}
+
+/// A call that is under way.
+struct Running {
+    call: Id,
+    provider: CapacityProviderKey,
+    pool: String,
+}
+
+impl Running {
+    fn is_of(&self, scope: &Scope, pool: &str) -> bool {
+        self.provider.scope == *scope && self.pool == pool
+    }
 }
 
 impl Desk {
@@ -116,9 +111,10 @@ impl Desk {
                 self.told.remove(key);
                 continue;
             };
-            let of = (order.request, order.removable.len());
+            let of = (order.request, order.removable.clone());
             let due = self.told.get(key).is_none_or(|told| told.of != of || told.next <= now);
-            if !due || self.running.contains(key) || self.calls.len() >= AT_ONCE {
+            let runs = self.running.iter().any(|one| one.is_of(&key.scope, &order.pool));
+            if !due || runs || self.calls.len() >= AT_ONCE {
                 continue;
             }
             let failures = self.told.get(key).filter(|told| told.of == of).map_or(0, |told| told.failures);
@@ -145,13 +141,14 @@ impl Desk {
             reason = order.reason,
             "the scaling hook is called"
         );
-        let call = hook.call(view, &key, order);
-        self.running.insert(key.clone());
-        self.calls.spawn(async move { (key, call.await) });
+        let pool = order.pool.clone();
+        let call = self.calls.spawn(hook.call(view, &key, order)).id();
+        self.running.push(Running { call, provider: key, pool });
     }
 
-    fn ended(&mut self, key: &CapacityProviderKey, ended: &Ended) {
-        self.running.remove(key);
+    fn ended(&mut self, call: Id, ended: &Ended) {
+        let Some(at) = self.running.iter().position(|one| one.call == call) else { return };
+        let key = &self.running.swap_remove(at).provider;
         metrics::counter!(CALLS, "result" => ended.name()).increment(1);
         let Some(told) = self.told.get_mut(key) else { return };
         match ended {
@@ -163,25 +160,5 @@ impl Desk {
                 tracing::warn!(provider = %key.name, why, again_in = ?pause, "the scaling hook failed");
             }
         }
-    }
-}
-
-/// Sets the gauges; those of providers that are gone, and all of them on a node that does not lead, to no number.
-fn show(view: &State, now: Option<Timestamp>, shown: &mut BTreeSet<String>) {
-    let mut there = BTreeSet::new();
-    for provider in now.iter().flat_map(|_| scaled(view)) {
-        let standing = standing(view, provider, now.unwrap_or_default());
-        let name = provider.key.name.to_string();
-        let wanted = view.pool_size(&provider.key).map_or(standing.present, |size| size.wanted);
-        set(&name, [f64::from(standing.reservation) / 100.0, f64::from(wanted), f64::from(standing.present)]);
-        there.insert(name);
-    }
-    shown.difference(&there).for_each(|name| set(name, [f64::NAN; 3]));
-    shown.extend(there);
-}
-
-fn set(name: &str, [reservation, wanted, present]: [f64; 3]) {
-    for (gauge, value) in [(RESERVATION, reservation), (WANTED, wanted), (PRESENT, present)] {
-        metrics::gauge!(gauge, "capacity_provider" => name.to_owned()).set(value);
     }
 }

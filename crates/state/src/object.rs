@@ -74,6 +74,7 @@ pub use scheduling::{
 pub use service::{
     BackOff, Deployment, DeploymentConfiguration, DeploymentStatus, EXECUTE_COMMAND, PropagateTags,
     ROLLED_OUT, RolloutState, Service, ServiceEvent, ServiceKey, ServiceSpec, ServiceStatus, roll_out,
+    roll_out_task_set,
 };
 pub use subnet::{Hold, Interface, NETWORK_CONFIGURATION, NetworkConfiguration, Subnet};
 pub use task::{

@@ -6,6 +6,7 @@ mod support;
 
 use support::*;
 use trireme_state::command::*;
+use trireme_state::event::ScheduleEvent;
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -181,24 +182,95 @@ fn a_run_that_is_refused_is_over_and_one_that_is_stale_changes_nothing() {
 }
 
 #[test]
-fn two_targets_do_not_take_the_same_room() {
+fn what_is_put_again_around_a_fire_does_not_fire_again() {
+    let (mut node, at) = ready();
+    // The asker read that it is due at 10; the leader was faster.
+    let again = |spec: ScheduleSpec, next: u64| ScheduleCommand::Update {
+        key: schedule("s"),
+        spec: Box::new(spec),
+        next: Some(due_at(next)),
+    };
+    let spec = || schedule_spec(schedule_target(""));
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, start(vec![at.clone()], Vec::new()))])).unwrap();
+    ask(&mut node, again(ScheduleSpec { description: Some("again".to_owned()), ..spec() }, 10)).unwrap();
+    assert_eq!(firing(&node).next, Some(due_at(20)));
+    assert!(is_stale(&ask(&mut node, step(2, 10, Some(20), Vec::new()))));
+    ask(&mut node, again(ScheduleSpec { zone: "Europe/Berlin".to_owned(), ..spec() }, 15)).unwrap();
+    assert_eq!(firing(&node).next, Some(due_at(15)), "it has other times");
+    ask(&mut node, again(ScheduleSpec { enabled: false, ..spec() }, 16)).unwrap();
+    assert_eq!(firing(&node).next, None);
+    ask(&mut node, again(spec(), 30)).unwrap();
+    assert_eq!(firing(&node).next, Some(due_at(30)), "it was disabled");
+
+    ask(&mut node, put_rule("r", None)).unwrap();
+    let put = vec![schedule_target("a")];
+    ask(&mut node, ScheduleCommand::ChangeTargets { key: rule("r"), put, remove: Vec::new() }).unwrap();
+    ask(&mut node, fire_rule(2, vec![of_target("a", vec![at])])).unwrap();
+    ask(&mut node, put_rule("r", Some(2))).unwrap();
+    assert_eq!(node.state.firing(&Trigger::Rule(rule("r"))).next, Some(due_at(9)));
+}
+
+/// A step of the rule `r`, which is due at 7.
+fn fire_rule(version: u64, runs: Vec<Run>) -> ScheduleCommand {
+    let advance =
+        Advance { due: Timestamp::from_millis(7), next: Some(due_at(9)), missed: 0, reason: String::new() };
+    let trigger = Trigger::Rule(rule("r"));
+    ScheduleCommand::Fire(Box::new(Fire { trigger, version, advance: Some(advance), runs }))
+}
+
+fn of_target(target: &str, placements: Vec<Placement>) -> Run {
+    Run { target: target.to_owned(), ..run(7, 0, start(placements, Vec::new())) }
+}
+
+/// The rule `r` with the targets `a` and `b`.
+fn ready_rule() -> (Node, Placement) {
     let (mut node, at) = ready();
     ask(&mut node, put_rule("r", None)).unwrap();
     let put = vec![schedule_target("a"), schedule_target("b")];
     ask(&mut node, ScheduleCommand::ChangeTargets { key: rule("r"), put, remove: Vec::new() }).unwrap();
+    (node, at)
+}
+
+#[test]
+fn what_has_no_room_beside_another_target_waits_for_the_next_step() {
+    let (mut node, at) = ready_rule();
     // Each wants three tasks of 100 cpu units; the machine has 400.
-    let one =
-        |target: &str| Run { target: target.to_owned(), ..run(7, 0, start(vec![at.clone(); 3], Vec::new())) };
-    let fire = |runs| {
-        let next = Some(due_at(9));
-        let advance = Advance { due: Timestamp::from_millis(7), next, missed: 0, reason: String::new() };
-        let trigger = Trigger::Rule(rule("r"));
-        ScheduleCommand::Fire(Box::new(Fire { trigger, version: 2, advance: Some(advance), runs }))
+    let one = |target: &str| of_target(target, vec![at.clone(); 3]);
+    ask(&mut node, fire_rule(2, vec![one("a"), one("b")])).unwrap();
+    assert_eq!(node.state.tasks().count(), 3, "a run has all its tasks or none");
+    let firing = node.state.firing(&Trigger::Rule(rule("r")));
+    let pending = &firing.pending[0];
+    assert_eq!((firing.pending.len(), pending.target.as_str(), pending.tries), (1, "b", 1));
+    assert!(pending.again_at > node.now, "{pending:?}");
+}
+
+#[test]
+fn a_run_that_is_too_large_for_a_command_is_over_and_two_that_are_so_together_take_two() {
+    let large = |run: Run, bytes: usize| {
+        let RunResult::Start { run: command, stop } = run.result else { panic!("it starts") };
+        let Command::RunTasks(mut tasks) = *command else { panic!("it runs tasks") };
+        tasks.tags = Tags::from([("large".to_owned(), "x".repeat(bytes))]);
+        let command = Box::new(Command::RunTasks(tasks));
+        Run { result: RunResult::Start { run: command, stop }, ..run }
     };
-    assert!(is_stale(&ask(&mut node, fire(vec![one("a"), one("b")]))));
-    assert_eq!(node.state.tasks().count(), 0, "all or nothing");
-    ask(&mut node, fire(vec![one("a")])).unwrap();
-    assert_eq!(node.state.tasks().count(), 3);
+    let (mut node, at) = ready_rule();
+    let two = |target: &str, bytes| large(of_target(target, vec![at.clone(); 2]), bytes);
+    ask(&mut node, fire_rule(2, vec![two("a", 300_000), two("b", 10)])).unwrap();
+    let events = &node.log.last().unwrap().events;
+    let why = events.iter().find_map(|sealed| match sealed.event() {
+        Event::Schedule(ScheduleEvent::RunFailed { target, reason, .. }) => Some((target.as_str(), reason)),
+        _ => None,
+    });
+    let (target, reason) = why.unwrap();
+    assert_eq!(target, "a");
+    assert!(reason.contains("too large for one command"), "{reason}");
+    assert_eq!(node.state.tasks().count(), 2, "the other's");
+
+    let (mut node, at) = ready_rule();
+    let two = |target: &str, bytes| large(of_target(target, vec![at.clone(); 2]), bytes);
+    ask(&mut node, fire_rule(2, vec![two("a", 150_000), two("b", 150_000)])).unwrap();
+    assert_eq!(node.state.tasks().count(), 2);
+    assert_eq!(node.state.firing(&Trigger::Rule(rule("r"))).pending[0].target, "b");
 }
 
 #[test]

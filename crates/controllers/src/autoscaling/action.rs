@@ -38,6 +38,7 @@ fn next(action: &ScheduledAction, now: Timestamp) -> Option<Timestamp> {
     let spec = &action.spec;
     let expression = Expression::parse(&spec.schedule).ok()?;
     let zone = spec.timezone.as_deref().map_or(Ok(Zone::UTC), Zone::parse).ok()?;
-    let anchor = spec.start.unwrap_or(action.created_at);
+    // A rate counts from when it was due, whoever's clock said so first.
+    let anchor = spec.start.or(action.next).unwrap_or(action.created_at);
     expression.next_after(now, &zone, anchor).filter(|next| spec.end.is_none_or(|end| *next <= end))
 }

@@ -1,6 +1,7 @@
 //! What a service's running tasks use, as utilisation: 100 × used ÷ reserved.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use trireme_state::object::{Task, TrackedMetric};
@@ -93,14 +94,18 @@ impl<'a> Running<'a> {
         (known && reserved > 0.0).then(|| 100.0 * used / reserved)
     }
 
-    /// The largest utilisation of a step within a minute, and of now. `None` when a step is missing of a task that ran then, or no task
-    /// did.
-    pub fn peak(&self, sort: Sort) -> Option<f64> {
-        let steps = (1..=WINDOW).map(|step| self.at(sort, step));
-        let over = steps.reduce(|one, other| Some(one?.max(other?))).flatten()?;
+    /// The largest utilisation of a step within a minute, and within the newer half of it; both with what is known of now. `None` when a
+    /// step is missing of a task that ran then, or no task did.
+    pub fn peak(&self, sort: Sort) -> Option<(f64, f64)> {
+        let largest = |steps: RangeInclusive<u32>| {
+            let steps = steps.map(|step| self.at(sort, step));
+            steps.reduce(|one, other| Some(one?.max(other?))).flatten()
+        };
+        let (newer, older) = (largest(1..=WINDOW / 2)?, largest(WINDOW / 2 + 1..=WINDOW)?);
         // The step that is under way need not have been told by everyone.
         let under_way = [self.at(sort, 0), self.recent(sort, 0)];
-        Some(under_way.into_iter().flatten().fold(over, f64::max))
+        let newer = under_way.into_iter().flatten().fold(newer, f64::max);
+        Some((newer.max(older), newer))
     }
 
     /// Utilisation in one step, of the tasks that ran then.

@@ -12,12 +12,11 @@ use trireme_state::object::{
 use trireme_types::Timestamp;
 
 use super::opinion::{Opinion, Wants};
+use crate::alarms::evaluate::{self, Slots};
 use crate::observed::Observed;
 
 /// What ARNs of policies have in them.
 const POLICY: &str = ":scalingPolicy:";
-/// The period that is under way, and the one before.
-const ASKED: usize = 2;
 
 /// The alarms that ring, by the ARN of each policy that they have among their actions.
 pub(super) type Ringing<'a> = BTreeMap<&'a str, Vec<&'a Alarm>>;
@@ -37,7 +36,7 @@ pub(super) fn ringing(view: &State) -> Ringing<'_> {
 /// What is asked of metrics.
 pub(super) fn queries(ringing: &Ringing<'_>) -> Vec<(MetricQuery, usize)> {
     let alarms = ringing.values().flatten();
-    alarms.map(|alarm| (alarm.spec.query.clone(), ASKED)).collect()
+    alarms.map(|alarm| (alarm.spec.query.clone(), evaluate::asked(&alarm.spec))).collect()
 }
 
 /// What a policy wants, by the alarms that ring for it. It is asked once in a period of the alarm, or in its cool-down if that is longer.
@@ -76,17 +75,23 @@ fn of_alarm(
     (observed, desired, now): (&Observed, u32, Timestamp),
 ) -> Wants {
     let spec = &alarm.spec;
-    let newest = observed.metrics.get(&spec.query).and_then(|points| points.last());
-    let Some(value) = newest.map(|point| point.value.get()) else { return Wants::AsMany };
-    let beyond = value - spec.threshold.get();
+    // The value by which it rings.
+    let points = observed.metrics.get(&spec.query).map_or(&[][..], Vec::as_slice);
+    let slots = Slots::of(spec, points, now);
+    let Some((_, value)) = slots.known().next() else { return Wants::AsMany };
+    let beyond = value.get() - spec.threshold.get();
     let Some(adjustment) = step.steps.iter().find(|one| holds(one, beyond)).map(|one| one.adjustment) else {
         return Wants::Nothing;
     };
-    let pause = policy.spec.scale_out_cooldown().max(Duration::from_secs(spec.query.period_seconds.into()));
-    let cools = |at: Timestamp| now < at.plus(pause);
-    // What was added during a cool-down counts for what is added now.
+    let cooldown = policy.spec.scale_out_cooldown();
+    let period = Duration::from_secs(spec.query.period_seconds.into());
+    let cools = |at: Timestamp| now < at.plus(cooldown.max(period));
     let lowers = lowers(step, adjustment, desired);
-    let cooling = policy.scaled_out.filter(|out| !lowers && cools(out.at));
+    // What was added during a cool-down counts for what is added now. A period without one is only waited for.
+    let cooling = policy.scaled_out.filter(|out| !lowers && now < out.at.plus(cooldown));
+    if !lowers && cooling.is_none() && policy.scaled_out.is_some_and(|out| cools(out.at)) {
+        return Wants::AsMany;
+    }
     let to = adjusted(step, cooling.map_or(desired, |out| out.from.min(desired)), adjustment);
     let why = format!(
         "alarm {} is in ALARM, its metric {beyond:+} from the threshold of {}",

@@ -40,7 +40,8 @@ fn customized(metric: &TrackedMetric) -> Option<MetricQuery> {
 struct Reading {
     /// Nothing when it is not beyond the target for long enough to be believed.
     now: Option<f64>,
-    peak: Option<f64>,
+    /// Of the newer half of that while too: a load that falls is followed when it has fallen.
+    peak: Option<(f64, f64)>,
 }
 
 fn read(tracking: &TargetTracking, running: &Running<'_>, observed: &Observed, now: Timestamp) -> Reading {
@@ -53,8 +54,10 @@ fn read(tracking: &TargetTracking, running: &Running<'_>, observed: &Observed, n
     let query = customized(&tracking.metric);
     let points = query.and_then(|query| observed.metrics.get(&query)).map_or(&[][..], Vec::as_slice);
     let fresh = |point: &&Datapoint| now.millis().saturating_sub(point.at.millis()) < FRESH_MILLIS;
-    let newest = points.last().filter(fresh);
-    Reading { now: newest.map(|point| point.value.get()), peak: peak(points, now) }
+    // One period may be an outlier, and the one under way lacks a part.
+    let newest: Vec<f64> = points.iter().rev().filter(fresh).take(2).map(|point| point.value.get()).collect();
+    let both = <[f64; 2]>::try_from(newest).ok().map(|[one, other]| one.min(other));
+    Reading { now: both, peak: peak(points, now).map(|peak| (peak, peak)) }
 }
 
 /// The largest of the last periods, none of which is missing.
@@ -77,12 +80,13 @@ pub(super) fn opinion(
     name: &str,
     policy: &ScalingPolicy,
     tracking: &TargetTracking,
-    (running, observed, desired, now): (&Running<'_>, &Observed, u32, Timestamp),
+    (running, observed, desired, settled, now): (&Running<'_>, &Observed, u32, bool, Timestamp),
 ) -> Opinion {
     let reading = read(tracking, running, observed, now);
+    let peak = reading.peak.filter(|_| settled);
     let count = u32::try_from(running.count()).unwrap_or(u32::MAX);
     let wants = more(policy, tracking, reading.now, (count, desired, now))
-        .unwrap_or_else(|| fewer(policy, tracking, reading.peak, (count, desired, now)));
+        .unwrap_or_else(|| fewer(policy, tracking, peak, (count, desired, now)));
     Opinion { policy: name.to_owned(), wants: told(wants, name) }
 }
 
@@ -113,8 +117,8 @@ fn more(
     let (metric, target) = (metric?, tracking.target.get());
     let cooldown = policy.spec.scale_out_cooldown();
     let cooling = policy.scaled_out.filter(|out| now < out.at.plus(cooldown));
-    // Of a service without tasks a metric may still say that there is something to do.
-    let counted = cooling.map_or(running, |out| out.from.min(running)).max(1);
+    // Of a service without tasks a metric may still say that there is something to do; during a deployment there are more than it wants.
+    let counted = cooling.map_or(running, |out| out.from.min(running)).min(desired).max(1);
     let wanted = wanted(counted, metric, target);
     if wanted <= desired {
         return None;
@@ -134,7 +138,7 @@ fn more(
 fn fewer(
     policy: &ScalingPolicy,
     tracking: &TargetTracking,
-    peak: Option<f64>,
+    peak: Option<(f64, f64)>,
     (running, desired, now): (u32, u32, Timestamp),
 ) -> Wants {
     if tracking.disable_scale_in {
@@ -142,11 +146,11 @@ fn fewer(
     }
     let cooldown = policy.spec.scale_in_cooldown();
     let cools = policy.scaled_in.is_some_and(|at| now < at.plus(cooldown));
-    let (Some(peak), false) = (peak, cools) else { return Wants::AsMany };
+    let (Some((peak, newer)), false) = (peak, cools) else { return Wants::AsMany };
     let target = tracking.target.get();
     let tasks = running.max(desired);
     let enough = wanted(tasks, peak, target * LOW);
-    if enough >= desired {
+    if enough >= desired || wanted(tasks, newer, target * LOW) < enough {
         return Wants::AsMany;
     }
     let name = metric_name(&tracking.metric);

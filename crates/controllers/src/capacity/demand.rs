@@ -58,11 +58,25 @@ impl Demand {
 
 /// How a provider's pool stands.
 pub fn standing(view: &State, provider: &CapacityProvider, now: Timestamp) -> Standing {
+    standings(view, std::iter::once(provider), now)
+        .into_iter()
+        .next()
+        .map(|(_, found)| found)
+        .unwrap_or_default()
+}
+
+/// How providers' pools stand, found out together: what waits is placed once for all of them.
+pub fn standings<'a>(
+    view: &State,
+    providers: impl Iterator<Item = &'a CapacityProvider>,
+    now: Timestamp,
+) -> Vec<(&'a CapacityProvider, Standing)> {
     let mut copies = Copies::new();
     let waiting = super::CapacityController::default();
     let mut plan = crate::Plan::default();
     let without = super::waiting::plan(&waiting, view, now, &mut copies, &mut plan);
-    of(view, provider, &without, &mut copies, now).standing()
+    let mut standing = |provider| of(view, provider, &without, &mut copies, now).standing();
+    providers.map(|provider| (provider, standing(provider))).collect()
 }
 
 pub(super) fn of(

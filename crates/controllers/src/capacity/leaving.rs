@@ -1,4 +1,5 @@
-//! Machines that are to leave a pool: they are drained, and once their agents are gone they are forgotten, as ECS does with instances that
+//! Machines that are to leave a pool: they are drained, whatever the provider's managedDraining says (nothing but daemons runs there, and
+//! nothing new may begin on a machine whose end is near), and once their agents are gone they are forgotten, as ECS does with instances that
 //! were terminated. Node health would not judge the last one of all, for nobody is there to bear witness; here nothing is lost with it.
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(super) fn plan(
     for instance in size.leaving.iter().filter_map(|id| view.instance(*id)) {
         let (id, cluster) = (instance.id, instance.registration.cluster.clone());
         let empty = view.index().instance_load(id).tasks.is_empty();
-        let drained = instance.status == InstanceStatus::Draining || !provider.group.managed_draining;
+        let drained = instance.status == InstanceStatus::Draining;
         if empty && (!view.is_present(instance) || (drained && is_silent(instance, observed, now, plan))) {
             plan.report.say(format!("{} has left its pool", instance.registration.name));
             plan.commands.push(Command::DeregisterInstance { cluster, instance: id, force: false });

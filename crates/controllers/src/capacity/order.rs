@@ -2,7 +2,7 @@
 //! nothing twice.
 
 use trireme_state::State;
-use trireme_state::object::{CapacityProvider, InstanceStatus, PoolSize};
+use trireme_state::object::{CapacityProvider, ContainerInstance, InstanceStatus, PoolSize};
 use trireme_types::ContainerInstanceId;
 
 /// An order to the hook.
@@ -22,21 +22,25 @@ pub struct Order {
     pub reason: String,
 }
 
-/// What is to be done to a pool; `None` when it is as it should be. Machines that are to go are told of only when all of them may.
+/// Whether a machine that is to go is one of which the hook is told.
+pub(super) fn may_go(view: &State, instance: &ContainerInstance) -> bool {
+    let empty = || view.index().instance_load(instance.id).tasks.is_empty();
+    instance.status == InstanceStatus::Draining && empty()
+}
+
+/// What is to be done to a pool; `None` when it is as it should be, or no cluster has it. Each machine that is to go is told of as soon as
+/// it may: one that does not come to rest holds up no other.
 pub fn order(view: &State, provider: &CapacityProvider, size: &PoolSize) -> Option<Order> {
     if !provider.group.managed_scaling.enabled {
         return None;
     }
+    view.clusters_of_provider(&provider.key).next()?;
     let there = view.instances_of_provider(provider);
     let there: Vec<_> = there.iter().filter(|instance| instance.connected).collect();
     let leaving = there.iter().filter(|one| size.leaving.contains(&one.id));
     let stays = there.len().saturating_sub(leaving.clone().count());
-    let is_drained =
-        |status: InstanceStatus| !provider.group.managed_draining || status == InstanceStatus::Draining;
-    let may_go = leaving
-        .clone()
-        .all(|one| is_drained(one.status) && view.index().instance_load(one.id).tasks.is_empty());
-    let removable: Vec<ContainerInstanceId> = leaving.map(|one| one.id).filter(|_| may_go).collect();
+    let removable: Vec<ContainerInstanceId> =
+        leaving.filter(|one| may_go(view, one)).map(|one| one.id).collect();
     let lacks = stays < size.wanted as usize;
     (lacks || !removable.is_empty()).then(|| Order {
         pool: provider.group.pool().to_owned(),

@@ -1,16 +1,23 @@
 //! What size a pool is to have: arithmetic on counts, and the command that follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use trireme_state::command::CapacityCommand;
+use trireme_state::limits::INSTANCES_PER_CLUSTER;
 use trireme_state::object::{CapacityProvider, ContainerInstance, InstanceStatus, ManagedScaling, PoolSize};
 use trireme_state::{Command, State};
 use trireme_types::{ContainerInstanceId, Timestamp, Zone};
 
 use super::demand::Demand;
+use super::order;
 use crate::driver::Plan;
+
+/// No pool is to have more machines: a cluster takes no more.
+fn most() -> u32 {
+    u32::try_from(INSTANCES_PER_CLUSTER).unwrap_or(u32::MAX)
+}
 
 /// ECS API: CapacityProviderReservation, in percent: of the machines that are there, those that are needed. Of none that is there 200 are
 /// needed if any is, else 100.
@@ -37,6 +44,8 @@ struct Facts {
     asked: u32,
     /// Machines that are needed.
     needed: u32,
+    /// So many may be asked for.
+    most: u32,
     /// Machines that may go.
     spare: u32,
     /// Whether a machine that was asked for has had the time to come.
@@ -62,10 +71,10 @@ impl Facts {
     fn judge(self, scaling: &ManagedScaling) -> Move {
         let wanted = at_target(self.needed, scaling.target_capacity);
         let coming = self.there.max(self.asked);
-        if wanted > coming && (self.asked <= self.there || self.warm) {
+        if wanted > coming && coming < self.most && (self.asked <= self.there || self.warm) {
             let least = scaling.minimum_step.max(1);
             let step = wanted.saturating_sub(coming).max(least).min(scaling.maximum_step.max(least));
-            return Move::Grow(coming.saturating_add(step));
+            return Move::Grow(coming.saturating_add(step).min(self.most));
         }
         if self.asked > self.there && wanted < self.asked && self.warm {
             return Move::Settle(wanted.max(self.there));
@@ -107,6 +116,7 @@ pub(super) fn plan(
         there,
         asked,
         needed: demand.needed,
+        most: most().saturating_sub(demand.drained),
         spare: u32::try_from(spare.len()).unwrap_or(u32::MAX),
         warm: warm_at.is_none(),
         idle: more && idle_since.is_some_and(|since| since.plus(warmup) <= now),
@@ -156,6 +166,7 @@ impl Sizing<'_> {
         plan: &mut Plan,
     ) {
         let name = &self.provider.key.name;
+        let wanted = wanted.min(most());
         let standing = self.demand.standing();
         let reason = format!(
             "{why}: {} of {} machines are needed (CapacityProviderReservation {}, target {})",
@@ -200,22 +211,28 @@ impl Sizing<'_> {
         self.propose(wanted, self.leaving.clone(), (false, "fewer are needed"), plan);
     }
 
-    /// Those that were to leave stay, as far as they are needed; new ones come for the rest.
+    /// Those that were to leave stay, as far as they are needed; new ones come for the rest. Those of which the hook was told are as good as
+    /// gone: it may be about to remove them.
     fn grow(&self, to: u32, plan: &mut Plan) {
         let there = u32::try_from(self.demand.usable.len()).unwrap_or(u32::MAX);
-        let present = |id: &ContainerInstanceId| {
-            self.view.instance(*id).is_some_and(|instance| self.view.is_present(instance))
+        let stays = |id: &ContainerInstanceId| {
+            let found = self.view.instance(*id).filter(|instance| self.view.is_present(instance));
+            found.is_some_and(|instance| !order::may_go(self.view, instance))
         };
-        let (present, gone): (Vec<_>, Vec<_>) = self.leaving.iter().copied().partition(present);
-        let back = (to.saturating_sub(there) as usize).min(present.len());
-        for instance in present.iter().take(back).filter_map(|id| self.view.instance(*id)) {
+        let (may_stay, gone): (Vec<_>, Vec<_>) = self.leaving.iter().copied().partition(stays);
+        let count = (to.saturating_sub(there) as usize).min(may_stay.len());
+        let back: BTreeSet<ContainerInstanceId> = may_stay.iter().take(count).copied().collect();
+        let of_back = |command: &Command| matches!(command, Command::SetInstanceStatus { instance, .. } if back.contains(instance));
+        // This pass was about to drain some of them.
+        plan.commands.retain(|command| !of_back(command));
+        for instance in back.iter().filter_map(|id| self.view.instance(*id)) {
             if instance.status == InstanceStatus::Draining {
                 let (cluster, status) = (instance.registration.cluster.clone(), InstanceStatus::Active);
                 let command = Command::SetInstanceStatus { cluster, instance: instance.id, status };
                 plan.commands.push(command);
             }
         }
-        let leaving = present.into_iter().skip(back).chain(gone).collect();
+        let leaving = may_stay.into_iter().skip(count).chain(gone).collect();
         let wanted = to.saturating_add(self.demand.drained);
         self.propose(wanted, leaving, (false, "more are needed"), plan);
     }
@@ -229,7 +246,8 @@ impl Sizing<'_> {
         }
         let mut left: Vec<&&Arc<ContainerInstance>> = spare.iter().collect();
         let mut leaving = self.leaving.clone();
-        for _ in 0..count {
+        let room = INSTANCES_PER_CLUSTER.saturating_sub(leaving.len());
+        for _ in 0..count.min(room) {
             let key = |one: &&Arc<ContainerInstance>| {
                 let crowd = zones.get(&one.registration.zone).copied().unwrap_or(0);
                 (crowd, one.registered_at, one.id)
@@ -255,11 +273,12 @@ mod tests {
     use super::*;
 
     fn facts() -> impl Strategy<Value = Facts> {
-        (0u32..50, 0u32..50, 0u32..50, 0u32..50, any::<bool>(), any::<bool>()).prop_map(
-            |(there, asked, needed, spare, warm, idle)| Facts {
+        (0u32..50, 0u32..50, 0u32..50, 0u32..50, any::<bool>(), any::<bool>(), 0u32..80).prop_map(
+            |(there, asked, needed, spare, warm, idle, most)| Facts {
                 there,
                 asked,
                 needed,
+                most,
                 spare: spare.min(there.saturating_sub(needed)),
                 warm,
                 idle,
@@ -280,7 +299,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
-        /// Never below what is needed, never by more than a step, and nothing goes that is not spare.
+        /// Never below what is needed, never by more than a step or beyond what there may be, and nothing goes that is not spare.
         #[test]
         fn a_pool_has_what_it_needs(facts in facts(), scaling in scaling()) {
             match facts.judge(&scaling) {
@@ -288,7 +307,8 @@ mod tests {
                 Move::Grow(to) => {
                     let from = facts.there.max(facts.asked);
                     prop_assert!(facts.needed > 0 && to > from && (facts.warm || facts.asked <= facts.there));
-                    prop_assert!((scaling.minimum_step..=scaling.maximum_step).contains(&(to - from)));
+                    let least = scaling.minimum_step.min(facts.most - from);
+                    prop_assert!(to <= facts.most && (least..=scaling.maximum_step).contains(&(to - from)));
                 }
                 Move::Shrink(count) => {
                     prop_assert!(facts.idle && count <= facts.spare && count <= scaling.maximum_step);
@@ -306,7 +326,7 @@ mod tests {
             let (mut grew, mut shrank) = (false, false);
             for _ in 0..200 {
                 let facts = Facts {
-                    there, asked: there, needed, spare: there.saturating_sub(needed), warm: true, idle: true,
+                    there, asked: there, needed, most: most(), spare: there.saturating_sub(needed), warm: true, idle: true,
                 };
                 match facts.judge(&scaling) {
                     Move::Grow(to) => (there, grew) = (to, true),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use trireme_state::command::{AlarmCommand, CapacityCommand, ScheduleCommand};
-use trireme_state::object::{AlarmKey, ServiceKey, Trigger};
+use trireme_state::object::{AlarmKey, CapacityProviderKey, ServiceKey, Trigger};
 use trireme_state::store::{ProposeError, Store};
 use trireme_state::{Actor, Command, Placement, Proposal, Rejection};
-use trireme_types::{ContainerInstanceId, RequestId, Sequence};
+use trireme_types::{ContainerInstanceId, RequestId, Sequence, TaskId};
 
 use super::Limits;
 use crate::metrics;
@@ -18,6 +18,8 @@ use crate::metrics;
 enum Lane {
     Service(ServiceKey),
     Instance(ContainerInstanceId),
+    Task(TaskId),
+    Pool(CapacityProviderKey),
     Alarm(AlarmKey),
     Trigger(Trigger),
     Other,
@@ -32,6 +34,8 @@ fn lane(command: &Command) -> Lane {
         | Command::RecordTaskSets { service, .. } => Lane::Service(service.clone()),
         Command::Capacity(command) => match &**command {
             CapacityCommand::StartServiceTasks { service, .. } => Lane::Service(service.clone()),
+            CapacityCommand::PlaceWaitingRun { task, .. } => Lane::Task(*task),
+            CapacityCommand::SizePool { key, .. } => Lane::Pool(key.clone()),
             _ => Lane::Other,
         },
         Command::RecordDeployment(news) => Lane::Service(news.service.clone()),
@@ -44,7 +48,9 @@ fn lane(command: &Command) -> Lane {
             ScheduleCommand::Fire(fire) => Lane::Trigger(fire.trigger.clone()),
             _ => Lane::Other,
         },
-        Command::LoseInstance { instance, .. } => Lane::Instance(*instance),
+        Command::LoseInstance { instance, .. }
+        | Command::SetInstanceStatus { instance, .. }
+        | Command::DeregisterInstance { instance, .. } => Lane::Instance(*instance),
         _ => Lane::Other,
     }
 }
@@ -230,7 +236,23 @@ fn log(controller: &'static str, error: &ProposeError) {
 mod tests {
     use super::*;
     use trireme_state::object::ClusterKey;
-    use trireme_types::{ClusterName, Scope, ServiceName, TaskId};
+    use trireme_types::{CapacityProviderName, ClusterName, Scope, ServiceName};
+
+    #[test]
+    fn what_is_refused_for_one_pool_holds_up_no_other() {
+        let size = |name: &str| {
+            let key = CapacityProviderKey {
+                scope: Scope::development(),
+                name: CapacityProviderName::new(name).unwrap(),
+            };
+            let (leaving, reason) = (Vec::new(), String::new());
+            let command = CapacityCommand::SizePool { key, seen: 0, wanted: 1, leaving, idle: false, reason };
+            lane(&Command::Capacity(Box::new(command)))
+        };
+        assert_eq!(size("one"), size("one"));
+        assert_ne!(size("one"), size("two"));
+        assert_ne!(size("one"), Lane::Other);
+    }
 
     #[test]
     fn a_command_that_is_too_large_is_halved_until_one_is_left() {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use trireme_scheduler::due;
+use trireme_scheduler::due::Times;
 use trireme_state::State;
 use trireme_state::command::{Advance, Fire, Run, RunResult};
+use trireme_state::limits::TARGETS_PER_RULE;
 use trireme_state::object::{Due, Firing, MissedRuns, Target, Trigger};
 use trireme_types::Timestamp;
 
@@ -13,24 +14,36 @@ use crate::driver::Report;
 
 /// Who is later than this has missed it, for those who do not want it then. EventBridge promises the minute.
 const LATE: Duration = Duration::from_secs(60);
-/// Times that one command passes over; the next pass goes on.
-const PASSED: u32 = 10_000;
+/// Times that one command passes over; the next pass goes on, after the other triggers.
+const PASSED: u32 = 200;
+/// Runs that one command tries again, as many as a rule has targets; the next pass goes on.
+const AGAIN: usize = TARGETS_PER_RULE;
 
-/// What a trigger comes to now; `None`: nothing, or it is gone.
+/// What a trigger comes to now; `None`: nothing, or it is gone. A time that is due comes first, and runs that wait have a command of their own.
 pub(super) fn plan(view: &State, places: &mut Places, trigger: &Trigger, now: Timestamp) -> Option<Fire> {
     let version = view.trigger_version(trigger)?;
     let firing = view.firing(trigger);
     let mut fire = Fire { trigger: trigger.clone(), version, advance: None, runs: Vec::new() };
-    again(view, places, &mut fire, &firing, now);
-    if let Some(next) = firing.next.filter(|next| next.fires_at <= now) {
-        go_on(view, places, &mut fire, next, now);
+    match firing.next.filter(|next| next.fires_at <= now) {
+        Some(next) => go_on(view, places, &mut fire, next, now),
+        None => again(view, places, &mut fire, &firing, now),
     }
     (fire.advance.is_some() || !fire.runs.is_empty()).then_some(fire)
 }
 
+/// Whether there is more to do for a trigger now than the command does.
+pub(super) fn goes_on(view: &State, fire: &Fire, now: Timestamp) -> bool {
+    let firing = view.firing(&fire.trigger);
+    let waits = firing.pending.iter().filter(|pending| pending.again_at <= now).count();
+    match &fire.advance {
+        Some(advance) => waits > 0 || advance.next.is_some_and(|next| next.fires_at <= now),
+        None => waits > fire.runs.len(),
+    }
+}
+
 /// Runs whose tasks found no place, and whose time has come again.
 fn again(view: &State, places: &mut Places, fire: &mut Fire, firing: &Firing, now: Timestamp) {
-    for pending in firing.pending.iter().filter(|pending| pending.again_at <= now) {
+    for pending in firing.pending.iter().filter(|pending| pending.again_at <= now).take(AGAIN) {
         let found = view.trigger_targets(&fire.trigger).iter().find(|one| one.id == pending.target);
         let result = match found {
             Some(of) => target::run(view, places, (&fire.trigger, of), (pending.due, pending.tries), now),
@@ -49,40 +62,37 @@ fn again(view: &State, places: &mut Places, fire: &mut Fire, firing: &Firing, no
 fn go_on(view: &State, places: &mut Places, fire: &mut Fire, next: Due, now: Timestamp) {
     let trigger = fire.trigger.clone();
     let targets = view.trigger_targets(&trigger);
-    let missed = passed_over(view, &trigger, targets, next, now);
+    let times = times(view, &trigger);
+    let following = |after: Timestamp| times.as_ref().and_then(|times| times.after(after));
+    let policy = view.firing_policy(&trigger).missed;
+    let missed = passed_over(policy, following, targets, next, now);
     if let Some((missed, next_one, reason)) = missed {
         fire.advance = Some(Advance { due: next.at, next: next_one, missed, reason });
         return;
     }
-    fire.advance = Some(Advance {
-        due: next.at,
-        next: following(view, &trigger, next.at),
-        missed: 0,
-        reason: String::new(),
-    });
+    fire.advance = Some(Advance { due: next.at, next: following(next.at), missed: 0, reason: String::new() });
     for of in targets {
         let result = target::run(view, places, (&trigger, of), (next.at, 0), now);
         fire.runs.push(Run { due: next.at, target: of.id.clone(), tries: 0, result });
     }
 }
 
-/// When a trigger is due after a time.
-fn following(view: &State, trigger: &Trigger, after: Timestamp) -> Option<Due> {
+/// When a trigger is due, read once: a search through what was missed asks often.
+fn times<'a>(view: &'a State, trigger: &'a Trigger) -> Option<Times<'a>> {
     match trigger {
-        Trigger::Schedule(key) => due::of_schedule(key, &view.schedule(key)?.spec, after),
-        Trigger::Rule(key) => due::of_rule(&view.rule(key)?.spec, after),
+        Trigger::Schedule(key) => Times::of_schedule(key, &view.schedule(key)?.spec),
+        Trigger::Rule(key) => Times::of_rule(&view.rule(key)?.spec),
     }
 }
 
 /// How many times are passed over, `first` among them, where the trigger stands then, and why.
 fn passed_over(
-    view: &State,
-    trigger: &Trigger,
+    policy: MissedRuns,
+    following: impl Fn(Timestamp) -> Option<Due>,
     targets: &[Target],
     first: Due,
     now: Timestamp,
 ) -> Option<(u32, Option<Due>, String)> {
-    let policy = view.firing_policy(trigger).missed;
     let oldest = targets.iter().map(|target| target.retry.max_age_seconds).max().unwrap_or(u32::MAX);
     let oldest = Duration::from_secs(oldest.into());
     let is_over = |due: Due, after: Option<Due>| {
@@ -101,7 +111,7 @@ fn passed_over(
     while let Some(due) = at
         && count < PASSED
     {
-        let after = following(view, trigger, due.at);
+        let after = following(due.at);
         let Some(reason) = is_over(due, after) else { break };
         because = Some(reason);
         count = count.saturating_add(1);

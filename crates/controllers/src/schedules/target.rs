@@ -26,13 +26,19 @@ pub(super) fn run(
     (due, tries): (Timestamp, u32),
     now: Timestamp,
 ) -> RunResult {
-    let earlier = earlier(view, trigger, due);
-    let overlap = view.firing_policy(trigger).overlap;
-    if overlap == Overlap::Skip && !earlier.is_empty() {
-        let reason = format!("task {} of an earlier run is not STOPPED, and runs do not overlap", earlier[0]);
-        return RunResult::Fail { reason };
-    }
-    let stop = if overlap == Overlap::Replace { earlier } else { Vec::new() };
+    let others = others(view, trigger, due);
+    let stop = match view.firing_policy(trigger).overlap {
+        Overlap::Skip if !others.is_empty() => {
+            let reason =
+                format!("task {} of another run is not STOPPED, and runs do not overlap", others[0].1);
+            return RunResult::Fail { reason };
+        }
+        Overlap::Replace if others.iter().any(|(of, _)| *of > due) => {
+            return RunResult::Fail { reason: "a later run has started".to_owned() };
+        }
+        Overlap::Replace => others.into_iter().map(|(_, id)| id).collect(),
+        Overlap::Allow | Overlap::Skip => Vec::new(),
+    };
     let task_run = match prepare(view, trigger, &target.tasks) {
         Ok(task_run) => task_run,
         Err(reason) => return RunResult::Fail { reason },
@@ -40,11 +46,16 @@ pub(super) fn run(
     let count = usize::try_from(target.tasks.count).unwrap_or(usize::MAX);
     let cluster = &target.tasks.cluster;
     let request = task_run.request(view, now, count);
-    let Placed { placements, unplaced } = place_on(places.of(view, cluster), &request);
+    let nodes = places.of(view, cluster);
+    // A run has all its tasks or none: what some of them took does not count, and what other runs took does.
+    let before = (count > 1).then(|| nodes.clone());
+    let Placed { placements, unplaced } = place_on(nodes, &request);
     let Some(why) = unplaced else {
         return RunResult::Start { run: Box::new(task_run.at(view, placements)), stop };
     };
-    places.forget(cluster);
+    if let Some(before) = before {
+        *nodes = before;
+    }
     let reason = format!("no place for {} of {count} tasks: {why}", count.saturating_sub(placements.len()));
     match again_at(target.retry, due, tries, now) {
         Ok(again_at) => RunResult::Defer { again_at, reason, stop },
@@ -52,10 +63,10 @@ pub(super) fn run(
     }
 }
 
-/// Tasks of earlier runs that are not STOPPED.
-fn earlier(view: &State, trigger: &Trigger, due: Timestamp) -> Vec<TaskId> {
+/// Tasks of other runs that are not STOPPED, with the time of each. A run that waited may find newer ones.
+fn others(view: &State, trigger: &Trigger, due: Timestamp) -> Vec<(Timestamp, TaskId)> {
     let runs = |id: &TaskId| view.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped);
-    view.firing(trigger).tasks.iter().filter(|(of, _)| *of < due).map(|(_, id)| *id).filter(runs).collect()
+    view.firing(trigger).tasks.iter().filter(|(of, id)| *of != due && runs(id)).copied().collect()
 }
 
 /// When tasks that found no place are tried again, or which limit of the retry policy says that they are not.

@@ -1,5 +1,7 @@
 //! Scheduled actions.
 
+use std::sync::Arc;
+
 use trireme_schedule::{Expression, Zone};
 use trireme_state::command::AutoscalingCommand;
 use trireme_state::object::{ScheduledAction, ScheduledActionSpec, ServiceKey};
@@ -62,8 +64,9 @@ pub(super) async fn put(cx: Context, request: PutAction) -> Result<Empty> {
     let spec = ScheduledActionSpec {
         schedule: request.schedule.unwrap_or(known.schedule),
         timezone: request.timezone.or(known.timezone),
-        start: instant(request.start_time, "StartTime")?.or(known.start),
-        end: instant(request.end_time, "EndTime")?.or(known.end),
+        // Application Auto Scaling API: those that are not given again are no longer there.
+        start: instant(request.start_time, "StartTime")?,
+        end: instant(request.end_time, "EndTime")?,
         min: if named { min } else { known.min },
         max: if named { max } else { known.max },
     };
@@ -121,18 +124,18 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Actions
     name::check_namespace(request.service_namespace.as_deref())?;
     let names = request.scheduled_action_names.unwrap_or_default();
     let state = cx.read().await?;
-    let mut found: Vec<(String, Action)> = Vec::new();
+    let mut found = Vec::new();
     for (key, target) in state.scalable_targets_of(cx.scope()) {
         let id = resource_id(key);
         if request.resource_id.as_ref().is_some_and(|asked| *asked != id) {
             continue;
         }
         let named = target.actions.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-        found.extend(named.map(|(name, action)| (format!("{id} {name}"), shown(key, name, action))));
+        found.extend(named.map(|(name, action)| (format!("{id} {name}"), (key, name, action))));
     }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (actions, next_token) =
-        shape::page(found.into_iter(), request.max_results, request.next_token.as_deref())?;
+    let page = (request.max_results, request.next_token.as_deref());
+    let show = |(key, name, action): (&ServiceKey, &String, &Arc<ScheduledAction>)| shown(key, name, action);
+    let (actions, next_token) = shape::page("DescribeScheduledActions", found, page, show)?;
     Ok(Actions { scheduled_actions: Some(actions), next_token })
 }
 

@@ -12,7 +12,7 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Activit
     name::check_namespace(request.service_namespace.as_deref())?;
     let with_held = request.include_not_scaled_activities.unwrap_or(false);
     let state = cx.read().await?;
-    let mut found: Vec<(String, Activity)> = Vec::new();
+    let mut found = Vec::new();
     for (key, activities) in state.all_scaling_activities() {
         let asked = request.resource_id.as_ref().is_none_or(|asked| *asked == resource_id(key));
         if key.cluster.scope != *cx.scope() || !asked {
@@ -22,13 +22,13 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Activit
         for activity in activities.iter().filter(|activity| with_held || activity.held.is_none()) {
             // The newest first.
             let order = u64::MAX.saturating_sub(activity.at.millis());
-            let shown = shown(&state, key, activity, Some(activity.id) == newest);
-            found.push((format!("{order:020} {:032x}", activity.id), shown));
+            let newest = Some(activity.id) == newest;
+            found.push((format!("{order:020} {:032x}", activity.id), (key, activity, newest)));
         }
     }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (activities, next_token) =
-        shape::page(found.into_iter(), request.max_results, request.next_token.as_deref())?;
+    let page = (request.max_results, request.next_token.as_deref());
+    let show = |(key, activity, newest)| shown(&state, key, activity, newest);
+    let (activities, next_token) = shape::page("DescribeScalingActivities", found, page, show)?;
     Ok(Activities { scaling_activities: Some(activities), next_token })
 }
 

@@ -1,19 +1,20 @@
 //! Scaling policies.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use trireme_monitoring::Unit;
 use trireme_state::State;
 use trireme_state::command::AutoscalingCommand;
 use trireme_state::object::{
-    AdjustmentType, MetricKey, ScalingPolicy, ScalingPolicySpec, ServiceKey, Statistic, StepAdjustment,
-    StepScaling, TargetTracking, TrackedMetric,
+    AdjustmentType, Alarm, MetricKey, ScalingPolicy, ScalingPolicySpec, ServiceKey, Statistic,
+    StepAdjustment, StepScaling, TargetTracking, TrackedMetric,
 };
 use trireme_types::{Real, Scope};
 
 use super::name::{self, DIMENSION, NAMESPACE, null, resource_id};
 use super::shape::{
-    self, Adjustment, Customized, DescribeOf, Dimension, Empty, OfOne, Policies, Policy, Predefined, Put,
-    PutPolicy, Step, Tracking, count,
+    self, Adjustment, AlarmName, Customized, DescribeOf, Dimension, Empty, OfOne, Policies, Policy,
+    Predefined, Put, PutPolicy, Step, Tracking, count,
 };
 use super::{invalid, missing, unavailable, write};
 use crate::companion::Context;
@@ -45,7 +46,8 @@ pub(super) async fn put(cx: Context, request: PutPolicy) -> Result<Put> {
     let state = cx.read().await?;
     let policy = state.scalable_target(&service).and_then(|target| target.policies.get(&name));
     let policy = policy.ok_or_else(|| unavailable("The scaling policy was deleted meanwhile.".to_owned()))?;
-    Ok(Put { policy_arn: Some(name::policy_arn(&service, &name, policy.id)), alarms: Some(Vec::new()) })
+    let arn = name::policy_arn(&service, &name, policy.id);
+    Ok(Put { policy_arn: Some(arn.clone()), alarms: Some(alarms(&state, &service, &arn)) })
 }
 
 fn spec(scope: &Scope, request: PutPolicy, known: Option<&ScalingPolicySpec>) -> Result<ScalingPolicySpec> {
@@ -122,6 +124,18 @@ fn of_predefined(asked: &Predefined) -> Result<TrackedMetric> {
     }
 }
 
+/// CloudWatch API: Namespace, MetricName, Dimension.Name, Dimension.Value.
+const TEXT_LENGTH: usize = 255;
+const VALUE_LENGTH: usize = 1_024;
+
+fn text(given: Option<String>, member: &str, length: usize) -> Result<String> {
+    let text = given.ok_or_else(|| null(member))?;
+    if text.is_empty() || text.chars().count() > length {
+        return Err(invalid(format!("{member} has 1 to {length} characters.")));
+    }
+    Ok(text)
+}
+
 const STATISTICS: [(&str, Statistic); 5] = [
     ("Average", Statistic::Average),
     ("Minimum", Statistic::Minimum),
@@ -152,16 +166,18 @@ fn of_customized(scope: &Scope, asked: Customized) -> Result<TrackedMetric> {
         return Err(invalid(format!("A metric has at most {DIMENSIONS} dimensions.")));
     }
     let dimension = |one: Dimension| {
-        let (name, value) = one.name.zip(one.value).ok_or_else(|| null("dimensions"))?;
-        Ok((name, value))
+        let name = text(one.name, "dimensions.name", TEXT_LENGTH)?;
+        Ok((name, text(one.value, "dimensions.value", VALUE_LENGTH)?))
     };
-    let dimensions: BTreeMap<String, String> =
-        dimensions.into_iter().map(dimension).collect::<Result<_>>()?;
+    let dimensions = dimensions.into_iter().map(dimension).collect::<Result<_>>()?;
+    if asked.unit.as_ref().is_some_and(|unit| Unit::named(unit).is_none()) {
+        return Err(invalid("Unit must be one of CloudWatch's."));
+    }
     Ok(TrackedMetric::Customized {
         metric: MetricKey {
             scope: scope.clone(),
-            namespace: asked.namespace.ok_or_else(|| null("namespace"))?,
-            name: asked.metric_name.ok_or_else(|| null("metricName"))?,
+            namespace: text(asked.namespace, "namespace", TEXT_LENGTH)?,
+            name: text(asked.metric_name, "metricName", TEXT_LENGTH)?,
             dimensions,
         },
         statistic: statistic(asked.statistic.as_deref().ok_or_else(|| null("statistic"))?)?,
@@ -228,28 +244,31 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Policie
     name::check_namespace(request.service_namespace.as_deref())?;
     let names = request.policy_names.unwrap_or_default();
     let state = cx.read().await?;
-    let mut found: Vec<(String, Policy)> = Vec::new();
+    let mut found = Vec::new();
     for (key, target) in state.scalable_targets_of(cx.scope()) {
         let id = resource_id(key);
         if request.resource_id.as_ref().is_some_and(|asked| *asked != id) {
             continue;
         }
         let named = target.policies.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-        found.extend(named.map(|(name, policy)| (format!("{id} {name}"), shown(&state, key, name, policy))));
+        found.extend(named.map(|(name, policy)| (format!("{id} {name}"), (key, name, policy))));
     }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (policies, next_token) =
-        shape::page(found.into_iter(), request.max_results, request.next_token.as_deref())?;
+    let page = (request.max_results, request.next_token.as_deref());
+    let show =
+        |(key, name, policy): (&ServiceKey, &String, &Arc<ScalingPolicy>)| shown(&state, key, name, policy);
+    let (policies, next_token) = shape::page("DescribeScalingPolicies", found, page, show)?;
     Ok(Policies { scaling_policies: Some(policies), next_token })
 }
 
-fn shown(_state: &State, key: &ServiceKey, name: &str, policy: &ScalingPolicy) -> Policy {
+fn shown(state: &State, key: &ServiceKey, name: &str, policy: &ScalingPolicy) -> Policy {
     let (step, tracking) = match &policy.spec {
         ScalingPolicySpec::Step(step) => (Some(shown_step(step)), None),
         ScalingPolicySpec::TargetTracking(tracking) => (None, Some(shown_tracking(tracking))),
     };
+    let arn = name::policy_arn(key, name, policy.id);
     Policy {
-        policy_arn: Some(name::policy_arn(key, name, policy.id)),
+        alarms: Some(alarms(state, key, &arn)),
+        policy_arn: Some(arn),
         policy_name: Some(name.to_owned()),
         service_namespace: Some(NAMESPACE.to_owned()),
         resource_id: Some(resource_id(key)),
@@ -257,9 +276,18 @@ fn shown(_state: &State, key: &ServiceKey, name: &str, policy: &ScalingPolicy) -
         policy_type: Some(kind(&policy.spec).to_owned()),
         step_scaling_policy_configuration: step,
         target_tracking_scaling_policy_configuration: tracking,
-        alarms: Some(Vec::new()),
         creation_time: Some(policy.created_at.epoch_seconds()),
     }
+}
+
+/// The alarms that have a policy among their actions.
+fn alarms(state: &State, service: &ServiceKey, arn: &str) -> Vec<AlarmName> {
+    let alarms = state.alarms_acting_on(&service.cluster.scope, arn);
+    let name = |alarm: &Arc<Alarm>| AlarmName {
+        alarm_name: Some(alarm.key.name.clone()),
+        alarm_arn: Some(alarm.arn()),
+    };
+    alarms.map(name).collect()
 }
 
 fn shown_step(step: &StepScaling) -> Step {

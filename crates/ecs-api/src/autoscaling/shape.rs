@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use trireme_state::object::Tags;
 
-use super::invalid;
+use super::{common, invalid};
 use crate::error::Result;
+use crate::page::{key_of, token_of};
 
 macro_rules! shapes {
     ($($(#[$about:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* })*) => {
@@ -57,7 +58,7 @@ shapes! {
         predictive_scaling_policy_configuration: serde_json::Value,
     }
     /// PutScalingPolicy's answer.
-    Put { #[serde(rename = "PolicyARN")] policy_arn: String, alarms: Vec<serde_json::Value>, }
+    Put { #[serde(rename = "PolicyARN")] policy_arn: String, alarms: Vec<AlarmName>, }
     /// DeleteScalingPolicy, DeleteScheduledAction.
     OfOne {
         policy_name: String, scheduled_action_name: String, service_namespace: String, resource_id: String,
@@ -150,23 +151,28 @@ pub(super) fn count(value: Option<i64>, member: &str) -> Result<Option<u32>> {
 /// Items on a page.
 const PAGE: usize = 50;
 
-/// A page of items that come in the order of their keys, and the key of its last one if there are more.
-pub(super) fn page<T>(
-    items: impl Iterator<Item = (String, T)>,
-    max_results: Option<i64>,
-    after: Option<&str>,
-) -> Result<(Vec<T>, Option<String>)> {
+/// The page of items that is asked for, in the order of their keys, as they are shown; and the token of the next one. Only what is on it is
+/// made.
+pub(super) fn page<T, U>(
+    list: &str,
+    mut items: Vec<(String, T)>,
+    (max_results, token): (Option<i64>, Option<&str>),
+    show: impl Fn(T) -> U,
+) -> Result<(Vec<U>, Option<String>)> {
     let size = match max_results {
         None => PAGE,
         Some(asked @ 1..=50) => usize::try_from(asked).unwrap_or(PAGE),
         Some(asked) => return Err(invalid(format!("MaxResults must be between 1 and {PAGE}, not {asked}."))),
     };
-    let mut rest = items.skip_while(|(key, _)| after.is_some_and(|after| key.as_str() <= after));
+    let wrong = || common("InvalidNextTokenException", "The token is not one of this list.");
+    let after = token.map(|token| key_of(list, token).ok_or_else(wrong)).transpose()?;
+    items.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut rest = items.into_iter().skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after));
     let (mut page, mut last) = (Vec::new(), None);
     for (key, item) in rest.by_ref().take(size) {
-        page.push(item);
+        page.push(show(item));
         last = Some(key);
     }
     let more = rest.next().is_some();
-    Ok((page, last.filter(|_| more)))
+    Ok((page, last.filter(|_| more).map(|last| token_of(list, &last))))
 }

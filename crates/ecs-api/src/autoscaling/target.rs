@@ -1,5 +1,7 @@
 //! Scalable targets.
 
+use std::sync::Arc;
+
 use trireme_state::command::{AutoscalingCommand, ScalableTargetChange};
 use trireme_state::object::{ScalableTarget, ServiceKey, SuspendedScaling, Tags};
 
@@ -10,6 +12,9 @@ use super::shape::{
 use super::{invalid, missing, unavailable, write};
 use crate::companion::Context;
 use crate::error::Result;
+
+/// Application Auto Scaling API: RoleARN.
+const ROLE_LENGTH: usize = 1_600;
 
 pub(super) async fn register(cx: Context, request: Register) -> Result<Registered> {
     let service = name::service(
@@ -24,6 +29,9 @@ pub(super) async fn register(cx: Context, request: Register) -> Result<Registere
     };
     if !there(&service) {
         return Err(invalid(format!("ECS service doesn't exist: {}", resource_id(&service))));
+    }
+    if request.role_arn.as_ref().is_some_and(|role| role.is_empty() || role.chars().count() > ROLE_LENGTH) {
+        return Err(invalid(format!("RoleARN has 1 to {ROLE_LENGTH} characters.")));
     }
     let known = state.scalable_target(&service).map(|target| target.spec.suspended).unwrap_or_default();
     let change = ScalableTargetChange {
@@ -84,16 +92,11 @@ pub(super) async fn describe(cx: Context, request: DescribeTargets) -> Result<Ta
         .map_or(Ok(()), |dimension| name::check_dimension(Some(dimension)))?;
     let asked = request.resource_ids.unwrap_or_default();
     let state = cx.read().await?;
-    let mut found: Vec<(String, Target)> = Vec::new();
-    for (key, target) in state.scalable_targets_of(cx.scope()) {
-        let id = resource_id(key);
-        if asked.is_empty() || asked.contains(&id) {
-            found.push((id, shown(key, target)));
-        }
-    }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let (targets, next_token) =
-        shape::page(found.into_iter(), request.max_results, request.next_token.as_deref())?;
+    let all = state.scalable_targets_of(cx.scope()).map(|(key, target)| (resource_id(key), (key, target)));
+    let found = all.filter(|(id, _)| asked.is_empty() || asked.contains(id)).collect();
+    let page = (request.max_results, request.next_token.as_deref());
+    let show = |(key, target): (&ServiceKey, &Arc<ScalableTarget>)| shown(key, target);
+    let (targets, next_token) = shape::page("DescribeScalableTargets", found, page, show)?;
     Ok(Targets { scalable_targets: Some(targets), next_token })
 }
 

@@ -35,8 +35,10 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
     unsupported::register_task_definition(request)?;
     let network_mode = request.network_mode.as_ref().and_then(network_mode);
     let (cpu, memory) = (task_cpu(request.cpu.as_deref())?, task_memory(request.memory.as_deref())?);
-    if request.requires_compatibilities.iter().flatten().any(|one| *one == shapes::Compatibility::Fargate) {
-        fargate::check_definition(request, network_mode, (cpu, memory))?;
+    let mut compatibilities = request.requires_compatibilities.iter().flatten();
+    let fargate = compatibilities.any(|one| *one == shapes::Compatibility::Fargate);
+    if fargate {
+        fargate::check_definition(network_mode, (cpu, memory))?;
     }
     let given = request.container_definitions.as_deref().unwrap_or_default();
     if given.is_empty() {
@@ -72,6 +74,9 @@ pub(crate) fn spec(request: &RegisterTaskDefinitionRequest) -> Result<TaskDefini
     };
     placement::of_definition(request.placement_constraints.as_deref().unwrap_or_default())?;
     check_together(&spec)?;
+    if fargate {
+        fargate::check_machine(&spec)?;
+    }
     container_order::check(given, network_mode)?;
     container_settings::check_task(request)?;
     namespaces::check(request, given)?;

@@ -1,10 +1,13 @@
 //! What ECS asks of tasks on FARGATE: the sizes that there are, and what their definitions may have (ECS developer guide: task definition
 //! parameters for Fargate). Here the machines are the managed pool's.
 
-use trireme_ecs_model::shapes::RegisterTaskDefinitionRequest;
-use trireme_state::object::{NetworkMode, TaskDefinitionSpec, TaskOverrides};
+use serde_json::Value;
+use trireme_state::object::{
+    Described, NetworkMode, PLACEMENT_CONSTRAINTS, TaskDefinitionSpec, TaskOverrides,
+};
 use trireme_types::{CpuUnits, Mebibytes};
 
+use super::described;
 use crate::error::{Error, Result};
 
 /// The one platform version that there is.
@@ -46,7 +49,7 @@ pub(crate) fn is_compatible(spec: &TaskDefinitionSpec) -> bool {
     let patient =
         spec.containers.iter().all(|one| one.stop_timeout.is_none_or(|seconds| seconds <= STOP_TIMEOUT));
     let size = spec.cpu.zip(spec.memory).is_some_and(|(cpu, memory)| is_size(cpu, memory));
-    spec.network_mode == Some(NetworkMode::Awsvpc) && patient && size
+    spec.network_mode == Some(NetworkMode::Awsvpc) && patient && size && of_machine(spec).is_none()
 }
 
 /// The size of a task with overrides.
@@ -61,7 +64,6 @@ pub(crate) fn check_overrides(spec: &TaskDefinitionSpec, overrides: &TaskOverrid
 
 /// RegisterTaskDefinition with requiresCompatibilities FARGATE.
 pub(crate) fn check_definition(
-    request: &RegisterTaskDefinitionRequest,
     mode: Option<NetworkMode>,
     (cpu, memory): (Option<CpuUnits>, Option<Mebibytes>),
 ) -> Result<()> {
@@ -75,40 +77,61 @@ pub(crate) fn check_definition(
     if !is_size(cpu, memory) {
         return Err(Error::client(no_size(cpu, memory)));
     }
-    match of_machine(request) {
-        None => Ok(()),
-        Some(what) => {
-            Err(Error::client(format!("Fargate compatible task definitions do not support {what}.")))
-        }
-    }
+    Ok(())
 }
 
-/// What is of a machine, and so of nobody who has none: the first that a definition asks for.
-fn of_machine(request: &RegisterTaskDefinitionRequest) -> Option<&'static str> {
-    let containers = || request.container_definitions.iter().flatten();
-    let filled = |list: Option<usize>| list.is_some_and(|length| length > 0);
-    let devices = containers().any(|one| {
-        let linux = one.linux_parameters.as_ref();
-        filled(linux.and_then(|linux| linux.devices.as_ref()).map(Vec::len))
-    });
-    let paths = request.volumes.iter().flatten().any(|volume| {
-        let path = volume.host.as_ref().and_then(|host| host.source_path.as_ref());
-        path.is_some_and(|path| !path.is_empty())
-    });
-    let docker = request.volumes.iter().flatten().any(|one| one.docker_volume_configuration.is_some());
-    let long = containers()
-        .any(|one| one.stop_timeout.is_some_and(|seconds| i64::from(seconds) > i64::from(STOP_TIMEOUT)));
-    let asked = [
-        ("placement constraints", filled(request.placement_constraints.as_ref().map(Vec::len))),
-        ("privileged containers", containers().any(|one| one.privileged == Some(true))),
-        ("devices", devices),
-        ("links", containers().any(|one| filled(one.links.as_ref().map(Vec::len)))),
+/// The same, of what asks for a machine.
+pub(crate) fn check_machine(spec: &TaskDefinitionSpec) -> Result<()> {
+    let unsupported = |what| format!("Fargate compatible task definitions do not support {what}.");
+    of_machine(spec).map_or(Ok(()), |what| Err(Error::client(unsupported(what))))
+}
+
+/// Read as it was registered; what is not there, or of another shape, asks for nothing.
+fn member(described: &Described, name: &str) -> Value {
+    described.get(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
+/// Elements of a list.
+fn all(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// What is of a machine, and so of nobody who has none: the first that a definition asks for. The machines of the managed pool run tasks of all
+/// accounts side by side: whatever reaches beyond a task is for its own machines, also in a definition that did not ask for FARGATE.
+fn of_machine(spec: &TaskDefinitionSpec) -> Option<&'static str> {
+    let volumes = member(&spec.described, described::VOLUMES);
+    let paths = all(&volumes)
+        .any(|volume| volume["host"]["sourcePath"].as_str().is_some_and(|path| !path.is_empty()));
+    let docker = all(&volumes).any(|volume| !volume["dockerVolumeConfiguration"].is_null());
+    let long =
+        spec.containers.iter().any(|one| one.stop_timeout.is_some_and(|seconds| seconds > STOP_TIMEOUT));
+    let of_task = [
+        ("placement constraints", all(&member(&spec.described, PLACEMENT_CONSTRAINTS)).next().is_some()),
         ("host volumes with a sourcePath", paths),
         ("Docker volumes", docker),
-        ("ipcMode", request.ipc_mode.is_some()),
-        ("pidMode host", request.pid_mode == Some(trireme_ecs_model::shapes::PidMode::Host)),
+        ("ipcMode", !member(&spec.described, described::IPC_MODE).is_null()),
+        ("pidMode host", member(&spec.described, described::PID_MODE) == "host"),
         ("a stopTimeout of more than 120 seconds", long),
-        ("GPUs", containers().any(|one| filled(one.resource_requirements.as_ref().map(Vec::len)))),
+    ];
+    let of_task = of_task.into_iter().find(|(_, asked)| *asked).map(|(what, _)| what);
+    of_task.or_else(|| spec.containers.iter().find_map(|one| container_of_machine(&one.described)))
+}
+
+/// The same of a container.
+fn container_of_machine(described: &Described) -> Option<&'static str> {
+    let filled = |name| all(&member(described, name)).next().is_some();
+    let linux = member(described, "linuxParameters");
+    // ECS API: KernelCapabilities.add.
+    let capabilities = all(&linux["capabilities"]["add"]).any(|one| one != "SYS_PTRACE");
+    let options = member(described, "dockerSecurityOptions");
+    let loosened = all(&options).any(|one| one != "no-new-privileges" && one != "no-new-privileges:true");
+    let asked = [
+        ("privileged containers", member(described, "privileged") == true),
+        ("devices", all(&linux["devices"]).next().is_some()),
+        ("capabilities other than SYS_PTRACE", capabilities),
+        ("dockerSecurityOptions other than no-new-privileges", loosened),
+        ("links", filled("links")),
+        ("GPUs", filled("resourceRequirements")),
     ];
     asked.into_iter().find(|(_, asked)| *asked).map(|(what, _)| what)
 }

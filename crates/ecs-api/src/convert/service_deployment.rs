@@ -176,7 +176,6 @@ pub(crate) fn describe(
             started_at: Some(time(rollback.started_at)),
             service_revision_arn: Some(revision_arn(key, rollback.revision)),
         }),
-        ..Default::default()
     }
 }
 

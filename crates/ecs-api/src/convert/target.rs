@@ -1,7 +1,8 @@
 //! Targets of schedules and rules: tasks of ECS (EventBridge API: Target, EcsParameters). What they are is worked out when they are put, as far as
 //! it does not change until they run; all that was said is kept for whoever asks.
 //!
-//! Launch types, capacity providers, platform versions and dead-letter queues are described, and without effect.
+//! Tasks run on machines of their cluster: other launch types, capacity providers and platform versions are refused. Roles and dead-letter queues
+//! are described, and without effect.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +60,8 @@ struct Parameters {
     network_configuration: Option<Network>,
     group: Option<String>,
     launch_type: Option<String>,
+    capacity_provider_strategy: Option<Vec<Value>>,
+    platform_version: Option<String>,
     #[serde(rename = "EnableECSManagedTags")]
     enable_ecs_managed_tags: Option<bool>,
     enable_execute_command: Option<bool>,
@@ -112,6 +115,7 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
     let cluster = resolve::cluster(scope, Some(&given.arn)).map_err(|_| not_ours())?;
     let parameters = given.ecs_parameters.as_ref();
     let parameters = parameters.ok_or_else(|| invalid("EcsParameters must be given for an ECS cluster."))?;
+    check_launching(parameters)?;
     let (name, definition) = definition(state, scope, &parameters.task_definition_arn)?;
     let (family, revision) = match name {
         DefinitionName::Family(family) => (family, None),
@@ -142,6 +146,28 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
         allows_commands: parameters.enable_execute_command.unwrap_or(false),
     };
     Ok(Target { id, described, tasks, retry: retry(given.retry_policy.as_ref())? })
+}
+
+/// What asks for other machines than a cluster's own would run on those all the same: better that it is said.
+fn check_launching(parameters: &Parameters) -> Result<()> {
+    let refused = |what: &str| {
+        Err(invalid(format!("{what} is not supported of a target yet: its tasks have the launch type EC2.")))
+    };
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    match filled(&parameters.launch_type).as_deref() {
+        None | Some("EC2") => {}
+        Some(other) => {
+            let other: String = other.chars().take(128).collect();
+            return refused(&format!("EcsParameters.LaunchType {other}"));
+        }
+    }
+    if parameters.capacity_provider_strategy.as_ref().is_some_and(|items| !items.is_empty()) {
+        return refused("EcsParameters.CapacityProviderStrategy");
+    }
+    if filled(&parameters.platform_version).is_some() {
+        return refused("EcsParameters.PlatformVersion");
+    }
+    Ok(())
 }
 
 /// It is there now, so that what is said about it can be checked. When it is a family, the newest revision of that time runs.
@@ -197,13 +223,11 @@ fn interfaces(
         let message = "NetworkConfiguration is for task definitions with the network mode awsvpc.";
         return Err(invalid(message));
     }
-    let fargate = parameters.launch_type.as_deref() == Some("FARGATE");
     let given = given.map(|given| NetworkConfiguration {
         awsvpc_configuration: Some(AwsVpcConfiguration {
             subnets: Some(given.subnets.clone()),
             security_groups: given.security_groups.clone(),
-            // FARGATE's tasks may have one elsewhere: it is described.
-            assign_public_ip: (given.assign_public_ip.as_deref() == Some("ENABLED") && !fargate)
+            assign_public_ip: (given.assign_public_ip.as_deref() == Some("ENABLED"))
                 .then_some(AssignPublicIp::Enabled),
         }),
     });

@@ -4,7 +4,7 @@ use trireme_schedule::Expression;
 use trireme_scheduler::due;
 use trireme_state::Command;
 use trireme_state::command::ScheduleCommand;
-use trireme_state::object::{self, RuleSpec, Trigger};
+use trireme_state::object::{self, RuleSpec};
 
 use super::shape::{Empty, List, OfRule, PutRule, Rule, RuleMade, Rules};
 use super::{Context, DEFAULT_BUS, arn, check_bus, invalid, key, no_rule, page_size, tag};
@@ -66,9 +66,8 @@ pub(super) async fn put(cx: Context, request: PutRule) -> Result<RuleMade> {
         role_arn: request.role_arn,
         anchor: same.map_or(now, |rule| rule.spec.anchor),
     };
-    // A rule whose times stay is due when it was.
-    let standing = same.and_then(|_| state.firing(&Trigger::Rule(key.clone())).next);
-    let next = standing.or_else(|| due::of_rule(&spec, now));
+    // If its times stay, so does when it is due.
+    let next = due::of_rule(&spec, now);
     let (seen, rule_arn) = (known.map(|rule| rule.version), arn(&key));
     let tags = tag::parse(request.tags)?;
     cx.write(ask(ScheduleCommand::PutRule { key, spec: Box::new(spec), next, tags, seen })).await?;

@@ -25,8 +25,10 @@ pub(super) async fn put(cx: Context, request: PutData) -> Result<Empty> {
         return Err(unsupported("EntityMetricData"));
     }
     let namespace = required(request.namespace, "Namespace")?;
-    if namespace.starts_with("AWS/") {
-        return Err(invalid("Namespaces that begin with AWS/ are for metrics of services."));
+    if namespace.starts_with("AWS/") || namespace == trireme_monitoring::ecs::INSIGHTS {
+        return Err(invalid(
+            "Namespaces that begin with AWS/ or ECS/ContainerInsights are for metrics of services.",
+        ));
     }
     let data = required(request.metric_data, "MetricData")?;
     if data.is_empty() || data.len() > METRICS {

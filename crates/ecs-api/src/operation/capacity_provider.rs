@@ -1,4 +1,4 @@
-//! Capacity providers: create, update, delete, describe. They are stored and described; nothing scales a group of machines yet.
+//! Capacity providers: create, update, delete, describe. Their pools are scaled by a controller (`trireme_controllers::capacity`).
 
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{

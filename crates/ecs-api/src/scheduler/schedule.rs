@@ -139,21 +139,11 @@ pub(super) async fn update(cx: Context, request: PutSchedule) -> Result<Put> {
     if spec.expression == known.spec.expression && spec.start == known.spec.start {
         spec.anchor = known.spec.anchor;
     }
+    // If its times stay, so does when it is due: what was due a moment ago is still to be seen to.
     let next = due::of_schedule(&key, &spec, now);
-    // What was due a moment ago, and is due by the new expression too, is still to be seen to.
-    let standing = state.firing(&object::Trigger::Schedule(key.clone())).next;
-    let next = if same_times(&known.spec, &spec) { standing.or(next) } else { next };
     let arn = arn(&key);
     cx.write(ask(ScheduleCommand::Update { key, spec: Box::new(spec), next })).await?;
     Ok(Put { schedule_arn: Some(arn) })
-}
-
-/// Whether a change leaves a schedule's times as they are.
-fn same_times(before: &ScheduleSpec, after: &ScheduleSpec) -> bool {
-    let times = |spec: &ScheduleSpec| {
-        (spec.expression.clone(), spec.zone.clone(), spec.start, spec.end, spec.window_minutes, spec.anchor)
-    };
-    times(before) == times(after)
 }
 
 fn ask(command: ScheduleCommand) -> Command {

@@ -295,3 +295,25 @@ async fn a_service_keeps_what_it_is_launched_on() {
     let listed = client.list_services().launch_type(LaunchType::Fargate).send().await.unwrap();
     assert_eq!(listed.service_arns().len(), 1);
 }
+
+#[tokio::test]
+async fn a_pool_has_a_name_that_a_hook_can_take() {
+    let (server, client, _network) = ready().await;
+    let before = server.events();
+    let create = |arn: String| {
+        let group = AutoScalingGroupProvider::builder().auto_scaling_group_arn(arn).build();
+        client.create_capacity_provider().name("p").auto_scaling_group_provider(group.unwrap())
+    };
+    let long = "x".repeat(256);
+    let arn = "arn:aws:autoscaling:us-east-1:1:autoScalingGroup:u:autoScalingGroupName/";
+    for name in [MANAGED_POOL, ".", "..", "../a", "a/b", "a b", "a\nb", "$(a)", "\u{e4}", &long] {
+        for given in [name.to_owned(), format!("{arn}{name}")] {
+            let (code, why) = refused(create(given).send().await);
+            assert_eq!(code, "InvalidParameterException", "{why}");
+            assert!(why.starts_with("The name of the Auto Scaling group"), "{why}");
+        }
+    }
+    assert!(create(arn.to_owned()).send().await.is_err(), "none at all");
+    assert_eq!(server.events(), before);
+    create(format!("{arn}Web_1.a-b")).send().await.unwrap();
+}

@@ -196,6 +196,25 @@ async fn what_is_wrong_with_a_schedule_is_said_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_target_that_asks_for_other_machines_is_refused() {
+    let server = ready().await;
+    for (member, to, because) in [
+        ("LaunchType", json!("FARGATE"), "LaunchType FARGATE is not supported"),
+        ("CapacityProviderStrategy", json!([{ "capacityProvider": "p" }]), "Strategy is not supported"),
+        ("PlatformVersion", json!("LATEST"), "PlatformVersion is not supported"),
+    ] {
+        let mut body = hourly();
+        body["Target"]["EcsParameters"][member] = to;
+        let answer = scheduler(&server, "POST", "/schedules/s", &body).await;
+        assert_eq!(code(&answer), (400, "ValidationException".to_owned()), "{body}");
+        assert!(answer.body.contains(because), "{}", answer.body);
+    }
+    let mut body = hourly();
+    body["Target"]["EcsParameters"]["CapacityProviderStrategy"] = json!([]);
+    assert_eq!(scheduler(&server, "POST", "/schedules/s", &body).await.status, 200, "it asks for nothing");
+}
+
+#[tokio::test]
 async fn a_signature_covers_path_and_query() {
     let server = ready().await;
     let signing = Signing { service: "scheduler".to_owned(), ..Signing::default() };
@@ -260,6 +279,11 @@ async fn a_rule_and_its_targets() {
     assert_eq!((&found["State"], &found["EventBusName"]), (&json!("ENABLED"), &json!("default")));
     let listed = events(&server, "ListTargetsByRule", &json!({ "Rule": "r" })).await.json();
     assert_eq!(listed["Targets"][0], targets["Targets"][0]);
+    let mut fargate = with(target(), "Id", json!("one"));
+    fargate["EcsParameters"]["LaunchType"] = json!("FARGATE");
+    let refused = events(&server, "PutTargets", &json!({ "Rule": "r", "Targets": [fargate] })).await;
+    assert_eq!(code(&refused), (400, "ValidationException".to_owned()));
+    assert!(refused.body.contains("LaunchType FARGATE is not supported"), "{}", refused.body);
     let names = events(&server, "ListRuleNamesByTarget", &json!({ "TargetArn": CLUSTER })).await.json();
     assert_eq!(names, json!({ "RuleNames": ["r"] }));
     let tags = events(&server, "ListTagsForResource", &json!({ "ResourceARN": arn })).await.json();

@@ -5,6 +5,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -17,6 +19,8 @@ use trireme_state::object::CapacityProviderKey;
 const LIMIT: Duration = Duration::from_secs(120);
 /// What of its output is kept, in bytes.
 const OUTPUT: usize = 4 * 1024;
+/// Clusters that it is told of.
+const CLUSTERS: usize = 100;
 /// Once it has ended, what it started may hold its output open: no longer is it waited for.
 const REST: Duration = Duration::from_millis(200);
 
@@ -33,7 +37,7 @@ pub(super) enum Ended {
     Done,
     /// With another one, or it could not be started.
     Failed(String),
-    /// It took too long, and was killed.
+    /// It took too long, and was killed with all that it started.
     TooLate(String),
 }
 
@@ -56,6 +60,8 @@ struct Told {
     capacity_provider: String,
     account: String,
     region: String,
+    /// Those that have the capacity provider: a machine joins one of them.
+    clusters: Vec<String>,
     request_id: String,
     wanted: u32,
     present: u32,
@@ -85,7 +91,9 @@ impl Told {
             let (name, zone) = (registration.name.clone(), registration.zone.to_string());
             Some(Machine { container_instance: id.to_string(), name, zone })
         };
+        let clusters = view.clusters_of_provider(key).map(|cluster| cluster.name.to_string());
         Self {
+            clusters: clusters.take(CLUSTERS).collect(),
             capacity_provider: key.name.to_string(),
             account: key.scope.account.to_string(),
             region: key.scope.region.to_string(),
@@ -99,13 +107,14 @@ impl Told {
     }
 
     /// The same for scripts that read no JSON.
-    fn variables(&self) -> [(&'static str, String); 8] {
+    fn variables(&self) -> [(&'static str, String); 9] {
         let names: Vec<&str> = self.removable.iter().map(|machine| machine.name.as_str()).collect();
         [
             ("TRIREME_POOL", self.pool.clone()),
             ("TRIREME_CAPACITY_PROVIDER", self.capacity_provider.clone()),
             ("TRIREME_ACCOUNT", self.account.clone()),
             ("TRIREME_REGION", self.region.clone()),
+            ("TRIREME_CLUSTER", self.clusters.first().cloned().unwrap_or_default()),
             ("TRIREME_REQUEST_ID", self.request_id.clone()),
             ("TRIREME_WANTED", self.wanted.to_string()),
             ("TRIREME_PRESENT", self.present.to_string()),
@@ -140,11 +149,15 @@ async fn run(program: &Path, told: &Told, limit: Duration) -> Ended {
         Ok(child) => child,
         Err(error) => return Ended::Failed(format!("{} cannot be started: {error}", program.display())),
     };
+    let group = Group::of(&child);
     let (stdout, stderr) = (said(child.stdout.take()), said(child.stderr.take()));
     let ended = tokio::time::timeout(limit, tell_and_wait(&mut child, told)).await;
-    let late = ended.is_err();
-    if late {
-        let _gone_already = child.start_kill();
+    match &ended {
+        Ok(Ok(_)) => group.ended(),
+        _ => {
+            drop(group);
+            let _reaped = tokio::time::timeout(REST, child.wait()).await;
+        }
     }
     for said in [stdout.heard().await, stderr.heard().await].iter().filter(|said| !said.is_empty()) {
         tracing::info!(pool = told.pool, said, "the scaling hook");
@@ -154,6 +167,30 @@ async fn run(program: &Path, told: &Told, limit: Duration) -> Ended {
         Ok(Err(error)) => Ended::Failed(error.to_string()),
         Ok(Ok(status)) if status.success() => Ended::Done,
         Ok(Ok(status)) => Ended::Failed(format!("{status}")),
+    }
+}
+
+/// A call's processes: the program, and what it started that has no group of its own. They are killed with it, when it takes too long or
+/// nobody waits for it any more: what is left of one call would work beside the next.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// The child leads its group, and has not been waited for yet.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    /// By itself: what it left behind, such as the agents that it is for, stays.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _gone_already = killpg(group, Signal::SIGKILL);
+        }
     }
 }
 
@@ -210,6 +247,7 @@ mod tests {
             capacity_provider: "machines".to_owned(),
             account: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
+            clusters: vec!["web".to_owned(), "jobs".to_owned()],
             request_id: hyphenated(7),
             wanted: 3,
             present: 2,
@@ -233,14 +271,15 @@ mod tests {
     async fn it_is_told_the_size_and_never_to_add() {
         let folder = tempfile::tempdir().unwrap();
         let script = format!(
-            "cat > {0}/stdin; printf '%s %s %s' \"$TRIREME_POOL\" \"$TRIREME_WANTED\" \"$TRIREME_REMOVABLE\" > {0}/variables",
+            "cat > {0}/stdin; printf '%s %s %s %s' \"$TRIREME_POOL\" \"$TRIREME_CLUSTER\" \"$TRIREME_WANTED\" \"$TRIREME_REMOVABLE\" > {0}/variables",
             folder.path().display()
         );
         let hook = program(folder.path(), &script);
         assert!(matches!(run(&hook, &told(), LIMIT).await, Ended::Done));
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(read("variables"), "group-1 3 us-east-1a/agent-1");
+        assert_eq!(read("variables"), "group-1 web 3 us-east-1a/agent-1");
         let json: serde_json::Value = serde_json::from_str(&read("stdin")).unwrap();
+        assert_eq!(json["clusters"], serde_json::json!(["web", "jobs"]));
         assert_eq!(json["wanted"], 3);
         assert_eq!(json["requestId"], "00000000-0000-0000-0000-000000000007");
         assert_eq!(json["removable"][0]["name"], "us-east-1a/agent-1");
@@ -256,6 +295,42 @@ mod tests {
         assert!(matches!(run(&slow, &told(), Duration::from_millis(300)).await, Ended::TooLate(_)));
         let none = folder.path().join("none");
         assert!(matches!(run(&none, &told(), LIMIT).await, Ended::Failed(_)));
+    }
+
+    #[tokio::test]
+    async fn what_it_started_is_killed_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let script = format!("tail -f /dev/null & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
+        let hook = program(folder.path(), &script);
+        let child = || {
+            let pid: i32 = std::fs::read_to_string(&pid).ok()?.trim().parse().ok()?;
+            Some(Pid::from_raw(pid))
+        };
+        let is_gone = async |pid: Pid| {
+            // Whoever inherits it has it waited for in its own time: until then it is there, and dead.
+            let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let mut looks = tokio::time::interval(Duration::from_millis(10));
+            while !state().is_empty() && !state().contains(") Z ") {
+                looks.tick().await;
+            }
+        };
+        assert!(matches!(run(&hook, &told(), Duration::from_secs(2)).await, Ended::TooLate(_)));
+        is_gone(child().unwrap()).await;
+        std::fs::remove_file(&pid).unwrap();
+        {
+            let (told, started) = (told(), async {
+                let mut looks = tokio::time::interval(Duration::from_millis(10));
+                while child().is_none() {
+                    looks.tick().await;
+                }
+            });
+            tokio::select! {
+                ended = run(&hook, &told, LIMIT) => panic!("it waits for its child: {ended:?}"),
+                () = started => {}
+            }
+        }
+        is_gone(child().unwrap()).await;
     }
 
     #[tokio::test]

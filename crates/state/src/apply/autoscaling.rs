@@ -81,9 +81,14 @@ fn recorded(state: &mut State, key: &ServiceKey, activity: &ScalingActivity, pol
     });
 }
 
-/// A service is gone, and its target with it.
+/// A service is to go, and its target with it.
 pub(super) fn service_is_gone(state: &mut State, key: &ServiceKey) {
     state.scalable_targets.remove(key);
+}
+
+/// It is gone, and what was done to it is of no interest any more.
+pub(super) fn service_is_inactive(state: &mut State, key: &ServiceKey) {
+    state.scaling_activities.remove(key);
 }
 
 fn with(state: &mut State, key: &ServiceKey, change: impl FnOnce(&mut ScalableTarget)) {

@@ -95,6 +95,7 @@ pub(super) fn changed(state: &mut State, at: Timestamp, event: &Event) {
                 bump(service);
             });
             deployment_history::service_is_inactive(state, key);
+            autoscaling::service_is_inactive(state, key);
             rebalancing::service_is_gone(state, key);
             deployment::forget(state, key);
             task_set::service_is_inactive(state, key);

@@ -6,7 +6,9 @@ use imbl::Vector;
 use trireme_types::{DeploymentId, Timestamp};
 
 use super::{image_pin, request, service};
-use crate::object::{Described, Service, ServiceKey, TaskDefinitionKey, TaskSet, TaskSetStatus, roll_out};
+use crate::object::{
+    Described, Service, ServiceKey, TaskDefinitionKey, TaskSet, TaskSetStatus, roll_out_task_set,
+};
 use crate::{Event, State};
 
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &Event) {
@@ -72,7 +74,7 @@ fn choose(service: &mut Service, all: &mut Vector<TaskSet>, at: Timestamp, id: D
         }
     }
     service.spec.task_definition = chosen.spec.task_definition.clone();
-    roll_out(&mut service.spec.described, &chosen.spec.described);
+    roll_out_task_set(&mut service.spec.described, &chosen.spec.described);
 }
 
 /// A service without a primary set is made from nothing.
@@ -80,7 +82,7 @@ fn drain(service: &mut Service, all: &mut Vector<TaskSet>, at: Timestamp, id: De
     let Some(set) = all.iter_mut().find(|set| set.id == id) else { return };
     if set.status == TaskSetStatus::Primary {
         service.spec.task_definition = TaskDefinitionKey::none(&service.key.cluster.scope);
-        roll_out(&mut service.spec.described, &Described::new());
+        roll_out_task_set(&mut service.spec.described, &Described::new());
     }
     set.status = TaskSetStatus::Draining;
     set.updated_at = at;

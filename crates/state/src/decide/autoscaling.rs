@@ -109,11 +109,7 @@ fn register(
         let tags = with_tags(known.map(|target| &target.tags), tags, &[])?;
         events.push(Event::Autoscaling(Happened::ScalableTargetTagged { key: key.clone(), tags }));
     }
-    // Only who changes a bound means it: a desired count that someone set beyond it stays.
-    let changes = |bound: fn(&ScalableTargetSpec) -> u32| before.map(bound) != Some(bound(&spec));
-    if changes(|spec| spec.min) || changes(|spec| spec.max) {
-        events.extend(within(service, &spec, "", stamp));
-    }
+    events.extend(within(service, &spec, "", stamp));
     Ok(Decision::of(events))
 }
 
@@ -314,7 +310,7 @@ fn scale(
         // What was added during a cool-down counts for what is added next.
         let until = |out: &ScaledOut| out.at.plus(policy.spec.scale_out_cooldown());
         let cooling = policy.scaled_out.filter(|out| stamp.now < until(out));
-        (Some(ScaledOut { at: stamp.now, from: cooling.map_or(from, |out| out.from) }), None)
+        (Some(cooling.unwrap_or(ScaledOut { at: stamp.now, from })), None)
     } else {
         (None, Some(stamp.now))
     };
@@ -332,7 +328,8 @@ fn hold(
 ) -> Decided {
     let (_, service) = seen(state, key, version)?;
     let activities = state.scaling_activities(key);
-    if activities.front().is_some_and(|last| last.held == Some(held) && last.cause == cause) {
+    let mut since = activities.iter().take_while(|activity| activity.held.is_some());
+    if since.any(|activity| activity.held == Some(held) && activity.cause == cause) {
         return Ok(Decision::nothing());
     }
     let desired = service.spec.desired_count;

@@ -27,6 +27,7 @@ pub(super) fn create(
     }
     super::tag::check_limit(tags)?;
     check_group(group)?;
+    check_pool(group)?;
     if state.capacity_providers_of(&key.scope).count() >= CAPACITY_PROVIDERS {
         return Err(Rejection::LimitExceeded {
             what: "capacity providers".to_owned(),
@@ -55,6 +56,17 @@ fn check_group(group: &AutoScalingGroup) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// One of an older version may have any name, as long as nothing scales its pool.
+fn check_pool(group: &AutoScalingGroup) -> Result<(), Rejection> {
+    if group.names_a_pool() {
+        return Ok(());
+    }
+    Err(invalid(
+        "The name of the Auto Scaling group in autoScalingGroupProvider.autoScalingGroupArn is invalid. 1 to 255 characters are \
+         allowed: letters, numbers, periods, underscores, and hyphens. It cannot be \"managed\", \".\", or \"..\".",
+    ))
+}
+
 pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScalingGroupChange) -> Decided {
     let known = state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
     let mut group = known.group.clone();
@@ -68,6 +80,9 @@ pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScal
         change.termination_protection.unwrap_or(group.managed_termination_protection);
     group.managed_draining = change.draining.unwrap_or(group.managed_draining);
     check_group(&group)?;
+    if group.managed_scaling.enabled {
+        check_pool(&group)?;
+    }
     Ok(Decision::one(Event::CapacityProviderUpdated { key: key.clone(), group: Box::new(group) }))
 }
 

@@ -1,13 +1,23 @@
 //! A trigger's step: that it goes on and what comes of its runs is one entry, so that each time is seen to once, whoever leads.
 
-use trireme_types::TaskId;
+use std::time::Duration;
+
+use trireme_types::{TaskId, Timestamp};
 
 use super::{Decided, Decision, execute_command, placement, stale};
+use crate::codec::encode_event;
 use crate::command::{Advance, Command, Fire, Outcome, Run, RunResult};
 use crate::event::ScheduleEvent;
-use crate::limits::PENDING_PER_FIRING;
+use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND, PENDING_PER_FIRING};
 use crate::object::{DesiredStatus, Firing, StopCode, Trigger};
 use crate::{Event, Rejection, Stamp, State, apply_event};
+
+/// When a run is tried again that had no room beside others of its step.
+const SOON: Duration = Duration::from_secs(1);
+/// Events that are left for the runs after one that starts.
+const EVENTS_LEFT: usize = 20;
+/// The same in bytes.
+const BYTES_LEFT: usize = 32 * 1024;
 
 pub(super) fn fire(state: &State, step: &Fire, stamp: &mut Stamp) -> Decided {
     let trigger = &step.trigger;
@@ -49,6 +59,12 @@ impl Working {
         apply_event(&mut self.state, stamp.now, &event);
         self.events.push(event);
     }
+
+    /// Whether a run of this step has started tasks.
+    fn has_started(&self) -> bool {
+        let started = |event: &Event| matches!(event, Event::Schedule(ScheduleEvent::RunStarted { .. }));
+        self.events.iter().any(started)
+    }
 }
 
 fn advanced(trigger: &Trigger, advance: &Advance) -> Event {
@@ -66,51 +82,95 @@ fn advanced(trigger: &Trigger, advance: &Advance) -> Event {
 }
 
 fn one(working: &mut Working, trigger: &Trigger, run: &Run, stamp: &mut Stamp) -> Result<(), Rejection> {
-    let (due, target) = (run.due, run.target.clone());
-    let failed = |reason: String| {
-        Event::Schedule(ScheduleEvent::RunFailed {
-            trigger: trigger.clone(),
-            due,
-            target: target.clone(),
-            reason,
-        })
-    };
     match &run.result {
-        RunResult::Fail { reason } => working.happens(failed(reason.clone()), stamp),
-        RunResult::Defer { reason, .. } if is_full(working, trigger, run) => {
-            working.happens(failed(format!("{reason}; and too many runs wait already")), stamp);
-        }
+        RunResult::Fail { reason } => working.happens(failed(trigger, run, reason.clone()), stamp),
         RunResult::Defer { again_at, reason, stop } => {
-            stop_earlier(working, trigger, stop, stamp);
-            let deferred = ScheduleEvent::RunDeferred {
-                trigger: trigger.clone(),
-                due,
-                target: target.clone(),
-                tries: run.tries.saturating_add(1),
-                again_at: *again_at,
-                reason: reason.clone(),
-            };
-            working.happens(Event::Schedule(deferred), stamp);
+            defer(working, (trigger, run), (*again_at, reason), stop, stamp);
         }
-        RunResult::Start { run, stop } => match started(&working.state, run, stamp) {
+        RunResult::Start { run: command, stop } => match started(&working.state, command, stamp) {
             Ok(Decision { events, outcome: Outcome::Tasks(tasks) }) => {
-                stop_earlier(working, trigger, stop, stamp);
-                events.into_iter().for_each(|event| working.happens(event, stamp));
-                let started = ScheduleEvent::RunStarted {
-                    trigger: trigger.clone(),
-                    due,
-                    target: target.clone(),
-                    tasks,
-                };
-                working.happens(Event::Schedule(started), stamp);
+                start(working, (trigger, run), (events, tasks), stop, stamp);
             }
-            Ok(_) => working.happens(failed("no tasks were asked for".to_owned()), stamp),
+            Ok(_) => working.happens(failed(trigger, run, "no tasks were asked for".to_owned()), stamp),
+            // The runs before it in this step may be why, and a plan would always be the same. Another step sees what they took.
+            Err(moved @ Rejection::Stale { .. }) if working.has_started() => {
+                defer(working, (trigger, run), (stamp.now.plus(SOON), &moved.to_string()), stop, stamp);
+            }
             Err(moved @ Rejection::Stale { .. }) => return Err(moved),
             // It would be refused again and again: the run is over, and the history says why.
-            Err(refused) => working.happens(failed(refused.to_string()), stamp),
+            Err(refused) => working.happens(failed(trigger, run, refused.to_string()), stamp),
         },
     }
     Ok(())
+}
+
+fn failed(trigger: &Trigger, run: &Run, reason: String) -> Event {
+    Event::Schedule(ScheduleEvent::RunFailed {
+        trigger: trigger.clone(),
+        due: run.due,
+        target: run.target.clone(),
+        reason,
+    })
+}
+
+/// Its tasks start. What is too much beside the runs before it is for another step; what is too much by itself never starts.
+fn start(
+    working: &mut Working,
+    (trigger, run): (&Trigger, &Run),
+    (events, tasks): (Vec<Event>, Vec<TaskId>),
+    stop: &[TaskId],
+    stamp: &Stamp,
+) {
+    let mut trial = Working { state: working.state.clone(), events: Vec::new() };
+    stop_earlier(&mut trial, trigger, stop, stamp);
+    events.into_iter().for_each(|event| trial.happens(event, stamp));
+    let (due, target) = (run.due, run.target.clone());
+    let all = ScheduleEvent::RunStarted { trigger: trigger.clone(), due, target, tasks };
+    trial.happens(Event::Schedule(all), stamp);
+    if fits(working, &trial) {
+        working.state = trial.state;
+        working.events.append(&mut trial.events);
+        return;
+    }
+    let reason = format!("its {} events are too many or too large for one command", trial.events.len());
+    if working.has_started() {
+        defer(working, (trigger, run), (stamp.now.plus(SOON), &reason), stop, stamp);
+    } else {
+        working.happens(failed(trigger, run, reason), stamp);
+    }
+}
+
+/// Whether one command may cause all these events, and what is said of a few runs more.
+fn fits(working: &Working, trial: &Working) -> bool {
+    let all = || working.events.iter().chain(&trial.events);
+    let bytes = all().map(|event| encode_event(event).len()).fold(0, usize::saturating_add);
+    all().count() <= EVENTS_PER_COMMAND.saturating_sub(EVENTS_LEFT)
+        && bytes <= BYTES_PER_COMMAND.saturating_sub(BYTES_LEFT)
+}
+
+/// It is tried again later, if there is room to wait.
+fn defer(
+    working: &mut Working,
+    (trigger, run): (&Trigger, &Run),
+    (again_at, reason): (Timestamp, &str),
+    stop: &[TaskId],
+    stamp: &Stamp,
+) {
+    if is_full(working, trigger, run) {
+        let reason = format!("{reason}; and too many runs wait already");
+        working.happens(failed(trigger, run, reason), stamp);
+        return;
+    }
+    stop_earlier(working, trigger, stop, stamp);
+    let deferred = ScheduleEvent::RunDeferred {
+        trigger: trigger.clone(),
+        due: run.due,
+        target: run.target.clone(),
+        tries: run.tries.saturating_add(1),
+        again_at,
+        reason: reason.to_owned(),
+    };
+    working.happens(Event::Schedule(deferred), stamp);
 }
 
 /// A run that is pending already takes no further place.

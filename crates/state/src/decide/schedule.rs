@@ -5,7 +5,7 @@ use crate::command::ScheduleCommand;
 use crate::event::ScheduleEvent;
 use crate::limits::{RULES, SCHEDULE_GROUPS, SCHEDULES, TAGS_PER_RESOURCE, TARGET_BYTES, TARGETS_PER_RULE};
 use crate::object::{
-    Due, FiringPolicy, RuleKey, RuleSpec, ScheduleGroupKey, ScheduleKey, ScheduleSpec, Tags, Target,
+    Due, FiringPolicy, RuleKey, RuleSpec, ScheduleGroupKey, ScheduleKey, ScheduleSpec, Tags, Target, Trigger,
 };
 use crate::{Event, Rejection, Stamp, State};
 
@@ -17,7 +17,7 @@ pub(super) fn decide(state: &State, command: &ScheduleCommand, stamp: &mut Stamp
         ScheduleCommand::Create { key, spec, next } => create(state, key, spec, *next),
         ScheduleCommand::Update { key, spec, next } => {
             known_schedule(state, key)?;
-            put(key, spec, *next)
+            put(state, key, spec, *next)
         }
         ScheduleCommand::Delete { key } => {
             known_schedule(state, key)?;
@@ -115,16 +115,31 @@ fn create(state: &State, key: &ScheduleKey, spec: &ScheduleSpec, next: Option<Du
         return Err(there("schedule", &key.name));
     }
     at_most(state.schedules.len().saturating_add(1), "schedules", SCHEDULES)?;
-    put(key, spec, next)
+    put(state, key, spec, next)
 }
 
-fn put(key: &ScheduleKey, spec: &ScheduleSpec, next: Option<Due>) -> Decided {
+/// One whose times stay stands where it stood: what it has fired since the asker looked, it does not fire again.
+fn put(state: &State, key: &ScheduleKey, spec: &ScheduleSpec, next: Option<Due>) -> Decided {
     at_most(spec.target.described.len(), "bytes of a target", TARGET_BYTES)?;
+    let stays = |known: &ScheduleSpec| known.enabled && spec.enabled && known.same_times(spec);
+    let next = match state.schedule(key) {
+        Some(known) if stays(&known.spec) => state.firing(&Trigger::Schedule(key.clone())).next,
+        _ => next,
+    };
     let next = next.filter(|_| spec.enabled);
     Ok(one(ScheduleEvent::SchedulePut { key: key.clone(), spec: Box::new(spec.clone()), next }))
 }
 
+/// As [`put`]: one whose times stay stands where it stood.
 fn put_rule(state: &State, key: &RuleKey, spec: &RuleSpec, next: Option<Due>, tags: &Tags) -> Decided {
+    let stays = |known: &RuleSpec| {
+        let same = (&known.expression, known.anchor) == (&spec.expression, spec.anchor);
+        known.enabled && spec.enabled && same
+    };
+    let next = match state.rule(key) {
+        Some(known) if stays(&known.spec) => state.firing(&Trigger::Rule(key.clone())).next,
+        _ => next,
+    };
     let next = next.filter(|_| spec.enabled);
     let put = ScheduleEvent::RulePut { key: key.clone(), spec: Box::new(spec.clone()), next };
     if state.rule(key).is_some() {

@@ -9,7 +9,7 @@ use crate::command::{Outcome, TaskSetProgress};
 use crate::limits::TASK_SETS_PER_SERVICE;
 use crate::object::{
     Scale, ServiceKey, ServiceSpec, ServiceStatus, Tags, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets,
-    roll_out,
+    roll_out_task_set,
 };
 use crate::{Event, Rejection, Stamp, State};
 
@@ -135,7 +135,7 @@ pub(super) fn delete(state: &State, key: &ServiceKey, id: DeploymentId, force: b
 pub(super) fn set_primary(state: &State, key: &ServiceKey, id: DeploymentId) -> Decided {
     let set = kept(state, key, id)?;
     let mut described = state.service(key).map(|service| service.spec.described.clone()).unwrap_or_default();
-    roll_out(&mut described, &set.spec.described);
+    roll_out_task_set(&mut described, &set.spec.described);
     super::check_described(&described)?;
     let events = match set.status {
         TaskSetStatus::Primary => Vec::new(),

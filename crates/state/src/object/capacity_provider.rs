@@ -2,7 +2,7 @@
 //! are not objects here.
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{CapacityProviderName, Scope, Timestamp};
+use trireme_types::{CapacityProviderName, Scope, Timestamp, capability::MANAGED_POOL};
 
 use super::Tags;
 
@@ -54,6 +54,14 @@ impl AutoScalingGroup {
     /// The pool's name: the group's, which is the last part of an ARN.
     pub fn pool(&self) -> &str {
         self.arn.rsplit_once("autoScalingGroupName/").map_or(&self.arn, |(_, name)| name)
+    }
+
+    /// Whether a pool may have its group's name. The operator's hook is handed it, and may well name folders and machines by it; and the
+    /// managed pool is no account's own.
+    pub fn names_a_pool(&self) -> bool {
+        let pool = self.pool();
+        let may = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        (1..=255).contains(&pool.len()) && pool.chars().all(may) && ![".", "..", MANAGED_POOL].contains(&pool)
     }
 }
 

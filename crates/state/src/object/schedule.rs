@@ -87,3 +87,14 @@ pub struct ScheduleSpec {
     /// What it starts.
     pub target: Target,
 }
+
+impl ScheduleSpec {
+    /// Whether a change to `other` leaves its times as they are.
+    pub fn same_times(&self, other: &Self) -> bool {
+        fn times(spec: &ScheduleSpec) -> impl PartialEq + '_ {
+            let dates = (spec.start, spec.end, spec.window_minutes, spec.anchor);
+            (&spec.expression, &spec.zone, dates)
+        }
+        times(self) == times(other)
+    }
+}

@@ -88,9 +88,22 @@ pub const ROLLED_OUT: [&str; 6] = [
     CAPACITY_STRATEGY,
 ];
 
-/// Gives a service the members that something rolls out to it, and takes those away that it does not have.
+/// The same of a task set. `apply` reads it: it is frozen. What task sets are launched on is no matter of theirs.
+const ROLLED_OUT_BY_TASK_SETS: [&str; 4] =
+    ["loadBalancers", "serviceRegistries", "serviceConnectConfiguration", NETWORK_CONFIGURATION];
+
+/// Gives a service the members that a deployment rolls out to it, and takes those away that it does not have.
 pub fn roll_out(service: &mut Described, from: &Described) {
-    for member in ROLLED_OUT {
+    roll_out_members(&ROLLED_OUT, service, from);
+}
+
+/// The same of its primary task set.
+pub fn roll_out_task_set(service: &mut Described, from: &Described) {
+    roll_out_members(&ROLLED_OUT_BY_TASK_SETS, service, from);
+}
+
+fn roll_out_members(members: &[&str], service: &mut Described, from: &Described) {
+    for member in members.iter().copied() {
         match from.get(member) {
             Some(json) => service.insert(member.to_owned(), json.clone()),
             None => service.remove(member),

@@ -53,6 +53,8 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/monitoring/src/copy.rs", "waits no longer than it may for other control nodes"),
     ("crates/server/src/monitoring.rs", "samples at steady times, and waits no longer than it may"),
     ("crates/server/src/observer.rs", "the controllers' monotonic clock"),
+    ("crates/server/src/scaling.rs", "calls the hook again after a pause, and gives up after a limit"),
+    ("crates/server/src/scaling/gauges.rs", "looks no more often than it should"),
     ("crates/server/src/survival.rs", "foresees no more often than it should"),
     ("crates/trireme/", "waits for real processes, and gives up after a limit"),
     ("crates/xtask/", "no part of the product"),
