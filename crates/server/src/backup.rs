@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_failed_restore_leaves_nothing_and_spares_the_key_that_is_there() {
         let place = tempfile::tempdir().unwrap();
-        let (file, key) = backed_up(place.path()).await;
+        let (file, key) = Box::pin(backed_up(place.path())).await;
         let damaged = place.path().join("damaged");
         let mut bytes = std::fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_key_that_cannot_be_copied_leaves_nothing() {
         let place = tempfile::tempdir().unwrap();
-        let (file, key) = backed_up(place.path()).await;
+        let (file, key) = Box::pin(backed_up(place.path())).await;
         let config = config(place.path().join("new"));
         make_folder(&config.data).unwrap();
         // The draft's name is taken by a folder.

@@ -48,10 +48,7 @@ const HALT: Duration = Duration::from_secs(5);
 /// A data folder that is damaged or another's, an address that is taken, storage that fails.
 pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Error> {
     let mut signals = Signals::new()?;
-    let metrics = Metrics::install(version)?;
-    metrics::describe();
-    logs::describe_metrics();
-    trireme_monitoring::describe_metrics();
+    let metrics = installed(version)?;
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
         Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
@@ -120,6 +117,15 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         close(&node).await;
     }
     ended
+}
+
+/// The recorder of metrics, which knows what they mean.
+fn installed(version: &'static str) -> Result<Metrics, Error> {
+    let metrics = Metrics::install(version)?;
+    metrics::describe();
+    logs::describe_metrics();
+    trireme_monitoring::describe_metrics();
+    Ok(metrics)
 }
 
 /// Everything that may be refused once the storage is open.
