@@ -150,4 +150,43 @@ mod tests {
             assert!(!is(cpu, memory), "{cpu} {memory}");
         }
     }
+
+    fn registered(container: &Value, task: &Value) -> TaskDefinitionSpec {
+        let mut all = serde_json::json!({
+            "family": "f", "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+            "containerDefinitions": [{"name": "a", "image": "i"}],
+        });
+        let into = |target: &mut Value, from: &Value| {
+            target.as_object_mut().unwrap().extend(from.as_object().unwrap().clone());
+        };
+        into(&mut all["containerDefinitions"][0], container);
+        into(&mut all, task);
+        super::super::definition_input::spec(&serde_json::from_value(all).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn whatever_reaches_beyond_a_task_keeps_it_off_the_pool_though_it_did_not_ask_for_fargate() {
+        use serde_json::json;
+        let nothing = json!({});
+        assert!(is_compatible(&registered(&nothing, &nothing)));
+        let harmless = json!({"linuxParameters": {"capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]}},
+            "dockerSecurityOptions": ["no-new-privileges"], "privileged": false});
+        assert!(is_compatible(&registered(&harmless, &nothing)));
+        for container in [
+            json!({"privileged": true}),
+            json!({"linuxParameters": {"capabilities": {"add": ["ALL"]}}}),
+            json!({"linuxParameters": {"devices": [{"hostPath": "/dev/fuse"}]}}),
+            json!({"dockerSecurityOptions": ["apparmor:unconfined"]}),
+        ] {
+            assert!(!is_compatible(&registered(&container, &nothing)), "{container}");
+        }
+        for task in [
+            json!({"volumes": [{"name": "v", "host": {"sourcePath": "/"}}]}),
+            json!({"volumes": [{"name": "v", "dockerVolumeConfiguration": {"scope": "shared"}}]}),
+            json!({"pidMode": "host"}),
+            json!({"ipcMode": "host"}),
+        ] {
+            assert!(!is_compatible(&registered(&nothing, &task)), "{task}");
+        }
+    }
 }
