@@ -124,6 +124,48 @@ macro_rules! operations {
 }
 pub(crate) use operations;
 
+/// Requests of a service, as far as they are read. Nothing has to be given: whoever reads one says what is missing.
+macro_rules! requests {
+    ($case:tt; $($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$about])*
+            #[derive(Debug, Clone, Default, serde::Deserialize)]
+            #[serde(rename_all = $case, default)]
+            pub(super) struct $name { $(pub(super) $field: Option<$type>,)* }
+        )*
+    };
+}
+pub(crate) use requests;
+
+/// Its answers. What is not there is left out.
+macro_rules! responses {
+    ($case:tt; $($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$about])*
+            #[derive(Debug, Default, serde::Serialize)]
+            #[serde(rename_all = $case)]
+            pub(super) struct $name {
+                $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $field: Option<$type>,)*
+            }
+        )*
+    };
+}
+pub(crate) use responses;
+
+/// EventBridge API: RuleName, TargetId. EventBridge Scheduler API: Name, ScheduleGroupName.
+pub(crate) fn check_name(member: &str, name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    let message = format!(
+        "1 validation error detected: Value '{}' at '{member}' failed to satisfy constraint: Member must have 1 to 64 \
+         letters, digits, '-', '_' and '.'",
+        name.chars().take(80).collect::<String>()
+    );
+    Err(Error::new(Code::Common("ValidationException", 400), message))
+}
+
 /// Reads the request, runs the operation and writes the response.
 pub(crate) async fn serve<R, S, F, Fut>(
     call: Call,

@@ -13,7 +13,7 @@ mod target;
 use trireme_state::Rejection;
 use trireme_state::object::RuleKey;
 
-use crate::companion::{Context, Service, operations};
+use crate::companion::{Context, Service, check_name, operations};
 use crate::error::{Code, Error, Result, sentence};
 use crate::http::JSON;
 
@@ -81,19 +81,6 @@ fn check_bus(given: Option<&String>) -> Result<()> {
     }
     let name: String = name.chars().take(64).collect();
     Err(common("ResourceNotFoundException", format!("Event bus {name} does not exist.")))
-}
-
-/// EventBridge API: RuleName, TargetId.
-fn check_name(member: &str, name: &str) -> Result<()> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "1 validation error detected: Value '{}' at '{member}' failed to satisfy constraint: Member must have 1 to 64 \
-         letters, digits, '-', '_' and '.'",
-        name.chars().take(80).collect::<String>()
-    )))
 }
 
 fn key(cx: &Context, name: Option<&String>, bus: Option<&String>) -> Result<RuleKey> {

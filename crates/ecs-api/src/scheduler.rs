@@ -8,7 +8,7 @@ mod shape;
 
 use trireme_state::Rejection;
 
-use crate::companion::{Context, Service, operations};
+use crate::companion::{Context, Service, check_name, operations};
 use crate::error::{Code, Error, Result, sentence};
 use crate::rest::JSON;
 
@@ -58,19 +58,6 @@ fn not_found(what: &str, name: &str) -> Error {
 
 fn unavailable(message: String) -> Error {
     Error::new(Code::Common("InternalServerException", 500), message)
-}
-
-/// EventBridge Scheduler API: Name, ScheduleGroupName.
-fn check_name(member: &str, name: &str) -> Result<()> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "1 validation error detected: Value '{}' at '{member}' failed to satisfy constraint: Member must have 1 to 64 \
-         letters, digits, '-', '_' and '.'",
-        name.chars().take(80).collect::<String>()
-    )))
 }
 
 /// EventBridge Scheduler API: MaxResults.

@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime, Weekday};
 use trireme_types::Timestamp;
 
 use crate::error::ExpressionError;
-use crate::zone::Zone;
+use crate::zone::TimeZone;
 
 /// The years that AWS's cron knows.
 pub(crate) const YEARS: std::ops::RangeInclusive<u16> = 1970..=2199;
@@ -81,7 +81,7 @@ impl Cron {
     }
 
     /// The first minute after `after` that has all fields, on clocks in `zone`. The search ends with the year 2199.
-    pub(crate) fn next_after(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
+    pub(crate) fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let local = zone.local(after)?;
         // A local time that is not after this one is past at its first occurrence, so the search begins here.
         let today = local.date();
@@ -110,7 +110,7 @@ impl Cron {
     }
 
     /// The first minute of `date` from `first` on (minutes since midnight) that is after `after`.
-    fn minute_of(&self, date: Date, first: u32, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
+    fn minute_of(&self, date: Date, first: u32, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         bits(self.hours & from(first / 60)).find_map(|hour| {
             let earliest = if u32::from(hour) == first / 60 { first % 60 } else { 0 };
             bits(self.minutes & from(earliest)).find_map(|minute| {

@@ -5,7 +5,7 @@ use trireme_types::Timestamp;
 
 use crate::cron::Cron;
 use crate::error::ExpressionError;
-use crate::zone::{Zone, shortened};
+use crate::zone::{TimeZone, shortened};
 
 /// EventBridge's longest expression, in characters.
 const LONGEST: usize = 256;
@@ -124,7 +124,7 @@ impl Expression {
     /// time itself: to have something happen first one period after it was made, ask for what follows that moment.
     ///
     /// A local time that clocks skip is skipped; one that they show twice happens once, at the first (EventBridge Scheduler).
-    pub fn next_after(&self, after: Timestamp, zone: &Zone, anchor: Timestamp) -> Option<Timestamp> {
+    pub fn next_after(&self, after: Timestamp, zone: &TimeZone, anchor: Timestamp) -> Option<Timestamp> {
         match self {
             Self::At(local) => zone.first(*local).filter(|due| *due > after),
             Self::Rate(rate) => rate.next_after(after, anchor),

@@ -17,4 +17,4 @@ pub mod zone;
 
 pub use error::ExpressionError;
 pub use expression::{Expression, Rate, RateUnit};
-pub use zone::Zone;
+pub use zone::TimeZone;

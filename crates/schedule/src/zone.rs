@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{self, AmbiguousOffset, TimeZoneDatabase};
 use trireme_types::Timestamp;
 
 use crate::error::ExpressionError;
@@ -14,11 +14,11 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 
 /// A time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone(TimeZone);
+pub struct TimeZone(tz::TimeZone);
 
-impl Zone {
+impl TimeZone {
     /// Coordinated universal time, which is EventBridge's where none is named.
-    pub const UTC: Self = Self(TimeZone::UTC);
+    pub const UTC: Self = Self(tz::TimeZone::UTC);
 
     /// The zone of that name, upper or lower case.
     ///
@@ -49,7 +49,7 @@ impl Zone {
     }
 }
 
-impl fmt::Display for Zone {
+impl fmt::Display for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.iana_name().unwrap_or("UTC"))
     }

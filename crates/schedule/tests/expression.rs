@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-use trireme_schedule::{Expression, ExpressionError, Zone};
+use trireme_schedule::{Expression, ExpressionError, TimeZone};
 use trireme_types::Timestamp;
 
 fn moment(text: &str) -> Timestamp {
@@ -13,7 +13,7 @@ fn moment(text: &str) -> Timestamp {
 /// The next times after `after`, in UTC.
 fn following(expression: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
     let expression = Expression::parse(expression).expect(expression);
-    let zone = Zone::parse(zone).expect(zone);
+    let zone = TimeZone::parse(zone).expect(zone);
     let mut at = moment(after);
     let anchor = at;
     let mut found = Vec::new();
@@ -89,7 +89,7 @@ fn what_never_comes_ends() {
 fn beyond_all_calendars_nothing_is_due() {
     for expression in ["cron(* * * * ? *)", "rate(1 minute)", "at(2026-01-01T00:00:00)"] {
         let expression = Expression::parse(expression).expect(expression);
-        assert_eq!(expression.next_after(Timestamp::MAX, &Zone::UTC, Timestamp::EPOCH), None);
+        assert_eq!(expression.next_after(Timestamp::MAX, &TimeZone::UTC, Timestamp::EPOCH), None);
     }
 }
 
@@ -97,7 +97,7 @@ fn beyond_all_calendars_nothing_is_due() {
 fn a_rate_counts_from_its_anchor() {
     let rate = |text: &str| Expression::parse(text).expect(text);
     let anchor = moment("2026-01-01T00:00:30Z");
-    let next = |text: &str, after: &str| rate(text).next_after(moment(after), &Zone::UTC, anchor);
+    let next = |text: &str, after: &str| rate(text).next_after(moment(after), &TimeZone::UTC, anchor);
     assert_eq!(next("rate(5 minutes)", "2025-01-01T00:00:00Z"), Some(anchor), "the anchor is due itself");
     assert_eq!(next("rate(5 minutes)", "2026-01-01T00:00:30Z"), Some(moment("2026-01-01T00:05:30Z")));
     assert_eq!(next("rate(5 minutes)", "2026-01-01T00:12:00Z"), Some(moment("2026-01-01T00:15:30Z")));
@@ -222,7 +222,7 @@ fn what_is_refused_says_why() {
     let long = format!("cron({} * * * ? *)", "1,".repeat(200));
     assert_eq!(Expression::parse(&long), Err(ExpressionError::TooLong { limit: 256 }));
     for name in ["", "Mars/Olympus", "Europe/Berlin ", "../etc/passwd", "+02:00"] {
-        assert!(Zone::parse(name).is_err(), "{name}");
+        assert!(TimeZone::parse(name).is_err(), "{name}");
     }
-    assert_eq!(Zone::parse("europe/berlin").expect("a zone").to_string(), "Europe/Berlin");
+    assert_eq!(TimeZone::parse("europe/berlin").expect("a zone").to_string(), "Europe/Berlin");
 }

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use jiff::tz::TimeZone;
+use jiff::tz;
 use proptest::prelude::*;
-use trireme_schedule::{Expression, Zone};
+use trireme_schedule::{Expression, TimeZone};
 use trireme_types::Timestamp;
 
 const MINUTE: u64 = 60_000;
@@ -126,7 +126,7 @@ fn plain() -> impl Strategy<Value = Plain> {
 }
 
 /// Walks from a day before `after`, so that it knows which local times have been.
-fn walk(cron: &Plain, zone: &TimeZone, after: u64, until: u64) -> Option<Timestamp> {
+fn walk(cron: &Plain, zone: &tz::TimeZone, after: u64, until: u64) -> Option<Timestamp> {
     let mut seen = BTreeSet::new();
     let mut at = (after - DAY) / MINUTE * MINUTE;
     while at <= until {
@@ -156,9 +156,9 @@ proptest! {
         let (after, horizon) = (base + offset, 20 * DAY);
         let expression = Expression::parse(&cron.text).expect("it is well formed");
         let found = expression.next_after(
-            Timestamp::from_millis(after), &Zone::parse(zone).expect("a zone"), Timestamp::EPOCH,
+            Timestamp::from_millis(after), &TimeZone::parse(zone).expect("a zone"), Timestamp::EPOCH,
         );
-        let walked = walk(&cron, &TimeZone::get(zone).expect("a zone"), after, after + horizon);
+        let walked = walk(&cron, &tz::TimeZone::get(zone).expect("a zone"), after, after + horizon);
         match walked {
             Some(_) => prop_assert_eq!(found, walked),
             None => prop_assert!(found.is_none_or(|due| due.millis() > after + horizon), "{:?}", found),
@@ -188,7 +188,7 @@ proptest! {
     fn what_comes_next_comes_after(value in 1..100_000u64, after: u64, anchor: u64) {
         let rate = Expression::parse(&format!("rate({value} minutes)")).expect("a rate");
         let (after, anchor) = (Timestamp::from_millis(after), Timestamp::from_millis(anchor));
-        if let Some(next) = rate.next_after(after, &Zone::UTC, anchor) {
+        if let Some(next) = rate.next_after(after, &TimeZone::UTC, anchor) {
             prop_assert!(next > after || next == anchor);
             prop_assert_eq!(next.since(anchor).as_millis() % u128::from(value * MINUTE), 0);
         }
@@ -198,7 +198,7 @@ proptest! {
 fn asked(text: &str, after: u64, anchor: u64) {
     if let Ok(expression) = Expression::parse(text) {
         for zone in ZONES {
-            let zone = Zone::parse(zone).expect("a zone");
+            let zone = TimeZone::parse(zone).expect("a zone");
             let after = Timestamp::from_millis(after);
             let next = expression.next_after(after, &zone, Timestamp::from_millis(anchor));
             assert!(next.is_none_or(|next| next > after), "{text} after {after}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use trireme_schedule::{Expression, Zone};
+use trireme_schedule::{Expression, TimeZone};
 use trireme_state::object::{Due, RuleSpec, ScheduleKey, ScheduleSpec};
 use trireme_types::Timestamp;
 
@@ -13,7 +13,7 @@ const MINUTE_MILLIS: u64 = 60_000;
 #[derive(Debug)]
 pub struct Times<'a> {
     expression: Expression,
-    zone: Zone,
+    zone: TimeZone,
     anchor: Timestamp,
     /// A schedule's dates and window.
     schedule: Option<(&'a ScheduleKey, &'a ScheduleSpec)>,
@@ -23,14 +23,14 @@ impl<'a> Times<'a> {
     /// A schedule's; `None`: they cannot be read, and it is never due.
     pub fn of_schedule(key: &'a ScheduleKey, spec: &'a ScheduleSpec) -> Option<Self> {
         let expression = Expression::parse(&spec.expression).ok()?;
-        let zone = Zone::parse(&spec.zone).ok()?;
+        let zone = TimeZone::parse(&spec.zone).ok()?;
         Some(Self { expression, zone, anchor: spec.anchor, schedule: Some((key, spec)) })
     }
 
     /// A rule's, which are UTC's; `None`: it has none, or they cannot be read.
     pub fn of_rule(spec: &RuleSpec) -> Option<Self> {
         let expression = Expression::parse(spec.expression.as_ref()?).ok()?;
-        Some(Self { expression, zone: Zone::UTC, anchor: spec.anchor, schedule: None })
+        Some(Self { expression, zone: TimeZone::UTC, anchor: spec.anchor, schedule: None })
     }
 
     /// The first time after `after`: of a schedule within its dates, and somewhere in its flexible time window.

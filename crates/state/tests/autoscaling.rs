@@ -252,6 +252,38 @@ fn a_scheduled_action_is_taken_once_when_it_is_due() {
 }
 
 #[test]
+fn an_action_that_is_put_again_is_due_when_it_was() {
+    let mut node = ready();
+    let spec = ScheduledActionSpec {
+        schedule: "rate(1 hour)".to_owned(),
+        timezone: None,
+        start: None,
+        end: None,
+        min: Some(2),
+        max: None,
+    };
+    let put = |spec: &ScheduledActionSpec, next| C::PutAction {
+        service: web(),
+        name: "hourly".to_owned(),
+        spec: spec.clone(),
+        next: Some(next),
+    };
+    let (due, later) = (node.now.plus(Duration::from_secs(1)), node.now.plus(Duration::from_secs(3_600)));
+    let next = |node: &Node| target(node).actions["hourly"].next;
+    propose(&mut node, put(&spec, due)).unwrap();
+    propose(&mut node, put(&ScheduledActionSpec { min: Some(3), ..spec.clone() }, later)).unwrap();
+    assert_eq!(next(&node), Some(due), "it would have been passed over");
+    pass(&mut node, Duration::from_secs(1));
+    let taken = C::TakeAction { service: web(), name: "hourly".to_owned(), due, next: Some(later) };
+    propose(&mut node, taken).unwrap();
+    propose(&mut node, put(&spec, due)).unwrap();
+    assert_eq!(next(&node), Some(later), "it would have been taken twice");
+    let other = ScheduledActionSpec { schedule: "rate(2 hours)".to_owned(), ..spec };
+    propose(&mut node, put(&other, due)).unwrap();
+    assert_eq!(next(&node), Some(due));
+}
+
+#[test]
 fn a_target_goes_with_its_service_and_a_reason_is_recorded_once() {
     let mut node = ready();
     let hold = |node: &Node| C::Hold {

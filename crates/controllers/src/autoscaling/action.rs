@@ -1,6 +1,6 @@
 //! Scheduled actions: taken when they are due, each due time once. One that was due while nobody led is taken late, and once.
 
-use trireme_schedule::{Expression, Zone};
+use trireme_schedule::{Expression, TimeZone};
 use trireme_state::Command;
 use trireme_state::command::AutoscalingCommand;
 use trireme_state::object::{ScalableTarget, ScheduledAction, ServiceKey};
@@ -37,7 +37,7 @@ pub(super) fn due(plan: &mut Plan, key: &ServiceKey, target: &ScalableTarget, no
 fn next(action: &ScheduledAction, now: Timestamp) -> Option<Timestamp> {
     let spec = &action.spec;
     let expression = Expression::parse(&spec.schedule).ok()?;
-    let zone = spec.timezone.as_deref().map_or(Ok(Zone::UTC), Zone::parse).ok()?;
+    let zone = spec.timezone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::parse).ok()?;
     // A rate counts from when it was due, whoever's clock said so first.
     let anchor = spec.start.or(action.next).unwrap_or(action.created_at);
     expression.next_after(now, &zone, anchor).filter(|next| spec.end.is_none_or(|end| *next <= end))

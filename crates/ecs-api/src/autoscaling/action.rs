@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use trireme_schedule::{Expression, Zone};
+use trireme_schedule::{Expression, TimeZone};
 use trireme_state::command::AutoscalingCommand;
 use trireme_state::object::{ScheduledAction, ScheduledActionSpec, ServiceKey};
 use trireme_types::Timestamp;
 
 use super::name::{self, DIMENSION, NAMESPACE, null, resource_id};
 use super::shape::{self, Action, Actions, Bounds, DescribeOf, Empty, OfOne, PutAction, count};
+use super::target::parts;
 use super::{invalid, missing, write};
 use crate::companion::Context;
 use crate::error::Result;
@@ -38,12 +39,8 @@ fn instant(seconds: Option<f64>, member: &str) -> Result<Option<Timestamp>> {
 }
 
 pub(super) async fn put(cx: Context, request: PutAction) -> Result<Empty> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     let name = request.scheduled_action_name.ok_or_else(|| null("scheduledActionName"))?;
     check_name(&name)?;
     let state = cx.read().await?;
@@ -86,7 +83,7 @@ fn first(cx: &Context, spec: &ScheduledActionSpec) -> Result<Option<Timestamp>> 
     let wrong =
         |error: trireme_schedule::ExpressionError| invalid(format!("The schedule is not valid: {error}."));
     let expression = Expression::parse(&spec.schedule).map_err(wrong)?;
-    let zone = spec.timezone.as_deref().map_or(Ok(Zone::UTC), Zone::parse).map_err(wrong)?;
+    let zone = spec.timezone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::parse).map_err(wrong)?;
     let now = cx.call.api.clock.now();
     if spec.end.is_some_and(|end| end <= now || spec.start.is_some_and(|start| end <= start)) {
         return Err(invalid("EndTime must be after StartTime, and not in the past."));
@@ -104,12 +101,8 @@ fn first(cx: &Context, spec: &ScheduledActionSpec) -> Result<Option<Timestamp>> 
 }
 
 pub(super) async fn delete(cx: Context, request: OfOne) -> Result<Empty> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     let name = request.scheduled_action_name.ok_or_else(|| null("scheduledActionName"))?;
     let state = cx.read().await?;
     let known = state.scalable_target(&service).is_some_and(|target| target.actions.contains_key(&name));
@@ -124,15 +117,7 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Actions
     name::check_namespace(request.service_namespace.as_deref())?;
     let names = request.scheduled_action_names.unwrap_or_default();
     let state = cx.read().await?;
-    let mut found = Vec::new();
-    for (key, target) in state.scalable_targets_of(cx.scope()) {
-        let id = resource_id(key);
-        if request.resource_id.as_ref().is_some_and(|asked| *asked != id) {
-            continue;
-        }
-        let named = target.actions.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-        found.extend(named.map(|(name, action)| (format!("{id} {name}"), (key, name, action))));
-    }
+    let found = parts(&state, cx.scope(), (request.resource_id.as_ref(), &names), |target| &target.actions);
     let page = (request.max_results, request.next_token.as_deref());
     let show = |(key, name, action): (&ServiceKey, &String, &Arc<ScheduledAction>)| shown(key, name, action);
     let (actions, next_token) = shape::page("DescribeScheduledActions", found, page, show)?;

@@ -4,6 +4,7 @@ use trireme_state::object::{ClusterKey, ServiceKey};
 use trireme_types::{ClusterName, Scope, ServiceName};
 
 use super::invalid;
+use crate::companion::Context;
 use crate::error::Result;
 
 /// The one service namespace that is served.
@@ -43,14 +44,12 @@ pub(super) fn null(member: &str) -> crate::error::Error {
 
 /// The service of a request: namespace, dimension and resource id must be given.
 pub(super) fn service(
-    scope: &Scope,
-    namespace: Option<&str>,
-    dimension: Option<&str>,
-    resource: Option<&str>,
+    cx: &Context,
+    (namespace, dimension, resource): (&Option<String>, &Option<String>, &Option<String>),
 ) -> Result<ServiceKey> {
-    check_namespace(namespace)?;
-    check_dimension(dimension)?;
-    of_resource(scope, resource.ok_or_else(|| null("resourceId"))?)
+    check_namespace(namespace.as_deref())?;
+    check_dimension(dimension.as_deref())?;
+    of_resource(cx.scope(), resource.as_deref().ok_or_else(|| null("resourceId"))?)
 }
 
 /// `service/CLUSTER/NAME`.

@@ -16,6 +16,7 @@ use super::shape::{
     self, Adjustment, AlarmName, Customized, DescribeOf, Dimension, Empty, OfOne, Policies, Policy,
     Predefined, Put, PutPolicy, Step, Tracking, count,
 };
+use super::target::parts;
 use super::{invalid, missing, unavailable, write};
 use crate::companion::Context;
 use crate::error::Result;
@@ -28,12 +29,8 @@ const NAME_LENGTH: usize = 256;
 const DIMENSIONS: usize = 30;
 
 pub(super) async fn put(cx: Context, request: PutPolicy) -> Result<Put> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     let name = request.policy_name.clone().ok_or_else(|| null("policyName"))?;
     if name.is_empty() || name.chars().count() > NAME_LENGTH || name.chars().any(char::is_control) {
         return Err(invalid("PolicyName has 1 to 256 printable characters."));
@@ -224,12 +221,8 @@ fn step(asked: Step) -> Result<ScalingPolicySpec> {
 }
 
 pub(super) async fn delete(cx: Context, request: OfOne) -> Result<Empty> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     let name = request.policy_name.ok_or_else(|| null("policyName"))?;
     let state = cx.read().await?;
     let known = state.scalable_target(&service).is_some_and(|target| target.policies.contains_key(&name));
@@ -244,15 +237,7 @@ pub(super) async fn describe(cx: Context, request: DescribeOf) -> Result<Policie
     name::check_namespace(request.service_namespace.as_deref())?;
     let names = request.policy_names.unwrap_or_default();
     let state = cx.read().await?;
-    let mut found = Vec::new();
-    for (key, target) in state.scalable_targets_of(cx.scope()) {
-        let id = resource_id(key);
-        if request.resource_id.as_ref().is_some_and(|asked| *asked != id) {
-            continue;
-        }
-        let named = target.policies.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
-        found.extend(named.map(|(name, policy)| (format!("{id} {name}"), (key, name, policy))));
-    }
+    let found = parts(&state, cx.scope(), (request.resource_id.as_ref(), &names), |target| &target.policies);
     let page = (request.max_results, request.next_token.as_deref());
     let show =
         |(key, name, policy): (&ServiceKey, &String, &Arc<ScalingPolicy>)| shown(&state, key, name, policy);

@@ -1,9 +1,13 @@
 //! Scalable targets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trireme_state::State;
 use trireme_state::command::{AutoscalingCommand, ScalableTargetChange};
 use trireme_state::object::{ScalableTarget, ServiceKey, SuspendedScaling, Tags};
+
+use trireme_types::Scope;
 
 use super::name::{self, DIMENSION, NAMESPACE, resource_id};
 use super::shape::{
@@ -17,12 +21,8 @@ use crate::error::Result;
 const ROLE_LENGTH: usize = 1_600;
 
 pub(super) async fn register(cx: Context, request: Register) -> Result<Registered> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     let state = cx.read().await?;
     let there = |key: &ServiceKey| {
         state.service(key).is_some_and(|one| one.status == trireme_state::object::ServiceStatus::Active)
@@ -73,12 +73,8 @@ pub(super) fn check_tags(tags: &Tags) -> Result<()> {
 }
 
 pub(super) async fn deregister(cx: Context, request: OfTarget) -> Result<Empty> {
-    let service = name::service(
-        cx.scope(),
-        request.service_namespace.as_deref(),
-        request.scalable_dimension.as_deref(),
-        request.resource_id.as_deref(),
-    )?;
+    let service =
+        name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
     cx.read().await?.scalable_target(&service).ok_or_else(|| missing("scalable target", &service))?;
     write(&cx, AutoscalingCommand::Deregister { service }).await?;
     Ok(Empty {})
@@ -125,4 +121,26 @@ fn shown(key: &ServiceKey, target: &ScalableTarget) -> Target {
         }),
         scalable_target_arn: Some(name::target_arn(scope, target.id)),
     }
+}
+
+/// A policy or an action, with its service and its name.
+type Part<'a, T> = (&'a ServiceKey, &'a String, &'a Arc<T>);
+
+/// What the targets of an account and region have of one sort, of a resource and of names if they are asked for.
+pub(super) fn parts<'a, T>(
+    state: &'a State,
+    scope: &'a Scope,
+    (resource, names): (Option<&String>, &[String]),
+    of: impl Fn(&'a ScalableTarget) -> &'a BTreeMap<String, Arc<T>>,
+) -> Vec<(String, Part<'a, T>)> {
+    let mut found = Vec::new();
+    for (key, target) in state.scalable_targets_of(scope) {
+        let id = resource_id(key);
+        if resource.is_some_and(|asked| *asked != id) {
+            continue;
+        }
+        let named = of(target).iter().filter(|(name, _)| names.is_empty() || names.contains(name));
+        found.extend(named.map(|(name, part)| (format!("{id} {name}"), (key, name, part))));
+    }
+    found
 }

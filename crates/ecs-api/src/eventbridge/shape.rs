@@ -3,29 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-macro_rules! requests {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Deserialize)]
-            #[serde(rename_all = "PascalCase", default)]
-            pub(super) struct $name { $(pub(super) $field: Option<$type>,)* }
-        )*
-    };
-}
-
-macro_rules! responses {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Serialize)]
-            #[serde(rename_all = "PascalCase")]
-            pub(super) struct $name {
-                $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $field: Option<$type>,)*
-            }
-        )*
-    };
-}
+use crate::companion::{requests, responses};
 
 /// Tag.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +14,7 @@ pub(super) struct Tag {
 }
 
 requests! {
+    "PascalCase";
     /// PutRule.
     PutRule {
         name: String, schedule_expression: String, event_pattern: String, state: String, description: String,
@@ -66,6 +45,7 @@ pub(super) struct OfResource {
 }
 
 responses! {
+    "PascalCase";
     /// Nothing.
     Empty {}
     /// PutRule.

@@ -3,38 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::invalid;
+use crate::companion::{requests, responses};
 use crate::error::Result;
-
-macro_rules! requests {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Deserialize)]
-            #[serde(rename_all = "camelCase", default)]
-            pub(super) struct $name { $(pub(super) $field: Option<$type>,)* }
-        )*
-    };
-}
-
-macro_rules! responses {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Serialize)]
-            #[serde(rename_all = "camelCase")]
-            pub(super) struct $name {
-                $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $field: Option<$type>,)*
-            }
-        )*
-    };
-}
 
 type Tags = BTreeMap<String, String>;
 
 requests! {
+    "camelCase";
     /// CreateLogGroup.
     CreateGroup { log_group_name: String, kms_key_id: String, tags: Tags, log_group_class: String, }
     /// DeleteLogGroup, PutRetentionPolicy, DeleteRetentionPolicy, TagLogGroup, ListTagsLogGroup.
@@ -73,6 +49,7 @@ requests! {
 }
 
 responses! {
+    "camelCase";
     /// Nothing.
     Empty {}
     /// A log group.

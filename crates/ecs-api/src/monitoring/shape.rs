@@ -6,33 +6,11 @@ use serde_json::Value;
 use trireme_types::Timestamp;
 
 use super::{invalid, missing};
+use crate::companion::{requests, responses};
 use crate::error::Result;
 
-macro_rules! requests {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Clone, Default, Deserialize)]
-            #[serde(rename_all = "PascalCase", default)]
-            pub(super) struct $name { $(pub(super) $field: Option<$type>,)* }
-        )*
-    };
-}
-
-macro_rules! responses {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Serialize)]
-            #[serde(rename_all = "PascalCase")]
-            pub(super) struct $name {
-                $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $field: Option<$type>,)*
-            }
-        )*
-    };
-}
-
 requests! {
+    "PascalCase";
     /// A set of statistics.
     GivenSet { sample_count: f64, sum: f64, minimum: f64, maximum: f64, }
     /// Some values of a metric.
@@ -174,6 +152,7 @@ impl TryFrom<Value> for Time {
 }
 
 responses! {
+    "PascalCase";
     /// Nothing.
     Empty {}
     /// A metric.

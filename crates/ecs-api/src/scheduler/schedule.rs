@@ -1,7 +1,7 @@
 //! Schedules.
 
 use serde_json::{Value, json};
-use trireme_schedule::{Expression, Zone};
+use trireme_schedule::{Expression, TimeZone};
 use trireme_scheduler::due;
 use trireme_state::Command;
 use trireme_state::command::ScheduleCommand;
@@ -74,7 +74,8 @@ fn spec(
         return Err(invalid(format!("Invalid Schedule Expression {expression}: {error}.")));
     }
     let zone = request.schedule_expression_timezone.unwrap_or_else(|| "UTC".to_owned());
-    Zone::parse(&zone).map_err(|error| invalid(format!("Invalid ScheduleExpressionTimezone: {error}.")))?;
+    TimeZone::parse(&zone)
+        .map_err(|error| invalid(format!("Invalid ScheduleExpressionTimezone: {error}.")))?;
     let (start, end) = (date("StartDate", request.start_date)?, date("EndDate", request.end_date)?);
     if end.is_some_and(|end| end <= start.unwrap_or(now)) {
         return Err(invalid("The EndDate you specify must be later than the StartDate, and in the future."));

@@ -3,29 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-macro_rules! requests {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Deserialize)]
-            #[serde(rename_all = "PascalCase", default)]
-            pub(super) struct $name { $(pub(super) $field: Option<$type>,)* }
-        )*
-    };
-}
-
-macro_rules! responses {
-    ($($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$about])*
-            #[derive(Debug, Default, Serialize)]
-            #[serde(rename_all = "PascalCase")]
-            pub(super) struct $name {
-                $(#[serde(skip_serializing_if = "Option::is_none")] pub(super) $field: Option<$type>,)*
-            }
-        )*
-    };
-}
+use crate::companion::{requests, responses};
 
 /// FlexibleTimeWindow.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -45,6 +23,7 @@ pub(super) struct Tag {
 }
 
 requests! {
+    "PascalCase";
     /// CreateSchedule, UpdateSchedule.
     PutSchedule {
         name: String, group_name: String, schedule_expression: String, start_date: f64, end_date: f64,
@@ -62,6 +41,7 @@ requests! {
 }
 
 responses! {
+    "PascalCase";
     /// Nothing.
     Empty {}
     /// CreateSchedule, UpdateSchedule.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Decided, Decision, stale};
 use crate::command::AlarmCommand;
 use crate::event::AlarmEvent;
-use crate::limits::{ALARMS, TAGS_PER_RESOURCE};
+use crate::limits::ALARMS;
 use crate::object::{Alarm, AlarmKey, AlarmSpec, Tags};
 use crate::{Event, Rejection, State};
 
@@ -50,7 +50,7 @@ fn put(state: &State, key: &AlarmKey, spec: &AlarmSpec, tags: &Tags) -> Decided 
         None if state.alarms_of(&key.scope).count() >= ALARMS => {
             return Err(Rejection::LimitExceeded { what: "alarms".to_owned(), limit: ALARMS as u64 });
         }
-        None => checked(tags)?,
+        None => super::tag::check_all(tags, "an alarm")?,
     }
     Ok(Decision::one(Event::Alarm(AlarmEvent::AlarmConfigured {
         key: key.clone(),
@@ -60,15 +60,9 @@ fn put(state: &State, key: &AlarmKey, spec: &AlarmSpec, tags: &Tags) -> Decided 
 }
 
 fn tag(state: &State, key: &AlarmKey, add: &Tags, remove: &[String]) -> Decided {
-    let before = &known(state, key)?.tags;
-    let mut tags = before.clone();
-    tags.retain(|name, _| !remove.contains(name));
-    tags.extend(add.clone());
-    checked(&tags)?;
-    if tags == *before {
-        return Ok(Decision::nothing());
-    }
-    Ok(Decision::one(Event::Alarm(AlarmEvent::AlarmTagged { key: key.clone(), tags })))
+    let tags = super::tag::changed(&known(state, key)?.tags, add, remove, "an alarm")?;
+    let tagged = |tags| Decision::one(Event::Alarm(AlarmEvent::AlarmTagged { key: key.clone(), tags }));
+    Ok(tags.map_or_else(Decision::nothing, tagged))
 }
 
 fn known<'a>(state: &'a State, key: &AlarmKey) -> Result<&'a Alarm, Rejection> {
@@ -79,12 +73,4 @@ fn known<'a>(state: &'a State, key: &AlarmKey) -> Result<&'a Alarm, Rejection> {
 fn there<'a>(state: &'a State, keys: &'a [AlarmKey]) -> impl Iterator<Item = &'a Alarm> {
     let keys: BTreeSet<&AlarmKey> = keys.iter().collect();
     keys.into_iter().filter_map(|key| state.alarm(key)).map(std::convert::AsRef::as_ref)
-}
-
-fn checked(tags: &Tags) -> Result<(), Rejection> {
-    if tags.len() > TAGS_PER_RESOURCE {
-        let (what, limit) = ("tags on an alarm".to_owned(), TAGS_PER_RESOURCE as u64);
-        return Err(Rejection::LimitExceeded { what, limit });
-    }
-    Ok(())
 }

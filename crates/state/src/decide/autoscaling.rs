@@ -5,9 +5,7 @@ use trireme_types::Timestamp;
 use super::{Decided, Decision, stale};
 use crate::command::{AutoscalingCommand, ScalableTargetChange};
 use crate::event::AutoscalingEvent as Happened;
-use crate::limits::{
-    ACTIONS_PER_TARGET, POLICIES_PER_TARGET, STEPS_PER_POLICY, TAGS_PER_RESOURCE, TASKS_PER_SERVICE,
-};
+use crate::limits::{ACTIONS_PER_TARGET, POLICIES_PER_TARGET, STEPS_PER_POLICY, TASKS_PER_SERVICE};
 use crate::object::{
     CoolingPolicy, HeldScaling, ScalableTarget, ScalableTargetSpec, ScaledOut, ScalingActivity,
     ScalingPolicy, ScalingPolicySpec, ScheduledActionSpec, SchedulingStrategy, Service, ServiceKey,
@@ -105,8 +103,8 @@ fn register(
             spec: spec.clone(),
         }));
     }
-    if !tags.is_empty() {
-        let tags = with_tags(known.map(|target| &target.tags), tags, &[])?;
+    let before = known.map(|target| target.tags.clone()).unwrap_or_default();
+    if let Some(tags) = super::tag::changed(&before, tags, &[], TAGGED)? {
         events.push(Event::Autoscaling(Happened::ScalableTargetTagged { key: key.clone(), tags }));
     }
     events.extend(within(service, &spec, "", stamp));
@@ -233,6 +231,13 @@ fn put_action(
     let count = target.actions.len();
     check_room(before.is_none(), count, ACTIONS_PER_TARGET, "scheduled actions of a scalable target")?;
     let id = before.map_or_else(|| stamp.ids.bits(), |action| action.id);
+    // What is put again at the same times is due when it was: the caller read a clock before it was decided.
+    let same = |known: &ScheduledActionSpec| {
+        let times =
+            |spec: &ScheduledActionSpec| (spec.schedule.clone(), spec.timezone.clone(), spec.start, spec.end);
+        times(known) == times(spec)
+    };
+    let next = before.filter(|action| same(&action.spec)).map_or(next, |action| action.next);
     let spec = Box::new(spec.clone());
     Ok(one(Happened::ScheduledActionPut { key: key.clone(), name: name.to_owned(), id, spec, next }))
 }
@@ -248,24 +253,12 @@ fn bounds(target: &ScalableTarget, action: &ScheduledActionSpec) -> (u32, u32) {
     }
 }
 
-fn with_tags(known: Option<&Tags>, add: &Tags, remove: &[String]) -> Result<Tags, Rejection> {
-    let mut tags = known.cloned().unwrap_or_default();
-    tags.retain(|name, _| !remove.contains(name));
-    tags.extend(add.clone());
-    if tags.len() > TAGS_PER_RESOURCE {
-        let what = "tags on a scalable target".to_owned();
-        return Err(Rejection::LimitExceeded { what, limit: TAGS_PER_RESOURCE as u64 });
-    }
-    Ok(tags)
-}
+const TAGGED: &str = "a scalable target";
 
 fn tag(state: &State, key: &ServiceKey, add: &Tags, remove: &[String]) -> Decided {
-    let before = &known(state, key)?.tags;
-    let tags = with_tags(Some(before), add, remove)?;
-    if tags == *before {
-        return Ok(Decision::nothing());
-    }
-    Ok(one(Happened::ScalableTargetTagged { key: key.clone(), tags }))
+    let tags = super::tag::changed(&known(state, key)?.tags, add, remove, TAGGED)?;
+    let tagged = |tags| one(Happened::ScalableTargetTagged { key: key.clone(), tags });
+    Ok(tags.map_or_else(Decision::nothing, tagged))
 }
 
 /// A target at the version that a plan saw, and its service.

@@ -3,7 +3,7 @@
 use super::{Decided, Decision};
 use crate::command::LogGroupChange;
 use crate::event::LogGroupEvent;
-use crate::limits::{LOG_GROUPS, TAGS_PER_RESOURCE};
+use crate::limits::LOG_GROUPS;
 use crate::object::{ClusterKey, LogGroup, LogGroupKey, Tags, TaskDefinition};
 use crate::query::log_group;
 use crate::{Event, FeatureLevel, Rejection, State};
@@ -15,7 +15,7 @@ pub(super) fn create(state: &State, key: &LogGroupKey, tags: &Tags) -> Decided {
     if state.log_groups_of(&key.scope).count() >= LOG_GROUPS {
         return Err(Rejection::LimitExceeded { what: "log groups".to_owned(), limit: LOG_GROUPS as u64 });
     }
-    checked(tags)?;
+    super::tag::check_all(tags, "a log group")?;
     Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupCreated {
         key: key.clone(),
         tags: tags.clone(),
@@ -42,27 +42,14 @@ fn set_retention(state: &State, key: &LogGroupKey, days: Option<u32>) -> Decided
 }
 
 fn tag(state: &State, key: &LogGroupKey, add: &Tags, remove: &[String]) -> Decided {
-    let before = &known(state, key)?.tags;
-    let mut tags = before.clone();
-    tags.retain(|name, _| !remove.contains(name));
-    tags.extend(add.clone());
-    checked(&tags)?;
-    if tags == *before {
-        return Ok(Decision::nothing());
-    }
-    Ok(Decision::one(Event::LogGroup(LogGroupEvent::LogGroupTagged { key: key.clone(), tags })))
+    let tags = super::tag::changed(&known(state, key)?.tags, add, remove, "a log group")?;
+    let tagged =
+        |tags| Decision::one(Event::LogGroup(LogGroupEvent::LogGroupTagged { key: key.clone(), tags }));
+    Ok(tags.map_or_else(Decision::nothing, tagged))
 }
 
 fn known<'a>(state: &'a State, key: &LogGroupKey) -> Result<&'a LogGroup, Rejection> {
     state.log_group(key).map(std::convert::AsRef::as_ref).ok_or(Rejection::LogGroupNotFound)
-}
-
-fn checked(tags: &Tags) -> Result<(), Rejection> {
-    if tags.len() > TAGS_PER_RESOURCE {
-        let (what, limit) = ("tags on a log group".to_owned(), TAGS_PER_RESOURCE as u64);
-        return Err(Rejection::LimitExceeded { what, limit });
-    }
-    Ok(())
 }
 
 /// What is to be made so that tasks of a definition have the groups that they are to make themselves (`awslogs-create-group`). A group that

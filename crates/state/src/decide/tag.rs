@@ -11,6 +11,31 @@ pub(super) fn check_limit(tags: &Tags) -> Result<(), Rejection> {
     check_count(tags.keys())
 }
 
+/// The same of what is not of ECS: all tags count.
+pub(super) fn check_all(tags: &Tags, of: &str) -> Result<(), Rejection> {
+    if tags.len() > TAGS_PER_RESOURCE {
+        return Err(Rejection::LimitExceeded {
+            what: format!("tags on {of}"),
+            limit: TAGS_PER_RESOURCE as u64,
+        });
+    }
+    Ok(())
+}
+
+/// What tags of such a thing come to; `None` when that is what they are.
+pub(super) fn changed(
+    before: &Tags,
+    add: &Tags,
+    remove: &[String],
+    of: &str,
+) -> Result<Option<Tags>, Rejection> {
+    let mut tags = before.clone();
+    tags.retain(|name, _| !remove.contains(name));
+    tags.extend(add.clone());
+    check_all(&tags, of)?;
+    Ok((tags != *before).then_some(tags))
+}
+
 fn check_count<'a>(keys: impl Iterator<Item = &'a String>) -> Result<(), Rejection> {
     if keys.filter(|key| !key.starts_with("aws:")).count() <= TAGS_PER_RESOURCE {
         return Ok(());
