@@ -5,18 +5,19 @@
 mod child;
 mod support;
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prost::Message;
 use trireme_raft::clock::{Clock, SystemClock};
+use trireme_raft::decider::Rules;
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_raft::storage::{Family, Kv, Op};
 use trireme_raft::{Member, Node, World};
 use trireme_rpc::log::HistoryRecord;
-use trireme_state::FeatureLevel;
 use trireme_state::store::{ProposeError, Store};
+use trireme_state::{Command, Decision, FeatureLevel, Proposal, Rejection, Stamp, State, decide};
 use trireme_types::{Sequence, Timestamp};
 
 async fn alone(disk: &MemoryDisk, world: World) -> Node {
@@ -65,31 +66,37 @@ async fn a_changed_record_breaks_the_chain_wherever_one_looks() {
     assert!(error.to_string().contains(&broken_at(10)), "{error}");
 }
 
-/// A clock that panics where nothing catches it: not while a command is decided, but when it is sent off.
-#[derive(Default)]
-struct Failing {
-    inner: SystemClock,
-    left: Arc<AtomicI64>,
+thread_local! {
+    /// Whether this thread has just decided that there is a cluster "two".
+    static DECIDED: Cell<bool> = const { Cell::new(false) };
 }
+
+/// As usual, and remembers what it decided.
+fn remembers(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Result<Decision, Rejection> {
+    DECIDED.set(matches!(&proposal.command, Command::CreateCluster { cluster, .. } if cluster.name.as_str() == "two"));
+    decide(state, proposal, stamp)
+}
+
+/// A clock that panics where nothing catches it: not while that command is decided, but when it is sent off. The decider
+/// asks it on the same thread, before anything else runs there.
+struct Failing(SystemClock);
 
 impl Clock for Failing {
     fn wall(&self) -> Timestamp {
-        self.inner.wall()
+        self.0.wall()
     }
     fn monotonic(&self) -> Duration {
-        assert_ne!(self.left.fetch_sub(1, Ordering::Relaxed), 1, "a defect in the decider");
-        self.inner.monotonic()
+        assert!(!DECIDED.take(), "a defect in the decider");
+        self.0.monotonic()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decider_that_panics_stops_the_node_and_what_has_no_key_is_not_sent_again() {
-    let clock = Failing::default();
-    let left = Arc::clone(&clock.left);
-    let world = World { clock: Arc::new(clock), ..World::real(&child::settings()) };
+    let rules = Rules { decide: remembers, ..Rules::default() };
+    let world = World { clock: Arc::new(Failing(SystemClock::default())), rules, ..World::real(&child::settings()) };
     let node = alone(&MemoryDisk::new(), world).await;
     node.store().propose(support::create("one")).await.unwrap();
-    left.store(2, Ordering::Relaxed);
     let started = tokio::time::Instant::now();
     let unknown = node.store().propose(support::create("two")).await;
     assert!(matches!(unknown, Err(ProposeError::Unknown { .. })), "{unknown:?}");
