@@ -33,5 +33,5 @@ pub use driver::{Controller, Limits, Plan, Report, run};
 pub use node_health::NodeHealth;
 pub use observed::{Heard, Observed, Observer, USAGE_STEP, USAGE_STEPS, UsageSample};
 pub use reaper::Reaper;
-pub use schedules::ScheduleController;
+pub use schedules::{ScheduleController, start_target};
 pub use service::{ServiceController, Stopwatch};

@@ -15,8 +15,8 @@ mod target;
 use std::collections::BTreeMap;
 
 use trireme_scheduler::Nodes;
-use trireme_state::command::ScheduleCommand;
-use trireme_state::object::ClusterKey;
+use trireme_state::command::{RunResult, ScheduleCommand};
+use trireme_state::object::{ClusterKey, RuleKey, Target, Trigger};
 use trireme_state::{Command, FeatureLevel, State};
 use trireme_types::Timestamp;
 
@@ -39,6 +39,12 @@ impl Places {
     fn of(&mut self, view: &State, cluster: &ClusterKey) -> &mut Nodes {
         self.0.entry(cluster.clone()).or_insert_with(|| Nodes::of_cluster(view, cluster))
     }
+}
+
+/// What a target of a rule comes to when an event that its pattern means has happened: its tasks placed, or why not. Nothing else is taken
+/// into account; whoever asks sees to it that each event is seen to.
+pub fn start_target(view: &State, rule: &RuleKey, target: &Target, now: Timestamp) -> RunResult {
+    target::run(view, &mut Places::default(), (&Trigger::Rule(rule.clone()), target), (now, 0), now)
 }
 
 impl Controller for ScheduleController {

@@ -38,7 +38,7 @@ fn target(id: &str, definition: &TaskDefinitionKey, count: u32) -> Target {
     Target {
         id: id.to_owned(),
         described: "{}".to_owned(),
-        tasks: TargetTasks {
+        invokes: Invocation::Tasks(Box::new(TargetTasks {
             cluster: cluster(),
             scope: definition.scope.clone(),
             family: definition.family.clone(),
@@ -52,7 +52,8 @@ fn target(id: &str, definition: &TaskDefinitionKey, count: u32) -> Target {
             propagates: false,
             managed_tags: true,
             allows_commands: true,
-        },
+        })),
+        input: TargetInput::Event,
         retry: RetryPolicy::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use trireme_iam::sigv4::{Refusal, Signed, SignedRequest};
-use trireme_iam::{Principal, Sealed, SealingKey};
+use trireme_iam::{Principal, Sealed};
 use trireme_state::object::{AccessKey, AccessKeyId};
 use trireme_types::{AccountId, Region, Scope};
 
@@ -33,7 +33,7 @@ pub(crate) async fn authenticate(api: &Api, parts: &Parts, body: &[u8], service:
     };
     match &api.auth {
         AuthMode::Off => Ok(unchecked(&request)),
-        AuthMode::Sigv4(cluster_key) => checked(api, cluster_key, &request, service).await,
+        AuthMode::Sigv4 => checked(api, &request, service).await,
     }
 }
 
@@ -47,12 +47,7 @@ fn unchecked(request: &SignedRequest<'_>) -> Caller {
     }
 }
 
-async fn checked(
-    api: &Api,
-    cluster_key: &SealingKey,
-    request: &SignedRequest<'_>,
-    service: &str,
-) -> Result<Caller> {
+async fn checked(api: &Api, request: &SignedRequest<'_>, service: &str) -> Result<Caller> {
     let signed = Signed::parse(request)?;
     // All keys are permanent so far: a session's token belongs to none of them.
     if signed.has_token {
@@ -60,7 +55,7 @@ async fn checked(
     }
     let key = find_key(api, &AccessKeyId::new(&signed.access_key)).await.ok_or_else(Refusal::unknown_key)?;
     let sealed = Sealed { nonce: key.secret.nonce, ciphertext: key.secret.ciphertext.clone() };
-    let secret = cluster_key.unseal(key.id.as_str(), &key.account, &sealed).map_err(|error| {
+    let secret = api.sealing_key.unseal(key.id.as_str(), &key.account, &sealed).map_err(|error| {
         tracing::error!(%error, "an access key does not open: does this node have the cluster's key?");
         Error::server("The access key's secret cannot be opened on this node. Ask its operator.")
     })?;

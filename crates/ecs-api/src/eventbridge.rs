@@ -1,9 +1,15 @@
 //! EventBridge on the same port: awsJson1.1 with the target `AWSEvents.OPERATION`, signed for `events`. There is the default event bus, and its rules
-//! start tasks of ECS.
+//! start tasks of ECS and call API destinations.
 //!
-//! Reading order: `shape` (requests and answers) · `bus` · `rule` · `target` · `tag` · `pattern`.
+//! Reading order: `shape` (requests and answers) · `bus` · `rule` · `pattern` · `target` · `http_target` · `input` (what a target is told) ·
+//! `connection` · `destination` · `tag` · `emitted` (what ECS says happened).
 
 mod bus;
+mod connection;
+mod destination;
+mod emitted;
+mod http_target;
+pub(crate) mod input;
 mod pattern;
 mod rule;
 mod shape;
@@ -12,6 +18,11 @@ mod target;
 
 use trireme_state::Rejection;
 use trireme_state::object::RuleKey;
+
+pub use emitted::{Emitted, emitted};
+pub use input::told;
+pub use pattern::Pattern;
+pub use target::for_event;
 
 use crate::companion::{Context, Service, check_name, operations};
 use crate::error::{Code, Error, Result, sentence};
@@ -33,6 +44,16 @@ operations! {
     ListRuleNamesByTarget => target::rules,
     RemoveTargets => target::remove,
     TestEventPattern => pattern::test,
+    CreateConnection => connection::create,
+    UpdateConnection => connection::update,
+    DescribeConnection => connection::describe,
+    ListConnections => connection::list,
+    DeleteConnection => connection::delete,
+    CreateApiDestination => destination::create,
+    UpdateApiDestination => destination::update,
+    DescribeApiDestination => destination::describe,
+    ListApiDestinations => destination::list,
+    DeleteApiDestination => destination::delete,
     TagResource => tag::add,
     UntagResource => tag::remove,
     ListTagsForResource => tag::list,
@@ -46,6 +67,7 @@ const DEFAULT_BUS: &str = "default";
 fn of_rejection(rejection: Rejection) -> Error {
     match rejection {
         Rejection::ScheduleNotFound { .. } => common("ResourceNotFoundException", sentence(&rejection)),
+        Rejection::ScheduleExists { .. } => common("ResourceAlreadyExistsException", sentence(&rejection)),
         Rejection::LimitExceeded { .. } => common("LimitExceededException", sentence(&rejection)),
         Rejection::Stale { .. } => {
             common("ConcurrentModificationException", format!("{} Retry.", sentence(&rejection)))
@@ -92,6 +114,15 @@ fn key(cx: &Context, name: Option<&String>, bus: Option<&String>) -> Result<Rule
 
 fn arn(key: &RuleKey) -> String {
     format!("arn:aws:events:{}:{}:rule/{}", key.scope.region, key.scope.account, key.name)
+}
+
+/// EventBridge API: RuleDescription, ConnectionDescription, ApiDestinationDescription.
+fn check_description(description: Option<&String>) -> Result<()> {
+    const CHARACTERS: usize = 512;
+    if description.is_none_or(|text| text.chars().count() <= CHARACTERS) {
+        return Ok(());
+    }
+    Err(invalid(format!("Description can have at most {CHARACTERS} characters.")))
 }
 
 /// EventBridge API: Limit.

@@ -437,6 +437,7 @@ mod tests {
         let api = Api {
             store: Arc::new(store),
             auth: AuthMode::Off,
+            sealing_key: Arc::new(trireme_iam::SealingKey::from_bytes([7; 32])),
             clock: Arc::new(crate::SystemClock),
             admission: admission.clone(),
             logs: Arc::new(crate::logs::NoNodes),

@@ -18,7 +18,7 @@ mod companion;
 mod context;
 mod convert;
 mod error;
-mod eventbridge;
+pub mod eventbridge;
 mod http;
 mod length;
 mod local;
@@ -45,10 +45,10 @@ pub use crate::http::{BODY_LIMIT, router};
 pub use crate::metrics::describe as describe_metrics;
 
 /// How callers prove who they are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
-    /// AWS signature version 4, against the access keys in the state. Their secrets open under this cluster key.
-    Sigv4(Arc<SealingKey>),
+    /// AWS signature version 4, against the access keys in the state.
+    Sigv4,
     /// Everyone is the development account's root, and `POST /_trireme/reset` works. For loopback only: whoever listens
     /// must see to that.
     Off,
@@ -61,6 +61,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// How callers prove who they are.
     pub auth: AuthMode,
+    /// The cluster key: the state's secrets open under it.
+    pub sealing_key: Arc<SealingKey>,
     /// For the age of signatures.
     pub clock: Arc<dyn Clock>,
     /// How much is let in at once.

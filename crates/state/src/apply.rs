@@ -7,6 +7,7 @@ mod alarm;
 mod autoscaling;
 mod capacity;
 mod configuration;
+mod delivery;
 mod deployment;
 mod deployment_history;
 mod image_pin;
@@ -109,6 +110,7 @@ pub fn apply_event(state: &mut State, at: Timestamp, event: &Event) {
         | Event::ExecuteCommand(_)
         | Event::LogGroup(_)
         | Event::Capacity(_)
+        | Event::Delivery(_)
         | Event::Alarm(_) => of_area(state, at, event),
         Event::SessionOpened { .. }
         | Event::InstanceLost { .. }
@@ -160,6 +162,7 @@ fn of_area(state: &mut State, at: Timestamp, event: &Event) {
         Event::LogGroup(event) => log_group::happened(state, at, event),
         Event::Alarm(event) => alarm::happened(state, at, event),
         Event::Capacity(event) => capacity::happened(state, event),
+        Event::Delivery(event) => delivery::happened(state, at, event),
         _ => {}
     }
 }

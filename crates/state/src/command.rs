@@ -40,7 +40,7 @@ pub use report::{
 };
 pub use rules::Growth;
 pub use run::{EndCommand, NewSubnet, Placement, RunTasks, StartCommand};
-pub use schedule::{Advance, Fire, Run, RunResult, ScheduleCommand};
+pub use schedule::{Advance, DeliveryCommand, Fire, Mark, Run, RunResult, ScheduleCommand};
 
 /// Everything that can be asked of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

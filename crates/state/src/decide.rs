@@ -10,6 +10,7 @@ mod autoscaling;
 mod capacity;
 mod capacity_provider;
 mod cluster;
+mod delivery;
 mod deployment;
 mod execute_command;
 mod fire;

@@ -3,6 +3,7 @@
 mod alarm;
 mod autoscaling;
 mod capacity;
+mod delivery;
 mod deployment;
 mod execute_command;
 mod log_group;
@@ -21,6 +22,7 @@ use trireme_types::{
 pub use alarm::AlarmEvent;
 pub use autoscaling::AutoscalingEvent;
 pub use capacity::CapacityEvent;
+pub use delivery::DeliveryEvent;
 pub use deployment::DeploymentEvent;
 pub use execute_command::ExecuteCommandEvent;
 pub use log_group::LogGroupEvent;
@@ -488,4 +490,7 @@ pub enum Event {
     /// To capacity.
     #[serde(untagged)]
     Capacity(CapacityEvent),
+    /// To the delivery of events.
+    #[serde(untagged)]
+    Delivery(DeliveryEvent),
 }

@@ -82,6 +82,9 @@ impl StateHasher {
         sum.follow(36, &old.schedules, &state.schedules);
         sum.follow(37, &old.rules, &state.rules);
         sum.follow(38, &old.firings, &state.firings);
+        sum.follow(39, &old.deliveries, &state.deliveries);
+        sum.follow(42, &old.connections, &state.connections);
+        sum.follow(43, &old.api_destinations, &state.api_destinations);
         sum.follow(40, &old.alarms, &state.alarms);
         sum.follow(41, &old.triggered_alarms, &state.triggered_alarms);
         sum.follow(32, &old.launches, &state.launches);

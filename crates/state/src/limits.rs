@@ -40,6 +40,12 @@ pub const RULES: usize = 300;
 pub const TARGETS_PER_RULE: usize = 5;
 /// Bytes of a schedule's target, or of a rule's targets, as JSON.
 pub const TARGET_BYTES: usize = 64 * 1024;
+/// Connections of an account in a region.
+pub const CONNECTIONS: usize = 300;
+/// API destinations of an account in a region.
+pub const API_DESTINATIONS: usize = 300;
+/// Bytes of a connection.
+pub const DELIVERY_BYTES: usize = 64 * 1024;
 /// Runs of one trigger that wait to be tried again.
 pub const PENDING_PER_FIRING: usize = 100;
 /// Tasks of one trigger that it is known to have started. `apply` reads it: it is frozen.

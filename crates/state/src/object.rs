@@ -8,6 +8,7 @@ pub mod capacity;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
+mod delivery;
 pub mod deployment_history;
 mod deployment_settings;
 mod gpu;
@@ -47,6 +48,10 @@ pub use capacity_provider::{
 };
 pub use cluster::{Cluster, ClusterConfiguration, ClusterKey, ClusterStatus, ContainerInsights};
 pub use container_instance::{ContainerInstance, InstanceRegistration, InstanceResources, InstanceStatus};
+pub use delivery::{
+    ApiDestination, ApiDestinationKey, ApiDestinationSpec, Authorization, Connection, ConnectionKey,
+    ConnectionSpec, Delivery, DeliveryKey, HttpParameter, HttpPlace,
+};
 pub use deployment_history::{
     DeploymentHistory, Rollback, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision,
 };
@@ -87,7 +92,8 @@ pub use task_definition::{
 };
 pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
 pub use trigger::{
-    Due, Firing, FiringPolicy, MissedRuns, Overlap, Pending, RetryPolicy, Target, TargetTasks, Trigger,
+    ApiDestinationCall, Due, Firing, FiringPolicy, Invocation, MissedRuns, Overlap, Pending, RetryPolicy, Target,
+    TargetInput, TargetTasks, Trigger,
 };
 pub use zone_move::ZoneMove;
 

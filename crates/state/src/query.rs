@@ -2,6 +2,7 @@
 
 mod alarms;
 mod capacity;
+mod deliveries;
 mod deployments;
 mod groups;
 mod health;

@@ -15,8 +15,8 @@ use crate::command::{IdempotencyKey, Outcome};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
-    AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, Attributes, CapacityProvider,
-    CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, ContainerInstance, DeploymentHistory,
+    AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, ApiDestination, ApiDestinationKey, Attributes, CapacityProvider,
+    CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, Connection, ConnectionKey, ContainerInstance, Delivery, DeliveryKey, DeploymentHistory,
     Firing, ImagePins, Interface, Launch, Lifecycles, LogGroup, LogGroupKey, PlacementRules, PoolSize,
     Retention, Rule, RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey,
     ScheduleKey, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus,
@@ -107,6 +107,10 @@ pub struct State {
     pub(crate) rules: OrdMap<RuleKey, Arc<Rule>>,
     /// How far schedules and rules have come.
     pub(crate) firings: OrdMap<Trigger, Arc<Firing>>,
+    /// Of targets that are told of events: how far they have come.
+    pub(crate) deliveries: OrdMap<DeliveryKey, Arc<Delivery>>,
+    pub(crate) connections: OrdMap<ConnectionKey, Arc<Connection>>,
+    pub(crate) api_destinations: OrdMap<ApiDestinationKey, Arc<ApiDestination>>,
     /// Of tasks that do not run on any machine of their cluster.
     pub(crate) launches: OrdMap<TaskId, Arc<Launch>>,
     /// Tasks that wait for a machine, and those that never got one.

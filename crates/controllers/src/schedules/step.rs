@@ -71,7 +71,8 @@ fn go_on(view: &State, places: &mut Places, fire: &mut Fire, next: Due, now: Tim
         return;
     }
     fire.advance = Some(Advance { due: next.at, next: following(next.at), missed: 0, reason: String::new() });
-    for of in targets {
+    // What is called is told by the delivery, which finds in the history that the time has come.
+    for of in targets.iter().filter(|of| of.tasks().is_some()) {
         let result = target::run(view, places, (&trigger, of), (next.at, 0), now);
         fire.runs.push(Run { due: next.at, target: of.id.clone(), tries: 0, result });
     }

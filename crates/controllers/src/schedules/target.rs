@@ -39,12 +39,15 @@ pub(super) fn run(
         Overlap::Replace => others.into_iter().map(|(_, id)| id).collect(),
         Overlap::Allow | Overlap::Skip => Vec::new(),
     };
-    let task_run = match prepare(view, trigger, &target.tasks) {
+    let Some(tasks) = target.tasks() else {
+        return RunResult::Fail { reason: "the target is no task".to_owned() };
+    };
+    let task_run = match prepare(view, trigger, tasks) {
         Ok(task_run) => task_run,
         Err(reason) => return RunResult::Fail { reason },
     };
-    let count = usize::try_from(target.tasks.count).unwrap_or(usize::MAX);
-    let cluster = &target.tasks.cluster;
+    let count = usize::try_from(tasks.count).unwrap_or(usize::MAX);
+    let cluster = &tasks.cluster;
     let request = task_run.request(view, now, count);
     let nodes = places.of(view, cluster);
     // A run has all its tasks or none: what some of them took does not count, and what other runs took does.

@@ -8,6 +8,7 @@ use trireme_state::State;
 use trireme_state::object::{
     self, Interface, Launching, NETWORK_CONFIGURATION, NetworkMode, Task, TaskStatus,
 };
+use trireme_state::query::uuid;
 use trireme_types::{Scope, SubnetId};
 
 use super::described;
@@ -88,11 +89,6 @@ pub(crate) fn unknown_subnet(id: &str) -> Error {
 /// What was kept of a service's or a task set's configuration.
 pub(crate) fn read(kept: &object::Described) -> Option<NetworkConfiguration> {
     described::read(kept, NETWORK_CONFIGURATION)
-}
-
-fn uuid(bits: u128) -> String {
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// A network interface's id: 17 hexadecimal digits, as EC2 has it.

@@ -15,11 +15,12 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    self, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskOverrides,
+    self, Invocation, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskOverrides,
 };
 use trireme_types::Scope;
 
 use super::{network, overrides, placement};
+use crate::eventbridge::input;
 use crate::error::{Code, Error, Result};
 use crate::resolve::{self, DefinitionName};
 
@@ -40,6 +41,8 @@ struct Given {
     _dead_letter_config: Option<Value>,
     retry_policy: Option<Retry>,
     input: Option<String>,
+    input_path: Option<String>,
+    input_transformer: Option<input::Transformer>,
     ecs_parameters: Option<Parameters>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
@@ -47,7 +50,7 @@ struct Given {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Retry {
+pub(crate) struct Retry {
     maximum_event_age_in_seconds: Option<i64>,
     maximum_retry_attempts: Option<i64>,
 }
@@ -145,7 +148,9 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
         managed_tags: parameters.enable_ecs_managed_tags.unwrap_or(false),
         allows_commands: parameters.enable_execute_command.unwrap_or(false),
     };
-    Ok(Target { id, described, tasks, retry: retry(given.retry_policy.as_ref())? })
+    let invokes = Invocation::Tasks(Box::new(tasks));
+    let input = input::parse(given.input, given.input_path, given.input_transformer)?;
+    Ok(Target { id, described, invokes, input, retry: retry(given.retry_policy.as_ref())? })
 }
 
 /// What asks for other machines than a cluster's own would run on those all the same: better that it is said.
@@ -185,7 +190,7 @@ fn definition<'a>(
 }
 
 /// EventBridge API: Input of an ECS target: its overrides.
-fn changes(input: Option<&str>, definition: &TaskDefinition) -> Result<TaskOverrides> {
+pub(crate) fn changes(input: Option<&str>, definition: &TaskDefinition) -> Result<TaskOverrides> {
     let Some(input) = input.filter(|input| !input.trim().is_empty()) else {
         return Ok(TaskOverrides::default());
     };
@@ -261,7 +266,8 @@ fn propagates(parameters: &Parameters) -> Result<bool> {
     }
 }
 
-fn retry(given: Option<&Retry>) -> Result<RetryPolicy> {
+/// RetryPolicy.
+pub(crate) fn retry(given: Option<&Retry>) -> Result<RetryPolicy> {
     let usual = RetryPolicy::default();
     let Some(given) = given else { return Ok(usual) };
     let within =

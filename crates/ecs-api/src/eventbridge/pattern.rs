@@ -17,11 +17,7 @@ const CHARACTERS: usize = 4_096;
 const MEMBERS: [&str; 7] = ["id", "detail-type", "source", "account", "time", "region", "resources"];
 
 pub(super) async fn test(_cx: Context, request: TestPattern) -> Result<Tested> {
-    let text = request.event_pattern.unwrap_or_default();
-    if text.chars().nth(CHARACTERS).is_some() {
-        return Err(refused(format!("it can have at most {CHARACTERS} characters")));
-    }
-    let pattern = Pattern::parse(&text).map_err(refused)?;
+    let pattern = Pattern::checked(&request.event_pattern.unwrap_or_default())?;
     let event: Value = serde_json::from_str(&request.event.unwrap_or_default())
         .map_err(|error| invalid(format!("Parameter Event is not valid. Reason: {error}.")))?;
     if let Some(missing) = MEMBERS.iter().find(|member| event.get(**member).is_none()) {
@@ -38,7 +34,7 @@ fn refused(why: String) -> Error {
 
 /// A pattern that can be held against events.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Pattern {
+pub struct Pattern {
     members: Vec<(String, Wanted)>,
     /// Of each of these lists, one.
     or: Vec<Vec<Pattern>>,
@@ -87,8 +83,19 @@ enum Comparison {
 type Parsed<T> = std::result::Result<T, String>;
 
 impl Pattern {
-    /// From JSON. What is wrong is said without a full stop.
-    pub(super) fn parse(text: &str) -> Parsed<Self> {
+    /// From what a request says.
+    pub(super) fn checked(text: &str) -> Result<Self> {
+        if text.chars().nth(CHARACTERS).is_some() {
+            return Err(refused(format!("it can have at most {CHARACTERS} characters")));
+        }
+        Self::parse(text).map_err(refused)
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// What is wrong, without a full stop.
+    pub fn parse(text: &str) -> Parsed<Self> {
         match serde_json::from_str(text).map_err(|error| error.to_string())? {
             Value::Object(members) => Self::of(&members),
             _ => Err("it must be a JSON object".to_owned()),
@@ -115,7 +122,7 @@ impl Pattern {
     }
 
     /// Whether the pattern means this event.
-    pub(super) fn matches(&self, event: &Value) -> bool {
+    pub fn matches(&self, event: &Value) -> bool {
         let nothing = Value::Null;
         self.members.iter().all(|(name, wanted)| match (wanted, event.get(name)) {
             (Wanted::OneOf(rules), found) => rules.iter().any(|rule| rule.allows(found)),

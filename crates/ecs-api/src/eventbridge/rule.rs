@@ -7,13 +7,13 @@ use trireme_state::command::ScheduleCommand;
 use trireme_state::object::{self, RuleSpec};
 
 use super::shape::{Empty, List, OfRule, PutRule, Rule, RuleMade, Rules};
-use super::{Context, DEFAULT_BUS, arn, check_bus, invalid, key, no_rule, page_size, tag};
+use super::{
+    Context, DEFAULT_BUS, Pattern, arn, check_bus, check_description, invalid, key, no_rule, page_size, tag,
+};
 use crate::error::Result;
 
 /// EventBridge API: RoleArn.
 const ROLE_ARN: usize = 1_600;
-/// EventBridge API: RuleDescription.
-const DESCRIPTION: usize = 512;
 
 /// EventBridge API: PutRule: `rate` and `cron`, no `at`, and the unit in the singular after 1.
 fn check_expression(text: &str) -> Result<()> {
@@ -40,18 +40,12 @@ pub(super) async fn put(cx: Context, request: PutRule) -> Result<RuleMade> {
     let key = key(&cx, request.name.as_ref(), request.event_bus_name.as_ref())?;
     let expression = request.schedule_expression.filter(|text| !text.is_empty());
     let pattern = request.event_pattern.filter(|text| !text.is_empty());
-    if pattern.is_some() {
-        return Err(invalid(
-            "Parameter EventPattern is not supported yet: a rule here has a ScheduleExpression.",
-        ));
-    }
-    let Some(text) = &expression else {
+    if expression.is_none() && pattern.is_none() {
         return Err(invalid("Parameter(s) EventPattern or ScheduleExpression must be specified."));
-    };
-    check_expression(text)?;
-    if request.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION) {
-        return Err(invalid(format!("Description can have at most {DESCRIPTION} characters.")));
     }
+    expression.as_deref().map_or(Ok(()), check_expression)?;
+    pattern.as_deref().map_or(Ok(()), |pattern| Pattern::checked(pattern).map(drop))?;
+    check_description(request.description.as_ref())?;
     if request.role_arn.as_ref().is_some_and(|arn| arn.len() > ROLE_ARN) {
         return Err(invalid(format!("RoleArn can have at most {ROLE_ARN} characters.")));
     }

@@ -13,8 +13,78 @@ pub(super) struct Tag {
     pub(super) value: String,
 }
 
+/// BasicAuthParameters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Basic {
+    pub(super) username: Option<String>,
+    #[serde(skip_serializing)]
+    pub(super) password: Option<String>,
+}
+
+/// ApiKeyAuthParameters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ApiKey {
+    pub(super) api_key_name: Option<String>,
+    #[serde(skip_serializing)]
+    pub(super) api_key_value: Option<String>,
+}
+
+/// ConnectionHeaderParameter, ConnectionQueryStringParameter, ConnectionBodyParameter.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct GivenParameter {
+    pub(super) key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) value: Option<String>,
+    pub(super) is_value_secret: Option<bool>,
+}
+
+/// ConnectionHttpParameters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Parameters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) header_parameters: Option<Vec<GivenParameter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) query_string_parameters: Option<Vec<GivenParameter>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body_parameters: Option<Vec<GivenParameter>>,
+}
+
+/// AuthParameters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct AuthParameters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) basic_auth_parameters: Option<Basic>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) api_key_auth_parameters: Option<ApiKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) invocation_http_parameters: Option<Parameters>,
+}
+
 requests! {
     "PascalCase";
+    /// CreateConnection, UpdateConnection.
+    PutConnection {
+        name: String, description: String, authorization_type: String, auth_parameters: AuthParameters,
+        invocation_connectivity_parameters: Value,
+    }
+    /// DescribeConnection, DeleteConnection.
+    NamedConnection { name: String, }
+    /// ListConnections.
+    ListConnections { name_prefix: String, connection_state: String, next_token: String, limit: i64, }
+    /// CreateApiDestination, UpdateApiDestination.
+    PutDestination {
+        name: String, description: String, connection_arn: String, invocation_endpoint: String, http_method: String,
+        invocation_rate_limit_per_second: i64,
+    }
+    /// DescribeApiDestination, DeleteApiDestination.
+    NamedDestination { name: String, }
+    /// ListApiDestinations.
+    ListDestinations { name_prefix: String, connection_arn: String, next_token: String, limit: i64, }
     /// PutRule.
     PutRule {
         name: String, schedule_expression: String, event_pattern: String, state: String, description: String,
@@ -48,6 +118,22 @@ responses! {
     "PascalCase";
     /// Nothing.
     Empty {}
+    /// DescribeConnection; parts of it are the answers of the other operations, and an item of ListConnections.
+    Connection {
+        name: String, connection_arn: String, connection_state: &'static str, authorization_type: &'static str,
+        description: String, auth_parameters: AuthParameters, creation_time: f64, last_modified_time: f64,
+        last_authorized_time: f64,
+    }
+    /// ListConnections.
+    Connections { connections: Vec<Connection>, next_token: String, }
+    /// DescribeApiDestination; parts of it are the answers of the other operations, and an item of ListApiDestinations.
+    Destination {
+        name: String, api_destination_arn: String, api_destination_state: &'static str, connection_arn: String,
+        description: String, invocation_endpoint: String, http_method: String, invocation_rate_limit_per_second: u32,
+        creation_time: f64, last_modified_time: f64,
+    }
+    /// ListApiDestinations.
+    Destinations { api_destinations: Vec<Destination>, next_token: String, }
     /// PutRule.
     RuleMade { rule_arn: String, }
     /// DescribeRule; an item of ListRules.

@@ -1,13 +1,13 @@
 //! Targets of rules.
 
 use serde_json::Value;
-use trireme_state::Command;
 use trireme_state::command::ScheduleCommand;
 use trireme_state::limits::TARGETS_PER_RULE;
-use trireme_state::object::Target;
+use trireme_state::object::{Invocation, RuleKey, Target, TargetInput, TaskDefinitionKey};
+use trireme_state::{Command, State};
 
 use super::shape::{ByTarget, Entries, OfTargets, RuleNames, Targets};
-use super::{Context, check_bus, check_name, common, invalid, key, no_rule, page_size};
+use super::{Context, check_bus, check_name, common, http_target, input, invalid, key, no_rule, page_size};
 use crate::convert::target;
 use crate::error::Result;
 
@@ -22,7 +22,7 @@ pub(super) async fn put(cx: Context, request: OfTargets) -> Result<Entries> {
         return Err(common("LimitExceededException", message));
     }
     let state = cx.read().await?;
-    state.rule(&key).ok_or_else(|| no_rule(&key.name))?;
+    let known = state.rule(&key).ok_or_else(|| no_rule(&key.name))?;
     let mut targets: Vec<Target> = Vec::new();
     for one in given {
         let id = one.get("Id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -30,9 +30,53 @@ pub(super) async fn put(cx: Context, request: OfTargets) -> Result<Entries> {
         if targets.iter().any(|other| other.id == id) {
             return Err(invalid(format!("Targets name the id {id} twice.")));
         }
-        targets.push(target::parse(&state, cx.scope(), id, one)?);
+        let parsed = if http_target::is(&one) {
+            http_target::parse(&cx, &state, id, one)?
+        } else {
+            target::parse(&state, cx.scope(), id, one)?
+        };
+        if known.spec.pattern.is_none() && parsed.tasks().is_some() && !is_constant(&parsed) {
+            return Err(invalid("InputPath and InputTransformer of an ECS target are for rules with an EventPattern."));
+        }
+        targets.push(parsed);
     }
     change(&cx, ScheduleCommand::ChangeTargets { key, put: targets, remove: Vec::new() }).await
+}
+
+/// Tasks with what their input makes of an event: overrides, as an ECS target's input is. An event as it is changes nothing.
+///
+/// # Errors
+/// What is wrong with the input, for people.
+pub fn for_event(
+    state: &State,
+    rule: &RuleKey,
+    target: &Target,
+    event: &Value,
+) -> std::result::Result<Target, String> {
+    let mut target = target.clone();
+    let told = match &target.input {
+        TargetInput::Event | TargetInput::Constant(_) => return Ok(target),
+        TargetInput::Part(_) | TargetInput::Template { .. } => input::told(&target.input, rule, event),
+    };
+    if let Invocation::Tasks(tasks) = &mut target.invokes {
+        let revision = tasks.revision.map(|revision| TaskDefinitionKey {
+            scope: tasks.scope.clone(),
+            family: tasks.family.clone(),
+            revision,
+        });
+        let definition = match &revision {
+            Some(key) => state.task_definition(key),
+            None => state.latest_task_definition(&tasks.scope, &tasks.family),
+        };
+        let definition = definition.ok_or_else(|| format!("there is no task definition {}", tasks.family))?;
+        tasks.overrides = target::changes(Some(&told), definition).map_err(|error| error.message)?;
+    }
+    Ok(target)
+}
+
+/// Whether it is told the same each time.
+fn is_constant(target: &Target) -> bool {
+    matches!(target.input, TargetInput::Event | TargetInput::Constant(_))
 }
 
 async fn change(cx: &Context, command: ScheduleCommand) -> Result<Entries> {

@@ -5,7 +5,7 @@ use trireme_schedule::{Expression, TimeZone};
 use trireme_scheduler::due;
 use trireme_state::Command;
 use trireme_state::command::ScheduleCommand;
-use trireme_state::object::{self, ScheduleKey, ScheduleSpec};
+use trireme_state::object::{self, TargetInput, ScheduleKey, ScheduleSpec};
 use trireme_types::Timestamp;
 
 use super::shape::{Empty, List, OfSchedule, Put, PutSchedule, Schedule, Schedules, Window};
@@ -88,6 +88,9 @@ fn spec(
     }
     let given = request.target.ok_or_else(|| invalid("Target must not be null."))?;
     let target = target::parse(state, cx.scope(), String::new(), with_defaults(given))?;
+    if !matches!(target.input, TargetInput::Event | TargetInput::Constant(_)) {
+        return Err(invalid("Target has an Input, and neither an InputPath nor an InputTransformer."));
+    }
     Ok(ScheduleSpec {
         expression,
         zone,

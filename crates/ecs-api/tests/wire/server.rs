@@ -56,7 +56,7 @@ impl Server {
     pub async fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let cluster_key = SealingKey::from_bytes([7; 32]);
         let store = LocalStore::new([1; 32], Timestamp::from_millis(1_700_000_000_123));
-        let auth = AuthMode::Sigv4(Arc::new(cluster_key.clone()));
+        let auth = AuthMode::Sigv4;
         let server = Self::with(store, auth, clock, Limits::default()).await;
         server.add_key(&cluster_key, KEY, SECRET, &AccountId::development());
         server
@@ -68,6 +68,7 @@ impl Server {
         let api = Api {
             store: Arc::new(store.clone()),
             auth,
+            sealing_key: Arc::new(SealingKey::from_bytes([7; 32])),
             clock,
             admission,
             logs,

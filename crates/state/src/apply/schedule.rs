@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use trireme_types::Timestamp;
 
+use super::delivery;
 use crate::State;
 use crate::event::ScheduleEvent;
 use crate::limits::TASKS_PER_FIRING;
@@ -81,16 +82,21 @@ fn rule(state: &mut State, at: Timestamp, event: &ScheduleEvent) {
             rule.spec = (**spec).clone();
             rule.version = rule.version.saturating_add(1);
             stands_at(state, Trigger::Rule(key.clone()), *next);
+            delivery::follow(state, key);
         }
         ScheduleEvent::RuleDeleted { key } => {
             state.rules.remove(key);
             forget(state, &Trigger::Rule(key.clone()));
+            delivery::follow(state, key);
         }
         ScheduleEvent::RuleTagged { key, tags } => with_rule(state, key, |rule| rule.tags.clone_from(tags)),
-        ScheduleEvent::RuleTargetsChanged { key, targets } => with_rule(state, key, |rule| {
-            rule.targets.clone_from(targets);
-            rule.version = rule.version.saturating_add(1);
-        }),
+        ScheduleEvent::RuleTargetsChanged { key, targets } => {
+            with_rule(state, key, |rule| {
+                rule.targets.clone_from(targets);
+                rule.version = rule.version.saturating_add(1);
+            });
+            delivery::follow(state, key);
+        }
         _ => {}
     }
 }

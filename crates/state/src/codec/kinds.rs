@@ -5,8 +5,8 @@
 
 use super::{CodecError, decode_payload, encode_payload};
 use crate::event::{
-    AlarmEvent, AutoscalingEvent, CapacityEvent, DeploymentEvent, ExecuteCommandEvent, LogGroupEvent,
-    NetworkEvent, PlacementEvent, RebalancingEvent, ScheduleEvent,
+    AlarmEvent, AutoscalingEvent, CapacityEvent, DeliveryEvent, DeploymentEvent, ExecuteCommandEvent,
+    LogGroupEvent, NetworkEvent, PlacementEvent, RebalancingEvent, ScheduleEvent,
 };
 use crate::{Event, FeatureLevel};
 
@@ -169,12 +169,17 @@ kinds! {
     in Autoscaling(AutoscalingEvent): 156 @ 1 from 8 => ScheduledActionDeleted { key, name },
     in Autoscaling(AutoscalingEvent): 157 @ 1 from 8 => ScheduledActionTaken { key, name, next },
     in Autoscaling(AutoscalingEvent): 158 @ 1 from 8 => ScalingActivityRecorded { key, activity, policy },
+    in Delivery(DeliveryEvent): 189 @ 1 from 8 => DeliveryAdvanced { key, seen, delivered, dropped, error },
     in Alarm(AlarmEvent): 190 @ 1 from 8 => AlarmConfigured { key, spec, tags },
     in Alarm(AlarmEvent): 191 @ 1 from 8 => AlarmDeleted { key },
     in Alarm(AlarmEvent): 192 @ 1 from 8 => AlarmStateChanged { key, state, reason, reason_data },
     in Alarm(AlarmEvent): 193 @ 1 from 8 => AlarmActionsSwitched { key, enabled },
     in Alarm(AlarmEvent): 194 @ 1 from 8 => AlarmTagged { key, tags },
     in Alarm(AlarmEvent): 195 @ 1 from 8 => DeploymentAlarmsTriggered { key, deployment, alarms },
+    in Delivery(DeliveryEvent): 196 @ 1 from 8 => ConnectionPut { key, id, spec },
+    in Delivery(DeliveryEvent): 197 @ 1 from 8 => ConnectionDeleted { key },
+    in Delivery(DeliveryEvent): 198 @ 1 from 8 => ApiDestinationPut { key, id, spec },
+    in Delivery(DeliveryEvent): 199 @ 1 from 8 => ApiDestinationDeleted { key },
     in Capacity(CapacityEvent): 165 @ 1 from 8 => TasksLaunched { tasks, launch },
     in Capacity(CapacityEvent): 166 @ 1 from 8 => RunWaits { run },
     in Capacity(CapacityEvent): 167 @ 1 from 8 => WaitingRunEnded { task, end },

@@ -1,7 +1,11 @@
 //! What is asked of schedules, their groups and rules, and what comes of their firing.
 
+mod delivery;
+
 use serde::{Deserialize, Serialize};
 use trireme_types::{TaskId, Timestamp};
+
+pub use delivery::{DeliveryCommand, Mark};
 
 use super::{Command, Growth};
 use crate::object::{
@@ -93,6 +97,8 @@ pub enum ScheduleCommand {
     },
     /// Schedule controller: a trigger fires, or tasks of a run are tried again.
     Fire(Box<Fire>),
+    /// Connections, API destinations, and the delivery of events.
+    Deliver(DeliveryCommand),
 }
 
 impl ScheduleCommand {
@@ -105,6 +111,7 @@ impl ScheduleCommand {
             Self::TagGroup { add, .. } | Self::TagRule { add, .. } if !add.is_empty() => Growth::Asked,
             Self::ChangeTargets { put, .. } if !put.is_empty() => Growth::Asked,
             Self::Fire(_) => Growth::Kept,
+            Self::Deliver(command) => command.growth(),
             Self::DeleteGroup { .. }
             | Self::Delete { .. }
             | Self::DeleteRule { .. }

@@ -179,7 +179,8 @@ fn is_full(working: &Working, trigger: &Trigger, run: &Run) -> bool {
     firing.pending(run.due, &run.target).is_none() && firing.pending.len() >= PENDING_PER_FIRING
 }
 
-fn started(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
+/// What a command that runs tasks comes to.
+pub(super) fn started(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
     match run {
         Command::RunAllowingCommands(inner) => {
             Ok(execute_command::allow(state, true, placement::run(state, inner, &[], stamp)?))

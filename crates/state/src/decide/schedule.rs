@@ -1,6 +1,6 @@
 //! Schedules, their groups and rules: made, changed, deleted. How they fire is `decide/fire.rs`.
 
-use super::{Decided, Decision, fire, stale};
+use super::{Decided, Decision, delivery, fire, stale};
 use crate::command::ScheduleCommand;
 use crate::event::ScheduleEvent;
 use crate::limits::{RULES, SCHEDULE_GROUPS, SCHEDULES, TAGS_PER_RESOURCE, TARGET_BYTES, TARGETS_PER_RULE};
@@ -33,6 +33,7 @@ pub(super) fn decide(state: &State, command: &ScheduleCommand, stamp: &mut Stamp
         ScheduleCommand::TagRule { key, add, remove } => tag_rule(state, key, add, remove),
         ScheduleCommand::ChangeTargets { key, put, remove } => change_targets(state, key, put, remove),
         ScheduleCommand::Fire(step) => fire::fire(state, step, stamp),
+        ScheduleCommand::Deliver(command) => delivery::decide(state, command, stamp),
     }
 }
 

@@ -36,6 +36,12 @@ impl Rule {
     pub fn target(&self, id: &str) -> Option<&Target> {
         self.targets.iter().find(|target| target.id == id)
     }
+
+    /// Whether a target is told of what happens: of events that the pattern means, or by a call that its times have passed. Tasks that
+    /// start at times are a [`super::Firing`]'s.
+    pub fn delivers_to(&self, target: &Target) -> bool {
+        self.spec.enabled && (self.spec.pattern.is_some() || target.call().is_some())
+    }
 }
 
 /// What is asked of a rule (EventBridge API: PutRule).

@@ -1,9 +1,13 @@
 //! What fires, what it starts, and how far it has come.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, TaskId, Timestamp};
 
-use super::{ClusterKey, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey, Tags, TaskOverrides};
+use super::{
+    ApiDestinationKey, ClusterKey, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey, Tags, TaskOverrides,
+};
 
 /// Something that fires at times of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,10 +34,71 @@ pub struct Target {
     pub id: String,
     /// All that was said of it, as JSON, for whoever asks again.
     pub described: String,
-    /// The tasks that it is.
-    pub tasks: TargetTasks,
-    /// What happens when they find no place.
+    /// What it is.
+    pub invokes: Invocation,
+    /// What it is told of an event.
+    pub input: TargetInput,
+    /// What happens when it cannot be done.
     pub retry: RetryPolicy,
+}
+
+impl Target {
+    /// The tasks that it is.
+    pub fn tasks(&self) -> Option<&TargetTasks> {
+        match &self.invokes {
+            Invocation::Tasks(tasks) => Some(tasks),
+            Invocation::ApiDestination(_) => None,
+        }
+    }
+
+    /// The API destination that it is.
+    pub fn call(&self) -> Option<&ApiDestinationCall> {
+        match &self.invokes {
+            Invocation::Tasks(_) => None,
+            Invocation::ApiDestination(call) => Some(call),
+        }
+    }
+}
+
+/// What a target is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Invocation {
+    /// Tasks.
+    Tasks(Box<TargetTasks>),
+    /// A call over HTTP.
+    ApiDestination(ApiDestinationCall),
+}
+
+/// A call of an API destination (EventBridge API: HttpParameters).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiDestinationCall {
+    /// Which one.
+    pub destination: ApiDestinationKey,
+    /// What stands for each `*` of its address.
+    pub path_values: Vec<String>,
+    /// Headers beside those of its connection.
+    pub headers: BTreeMap<String, String>,
+    /// Query strings beside those of its connection.
+    pub query: BTreeMap<String, String>,
+}
+
+/// What a target is told of an event (EventBridge API: Input, InputPath, InputTransformer).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetInput {
+    /// The event.
+    #[default]
+    Event,
+    /// This JSON.
+    Constant(String),
+    /// This part of the event, by its JSON path.
+    Part(String),
+    /// A text in which `<name>` stands for a part of the event.
+    Template {
+        /// JSON paths by name.
+        paths: BTreeMap<String, String>,
+        /// The text.
+        template: String,
+    },
 }
 
 /// Tasks to be run (EventBridge API: EcsParameters).
@@ -67,7 +132,7 @@ pub struct TargetTasks {
     pub allows_commands: bool,
 }
 
-/// How long and how often tasks that found no place are tried again (EventBridge API: RetryPolicy).
+/// How long and how often what could not be done is tried again (EventBridge API: RetryPolicy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Not later than this after they were due.

@@ -259,7 +259,7 @@ pub fn schedule_target(id: &str) -> Target {
     Target {
         id: id.to_owned(),
         described: r#"{"Arn":"c"}"#.to_owned(),
-        tasks: TargetTasks {
+        invokes: Invocation::Tasks(Box::new(TargetTasks {
             cluster: cluster("default"),
             scope: Scope::development(),
             family: Family::new("web").unwrap(),
@@ -273,7 +273,8 @@ pub fn schedule_target(id: &str) -> Target {
             propagates: true,
             managed_tags: false,
             allows_commands: false,
-        },
+        })),
+        input: TargetInput::Event,
         retry: RetryPolicy::default(),
     }
 }

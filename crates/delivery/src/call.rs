@@ -1,0 +1,216 @@
+//! An HTTP endpoint is called (EventBridge API: ApiDestination). What it answers is its status alone: 2xx has taken the event; 401, 407, 409, 429
+//! and 5xx are tried again, as AWS does; everything else is final. Redirections are not followed.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Request, Response, StatusCode, Url};
+use serde_json::Value;
+use tokio::time::Instant;
+use trireme_ecs_api::eventbridge::told;
+use trireme_iam::{Sealed, SealingKey};
+use trireme_state::State;
+use trireme_state::object::{
+    ApiDestination, ApiDestinationCall, Authorization, Connection, HttpParameter, HttpPlace, RuleKey, SealedSecret,
+    Target,
+};
+
+use crate::lane::{Done, Failure};
+use crate::reach::Reach;
+use crate::Parts;
+
+/// EventBridge: an API destination has so long to answer.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The longest pause that an endpoint can ask for.
+const AFTER_MAX: Duration = Duration::from_secs(300);
+const AGENT: &str = "Trireme/EventBridge/ApiDestinations";
+
+pub(crate) fn client(reach: Reach) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .timeout(LIMIT)
+        .connect_timeout(LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(Arc::new(reach))
+        .user_agent(AGENT)
+        .build()
+}
+
+/// Calls the endpoint with what the target is told of the event.
+pub(crate) async fn call(
+    parts: &Parts,
+    view: &State,
+    rule: &RuleKey,
+    target: &Target,
+    call: &ApiDestinationCall,
+    event: &Value,
+) -> Result<Done, Failure> {
+    let destination = view
+        .api_destination(&call.destination)
+        .ok_or_else(|| Failure::again(format!("there is no API destination {}", call.destination.name)))?;
+    let connection = view.connection(&destination.spec.connection).ok_or_else(|| {
+        Failure::again(format!("there is no connection {}", destination.spec.connection.name))
+    })?;
+    let body = told(&target.input, rule, event);
+    let request = Written { key: &parts.sealing_key, reach: parts.reach, destination, connection, call };
+    let request = request.write(&parts.client, body).map_err(Failure::Final)?;
+    wait_for_turn(parts, destination).await;
+    let _turn = parts.calls.acquire().await;
+    match parts.client.execute(request).await {
+        Ok(response) => judge(&response),
+        Err(error) => Err(Failure::again(words(&error))),
+    }
+}
+
+/// An error with its causes, without the address: its query may hold secrets.
+fn words(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        error if error.is_timeout() => format!("no answer in {} s", LIMIT.as_secs()),
+        error if error.is_connect() => "no connection".to_owned(),
+        _ => "the call failed".to_owned(),
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Not more often than its destination allows.
+async fn wait_for_turn(parts: &Parts, destination: &ApiDestination) {
+    let apart = Duration::from_secs(1).checked_div(destination.spec.rate).unwrap_or_default();
+    let turn = {
+        let mut paces = parts.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let turn = paces.get(&destination.key).map_or(now, |next| now.max(*next));
+        // Destinations that are gone leave nothing behind for long.
+        paces.retain(|_, next| *next > now);
+        paces.insert(destination.key.clone(), turn + apart);
+        turn
+    };
+    tokio::time::sleep_until(turn).await;
+}
+
+fn judge(response: &Response) -> Result<Done, Failure> {
+    let status = response.status();
+    let reason = || format!("the endpoint answered {status}");
+    match status {
+        status if status.is_success() => Ok(Done::Taken),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::CONFLICT
+        | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Again { reason: reason(), after: after(response) }),
+        status if status.is_server_error() => Err(Failure::Again { reason: reason(), after: after(response) }),
+        _ => Err(Failure::Final(reason())),
+    }
+}
+
+/// Retry-After in seconds. A date is not read: clocks differ.
+fn after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(AFTER_MAX))
+}
+
+/// A call as it is written.
+struct Written<'a> {
+    key: &'a SealingKey,
+    reach: Reach,
+    destination: &'a ApiDestination,
+    connection: &'a Connection,
+    call: &'a ApiDestinationCall,
+}
+
+impl Written<'_> {
+    fn write(&self, client: &Client, body: String) -> Result<Request, String> {
+        let spec = &self.destination.spec;
+        let method = spec.method.parse().map_err(|_| format!("{} is no HTTP method", spec.method))?;
+        let mut request = client.request(method, self.url()?).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        for (name, value) in self.of(HttpPlace::Header)? {
+            request = request.header(header(&name)?, hidden(&value)?);
+        }
+        for (name, value) in &self.call.headers {
+            request = request.header(header(name)?, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
+        }
+        request = match &self.connection.spec.authorization {
+            Authorization::Basic { username, password } => {
+                request.basic_auth(username, Some(self.open(Authorization::SECRET, password)?))
+            }
+            Authorization::ApiKey { name, value } => {
+                request.header(header(name)?, hidden(&self.open(Authorization::SECRET, value)?)?)
+            }
+        };
+        request.body(self.body(body)?).build().map_err(|error| words(&error))
+    }
+
+    /// The endpoint with the target's values and all query strings.
+    fn url(&self) -> Result<Url, String> {
+        let mut values = self.call.path_values.iter();
+        let mut text = String::new();
+        for (number, part) in self.destination.spec.endpoint.split('*').enumerate() {
+            if number > 0 {
+                let value = values.next().ok_or("the endpoint has more '*' than the target has values")?;
+                text.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+            }
+            text.push_str(part);
+        }
+        let mut url = Url::parse(&text).map_err(|error| format!("the endpoint is no address: {error}"))?;
+        let address: Option<IpAddr> =
+            url.host_str().and_then(|host| host.trim_start_matches('[').trim_end_matches(']').parse().ok());
+        if let Some(address) = address.filter(|address| !self.reach.allows(*address)) {
+            return Err(format!("{address} is no address that may be called"));
+        }
+        let of_connection = self.of(HttpPlace::Query)?;
+        if !of_connection.is_empty() || !self.call.query.is_empty() {
+            let mut pairs = url.query_pairs_mut();
+            pairs.extend_pairs(&self.call.query);
+            pairs.extend_pairs(&of_connection);
+        }
+        Ok(url)
+    }
+
+    /// The connection's parameters go into a body that is an object.
+    fn body(&self, body: String) -> Result<String, String> {
+        let parameters = self.of(HttpPlace::Body)?;
+        if parameters.is_empty() {
+            return Ok(body);
+        }
+        match serde_json::from_str(&body) {
+            Ok(Value::Object(mut members)) => {
+                members.extend(parameters.into_iter().map(|(name, value)| (name, Value::String(value))));
+                Ok(Value::Object(members).to_string())
+            }
+            _ => Ok(body),
+        }
+    }
+
+    /// The connection's parameters of one place, opened.
+    fn of(&self, place: HttpPlace) -> Result<Vec<(String, String)>, String> {
+        let all = self.connection.spec.parameters.iter().filter(|parameter| parameter.place == place);
+        all.map(|parameter| {
+            let name = HttpParameter::secret(place, &parameter.name);
+            Ok((parameter.name.clone(), self.open(&name, &parameter.value)?))
+        })
+        .collect()
+    }
+
+    fn open(&self, name: &str, secret: &SealedSecret) -> Result<String, String> {
+        let key = &self.connection.key;
+        let sealed = Sealed { nonce: secret.nonce, ciphertext: secret.ciphertext.clone() };
+        self.key.unseal(&key.seal_name(name), &key.scope.account, &sealed).map_err(|error| error.to_string())
+    }
+}
+
+fn header(name: &str) -> Result<HeaderName, String> {
+    name.parse().map_err(|_| format!("{name} is no name of a header"))
+}
+
+/// A value that no log shows.
+fn hidden(value: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| "a value cannot stand in a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,64 @@
+//! Which addresses may be called. Whoever may put a rule must not reach through a control node what only the node itself can: its own loopback
+//! addresses, and link-local ones, where clouds keep the machine's credentials.
+
+use std::net::{IpAddr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Which addresses may be called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Loopback addresses too. For a cluster on one machine.
+    pub loopback: bool,
+}
+
+impl Reach {
+    /// Whether an address may be called.
+    pub fn allows(self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        if address.is_unspecified() || address.is_multicast() {
+            return false;
+        }
+        match address {
+            address if address.is_loopback() => self.loopback,
+            IpAddr::V4(address) => !address.is_link_local() && !address.is_broadcast(),
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        }
+    }
+}
+
+/// Names come to addresses that may be called, or to none.
+impl Resolve for Reach {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = *self;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| reach.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(format!("{} has no address that may be called", name.as_str()).into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_nodes_own_is_not_called() {
+        let allows = |text: &str, loopback| Reach { loopback }.allows(text.parse().unwrap());
+        for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(!allows(own, false), "{own}");
+            assert!(allows(own, true), "{own}");
+        }
+        for never in ["169.254.169.254", "0.0.0.0", "::", "fe80::1", "224.0.0.1", "255.255.255.255", "::ffff:169.254.1.1"] {
+            assert!(!allows(never, true), "{never}");
+        }
+        for always in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"] {
+            assert!(allows(always, false), "{always}");
+        }
+    }
+}
