@@ -20,6 +20,7 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
 use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_iam::SealingKey;
 use trireme_monitoring::Monitoring;
 use trireme_raft::config::LogId;
 use trireme_raft::probe::Probe;
@@ -205,6 +206,8 @@ impl ControlHost {
         let stop = CancellationToken::new();
         let heartbeats = Arc::new(HeartbeatTable::new());
         let Rooms { dispatcher, monitoring } = trireme_server::rooms::start(&node, &heartbeats, &stop, &stop);
+        let key = Arc::new(SealingKey::from_bytes([7; 32]));
+        trireme_server::rooms::deliver(&node, key, false, &stop).map_err(|error| error.to_string())?;
         let routes = node.routes().add_service(dispatcher.service());
         serve_grpc(routes, stop.clone()).await?;
         serve_api(&node, monitoring, &stop).await?;

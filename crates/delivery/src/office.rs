@@ -125,11 +125,10 @@ impl Office {
                 Err(Gone::Unavailable(reason)) => {
                     tracing::warn!(%reason, "events cannot be delivered now");
                     self.rested = Some(Instant::now() + AGAIN);
-                    return false;
                 }
             }
         }
-        more
+        more && self.rested.is_none()
     }
 
     async fn read_at(&mut self, at: Sequence) -> Result<bool, Gone> {

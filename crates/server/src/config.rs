@@ -71,6 +71,8 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// What makes pools of machines as large as they are to be, while this node leads. No call of the API names it.
     pub scaling_hook: Option<PathBuf>,
+    /// Whether API destinations on this machine's own loopback addresses are called.
+    pub deliver_to_loopback: bool,
 }
 
 /// The TOML file. Every setting may be left out and given as a flag.
@@ -97,6 +99,8 @@ pub struct FileConfig {
     pub drain_seconds: Option<u64>,
     /// A program that makes pools of machines as large as they are to be.
     pub scaling_hook: Option<PathBuf>,
+    /// Whether API destinations on loopback addresses are called.
+    pub deliver_to_loopback: Option<bool>,
 }
 
 impl FileConfig {
@@ -125,6 +129,7 @@ impl FileConfig {
             snapshot_entries: self.snapshot_entries.or(other.snapshot_entries),
             drain_seconds: self.drain_seconds.or(other.drain_seconds),
             scaling_hook: self.scaling_hook.or(other.scaling_hook),
+            deliver_to_loopback: self.deliver_to_loopback.or(other.deliver_to_loopback),
         }
     }
 
@@ -145,6 +150,7 @@ impl FileConfig {
             snapshot_entries: self.snapshot_entries,
             drain: self.drain_seconds.map_or(DRAIN, Duration::from_secs),
             scaling_hook: self.scaling_hook,
+            deliver_to_loopback: self.deliver_to_loopback.unwrap_or(false),
         };
         config.check()?;
         Ok(config)

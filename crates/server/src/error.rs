@@ -52,6 +52,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Endpoints of events cannot be called.
+    #[error("no HTTP client for API destinations: {reason}; look at the certificates of the system")]
+    HttpClient {
+        /// Why.
+        reason: String,
+    },
     /// A runtime or a signal handler could not be had.
     #[error("the system refused what a control node needs")]
     System(#[source] std::io::Error),

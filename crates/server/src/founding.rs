@@ -210,6 +210,7 @@ pub(crate) mod tests {
             snapshot_entries: None,
             drain: Duration::ZERO,
             scaling_hook: None,
+            deliver_to_loopback: false,
         }
     }
 

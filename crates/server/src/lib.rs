@@ -23,6 +23,7 @@ pub mod metrics;
 mod monitoring;
 mod observer;
 mod operator;
+mod past;
 mod record;
 mod recovery;
 mod relay;

@@ -1,5 +1,5 @@
 //! What works by itself on a control node: the agents' dispatcher, the relay of their heartbeats and of what tasks use, the controllers, the
-//! gauges.
+//! delivery of events, the gauges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,18 @@ use trireme_controllers::{
     AlarmController, Autoscaler, CapacityController, Limits, NodeHealth, Observer, Reaper,
     ScheduleController, ServiceController, Stopwatch,
 };
+use trireme_delivery::{Delivery, Reach};
 use trireme_dispatcher::{Dispatcher, DispatcherConfig, HeartbeatTable};
+use trireme_iam::SealingKey;
 use trireme_monitoring::Monitoring;
 use trireme_raft::Node;
 use trireme_state::store::Store;
 
+use crate::Error;
 use crate::metrics::StateGauges;
 use crate::monitoring::OtherNodes;
 use crate::observer::NodeObserver;
+use crate::past::History;
 use crate::relay::{IntoTables, ToLeader};
 
 /// How often the gauges are read off the state.
@@ -87,6 +91,26 @@ pub fn start(
     run(Box::pin(trireme_controllers::run(ScheduleController, store.clone(), observer, limits)));
     run(Box::pin(keep_gauges(store, heartbeats.clone())));
     Rooms { dispatcher, monitoring }
+}
+
+/// Tells targets of rules what happened, whenever this node leads, until `stop`. An HTTP endpoint on a loopback address is called only where
+/// `to_loopback` says so.
+///
+/// # Errors
+/// The HTTP client cannot be made.
+pub fn deliver(
+    node: &Node,
+    sealing_key: Arc<SealingKey>,
+    to_loopback: bool,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let delivery = Delivery {
+        store: Arc::new(node.store()),
+        past: Arc::new(History(node.store())),
+        sealing_key,
+        reach: Reach { loopback: to_loopback },
+    };
+    trireme_delivery::start(delivery, stop).map_err(|error| Error::HttpClient { reason: error.to_string() })
 }
 
 /// Passes on what agents say of the cluster's incarnation.

@@ -49,9 +49,10 @@ const HALT: Duration = Duration::from_secs(5);
 pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let metrics = installed(version)?;
+    let sealing_key = Arc::new(SealingKey::read(&key_path(&config))?);
     let auth = match config.auth {
         Auth::Off => AuthMode::Off,
-        Auth::Sigv4 => AuthMode::Sigv4(Arc::new(SealingKey::read(&key_path(&config))?)),
+        Auth::Sigv4 => AuthMode::Sigv4,
     };
     let settings = config.raft_settings();
     let threads = Threads::start(&settings)?;
@@ -71,6 +72,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
     let Rooms { dispatcher, monitoring } = rooms::start(&node, &heartbeats, &leaving, &stop);
+    rooms::deliver(&node, sealing_key.clone(), config.deliver_to_loopback, &stop)?;
     survival::start(&node, &stop);
     scaling::start(&node, config.scaling_hook.clone(), &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
@@ -90,7 +92,7 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .add_service(ExplainerServer::new(ExplainerService::new(node.clone())));
     let serving = serve_grpc(&threads, &node, grpc, routes);
     let api =
-        tokio::spawn(serve_api(&node, api, (auth, logs, monitoring), metrics, leaving.clone(), stop.clone()));
+        tokio::spawn(serve_api(&node, api, (auth, sealing_key, logs, monitoring), metrics, leaving.clone(), stop.clone()));
 
     let unable = async {
         tokio::select! {
@@ -125,6 +127,7 @@ fn installed(version: &'static str) -> Result<Metrics, Error> {
     metrics::describe();
     logs::describe_metrics();
     trireme_monitoring::describe_metrics();
+    trireme_delivery::describe();
     Ok(metrics)
 }
 
@@ -164,14 +167,15 @@ impl Clock for VotersTime {
 fn serve_api(
     node: &Node,
     listener: TcpListener,
-    (auth, logs, monitoring): (AuthMode, Arc<dyn LogNodes>, Monitoring),
+    (auth, sealing_key, logs, monitoring): (AuthMode, Arc<SealingKey>, Arc<dyn LogNodes>, Monitoring),
     metrics: Metrics,
     leaving: CancellationToken,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
     let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
-    let api = Api { store, auth, clock: Arc::new(time), admission: Admission::default(), logs, monitoring };
+    let (clock, admission) = (Arc::new(time), Admission::default());
+    let api = Api { store, auth, sealing_key, clock, admission, logs, monitoring };
     let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()
         .route("/healthz", get(move || async move { health_of(&health, gone.is_cancelled()) }))

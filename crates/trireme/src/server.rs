@@ -136,6 +136,9 @@ struct NodeArgs {
     /// "Capacity"). An absolute path; give it to every control node.
     #[arg(long, value_name = "PATH")]
     scaling_hook: Option<PathBuf>,
+    /// Also call API destinations on this machine's own loopback addresses: whoever may put a rule then reaches what listens there.
+    #[arg(long)]
+    deliver_to_loopback: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -175,6 +178,7 @@ impl NodeArgs {
             snapshot_entries: self.snapshot_entries,
             drain_seconds: self.drain_seconds,
             scaling_hook: self.scaling_hook,
+            deliver_to_loopback: self.deliver_to_loopback.then_some(true),
         };
         Ok(flags.or(file).complete()?)
     }
@@ -280,6 +284,7 @@ mod tests {
             snapshot_entries: None,
             drain_seconds: None,
             scaling_hook: None,
+            deliver_to_loopback: false,
         };
         RestoreArgs { backup: place.join("backup"), node, cluster_key: place.join("key"), incarnation: None }
     }

@@ -77,6 +77,8 @@ impl Launcher {
         arguments.extend(["--auth".to_owned(), self.cluster.auth.clone()]);
         // The front door notices at once.
         arguments.extend(["--drain-seconds", "0"].map(str::to_owned));
+        // All that there is to call is on this machine.
+        arguments.push("--deliver-to-loopback".to_owned());
         if let Some(hook) = &self.cluster.scaling_hook {
             arguments.extend(["--scaling-hook".to_owned(), hook.display().to_string()]);
         }

@@ -34,8 +34,9 @@ const ROOMS: &[Room] = &[
     room(3, "ecs-api", &["types", "state", "ecs-model", "iam", "schedule", "scheduler", "rpc", "monitoring"]),
     room(3, "controllers", &["types", "state", "schedule", "scheduler"]),
     room(3, "cli", &["types", "rpc"]),
+    room(4, "delivery", &["types", "state", "iam", "ecs-api", "controllers"]),
     room(
-        4,
+        5,
         "server",
         &[
             "types",
@@ -51,10 +52,11 @@ const ROOMS: &[Room] = &[
             "agent",
             "ecs-api",
             "controllers",
+            "delivery",
             "cli",
         ],
     ),
-    room(5, "trireme", &["server", "agent", "cli"]),
+    room(6, "trireme", &["server", "agent", "cli"]),
     room(
         DEV,
         "testkit",
