@@ -14,13 +14,13 @@ use trireme_ecs_api::eventbridge::told;
 use trireme_iam::{Sealed, SealingKey};
 use trireme_state::State;
 use trireme_state::object::{
-    ApiDestination, ApiDestinationCall, Authorization, Connection, HttpParameter, HttpPlace, RuleKey, SealedSecret,
-    Target,
+    ApiDestination, ApiDestinationCall, Authorization, Connection, HttpParameter, HttpPlace, RuleKey,
+    SealedSecret, Target,
 };
 
+use crate::Parts;
 use crate::lane::{Done, Failure};
 use crate::reach::Reach;
-use crate::Parts;
 
 /// EventBridge: an API destination has so long to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -104,7 +104,9 @@ fn judge(response: &Response) -> Result<Done, Failure> {
         | StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::CONFLICT
         | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Again { reason: reason(), after: after(response) }),
-        status if status.is_server_error() => Err(Failure::Again { reason: reason(), after: after(response) }),
+        status if status.is_server_error() => {
+            Err(Failure::Again { reason: reason(), after: after(response) })
+        }
         _ => Err(Failure::Final(reason())),
     }
 }
@@ -128,12 +130,14 @@ impl Written<'_> {
     fn write(&self, client: &Client, body: String) -> Result<Request, String> {
         let spec = &self.destination.spec;
         let method = spec.method.parse().map_err(|_| format!("{} is no HTTP method", spec.method))?;
-        let mut request = client.request(method, self.url()?).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        let mut request =
+            client.request(method, self.url()?).header(CONTENT_TYPE, "application/json; charset=utf-8");
         for (name, value) in self.of(HttpPlace::Header)? {
             request = request.header(header(&name)?, hidden(&value)?);
         }
         for (name, value) in &self.call.headers {
-            request = request.header(header(name)?, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
+            request = request
+                .header(header(name)?, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
         }
         request = match &self.connection.spec.authorization {
             Authorization::Basic { username, password } => {
@@ -210,7 +214,8 @@ fn header(name: &str) -> Result<HeaderName, String> {
 
 /// A value that no log shows.
 fn hidden(value: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| "a value cannot stand in a header".to_owned())?;
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| "a value cannot stand in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -44,10 +44,7 @@ pub(crate) enum Done {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It may be told later: after a pause, if it says how long.
-    Again {
-        reason: String,
-        after: Option<Duration>,
-    },
+    Again { reason: String, after: Option<Duration> },
     /// Something changed in between; nothing failed.
     Overtaken,
     /// It never will be.

@@ -98,7 +98,7 @@ async fn keep(parts: Arc<Parts>) {
             None
         };
         let next = tokio::select! {
-            () = serving => continue,
+            () = serving => return,
             next = changed => next,
         };
         let Some(next) = next else { return };

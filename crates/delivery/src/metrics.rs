@@ -8,7 +8,11 @@ const TARGETS: &str = "trireme_delivery_targets";
 /// Tells the recorder what the metrics mean.
 pub fn describe() {
     use metrics::Unit::Count;
-    metrics::describe_counter!(EVENTS, Count, "Events for targets of rules, by outcome: delivered or dropped");
+    metrics::describe_counter!(
+        EVENTS,
+        Count,
+        "Events for targets of rules, by outcome: delivered or dropped"
+    );
     metrics::describe_counter!(FAILURES, Count, "Tries to tell a target that failed and are made again");
     metrics::describe_counter!(
         MISSED,

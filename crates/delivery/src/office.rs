@@ -114,7 +114,8 @@ impl Office {
         }
         self.rested = None;
         let head = view.position().sequence;
-        let mut places: Vec<Sequence> = self.lanes.values().map(|lane| lane.at).filter(|at| *at < head).collect();
+        let mut places: Vec<Sequence> =
+            self.lanes.values().map(|lane| lane.at).filter(|at| *at < head).collect();
         places.sort();
         places.dedup();
         let mut more = false;
@@ -160,7 +161,8 @@ impl Office {
     fn missed(&mut self, at: Sequence, first: Sequence) {
         let to = Sequence::new(first.get().saturating_sub(1)).max(at.next());
         for (key, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.at == at) {
-            let error = format!("events {} to {to} are no longer in the history and were not delivered", at.next());
+            let error =
+                format!("events {} to {to} are no longer in the history and were not delivered", at.next());
             tracing::warn!(rule = key.rule.name, target = key.target, %error, "events are missed");
             metrics::missed(to.get().saturating_sub(at.get()));
             lane.note(error);
@@ -179,7 +181,11 @@ impl Office {
             let settled = lane.settled();
             let told = progress.delivered > 0 || progress.dropped > 0 || progress.error.is_some();
             let far = settled.get().saturating_sub(delivery.seen.get()) >= UNSAVED;
-            if settled >= delivery.seen && (told || far) && marks.len() < MARKS && rule.target(&key.target).is_some() {
+            if settled >= delivery.seen
+                && (told || far)
+                && marks.len() < MARKS
+                && rule.target(&key.target).is_some()
+            {
                 let taken = lane.report();
                 let mark = Mark {
                     key: key.clone(),

@@ -54,7 +54,15 @@ mod tests {
             assert!(!allows(own, false), "{own}");
             assert!(allows(own, true), "{own}");
         }
-        for never in ["169.254.169.254", "0.0.0.0", "::", "fe80::1", "224.0.0.1", "255.255.255.255", "::ffff:169.254.1.1"] {
+        for never in [
+            "169.254.169.254",
+            "0.0.0.0",
+            "::",
+            "fe80::1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::ffff:169.254.1.1",
+        ] {
             assert!(!allows(never, true), "{never}");
         }
         for always in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"] {

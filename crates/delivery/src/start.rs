@@ -8,9 +8,9 @@ use trireme_state::store::ProposeError;
 use trireme_state::{Rejection, State};
 use trireme_types::Sequence;
 
+use crate::Parts;
 use crate::lane::{Done, Failure, Job};
 use crate::office::propose;
-use crate::Parts;
 
 pub(crate) async fn start(
     parts: &Parts,
@@ -45,6 +45,8 @@ pub(crate) async fn start(
         Ok(_) => Ok(Done::Recorded),
         Err(ProposeError::Rejected(Rejection::Stale { .. })) => Err(Failure::Overtaken),
         Err(ProposeError::Rejected(refused)) => Err(Failure::again(refused.to_string())),
-        Err(ProposeError::Unknown { reason } | ProposeError::Unavailable { reason }) => Err(Failure::again(reason)),
+        Err(ProposeError::Unknown { reason } | ProposeError::Unavailable { reason }) => {
+            Err(Failure::again(reason))
+        }
     }
 }

@@ -171,7 +171,7 @@ mod tests {
             api: Api {
                 store: Arc::new(LocalStore::new([0; 32], Timestamp::EPOCH)),
                 auth: AuthMode::Off,
-            sealing_key: Arc::new(trireme_iam::SealingKey::from_bytes([7; 32])),
+                sealing_key: Arc::new(trireme_iam::SealingKey::from_bytes([7; 32])),
                 clock: Arc::new(SystemClock),
                 admission: crate::Admission::default(),
                 logs: Arc::new(crate::logs::NoNodes),

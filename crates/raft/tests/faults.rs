@@ -73,7 +73,9 @@ thread_local! {
 
 /// As usual, and remembers what it decided.
 fn remembers(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Result<Decision, Rejection> {
-    DECIDED.set(matches!(&proposal.command, Command::CreateCluster { cluster, .. } if cluster.name.as_str() == "two"));
+    DECIDED.set(
+        matches!(&proposal.command, Command::CreateCluster { cluster, .. } if cluster.name.as_str() == "two"),
+    );
     decide(state, proposal, stamp)
 }
 
@@ -94,7 +96,8 @@ impl Clock for Failing {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decider_that_panics_stops_the_node_and_what_has_no_key_is_not_sent_again() {
     let rules = Rules { decide: remembers, ..Rules::default() };
-    let world = World { clock: Arc::new(Failing(SystemClock::default())), rules, ..World::real(&child::settings()) };
+    let world =
+        World { clock: Arc::new(Failing(SystemClock::default())), rules, ..World::real(&child::settings()) };
     let node = alone(&MemoryDisk::new(), world).await;
     node.store().propose(support::create("one")).await.unwrap();
     let started = tokio::time::Instant::now();

@@ -91,8 +91,14 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .add_service(OperatorServer::new(operator))
         .add_service(ExplainerServer::new(ExplainerService::new(node.clone())));
     let serving = serve_grpc(&threads, &node, grpc, routes);
-    let api =
-        tokio::spawn(serve_api(&node, api, (auth, sealing_key, logs, monitoring), metrics, leaving.clone(), stop.clone()));
+    let api = tokio::spawn(serve_api(
+        &node,
+        api,
+        (auth, sealing_key, logs, monitoring),
+        metrics,
+        leaving.clone(),
+        stop.clone(),
+    ));
 
     let unable = async {
         tokio::select! {

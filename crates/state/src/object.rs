@@ -92,8 +92,8 @@ pub use task_definition::{
 };
 pub use task_set::{Scale, TaskSet, TaskSetSpec, TaskSetStatus, TaskSets};
 pub use trigger::{
-    ApiDestinationCall, Due, Firing, FiringPolicy, Invocation, MissedRuns, Overlap, Pending, RetryPolicy, Target,
-    TargetInput, TargetTasks, Trigger,
+    ApiDestinationCall, Due, Firing, FiringPolicy, Invocation, MissedRuns, Overlap, Pending, RetryPolicy,
+    Target, TargetInput, TargetTasks, Trigger,
 };
 pub use zone_move::ZoneMove;
 

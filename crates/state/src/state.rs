@@ -15,12 +15,13 @@ use crate::command::{IdempotencyKey, Outcome};
 use crate::entry::Position;
 use crate::index::Index;
 use crate::object::{
-    AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, ApiDestination, ApiDestinationKey, Attributes, CapacityProvider,
-    CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, Connection, ConnectionKey, ContainerInstance, Delivery, DeliveryKey, DeploymentHistory,
-    Firing, ImagePins, Interface, Launch, Lifecycles, LogGroup, LogGroupKey, PlacementRules, PoolSize,
-    Retention, Rule, RuleKey, ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey,
-    ScheduleKey, Service, ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus,
-    TaskHealth, TaskSets, Trigger, WaitingRun, ZoneMove,
+    AccessKey, AccessKeyId, AccountSettings, Alarm, AlarmKey, ApiDestination, ApiDestinationKey, Attributes,
+    CapacityProvider, CapacityProviderKey, Cluster, ClusterConfiguration, ClusterKey, Connection,
+    ConnectionKey, ContainerInstance, Delivery, DeliveryKey, DeploymentHistory, Firing, ImagePins, Interface,
+    Launch, Lifecycles, LogGroup, LogGroupKey, PlacementRules, PoolSize, Retention, Rule, RuleKey,
+    ScalableTarget, ScalingActivities, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey, Service,
+    ServiceKey, SettingsKey, Subnet, Task, TaskDefinition, TaskDefinitionKey, TaskGpus, TaskHealth, TaskSets,
+    Trigger, WaitingRun, ZoneMove,
 };
 
 /// What is remembered of an API write.

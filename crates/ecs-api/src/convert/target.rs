@@ -15,13 +15,14 @@ use trireme_ecs_model::shapes::{
 };
 use trireme_state::State;
 use trireme_state::object::{
-    self, Invocation, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskOverrides,
+    self, Invocation, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition,
+    TaskOverrides,
 };
 use trireme_types::Scope;
 
 use super::{network, overrides, placement};
-use crate::eventbridge::input;
 use crate::error::{Code, Error, Result};
+use crate::eventbridge::input;
 use crate::resolve::{self, DefinitionName};
 
 /// EventBridge API: TaskCount, as ECS's RunTask limits it.

@@ -9,8 +9,8 @@ use trireme_state::object::{
 use trireme_state::{Command, State};
 
 use super::shape::{
-    ApiKey, AuthParameters, Basic, Connection, Connections, GivenParameter, ListConnections, NamedConnection, Parameters,
-    PutConnection,
+    ApiKey, AuthParameters, Basic, Connection, Connections, GivenParameter, ListConnections, NamedConnection,
+    Parameters, PutConnection,
 };
 use super::{Context, check_description, check_name, common, invalid, page_size};
 use crate::error::{Error, Result};
@@ -48,7 +48,10 @@ pub(super) fn by_arn<'a>(cx: &Context, state: &'a State, arn_given: &str) -> Res
 
 fn known<'a>(state: &'a State, key: &ConnectionKey) -> Result<&'a object::Connection> {
     let missing = || {
-        common("ResourceNotFoundException", format!("Failed to describe the connection(s). Connection '{}' does not exist.", key.name))
+        common(
+            "ResourceNotFoundException",
+            format!("Failed to describe the connection(s). Connection '{}' does not exist.", key.name),
+        )
     };
     state.connection(key).map(AsRef::as_ref).ok_or_else(missing)
 }
@@ -65,11 +68,17 @@ fn checked(member: &str, value: Option<&String>) -> Result<String> {
 
 fn seal(cx: &Context, key: &ConnectionKey, name: &str, secret: &str) -> Result<SealedSecret> {
     let sealed = cx.call.api.sealing_key.seal(&key.seal_name(name), &key.scope.account, secret);
-    let sealed = sealed.map_err(|error| super::unavailable(format!("The secret could not be sealed: {error}.")))?;
+    let sealed =
+        sealed.map_err(|error| super::unavailable(format!("The secret could not be sealed: {error}.")))?;
     Ok(SealedSecret { nonce: sealed.nonce, ciphertext: sealed.ciphertext })
 }
 
-fn authorization(cx: &Context, key: &ConnectionKey, sort: &str, given: &AuthParameters) -> Result<Authorization> {
+fn authorization(
+    cx: &Context,
+    key: &ConnectionKey,
+    sort: &str,
+    given: &AuthParameters,
+) -> Result<Authorization> {
     let seal = |secret: &str| seal(cx, key, Authorization::SECRET, secret);
     match (sort, &given.basic_auth_parameters, &given.api_key_auth_parameters) {
         ("BASIC", Some(basic), None) => Ok(Authorization::Basic {
@@ -80,11 +89,14 @@ fn authorization(cx: &Context, key: &ConnectionKey, sort: &str, given: &AuthPara
             let name = checked("ApiKeyName", given.api_key_name.as_ref())?;
             http::HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| invalid("ApiKeyName must be the name of an HTTP header."))?;
-            Ok(Authorization::ApiKey { name, value: seal(&checked("ApiKeyValue", given.api_key_value.as_ref())?)? })
+            Ok(Authorization::ApiKey {
+                name,
+                value: seal(&checked("ApiKeyValue", given.api_key_value.as_ref())?)?,
+            })
         }
-        ("OAUTH_CLIENT_CREDENTIALS", ..) => {
-            Err(invalid("The authorization type OAUTH_CLIENT_CREDENTIALS is not supported yet: use BASIC or API_KEY."))
-        }
+        ("OAUTH_CLIENT_CREDENTIALS", ..) => Err(invalid(
+            "The authorization type OAUTH_CLIENT_CREDENTIALS is not supported yet: use BASIC or API_KEY.",
+        )),
         ("BASIC" | "API_KEY", ..) => Err(invalid(
             "AuthParameters must have BasicAuthParameters for the authorization type BASIC, and ApiKeyAuthParameters for API_KEY.",
         )),
@@ -103,7 +115,9 @@ fn parameters(cx: &Context, key: &ConnectionKey, given: Option<&Parameters>) -> 
     for (place, given) in places {
         let given = given.as_deref().unwrap_or_default();
         if given.len() > PARAMETERS {
-            return Err(invalid(format!("A connection can have at most {PARAMETERS} parameters of each kind.")));
+            return Err(invalid(format!(
+                "A connection can have at most {PARAMETERS} parameters of each kind."
+            )));
         }
         for one in given {
             let name = checked("InvocationHttpParameters.Key", one.key.as_ref())?;
@@ -130,7 +144,9 @@ async fn put(cx: Context, request: PutConnection, update: bool) -> Result<Connec
     let key = key(&cx, request.name.as_ref())?;
     check_description(request.description.as_ref())?;
     if request.invocation_connectivity_parameters.is_some() {
-        return Err(invalid("InvocationConnectivityParameters is not supported: endpoints are reached directly."));
+        return Err(invalid(
+            "InvocationConnectivityParameters is not supported: endpoints are reached directly.",
+        ));
     }
     let state = cx.read().await?;
     let there = if update { Some(known(&state, &key)?) } else { None };
@@ -166,7 +182,9 @@ fn changed(
     }
     let given = request.auth_parameters.unwrap_or_default();
     let sort = request.authorization_type.as_deref().unwrap_or(sort_of(&before.authorization));
-    if given.basic_auth_parameters.is_some() || given.api_key_auth_parameters.is_some() || sort != sort_of(&before.authorization)
+    if given.basic_auth_parameters.is_some()
+        || given.api_key_auth_parameters.is_some()
+        || sort != sort_of(&before.authorization)
     {
         spec.authorization = authorization(cx, key, sort, &given)?;
     }
@@ -213,12 +231,20 @@ fn shown(cx: &Context, connection: &object::Connection) -> Result<Option<Paramet
     for parameter in &connection.spec.parameters {
         let open = || {
             let name = key.seal_name(&HttpParameter::secret(parameter.place, &parameter.name));
-            let sealed = trireme_iam::Sealed { nonce: parameter.value.nonce, ciphertext: parameter.value.ciphertext.clone() };
+            let sealed = trireme_iam::Sealed {
+                nonce: parameter.value.nonce,
+                ciphertext: parameter.value.ciphertext.clone(),
+            };
             cx.call.api.sealing_key.unseal(&name, &key.scope.account, &sealed)
         };
-        let failed = |error| -> Error { super::unavailable(format!("A value could not be opened: {error}.")) };
+        let failed =
+            |error| -> Error { super::unavailable(format!("A value could not be opened: {error}.")) };
         let value = if parameter.is_secret { None } else { Some(open().map_err(failed)?) };
-        let shown = GivenParameter { key: Some(parameter.name.clone()), value, is_value_secret: Some(parameter.is_secret) };
+        let shown = GivenParameter {
+            key: Some(parameter.name.clone()),
+            value,
+            is_value_secret: Some(parameter.is_secret),
+        };
         let place = match parameter.place {
             HttpPlace::Header => &mut all.header_parameters,
             HttpPlace::Query => &mut all.query_string_parameters,
@@ -233,13 +259,15 @@ pub(super) async fn describe(cx: Context, request: NamedConnection) -> Result<Co
     let key = key(&cx, request.name.as_ref())?;
     let state = cx.read().await?;
     let connection = known(&state, &key)?;
-    let mut auth = AuthParameters { invocation_http_parameters: shown(&cx, connection)?, ..AuthParameters::default() };
+    let mut auth =
+        AuthParameters { invocation_http_parameters: shown(&cx, connection)?, ..AuthParameters::default() };
     match &connection.spec.authorization {
         Authorization::Basic { username, .. } => {
             auth.basic_auth_parameters = Some(Basic { username: Some(username.clone()), password: None });
         }
         Authorization::ApiKey { name, .. } => {
-            auth.api_key_auth_parameters = Some(ApiKey { api_key_name: Some(name.clone()), api_key_value: None });
+            auth.api_key_auth_parameters =
+                Some(ApiKey { api_key_name: Some(name.clone()), api_key_value: None });
         }
     }
     let description = connection.spec.description.clone();

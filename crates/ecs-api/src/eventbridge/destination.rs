@@ -40,7 +40,10 @@ pub(super) fn by_arn<'a>(cx: &Context, state: &'a State, given: &str) -> Option<
 
 fn known<'a>(state: &'a State, key: &ApiDestinationKey) -> Result<&'a object::ApiDestination> {
     let missing = || {
-        let message = format!("Failed to describe the api-destination(s). An api-destination '{}' does not exist.", key.name);
+        let message = format!(
+            "Failed to describe the api-destination(s). An api-destination '{}' does not exist.",
+            key.name
+        );
         common("ResourceNotFoundException", message)
     };
     state.api_destination(key).map(AsRef::as_ref).ok_or_else(missing)
@@ -51,7 +54,9 @@ fn endpoint(given: &str) -> Result<String> {
     let whole = given.parse::<http::Uri>().ok().filter(|uri| {
         matches!(uri.scheme_str(), Some("https" | "http"))
             && uri.authority().is_some_and(|authority| {
-                !authority.host().is_empty() && !authority.as_str().contains('@') && !authority.as_str().contains('*')
+                !authority.host().is_empty()
+                    && !authority.as_str().contains('@')
+                    && !authority.as_str().contains('*')
             })
     });
     match whole {
@@ -116,7 +121,8 @@ async fn put(cx: Context, request: PutDestination, update: bool) -> Result<Desti
         },
     };
     let known_id = there.map(|there| there.id);
-    let command = DeliveryCommand::PutApiDestination { key: key.clone(), spec: Box::new(spec), known: known_id };
+    let command =
+        DeliveryCommand::PutApiDestination { key: key.clone(), spec: Box::new(spec), known: known_id };
     cx.write(ask(command)).await?;
     let state = cx.call.api.store.view();
     Ok(summary(&state, known(&state, &key)?))
@@ -169,7 +175,9 @@ pub(super) async fn list(cx: Context, request: ListDestinations) -> Result<Desti
     };
     let mut found = state.api_destinations_of(cx.scope()).filter(|destination| {
         let name = &destination.key.name;
-        name.starts_with(&prefix) && *name > after && of.as_ref().is_none_or(|of| *of == destination.spec.connection)
+        name.starts_with(&prefix)
+            && *name > after
+            && of.as_ref().is_none_or(|of| *of == destination.spec.connection)
     });
     let page: Vec<Destination> = found.by_ref().take(size).map(|one| item(&state, one)).collect();
     let more = found.next().is_some();
@@ -186,7 +194,14 @@ mod tests {
         for good in ["https://example.test/a/*/b", "http://127.0.0.1:8080/hook?x=*", "http://[::1]:80/"] {
             assert!(endpoint(good).is_ok(), "{good}");
         }
-        for wrong in ["", "example.test/a", "ftp://example.test/", "https://*.test/", "http://me@example.test/", "https:///a"] {
+        for wrong in [
+            "",
+            "example.test/a",
+            "ftp://example.test/",
+            "https://*.test/",
+            "http://me@example.test/",
+            "https:///a",
+        ] {
             assert!(endpoint(wrong).is_err(), "{wrong}");
         }
     }

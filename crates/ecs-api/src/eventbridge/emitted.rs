@@ -103,7 +103,8 @@ impl Emission<'_> {
 
     /// A rule's time has come.
     fn scheduled(&mut self) {
-        let Event::Schedule(ScheduleEvent::TriggerFired { trigger: Trigger::Rule(rule), due, .. }) = &self.record.event
+        let Event::Schedule(ScheduleEvent::TriggerFired { trigger: Trigger::Rule(rule), due, .. }) =
+            &self.record.event
         else {
             return;
         };
@@ -218,4 +219,3 @@ impl Emission<'_> {
         self.say(&key.cluster.scope, "ECS Deployment State Change", service::arn(key), detail);
     }
 }
-

@@ -87,7 +87,10 @@ pub(super) fn parse(cx: &Context, state: &State, id: String, given: Value) -> Re
     })
 }
 
-fn call(destination: trireme_state::object::ApiDestinationKey, given: Parameters) -> Result<ApiDestinationCall> {
+fn call(
+    destination: trireme_state::object::ApiDestinationKey,
+    given: Parameters,
+) -> Result<ApiDestinationCall> {
     let all = given.header_parameters.iter().chain(&given.query_string_parameters);
     let fits = |value: &String| value.chars().count() <= VALUE && !value.chars().any(char::is_control);
     let named = all.clone().all(|(name, value)| !name.is_empty() && fits(name) && fits(value));

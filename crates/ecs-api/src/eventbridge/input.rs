@@ -51,7 +51,9 @@ pub(crate) fn parse(
             Ok(if path == "$" { TargetInput::Event } else { TargetInput::Part(path) })
         }
         (None, None, Some(given)) => template(given),
-        _ => Err(invalid("Only one of Input, InputPath, or InputTransformer must be provided within a target.")),
+        _ => Err(invalid(
+            "Only one of Input, InputPath, or InputTransformer must be provided within a target.",
+        )),
     }
 }
 
@@ -65,7 +67,11 @@ fn template(given: Transformer) -> Result<TargetInput> {
     }
     for (name, path) in &paths {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if name.is_empty() || name.len() > PATH || !name.bytes().all(fits) || name.to_lowercase().starts_with("aws") {
+        if name.is_empty()
+            || name.len() > PATH
+            || !name.bytes().all(fits)
+            || name.to_lowercase().starts_with("aws")
+        {
             return Err(invalid(format!(
                 "InputPathsMap has the key '{}': a key has letters, digits, '_' and '-', and does not begin with AWS.",
                 name.chars().take(80).collect::<String>()
@@ -93,7 +99,9 @@ fn check_path(path: &str) -> Result<()> {
         return Ok(());
     }
     let path: String = path.chars().take(80).collect();
-    Err(invalid(format!("'{path}' is no JSON path: it is like $.detail.containers[0].name, of at most {PATH} characters.")))
+    Err(invalid(format!(
+        "'{path}' is no JSON path: it is like $.detail.containers[0].name, of at most {PATH} characters."
+    )))
 }
 
 /// A step into JSON.
@@ -135,7 +143,10 @@ fn part_of<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
 enum Part<'a> {
     Text(&'a str),
     /// A placeholder, and whether it stands within a JSON string.
-    Name { name: &'a str, quoted: bool },
+    Name {
+        name: &'a str,
+        quoted: bool,
+    },
 }
 
 /// A template's pieces. What looks like no placeholder is text.
@@ -225,18 +236,29 @@ mod tests {
     }
 
     fn made(template: &str) -> String {
-        let paths = [("task", "$.detail.taskArn"), ("n", "$.detail.n"), ("c", "$.detail.containers[0]"), ("none", "$.x.y")];
+        let paths = [
+            ("task", "$.detail.taskArn"),
+            ("n", "$.detail.n"),
+            ("c", "$.detail.containers[0]"),
+            ("none", "$.x.y"),
+        ];
         let paths = paths.map(|(name, path)| (name.to_owned(), path.to_owned())).into();
         let given = Transformer { input_paths_map: paths, input_template: template.to_owned() };
-        let event = json!({"time": "t", "detail": {"taskArn": "a\"b", "n": 7, "containers": [{"name": "main"}]}});
+        let event =
+            json!({"time": "t", "detail": {"taskArn": "a\"b", "n": 7, "containers": [{"name": "main"}]}});
         told(&parse(None, None, Some(given)).unwrap(), &rule(), &event)
     }
 
     #[test]
     fn a_template_is_filled_as_json() {
-        assert_eq!(made(r#"{"task": <task>, "say": "n is <n> of <task>"}"#), r#"{"task": "a\"b", "say": "n is 7 of a\"b"}"#);
-        assert_eq!(made(r#"{"c": <c>, "text": "<c>", "gone": <none>, "empty": "<none>"}"#),
-            r#"{"c": {"name":"main"}, "text": "{\"name\":\"main\"}", "gone": null, "empty": ""}"#);
+        assert_eq!(
+            made(r#"{"task": <task>, "say": "n is <n> of <task>"}"#),
+            r#"{"task": "a\"b", "say": "n is 7 of a\"b"}"#
+        );
+        assert_eq!(
+            made(r#"{"c": <c>, "text": "<c>", "gone": <none>, "empty": "<none>"}"#),
+            r#"{"c": {"name":"main"}, "text": "{\"name\":\"main\"}", "gone": null, "empty": ""}"#
+        );
         assert_eq!(made(r#""\"<n>\" < 8 by <aws.events.rule-name>""#), r#""\"7\" < 8 by r""#);
         assert!(serde_json::from_str::<Value>(&made("<aws.events.event.json>")).unwrap()["detail"]["n"] == 7);
     }
@@ -244,7 +266,8 @@ mod tests {
     #[test]
     fn parts_and_constants_are_told_alone() {
         let event = json!({"a": {"b": [1, {"c-d": 2}]}});
-        let path = |path: &str| parse(None, Some(path.to_owned()), None).map(|input| told(&input, &rule(), &event));
+        let path =
+            |path: &str| parse(None, Some(path.to_owned()), None).map(|input| told(&input, &rule(), &event));
         assert_eq!(path("$.a.b[1].c-d").unwrap(), "2");
         assert_eq!(path("$['a']").unwrap(), r#"{"b":[1,{"c-d":2}]}"#);
         assert_eq!(path("$.nothing").unwrap(), "null");

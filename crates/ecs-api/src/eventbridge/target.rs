@@ -36,7 +36,9 @@ pub(super) async fn put(cx: Context, request: OfTargets) -> Result<Entries> {
             target::parse(&state, cx.scope(), id, one)?
         };
         if known.spec.pattern.is_none() && parsed.tasks().is_some() && !is_constant(&parsed) {
-            return Err(invalid("InputPath and InputTransformer of an ECS target are for rules with an EventPattern."));
+            return Err(invalid(
+                "InputPath and InputTransformer of an ECS target are for rules with an EventPattern.",
+            ));
         }
         targets.push(parsed);
     }

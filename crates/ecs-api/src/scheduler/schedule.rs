@@ -5,7 +5,7 @@ use trireme_schedule::{Expression, TimeZone};
 use trireme_scheduler::due;
 use trireme_state::Command;
 use trireme_state::command::ScheduleCommand;
-use trireme_state::object::{self, TargetInput, ScheduleKey, ScheduleSpec};
+use trireme_state::object::{self, ScheduleKey, ScheduleSpec, TargetInput};
 use trireme_types::Timestamp;
 
 use super::shape::{Empty, List, OfSchedule, Put, PutSchedule, Schedule, Schedules, Window};

@@ -87,7 +87,10 @@ async fn a_schedule_is_made_described_changed_listed_and_deleted() {
     let group = ScheduleGroupKey { scope: Scope::development(), name: DEFAULT_GROUP.to_owned() };
     let key = ScheduleKey { group, name: "nightly.job".to_owned() };
     let schedule = view.schedule(&key).unwrap();
-    assert_eq!(schedule.spec.target.tasks().unwrap().overrides.containers[0].command, Some(vec!["true".to_owned()]));
+    assert_eq!(
+        schedule.spec.target.tasks().unwrap().overrides.containers[0].command,
+        Some(vec!["true".to_owned()])
+    );
     let next = view.firing(&Trigger::Schedule(key.clone())).next.unwrap();
     assert_eq!(next.at, schedule.spec.anchor, "a rate begins at once");
 

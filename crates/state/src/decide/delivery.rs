@@ -12,7 +12,9 @@ const ERROR: usize = 1_024;
 
 pub(super) fn decide(state: &State, command: &DeliveryCommand, stamp: &mut Stamp) -> Decided {
     match command {
-        DeliveryCommand::PutConnection { key, spec, known } => put_connection(state, key, spec, *known, stamp),
+        DeliveryCommand::PutConnection { key, spec, known } => {
+            put_connection(state, key, spec, *known, stamp)
+        }
         DeliveryCommand::DeleteConnection { key } => {
             state.connection(key).ok_or_else(|| missing("connection", &key.name))?;
             Ok(one(DeliveryEvent::ConnectionDeleted { key: key.clone() }))

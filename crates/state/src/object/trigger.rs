@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, TaskId, Timestamp};
 
 use super::{
-    ApiDestinationKey, ClusterKey, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey, Tags, TaskOverrides,
+    ApiDestinationKey, ClusterKey, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey, Tags,
+    TaskOverrides,
 };
 
 /// Something that fires at times of its own.

@@ -77,12 +77,18 @@ impl State {
     }
 }
 
-fn changed<'a, K, V>(earlier: &'a OrdMap<K, Arc<V>>, now: &'a OrdMap<K, Arc<V>>) -> impl Iterator<Item = &'a K>
+fn changed<'a, K, V>(
+    earlier: &'a OrdMap<K, Arc<V>>,
+    now: &'a OrdMap<K, Arc<V>>,
+) -> impl Iterator<Item = &'a K>
 where
     K: Ord + Clone,
     V: PartialEq,
 {
-    earlier.diff(now).map(|item| match item {
+    // Most of what happens leaves most as it is.
+    let same = earlier.ptr_eq(now);
+    let changes = (!same).then(|| earlier.diff(now)).into_iter().flatten();
+    changes.map(|item| match item {
         DiffItem::Add(key, _) | DiffItem::Update { new: (key, _), .. } | DiffItem::Remove(key, _) => key,
     })
 }
