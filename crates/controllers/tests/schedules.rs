@@ -46,6 +46,7 @@ fn target(id: &str, definition: &TaskDefinitionKey, count: u32) -> Target {
             count,
             overrides: TaskOverrides::default(),
             group: None,
+            launching: None,
             network: None,
             rules: PlacementRules::default(),
             tags: Tags::from([("by".to_owned(), "test".to_owned())]),
