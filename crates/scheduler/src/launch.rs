@@ -2,7 +2,7 @@
 //! provider gets its share of the tasks, and what finds no room there waits in PROVISIONING if the pool grows (ECS API: RunTask).
 
 use trireme_state::limits::{WAITING_RUNS, WAITING_RUNS_PER_CLUSTER};
-use trireme_state::object::{ClusterKey, Launch, Launching, StrategyItem, TaskDefinitionSpec};
+use trireme_state::object::{ClusterKey, Launch, Launching, StrategyItem, TaskDefinitionSpec, TaskOverrides};
 use trireme_state::{Placement, State};
 use trireme_types::{CpuUnits, Mebibytes};
 
@@ -91,6 +91,20 @@ pub fn check_definition(
         (0, _) => Err(Unlaunchable::Rules { what: "Placement strategies" }),
         _ => Err(Unlaunchable::Rules { what: "Placement constraints" }),
     }
+}
+
+/// The same of tasks that are run with changes to their definition.
+///
+/// # Errors
+///
+/// They may not, or there is no such size.
+pub fn check_tasks(
+    launching: &Launching,
+    (spec, overrides): (&TaskDefinitionSpec, &TaskOverrides),
+    rules: (usize, usize),
+) -> Result<(), Unlaunchable> {
+    check_definition(launching, spec, rules)?;
+    if launching.is_fargate() { fargate::check_size(spec, overrides) } else { Ok(()) }
 }
 
 /// Where tasks go.
