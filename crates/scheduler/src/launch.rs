@@ -174,8 +174,29 @@ impl Places {
         }
     }
 
+    /// Why they did not, for people.
+    pub fn why(&self) -> String {
+        let all = self.unplaced.iter().map(|(launch, why)| match launch {
+            None => why.to_string(),
+            Some(launch) if launch.is_fargate() => of_managed_pool(why),
+            Some(launch) => {
+                let name = launch.provider().map(ToString::to_string).unwrap_or_default();
+                format!("capacity provider {name}: {why}")
+            }
+        });
+        all.collect::<Vec<_>>().join("; ")
+    }
+
     /// How many tasks found no place, and do not wait for one.
     pub fn missing(&self) -> usize {
         self.unplaced.iter().map(|(_, why)| why.unplaced).fold(0, usize::saturating_add)
+    }
+}
+
+/// Why the managed pool has no place.
+pub fn of_managed_pool(why: &Explanation) -> String {
+    match why.refusals.is_empty() {
+        true => "the managed pool has no agents (trireme agent --pool managed)".to_owned(),
+        false => format!("the managed pool: {why}"),
     }
 }

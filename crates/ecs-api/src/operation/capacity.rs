@@ -1,13 +1,13 @@
 //! Why tasks that are run found no place: on machines of their cluster, on the managed pool, or on a capacity provider's.
 
 use trireme_ecs_model::shapes::Failure;
-use trireme_scheduler::{Explanation, NodeRefusal, Places};
+use trireme_scheduler::{Explanation, NodeRefusal, Places, launch};
 use trireme_state::State;
 use trireme_state::object::{ClusterKey, InstanceStatus};
 use trireme_types::ContainerInstanceId;
 
 use crate::convert;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sentence};
 
 /// Reasons in one answer, one for each instance.
 const FAILURES: usize = 100;
@@ -59,10 +59,7 @@ fn of_managed_pool(why: &Explanation) -> Failure {
             "Capacity is unavailable at this time. Please try again later or in a different availability zone"
                 .to_owned(),
         ),
-        detail: Some(match why.refusals.is_empty() {
-            true => "The managed pool has no agents (trireme agent --pool managed).".to_owned(),
-            false => format!("The managed pool: {why}."),
-        }),
+        detail: Some(sentence(&launch::of_managed_pool(why))),
     }
 }
 
