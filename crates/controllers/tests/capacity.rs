@@ -7,58 +7,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use support::pools::*;
 use support::*;
 use trireme_controllers::capacity::{order, standing};
-use trireme_controllers::{CapacityController, Controller, Observed};
-use trireme_state::command::{AutoScalingGroupChange, CapacityCommand, ClusterChange, RunTasks};
+use trireme_state::command::{AutoScalingGroupChange, CapacityCommand, RunTasks};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
 
-fn provider(name: &str) -> CapacityProviderKey {
-    CapacityProviderKey { scope: Scope::development(), name: CapacityProviderName::new(name).unwrap() }
-}
-
-fn item(name: &str, weight: u32, base: u32) -> StrategyItem {
-    StrategyItem { provider: provider(name).name, weight, base }
-}
-
 /// A world whose cluster has these providers, each with a pool of the same name.
 fn world(providers: &[&str]) -> World {
     let mut world = World::new();
-    world.user(Command::CreateCluster { cluster: cluster(), tags: Tags::new() });
-    for name in providers {
-        let group = AutoScalingGroup {
-            arn: format!("arn:aws:autoscaling:us-east-1:1:autoScalingGroup:u:autoScalingGroupName/{name}"),
-            managed_scaling: ManagedScaling { warmup_seconds: 60, ..ManagedScaling::default() },
-            managed_termination_protection: false,
-            managed_draining: true,
-        };
-        let key = provider(name);
-        world.user(Command::CreateCapacityProvider { key, group: Box::new(group), tags: Tags::new() });
-    }
-    let names = providers.iter().map(|name| provider(name).name).collect();
-    let change = ClusterChange { capacity: Some((names, Vec::new())), ..ClusterChange::default() };
-    world.user(Command::UpdateCluster { cluster: cluster(), change: Box::new(change) });
+    provide(&mut world, providers);
     world
-}
-
-fn manage(world: &mut World, name: &str, change: AutoScalingGroupChange) {
-    let change = AutoScalingGroupChange { scaling: Some(true), ..change };
-    world.user(Command::UpdateCapacityProvider { key: provider(name), change });
-}
-
-/// A machine of a pool.
-fn join(world: &mut World, pool: &str, zone: &str, cpu: u32, memory: u32) -> ContainerInstanceId {
-    let mut registration = registration(format!("{pool}-{}", world.agents.len()), zone, cpu, memory);
-    registration.attributes.insert(capability::POOL.to_owned(), pool.to_owned());
-    if pool == capability::MANAGED_POOL {
-        registration.cluster = ClusterKey::managed_pool();
-    }
-    let outcome = world.user(Command::OpenSession { instance: None, registration: Box::new(registration) });
-    let Outcome::Session { instance, .. } = outcome else { panic!("no session: {outcome:?}") };
-    world.agents.push(instance);
-    instance
 }
 
 fn by_provider(world: &World, name: &str) -> BTreeMap<String, usize> {
@@ -74,18 +35,6 @@ fn by_provider(world: &World, name: &str) -> BTreeMap<String, usize> {
 
 fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
     pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
-}
-
-/// One pass of the capacity controller; what it asks is done. Gives how much that was.
-fn pass(world: &mut World) -> usize {
-    let plan = CapacityController::default().plan(&world.view(), &Observed::default(), world.now);
-    for command in &plan.commands {
-        world.try_propose(Actor::Controller("capacity".to_owned()), command.clone()).unwrap_or_else(|why| {
-            panic!("refused ({why}): {command:?}");
-        });
-        invariant::check_state(&world.view()).unwrap();
-    }
-    plan.commands.len()
 }
 
 /// Everybody works until nobody has anything to do.

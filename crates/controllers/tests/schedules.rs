@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use support::pools::*;
 use support::*;
 use trireme_controllers::{Controller, Observed, Plan, ScheduleController};
 use trireme_scheduler::due;
-use trireme_state::command::{Fire, ScheduleCommand};
+use trireme_state::command::{
+    AutoScalingGroupChange, CapacityCommand, Fire, RunResult, RunTasks, ScheduleCommand,
+};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
@@ -46,6 +49,7 @@ fn target(id: &str, definition: &TaskDefinitionKey, count: u32) -> Target {
             count,
             overrides: TaskOverrides::default(),
             group: None,
+            launching: None,
             network: None,
             rules: PlacementRules::default(),
             tags: Tags::from([("by".to_owned(), "test".to_owned())]),
@@ -450,6 +454,186 @@ fn a_run_that_waited_does_not_replace_a_later_one_nor_run_beside_it() {
     }
 }
 
+/// What is said of a target's tasks.
+fn launched(mut target: Target, launching: Launching) -> Target {
+    target.tasks.launching = Some(launching);
+    target
+}
+
+/// The same on FARGATE, in these subnets.
+fn on_fargate(target: Target, network: &NetworkConfiguration) -> Target {
+    let mut target = launched(target, Launching::Fargate);
+    target.tasks.network = Some(network.clone());
+    target
+}
+
+/// What tasks run on, by what they were launched on.
+fn launches(world: &World) -> BTreeMap<String, usize> {
+    let view = world.view();
+    let mut counts = BTreeMap::new();
+    for task in started(world) {
+        let on = match view.launch(task.id) {
+            None => "instances".to_owned(),
+            Some(Launch::Fargate) => "FARGATE".to_owned(),
+            Some(Launch::Provider(name)) => name.to_string(),
+        };
+        *counts.entry(on).or_default() += 1;
+    }
+    counts
+}
+
+fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// What became of runs, for people.
+fn reasons(world: &mut World) -> Vec<String> {
+    let runs = fires(&fire(world)).into_iter().flat_map(|fire| fire.runs);
+    let reason = runs.filter_map(|run| match run.result {
+        RunResult::Start { .. } => None,
+        RunResult::Defer { reason, .. } | RunResult::Fail { reason } => Some(reason),
+    });
+    reason.collect()
+}
+
+#[test]
+fn a_fargate_target_needs_no_machine_of_its_cluster() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    let network = subnets(&mut world);
+    let web = register_fargate(&mut world, "web");
+    let web = on_fargate(target("", &web, 2), &network);
+    let minutely = spec(&world, "cron(* * * * ? *)", web);
+    let trigger = create(&mut world, "minutely", minutely);
+    world.advance(MINUTE);
+    let why = "no place for 2 of 2 tasks: the managed pool has no agents (trireme agent --pool managed)";
+    assert_eq!(reasons(&mut world), [why]);
+    assert_eq!(world.view().firing(&trigger).pending.len(), 1);
+    join(&mut world, capability::MANAGED_POOL, ZONES[0], 4_096, 8_192);
+    live(&mut world, Duration::from_secs(5));
+    assert_eq!(launches(&world), counts(&[("FARGATE", 2)]));
+    assert!(started(&world).iter().all(|task| task.cluster == cluster()));
+    live(&mut world, MINUTE);
+    assert_eq!(launches(&world), counts(&[("FARGATE", 4)]));
+}
+
+#[test]
+fn what_may_not_run_on_the_managed_pool_does_not_when_its_time_comes() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    let network = subnets(&mut world);
+    let web = register_fargate(&mut world, "web");
+    let mut newest = on_fargate(target("", &web, 1), &network);
+    newest.tasks.revision = None;
+    let minutely = spec(&world, "cron(* * * * ? *)", newest);
+    create(&mut world, "minutely", minutely);
+    join(&mut world, capability::MANAGED_POOL, ZONES[0], 4_096, 8_192);
+    live(&mut world, MINUTE);
+    assert_eq!(launches(&world), counts(&[("FARGATE", 1)]));
+    // The newest revision reaches beyond its tasks.
+    let mut privileged = (*world.view().task_definition(&web).unwrap().spec).clone();
+    privileged.containers[0].described.insert("privileged".to_owned(), "true".to_owned());
+    world.register_spec("web", Arc::new(privileged));
+    world.advance(MINUTE);
+    assert_eq!(reasons(&mut world), ["Task definition does not support launch_type FARGATE."]);
+    assert_eq!(started(&world).len(), 1);
+}
+
+#[test]
+fn a_strategy_shares_a_runs_tasks_by_base_and_weight() {
+    let (mut world, job) = ready("2026-03-27 12:00");
+    provide(&mut world, &["one", "two"]);
+    join(&mut world, "one", ZONES[0], 4_096, 4_096);
+    join(&mut world, "two", ZONES[1], 4_096, 4_096);
+    let strategy = Launching::Strategy(vec![item("one", 1, 1), item("two", 3, 0)]);
+    let minutely = spec(&world, "cron(* * * * ? *)", launched(target("", &job, 9), strategy));
+    create(&mut world, "minutely", minutely);
+    live(&mut world, MINUTE);
+    assert_eq!(launches(&world), counts(&[("one", 3), ("two", 6)]));
+    // Without room in one of the pools the run has no task at all.
+    world.lose(world.agents[4]);
+    world.advance(MINUTE);
+    let why = reasons(&mut world);
+    assert!(why[0].starts_with("no place for 6 of 9 tasks: capacity provider two: "), "{why:?}");
+    associate(&mut world, &["one"], &[]);
+    world.advance(MINUTE);
+    let why = reasons(&mut world);
+    assert!(why.iter().all(|why| why.contains("not associated with the cluster")), "{why:?}");
+    assert_eq!(started(&world).len(), 9);
+}
+
+#[test]
+fn who_says_nothing_has_the_clusters_default_of_that_time() {
+    let (mut world, job) = ready("2026-03-27 12:00");
+    provide(&mut world, &["pool"]);
+    join(&mut world, "pool", ZONES[0], 4_096, 4_096);
+    let says_so = launched(target("b", &job, 1), Launching::Instances);
+    let trigger = minutely_rule(&mut world, vec![target("a", &job, 1), says_so]);
+    live(&mut world, MINUTE);
+    assert_eq!(launches(&world), counts(&[("instances", 2)]));
+    associate(&mut world, &["pool"], &[item("pool", 1, 0)]);
+    live(&mut world, MINUTE);
+    assert_eq!(launches(&world), counts(&[("instances", 3), ("pool", 1)]));
+    assert!(world.view().firing(&trigger).pending.is_empty());
+}
+
+/// A world whose provider `pool` grows, and a schedule that runs a task on it each minute.
+fn waits(policy: &str) -> (World, Trigger) {
+    let (mut world, job) = ready("2026-03-27 12:00");
+    provide(&mut world, &["pool"]);
+    manage(&mut world, "pool", AutoScalingGroupChange::default());
+    set_policy(&mut world, FiringPolicy::OVERLAP, policy);
+    let strategy = Launching::Strategy(vec![item("pool", 1, 0)]);
+    let minutely = spec(&world, "cron(* * * * ? *)", launched(target("", &job, 1), strategy));
+    let trigger = create(&mut world, "minutely", minutely);
+    (world, trigger)
+}
+
+#[test]
+fn a_run_waits_in_provisioning_for_a_pool_that_grows() {
+    for (policy, waiting) in [("allow", 3), ("skip", 1), ("replace", 1)] {
+        let (mut world, trigger) = waits(policy);
+        live(&mut world, 3 * MINUTE + MINUTE / 2);
+        let waits: Vec<TaskId> =
+            world.view().waiting_runs().filter(|run| run.end.is_none()).map(|run| run.id).collect();
+        assert_eq!(waits.len(), waiting, "{policy}");
+        let firing = world.view().firing(&trigger);
+        assert!(firing.pending.is_empty(), "they are promised, and not tried again");
+        assert!(waits.iter().all(|id| firing.tasks.iter().any(|(_, known)| known == id)), "{policy}");
+        let run = world.view().waiting_run(waits[0]).unwrap().clone();
+        assert_eq!(run.started_by.as_deref(), Some("chronos-schedule/minutely"));
+        assert!(run.allows_commands && run.tags.len() == 2);
+        join(&mut world, "pool", ZONES[0], 4_096, 4_096);
+        while pass(&mut world) > 0 {}
+        world.agents_work(|_| true);
+        let ids: BTreeSet<TaskId> = started(&world).iter().map(|task| task.id).collect();
+        assert_eq!(ids, waits.into_iter().collect(), "{policy}: each under the id that it had");
+        assert!(started(&world).iter().all(|task| world.view().allows_commands(task.id)));
+    }
+}
+
+#[test]
+fn a_run_that_finds_no_room_to_wait_is_tried_again() {
+    let (mut world, trigger) = waits("allow");
+    let run = RunTasks {
+        cluster: cluster(),
+        definition: definition("job", 1),
+        overrides: TaskOverrides::default(),
+        group: None,
+        started_by: None,
+        tags: Tags::new(),
+        placements: Vec::new(),
+    };
+    for _ in 0..2 {
+        let run = Box::new(Command::RunTasks(Box::new(run.clone())));
+        let waiting = vec![Launch::Provider(provider("pool").name); limits::WAITING_RUNS_PER_CLUSTER / 2];
+        let run = CapacityCommand::RunTasks { run, launches: Vec::new(), waiting, allows_commands: false };
+        world.user(Command::Capacity(Box::new(run)));
+    }
+    world.advance(MINUTE);
+    let why = reasons(&mut world);
+    assert!(why[0].starts_with("no place for 1 of 1 tasks: capacity provider pool: "), "{why:?}");
+    assert_eq!(world.view().firing(&trigger).pending[0].tries, 1);
+}
+
 #[test]
 fn what_was_missed_for_long_is_passed_over_in_parts() {
     let (mut world, job) = ready("2026-03-27 12:00");
@@ -496,13 +680,14 @@ proptest! {
             prop::sample::select(&["cron(* * * * ? *)", "rate(1 minute)", "rate(3 minutes)", "cron(0/2 * * * ? *)"][..]), 1..5,
         ),
         window in 0..3u32,
+        on in prop::collection::vec(0..4usize, 5),
         life in prop::collection::vec(happens(), 1..25),
     ) {
-        let (mut world, job) = ready("2026-03-27 12:00");
+        let (mut world, targets) = anywhere();
         let begin = world.now;
         let mut keys = Vec::new();
         for (number, expression) in expressions.iter().enumerate() {
-            let mut made = spec(&world, expression, target("", &job, 1));
+            let mut made = spec(&world, expression, targets[on[number]].clone());
             made.window_minutes = window;
             create(&mut world, &format!("s{number}"), made.clone());
             keys.push((schedule_key(&format!("s{number}")), made));
@@ -536,6 +721,8 @@ proptest! {
         }
         count(&fire(&mut world), &mut runs);
         prop_assert!(runs.values().all(|count| *count == 1), "twice: {:?}", runs);
+        finish(&mut world);
+        prop_assert_eq!(started(&world).len(), runs.len(), "each run has its task, though it waited for a machine");
         for (key, made) in keys {
             let (mut at, trigger) = (begin, Trigger::Schedule(key.clone()));
             while let Some(due) = due::of_schedule(&key, &made, at).filter(|due| due.fires_at <= world.now) {
@@ -556,10 +743,41 @@ fn count(commands: &[Command], runs: &mut BTreeMap<(Trigger, Timestamp), u32>) {
     }
 }
 
-/// What runs ends, so that there is room.
+/// What runs ends, so that there is room, also for what waits.
 fn finish(world: &mut World) {
-    world.agents_work(|_| true);
-    for task in started(world).iter().filter(|task| task.last_status == TaskStatus::Running) {
-        world.exit(task);
+    loop {
+        world.agents_work(|_| true);
+        for task in started(world).iter().filter(|task| task.last_status == TaskStatus::Running) {
+            world.exit(task);
+        }
+        if pass(world) > 0 {
+            continue;
+        }
+        if world.view().waiting_runs().all(|run| run.end.is_some()) {
+            return;
+        }
+        // The hook does what it is told.
+        join(world, "grown", ZONES[1], 128, 128);
     }
+}
+
+/// Targets of each kind: on the cluster's machines, on the managed pool, by a strategy, and on a pool that grows and has room for two tasks.
+fn anywhere() -> (World, Vec<Target>) {
+    let (mut world, job) = ready("2026-03-27 12:00");
+    provide(&mut world, &["own", "grown"]);
+    manage(&mut world, "grown", AutoScalingGroupChange::default());
+    let network = subnets(&mut world);
+    let web = register_fargate(&mut world, "web");
+    join(&mut world, capability::MANAGED_POOL, ZONES[0], 65_536, 65_536);
+    join(&mut world, "own", ZONES[0], 65_536, 65_536);
+    join(&mut world, "grown", ZONES[1], 128, 128);
+    let one = || target("", &job, 1);
+    let strategy = |name| Launching::Strategy(vec![item(name, 1, 0)]);
+    let targets = vec![
+        one(),
+        on_fargate(target("", &web, 1), &network),
+        launched(one(), strategy("own")),
+        launched(one(), strategy("grown")),
+    ];
+    (world, targets)
 }

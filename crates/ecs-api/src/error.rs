@@ -5,6 +5,7 @@ mod rejection;
 
 use trireme_ecs_model::{ErrorCode, Operation, Violation, ViolationKind};
 use trireme_iam::sigv4::{Refusal, RefusalKind};
+use trireme_scheduler::Unlaunchable;
 use trireme_state::store::{ProposeError, ReadError};
 
 pub(crate) use rejection::of_rejection;
@@ -234,6 +235,13 @@ fn violation_text(violation: &Violation) -> String {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::new(Code::Auth(refusal.kind), refusal.message)
+    }
+}
+
+/// What cannot be launched as it is asked (ECS API: InvalidParameterException).
+impl From<Unlaunchable> for Error {
+    fn from(why: Unlaunchable) -> Self {
+        Self::invalid(why.to_string())
     }
 }
 

@@ -9,7 +9,7 @@
 //! - What the copy holds only grows within a request. So a node that refuses once is never asked again, and the copy keeps its nodes in
 //!   order: a placement costs a logarithm instead of a look at every node (`place/search.rs`).
 //!
-//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`share`] · [`stop`] · [`explain`] · [`daemon`] · [`run`] (tasks without a service) · [`due`] (when
+//! Reading order: [`mod@place`] · [`view`] · [`requirement`] · [`filter`] · `rank` · `ranking` · [`group`] · [`share`] · [`stop`] · [`explain`] · [`daemon`] · [`run`] (tasks without a service) · [`launch`] (on which pool) · [`fargate`] (what may run on the managed one) · [`due`] (when
 //! schedules are due) · [`expression`] (the cluster query language).
 #![warn(clippy::arithmetic_side_effects)]
 
@@ -18,8 +18,10 @@ pub mod daemon;
 pub mod due;
 pub mod explain;
 pub mod expression;
+pub mod fargate;
 pub mod filter;
 pub mod group;
+pub mod launch;
 pub mod place;
 mod rank;
 mod ranking;
@@ -34,6 +36,7 @@ pub use daemon::{place_each, seats};
 pub use explain::{Explanation, NodeRefusal, Refusal};
 pub use expression::{Expression, ExpressionError};
 pub use group::Group;
+pub use launch::{Places, Unlaunchable, place_launched};
 pub use place::{Placed, Request, check, choose, place, place_on};
 pub use requirement::{Addresses, Requirement, Wanted};
 pub use run::TaskRun;

@@ -1,11 +1,12 @@
 //! Tasks without a service: what is asked of the placer, and the command that runs them where it led (ECS API: RunTask).
 
 use trireme_state::command::{CapacityCommand, RunTasks};
-use trireme_state::object::{Launch, NetworkConfiguration, PlacementRules, TaskDefinition};
-use trireme_state::{Command, FeatureLevel, Placement, State};
+use trireme_state::object::{NetworkConfiguration, PlacementRules, TaskDefinition};
+use trireme_state::{Command, FeatureLevel, State};
 use trireme_types::Timestamp;
 
 use crate::group::Group;
+use crate::launch::Places;
 use crate::place::Request;
 use crate::requirement::Wanted;
 
@@ -53,19 +54,10 @@ impl TaskRun<'_> {
         Request { wanted: self.wanted(state, now), group, rules, count }
     }
 
-    /// The command that runs the tasks there, on machines of their cluster.
-    pub fn at(self, state: &State, placements: Vec<Placement>) -> Command {
-        self.launched(state, placements, (Vec::new(), Vec::new()))
-    }
-
     /// The command that runs the tasks there: each launched on what is said for it, unless that is any machine of their cluster; and beside
     /// them those that wait for a machine.
-    pub fn launched(
-        self,
-        state: &State,
-        placements: Vec<Placement>,
-        (launches, waiting): (Vec<Launch>, Vec<Launch>),
-    ) -> Command {
+    pub fn at(self, state: &State, places: Places) -> Command {
+        let Places { placements, launches, waiting, .. } = places;
         // Rules that ask for no more than what happens anyway are not kept where that would be new.
         let before = state.level() < FeatureLevel::SERVICES;
         let ruled = !(self.rules.is_empty() || before && self.rules.is_default());

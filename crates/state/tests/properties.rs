@@ -21,7 +21,7 @@ mod support;
 
 use alarms::{alarm_command, alarm_step};
 use autoscaling::{autoscaling_command, autoscaling_step};
-use capacity::{capacity_command, capacity_step};
+use capacity::{capacity_command, capacity_step, run_on};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ use trireme_types::*;
 enum Step {
     Schedule { name: u8, delete: bool },
     Rule { name: u8, delete: bool },
-    Fire { trigger: usize, instance: usize, defer: bool, next: u64 },
+    Fire { trigger: usize, instance: usize, defer: bool, next: u64, on: Option<(u8, usize)> },
     Register { family: u8, port: Option<u16> },
     Deregister { family: u8, revision: u32 },
     CreateService { name: u8, family: u8, count: u32, token: Option<u8> },

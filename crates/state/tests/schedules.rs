@@ -288,6 +288,117 @@ fn a_run_replaces_its_own_earlier_tasks_and_no_others() {
     assert_eq!(firing(&node).tasks.len(), 2, "the first is not STOPPED yet");
 }
 
+fn machines() -> Launch {
+    Launch::Provider(provider("machines").name)
+}
+
+/// [`ready`], with a capacity provider whose pool grows.
+fn ready_pool() -> (Node, Placement) {
+    let (mut node, at) = ready();
+    node.propose(create_provider("machines")).unwrap();
+    let change = AutoScalingGroupChange { scaling: Some(true), ..Default::default() };
+    node.propose(Command::UpdateCapacityProvider { key: provider("machines"), change }).unwrap();
+    (node, at)
+}
+
+/// So many tasks wait for a machine.
+fn wait(waiting: usize, stop: Vec<TaskId>) -> RunResult {
+    let run = Command::Capacity(Box::new(CapacityCommand::RunTasks {
+        run: Box::new(run_tasks(definition("web", 1), Vec::new())),
+        launches: Vec::new(),
+        waiting: vec![machines(); waiting],
+        allows_commands: true,
+    }));
+    RunResult::Start { run: Box::new(Command::RunAllowingCommands(Box::new(run))), stop }
+}
+
+fn machine_of_pool(node: &mut Node) -> Placement {
+    let mut registration = Box::new(registration("pool", "us-east-1a"));
+    registration.attributes.insert(capability::POOL.to_owned(), "group-1".to_owned());
+    match node.propose(Command::OpenSession { instance: None, registration }).unwrap() {
+        Outcome::Session { instance, epoch } => Placement { instance, epoch },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tasks_that_wait_for_a_machine_are_the_runs_and_keep_their_ids() {
+    let (mut node, _) = ready_pool();
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, wait(2, Vec::new()))])).unwrap();
+    let (due, first) = firing(&node).tasks[0];
+    assert_eq!((due.millis(), firing(&node).tasks.len(), firing(&node).pending.len()), (10, 2, 0));
+    assert!(node.state.is_under_way(first) && node.state.task(first).is_none());
+    let placement = machine_of_pool(&mut node);
+    let place = CapacityCommand::PlaceWaitingRun { task: first, placement };
+    node.propose(Command::Capacity(Box::new(place))).unwrap();
+    assert!(node.state.task(first).is_some() && node.state.allows_commands(first));
+    ask(&mut node, step(1, 20, Some(30), vec![run(20, 0, wait(1, Vec::new()))])).unwrap();
+    assert_eq!(firing(&node).tasks.len(), 3, "none of them is STOPPED");
+    invariant::check_state(&node.state).unwrap();
+}
+
+#[test]
+fn what_waits_is_replaced_like_what_runs() {
+    let (mut node, at) = ready_pool();
+    let stranger = Command::Capacity(Box::new(CapacityCommand::RunTasks {
+        run: Box::new(run_tasks(definition("web", 1), Vec::new())),
+        launches: Vec::new(),
+        waiting: vec![machines()],
+        allows_commands: false,
+    }));
+    let Ok(Outcome::Tasks(others)) = node.propose(stranger) else { panic!("no task") };
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, wait(1, Vec::new()))])).unwrap();
+    let (_, first) = firing(&node).tasks[0];
+    let stop = vec![first, others[0]];
+    ask(&mut node, step(1, 20, Some(30), vec![run(20, 0, start(vec![at], stop))])).unwrap();
+    let end = node.state.waiting_run(first).unwrap().end.clone().unwrap();
+    assert_eq!(end.code, StopCode::UserInitiated);
+    assert_eq!(end.reason, "Replaced by the next run of schedule default/s");
+    assert!(node.state.is_under_way(others[0]), "it is nobody's of the trigger");
+    assert_eq!(firing(&node).tasks.len(), 1, "what ended is forgotten");
+    let placement = machine_of_pool(&mut node);
+    let late = CapacityCommand::PlaceWaitingRun { task: first, placement };
+    assert!(is_stale(&node.propose(Command::Capacity(Box::new(late)))));
+}
+
+#[test]
+fn a_run_without_room_to_wait_is_planned_anew_and_not_over() {
+    let (mut node, _) = ready_pool();
+    for _ in 0..2 {
+        let RunResult::Start { run: many, .. } = wait(limits::WAITING_RUNS_PER_CLUSTER / 2, Vec::new())
+        else {
+            panic!("it starts")
+        };
+        node.propose(*many).unwrap();
+    }
+    let full = ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, wait(1, Vec::new()))]));
+    assert!(is_stale(&full), "{full:?}");
+    let change = AutoScalingGroupChange { scaling: Some(false), ..Default::default() };
+    node.propose(Command::UpdateCapacityProvider { key: provider("machines"), change }).unwrap();
+    let fixed = ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, wait(1, Vec::new()))]));
+    assert!(is_stale(&fixed), "the pool grows no more: {fixed:?}");
+    assert_eq!(firing(&node).next, Some(due_at(10)));
+}
+
+#[test]
+fn a_run_is_tasks_and_nothing_else_of_capacity() {
+    let (mut node, _) = ready_pool();
+    let command = CapacityCommand::SizePool {
+        key: provider("machines"),
+        seen: 0,
+        wanted: 3,
+        leaving: Vec::new(),
+        idle: false,
+        reason: String::new(),
+    };
+    let command = Box::new(Command::Capacity(Box::new(command)));
+    let result = RunResult::Start { run: command, stop: Vec::new() };
+    ask(&mut node, step(1, 10, Some(20), vec![run(10, 0, result)])).unwrap();
+    assert!(node.state.pool_size(&provider("machines")).is_none());
+    let last = node.log.last().unwrap().events.last().unwrap().event().name();
+    assert_eq!(last, "RunFailed");
+}
+
 #[test]
 fn a_schedule_goes_when_it_never_fires_again_if_it_is_to() {
     let (mut node, at) = ready();

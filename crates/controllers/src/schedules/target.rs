@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use trireme_scheduler::{Placed, TaskRun, place_on};
+use trireme_scheduler::{TaskRun, Unlaunchable, launch, place_launched};
 use trireme_state::State;
 use trireme_state::command::{RunResult, RunTasks};
 use trireme_state::object::{
-    NetworkMode, Overlap, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition, TaskDefinitionKey,
-    TaskDefinitionStatus, TaskStatus, Trigger,
+    Launching, NetworkMode, Overlap, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition,
+    TaskDefinitionKey, TaskDefinitionStatus, Trigger,
 };
 use trireme_types::{TaskId, Timestamp};
 
@@ -42,34 +42,35 @@ pub(super) fn run(
     let Some(tasks) = target.tasks() else {
         return RunResult::Fail { reason: "the target is no task".to_owned() };
     };
-    let task_run = match prepare(view, trigger, tasks) {
-        Ok(task_run) => task_run,
+    let (task_run, launching) = match prepare(view, trigger, tasks) {
+        Ok(prepared) => prepared,
         Err(reason) => return RunResult::Fail { reason },
     };
     let count = usize::try_from(tasks.count).unwrap_or(usize::MAX);
     let cluster = &tasks.cluster;
     let request = task_run.request(view, now, count);
-    let nodes = places.of(view, cluster);
+    let nodes = places.of(view, &launching.machines(cluster));
     // A run has all its tasks or none: what some of them took does not count, and what other runs took does.
     let before = (count > 1).then(|| nodes.clone());
-    let Placed { placements, unplaced } = place_on(nodes, &request);
-    let Some(why) = unplaced else {
-        return RunResult::Start { run: Box::new(task_run.at(view, placements)), stop };
-    };
+    let found = place_launched(view, nodes, (cluster, &launching), &request);
+    if found.unplaced.is_empty() {
+        return RunResult::Start { run: Box::new(task_run.at(view, found)), stop };
+    }
     if let Some(before) = before {
         *nodes = before;
     }
-    let reason = format!("no place for {} of {count} tasks: {why}", count.saturating_sub(placements.len()));
+    let reason = format!("no place for {} of {count} tasks: {}", found.missing(), found.why());
     match again_at(target.retry, due, tries, now) {
         Ok(again_at) => RunResult::Defer { again_at, reason, stop },
         Err(limit) => RunResult::Fail { reason: format!("{reason}; {limit}") },
     }
 }
 
-/// Tasks of other runs that are not STOPPED, with the time of each. A run that waited may find newer ones.
+/// Tasks of other runs that are not STOPPED, with the time of each: also those that wait for a machine. A run that waited may find newer ones.
 fn others(view: &State, trigger: &Trigger, due: Timestamp) -> Vec<(Timestamp, TaskId)> {
-    let runs = |id: &TaskId| view.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped);
-    view.firing(trigger).tasks.iter().filter(|(of, id)| *of != due && runs(id)).copied().collect()
+    let others = view.firing(trigger);
+    let others = others.tasks.iter().filter(|(of, id)| *of != due && view.is_under_way(*id));
+    others.copied().collect()
 }
 
 /// When tasks that found no place are tried again, or which limit of the retry policy says that they are not.
@@ -86,8 +87,13 @@ fn again_at(retry: RetryPolicy, due: Timestamp, tries: u32, now: Timestamp) -> R
     Err(format!("its retry policy allows no try later than {} s", retry.max_age_seconds))
 }
 
-/// What the tasks are made from now, or what is missing.
-fn prepare<'a>(view: &'a State, trigger: &Trigger, tasks: &TargetTasks) -> Result<TaskRun<'a>, String> {
+/// What the tasks are made from now and on what they are launched, or what is missing. What was so when the target was put is checked again: on the
+/// managed pool the tasks of all accounts are side by side.
+fn prepare<'a>(
+    view: &'a State,
+    trigger: &Trigger,
+    tasks: &TargetTasks,
+) -> Result<(TaskRun<'a>, Launching), String> {
     if view.active_cluster(&tasks.cluster).is_none() {
         return Err(format!("there is no active cluster {}", tasks.cluster.name));
     }
@@ -113,7 +119,21 @@ fn prepare<'a>(view: &'a State, trigger: &Trigger, tasks: &TargetTasks) -> Resul
     if awsvpc && network.is_none() {
         return Err("the definition's network mode is awsvpc, and the target has no subnets".to_owned());
     }
-    Ok(TaskRun { run, definition, network, rules: tasks.rules.clone(), commands: tasks.allows_commands })
+    let launching = launching(view, tasks, definition).map_err(|why| why.to_string())?;
+    let (rules, commands) = (tasks.rules.clone(), tasks.allows_commands);
+    Ok((TaskRun { run, definition, network, rules, commands }, launching))
+}
+
+fn launching(
+    view: &State,
+    tasks: &TargetTasks,
+    definition: &TaskDefinition,
+) -> Result<Launching, Unlaunchable> {
+    let launching = tasks.launching.clone().unwrap_or_else(|| view.default_launching(&tasks.cluster));
+    launch::check_strategy(view, &tasks.cluster, launching.strategy())?;
+    let rules = (tasks.rules.constraints.len(), tasks.rules.strategy.len());
+    launch::check_tasks(&launching, (&definition.spec, &tasks.overrides), rules)?;
+    Ok(launching)
 }
 
 fn definition<'a>(view: &'a State, tasks: &TargetTasks) -> Result<&'a TaskDefinition, String> {

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod deployments;
+pub mod pools;
 pub mod scaling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ pub fn definition(family: &str, revision: u32) -> TaskDefinitionKey {
     TaskDefinitionKey { scope: Scope::development(), family: Family::new(family).unwrap(), revision }
 }
 
-fn container(cpu: u32, memory: u32, port: Option<u16>) -> ContainerDefinition {
+pub fn container(cpu: u32, memory: u32, port: Option<u16>) -> ContainerDefinition {
     let mapping = |port| PortMapping {
         container_port: Port::new(80),
         host_port: Some(Port::new(port)),
@@ -193,10 +194,14 @@ impl World {
             execution_role_arn: None,
             described: BTreeMap::new(),
         };
+        self.register_spec(family, Arc::new(spec))
+    }
+
+    pub fn register_spec(&mut self, family: &str, spec: Arc<TaskDefinitionSpec>) -> TaskDefinitionKey {
         let outcome = self.user(Command::RegisterTaskDefinition {
             scope: Scope::development(),
             family: Family::new(family).unwrap(),
-            spec: Arc::new(spec),
+            spec,
             tags: Tags::new(),
             registered_by: "tester".to_owned(),
         });

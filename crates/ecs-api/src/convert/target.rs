@@ -1,8 +1,8 @@
 //! Targets of schedules and rules: tasks of ECS (EventBridge API: Target, EcsParameters). What they are is worked out when they are put, as far as
 //! it does not change until they run; all that was said is kept for whoever asks.
 //!
-//! Tasks run on machines of their cluster: other launch types, capacity providers and platform versions are refused. Roles and dead-letter queues
-//! are described, and without effect.
+//! They are launched as RunTask's are: by a launch type, by a capacity provider strategy, or as their cluster's default has it at that time. Roles
+//! and dead-letter queues are described, and without effect.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,27 @@ use serde::Deserialize;
 use serde_json::Value;
 use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
-    AssignPublicIp, AwsVpcConfiguration, NetworkConfiguration, PlacementConstraint, PlacementStrategy,
-    TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, NetworkConfiguration,
+    PlacementConstraint, PlacementStrategy, TaskOverride,
 };
+use trireme_scheduler::launch;
 use trireme_state::State;
 use trireme_state::object::{
-    self, Invocation, Launching, NetworkMode, RetryPolicy, Tags, Target, TargetTasks, TaskDefinition,
-    TaskOverrides,
+    self, ClusterKey, Invocation, Launching, NetworkMode, PlacementRules, RetryPolicy, Tags, Target,
+    TargetTasks, TaskDefinition, TaskDefinitionSpec, TaskOverrides,
 };
 use trireme_types::Scope;
 
 use super::{network, overrides, placement};
 use crate::error::{Code, Error, Result};
 use crate::eventbridge::input;
+use crate::operation::launching;
 use crate::resolve::{self, DefinitionName};
 
 /// EventBridge API: TaskCount, as ECS's RunTask limits it.
 const TASKS: std::ops::RangeInclusive<i64> = 1..=10;
+/// EventBridge API: CapacityProviderStrategy.
+const PROVIDERS: usize = 6;
 /// EventBridge API: Input.
 const INPUT: usize = 8_192;
 
@@ -64,7 +68,7 @@ struct Parameters {
     network_configuration: Option<Network>,
     group: Option<String>,
     launch_type: Option<String>,
-    capacity_provider_strategy: Option<Vec<Value>>,
+    capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
     platform_version: Option<String>,
     #[serde(rename = "EnableECSManagedTags")]
     enable_ecs_managed_tags: Option<bool>,
@@ -119,7 +123,6 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
     let cluster = resolve::cluster(scope, Some(&given.arn)).map_err(|_| not_ours())?;
     let parameters = given.ecs_parameters.as_ref();
     let parameters = parameters.ok_or_else(|| invalid("EcsParameters must be given for an ECS cluster."))?;
-    check_launching(parameters)?;
     let (name, definition) = definition(state, scope, &parameters.task_definition_arn)?;
     let (family, revision) = match name {
         DefinitionName::Family(family) => (family, None),
@@ -134,16 +137,22 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
     placement::together(constraints.len(), definition).map_err(translated)?;
     let strategy = parameters.placement_strategy.as_deref().unwrap_or_default();
     let strategy = placement::strategy(strategy).map_err(translated)?;
+    let rules = placement::rules(&constraints, &strategy);
+    let overrides = changes(given.input.as_deref(), definition)?;
+    let asked = asked(parameters)?;
+    let launching = launched(state, &cluster, &asked, (&definition.spec, &overrides), &rules)?;
     let tasks = TargetTasks {
         cluster,
         scope: scope.clone(),
         family,
         revision,
         count: u32::try_from(count).unwrap_or(1),
-        overrides: changes(given.input.as_deref(), definition)?,
+        overrides,
         group: group(parameters)?,
-        network: interfaces(state, scope, parameters, definition)?,
-        rules: placement::rules(&constraints, &strategy),
+        network: interfaces(state, scope, parameters, (definition, &launching))?,
+        // A cluster's default may be another one when they run.
+        launching: (!asked.is_empty()).then_some(launching),
+        rules,
         tags: tags(parameters)?,
         propagates: propagates(parameters)?,
         managed_tags: parameters.enable_ecs_managed_tags.unwrap_or(false),
@@ -154,26 +163,33 @@ pub(crate) fn parse(state: &State, scope: &Scope, id: String, given: Value) -> R
     Ok(Target { id, described, invokes, input, retry: retry(given.retry_policy.as_ref())? })
 }
 
-/// What asks for other machines than a cluster's own would run on those all the same: better that it is said.
-fn check_launching(parameters: &Parameters) -> Result<()> {
-    let refused = |what: &str| {
-        Err(invalid(format!("{what} is not supported of a target yet: its tasks have the launch type EC2.")))
-    };
+/// What is said of where they run.
+fn asked(parameters: &Parameters) -> Result<launching::Given> {
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    match filled(&parameters.launch_type).as_deref() {
-        None | Some("EC2") => {}
-        Some(other) => {
-            let other: String = other.chars().take(128).collect();
-            return refused(&format!("EcsParameters.LaunchType {other}"));
-        }
+    let launch_type = filled(&parameters.launch_type).map(|text| text.parse()).transpose();
+    let strategy = parameters.capacity_provider_strategy.clone();
+    if strategy.as_ref().is_some_and(|items| items.len() > PROVIDERS) {
+        return Err(invalid(format!("CapacityProviderStrategy can have at most {PROVIDERS} items.")));
     }
-    if parameters.capacity_provider_strategy.as_ref().is_some_and(|items| !items.is_empty()) {
-        return refused("EcsParameters.CapacityProviderStrategy");
-    }
-    if filled(&parameters.platform_version).is_some() {
-        return refused("EcsParameters.PlatformVersion");
-    }
-    Ok(())
+    Ok(launching::Given {
+        launch_type: launch_type.map_err(|_| invalid("LaunchType must be EC2, FARGATE or EXTERNAL."))?,
+        strategy,
+        platform_version: filled(&parameters.platform_version),
+    })
+}
+
+/// Where they would run now: as RunTask has it.
+fn launched(
+    state: &State,
+    cluster: &ClusterKey,
+    given: &launching::Given,
+    definition: (&TaskDefinitionSpec, &TaskOverrides),
+    rules: &PlacementRules,
+) -> Result<Launching> {
+    let launching = launching::resolve(Operation::RunTask, state, cluster, given).map_err(translated)?;
+    let rules = (rules.constraints.len(), rules.strategy.len());
+    launch::check_tasks(&launching, definition, rules).map_err(|why| translated(why.into()))?;
+    Ok(launching)
 }
 
 /// It is there now, so that what is said about it can be checked. When it is a family, the newest revision of that time runs.
@@ -220,7 +236,7 @@ fn interfaces(
     state: &State,
     scope: &Scope,
     parameters: &Parameters,
-    definition: &TaskDefinition,
+    (definition, launching): (&TaskDefinition, &Launching),
 ) -> Result<Option<object::NetworkConfiguration>> {
     let given = parameters.network_configuration.as_ref().and_then(|network| network.awsvpc.as_ref());
     // A family's newest revision may be of another mode when it runs.
@@ -237,7 +253,7 @@ fn interfaces(
                 .then_some(AssignPublicIp::Enabled),
         }),
     });
-    network::parse(state, scope, given.as_ref(), mode, &Launching::Instances).map_err(translated)
+    network::parse(state, scope, given.as_ref(), mode, launching).map_err(translated)
 }
 
 /// `{"Key": k, "Value": v}`, or a map from key to value as EventBridge Scheduler has it.

@@ -9,7 +9,7 @@ use trireme_state::object::{
 use trireme_types::arn::Resource;
 use trireme_types::{Arn, Protocol};
 
-use super::{described, fargate, number, time};
+use super::{described, number, time};
 
 pub(crate) fn arn(key: &TaskDefinitionKey) -> String {
     Arn::new(&key.scope, Resource::TaskDefinition(key.family.clone(), key.revision)).to_string()
@@ -63,7 +63,7 @@ fn compatibilities(spec: &TaskDefinitionSpec) -> Vec<shapes::Compatibility> {
     if spec.network_mode != Some(NetworkMode::Awsvpc) {
         return vec![External, Ec2];
     }
-    let fargate = fargate::is_compatible(spec).then_some(Fargate);
+    let fargate = trireme_scheduler::fargate::is_compatible(spec).then_some(Fargate);
     [Ec2].into_iter().chain(fargate).chain([ManagedInstances]).collect()
 }
 

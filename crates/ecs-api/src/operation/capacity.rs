@@ -1,90 +1,68 @@
-//! RunTask on the managed pool, and by a capacity provider strategy: each provider gets its share of the tasks, and what finds no room there
-//! waits in PROVISIONING if the pool grows.
+//! Why tasks that are run found no place: on machines of their cluster, on the managed pool, or on a capacity provider's.
 
 use trireme_ecs_model::shapes::Failure;
-use trireme_scheduler::{Explanation, Nodes, Placed, Request, place_on, share};
+use trireme_scheduler::{Explanation, NodeRefusal, Places, launch};
 use trireme_state::State;
-use trireme_state::limits::{WAITING_RUNS, WAITING_RUNS_PER_CLUSTER};
-use trireme_state::object::{ClusterKey, Launch, Launching};
+use trireme_state::object::{ClusterKey, InstanceStatus};
+use trireme_types::ContainerInstanceId;
 
-use super::task_run::{Places, failures, is_active};
-use crate::error::{Error, Result};
+use crate::convert;
+use crate::error::{Error, Result, sentence};
 
-/// Where so many tasks go.
-pub(super) fn place(
-    state: &State,
-    cluster: &ClusterKey,
-    launching: &Launching,
-    request: &Request,
-) -> Result<Places> {
-    let mut nodes = Nodes::of_cluster(state, &launching.machines(cluster));
-    let mut places = Places::default();
-    if *launching == Launching::Fargate {
-        let placed = place_on(&mut nodes, request);
-        places.placed(placed, &Launch::Fargate);
-        return Ok(places);
-    }
-    let strategy = launching.strategy();
-    let split = share::split(strategy, &vec![0; strategy.len()], request.count);
-    for (item, count) in strategy.iter().zip(split).filter(|(_, count)| *count > 0) {
-        let launch = Launch::Provider(item.provider.clone());
-        let wanted = request.wanted.clone().launched(state, cluster, Some(&launch));
-        let placed = place_on(&mut nodes, &Request { wanted, count, ..request.clone() });
-        if launch.is_fargate() {
-            places.placed(placed, &launch);
-        } else {
-            places.of_pool(state, cluster, placed, &launch);
+/// Reasons in one answer, one for each instance.
+const FAILURES: usize = 100;
+
+/// What RunTask answers of them.
+pub(super) fn failures(state: &State, cluster: &ClusterKey, places: &Places) -> Result<Vec<Failure>> {
+    let mut failures: Vec<Failure> = Vec::new();
+    for (launch, why) in &places.unplaced {
+        match launch {
+            None => failures.extend(of_machines(state, cluster, why.refusals.iter())),
+            Some(launch) if launch.is_fargate() => failures.push(of_managed_pool(why)),
+            Some(launch) => {
+                let of_pool = |node: &&NodeRefusal| {
+                    let instance = state.instance(node.instance);
+                    instance.is_some_and(|one| state.takes(one, cluster, Some(launch)))
+                };
+                failures.extend(of_machines(state, cluster, why.refusals.iter().filter(of_pool)));
+            }
         }
     }
     // Two providers refuse for the same machines.
-    places.failures.dedup();
-    if places.placements.is_empty() && places.waiting.is_empty() && places.failures.is_empty() {
+    failures.dedup();
+    let launched = places.unplaced.iter().any(|(launch, _)| launch.is_some());
+    let none = places.placements.is_empty() && places.waiting.is_empty() && failures.is_empty();
+    if launched && none {
         return Err(Error::invalid("No Container Instances were found in your capacity provider."));
     }
-    Ok(places)
+    Ok(failures)
 }
 
-impl Places {
-    fn add(&mut self, placed: Placed, launch: &Launch) -> Option<Explanation> {
-        self.launches.extend(placed.placements.iter().map(|_| launch.clone()));
-        self.placements.extend(placed.placements);
-        placed.unplaced
-    }
+/// ECS says nothing of instances that are being drained.
+fn of_machines<'a>(
+    state: &State,
+    cluster: &ClusterKey,
+    refusals: impl Iterator<Item = &'a NodeRefusal>,
+) -> Vec<Failure> {
+    let failure = |node: &NodeRefusal| Failure {
+        arn: Some(convert::container_instance::arn(cluster, node.instance)),
+        reason: Some(node.refusal.ecs_reason().to_owned()),
+        detail: Some(node.refusal.to_string()),
+    };
+    refusals.filter(|node| is_active(state, node.instance)).take(FAILURES).map(failure).collect()
+}
 
-    /// On the managed pool, which nobody waits for.
-    fn placed(&mut self, placed: Placed, launch: &Launch) {
-        if let Some(why) = self.add(placed, launch) {
-            self.failures.push(Failure {
-                arn: None,
-                reason: Some(
-                    "Capacity is unavailable at this time. Please try again later or in a different availability zone"
-                        .to_owned(),
-                ),
-                detail: Some(match why.refusals.is_empty() {
-                    true => "The managed pool has no agents (trireme agent --pool managed).".to_owned(),
-                    false => format!("The managed pool: {why}."),
-                }),
-            });
-        }
+fn of_managed_pool(why: &Explanation) -> Failure {
+    Failure {
+        arn: None,
+        reason: Some(
+            "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+                .to_owned(),
+        ),
+        detail: Some(sentence(&launch::of_managed_pool(why))),
     }
+}
 
-    /// On a provider's pool, which may grow.
-    fn of_pool(&mut self, state: &State, cluster: &ClusterKey, placed: Placed, launch: &Launch) {
-        let Some(why) = self.add(placed, launch) else { return };
-        let provider = launch.provider().and_then(|name| state.provider_of_cluster(cluster, name));
-        let grows = provider.is_some_and(|provider| provider.group.managed_scaling.enabled);
-        let more = self.waiting.len().saturating_add(why.unplaced);
-        let room = state.waiting_runs_of(cluster).count().saturating_add(more) <= WAITING_RUNS_PER_CLUSTER
-            && state.waiting_runs().count().saturating_add(more) <= WAITING_RUNS;
-        if grows && room {
-            self.waiting.extend(std::iter::repeat_n(launch.clone(), why.unplaced));
-            return;
-        }
-        let of_pool = |id| {
-            let instance = state.instance(id);
-            instance.is_some_and(|one| is_active(state, id) && state.takes(one, cluster, Some(launch)))
-        };
-        let near = why.refusals.iter().filter(|node| of_pool(node.instance)).cloned().collect();
-        self.failures.extend(failures(state, cluster, &Explanation { refusals: near, ..why }));
-    }
+pub(super) fn is_active(state: &State, id: ContainerInstanceId) -> bool {
+    state.instance(id).is_some_and(|instance| instance.status == InstanceStatus::Active)
 }

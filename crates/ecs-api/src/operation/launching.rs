@@ -7,11 +7,11 @@ use trireme_ecs_model::Operation;
 use trireme_ecs_model::shapes::{
     CapacityProviderStrategyItem, CreateServiceRequest, LaunchType, SchedulingStrategy, UpdateServiceRequest,
 };
+use trireme_scheduler::launch;
+use trireme_state::State;
 use trireme_state::object::{
-    self, CAPACITY_STRATEGY, ClusterKey, Described, LAUNCH_TYPE, Launching, Service, StrategyItem,
-    TaskDefinitionSpec, kept_strategy,
+    self, CAPACITY_STRATEGY, ClusterKey, Described, LAUNCH_TYPE, Launching, Service, kept_strategy,
 };
-use trireme_state::{FeatureLevel, State};
 
 use crate::convert::{cluster, cluster_input, described, fargate};
 use crate::error::{Error, Result};
@@ -50,43 +50,16 @@ pub(crate) fn resolve(
     let launching = match (&given.launch_type, strategy) {
         (_, Some(items)) => {
             let items = cluster_input::strategy(&cluster.scope, Some(items))?;
-            check_strategy(state, cluster, &items)?;
+            launch::check_strategy(state, cluster, &items)?;
             Launching::Strategy(items)
         }
-        (None, None) => default_of(state, cluster),
+        (None, None) => state.default_launching(cluster),
         (Some(LaunchType::Ec2), None) => Launching::Instances,
         (Some(LaunchType::Fargate), None) => Launching::Fargate,
         (Some(other), None) => return Err(Error::unsupported(operation, &format!("launchType {other}"))),
     };
     check_platform(given.platform_version.as_deref(), &launching)?;
     Ok(launching)
-}
-
-/// A cluster's default strategy, once every control node knows what to do with it.
-pub(crate) fn default_of(state: &State, cluster: &ClusterKey) -> Launching {
-    let items = &state.cluster_configuration(cluster).default_strategy;
-    match items.is_empty() || state.level() < FeatureLevel::SCALING {
-        true => Launching::Instances,
-        false => Launching::Strategy(items.clone()),
-    }
-}
-
-fn check_strategy(state: &State, cluster: &ClusterKey, items: &[StrategyItem]) -> Result<()> {
-    let configuration = state.cluster_configuration(cluster);
-    if items.iter().any(|item| !configuration.capacity_providers.contains(&item.provider)) {
-        return Err(Error::invalid(
-            "The specified capacity provider strategy contains a capacity provider that is not associated with the cluster. \
-             Associate the capacity provider with the cluster and try again.",
-        ));
-    }
-    let built_in = items.iter().filter(|item| item.provider.as_str().starts_with("FARGATE")).count();
-    if built_in > 0 && built_in < items.len() {
-        return Err(Error::invalid(
-            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate \
-             providers. Specify one or the other and try again.",
-        ));
-    }
-    Ok(())
 }
 
 /// There is one version, and only FARGATE has versions.
@@ -98,23 +71,6 @@ fn check_platform(given: Option<&str>, launching: &Launching) -> Result<()> {
     match [fargate::LATEST, fargate::PLATFORM_VERSION].contains(&version) {
         true => Ok(()),
         false => Err(Error::platform_unknown()),
-    }
-}
-
-/// That tasks of a definition, with so many constraints and strategies of placement, may run there.
-pub(crate) fn check(launching: &Launching, spec: &TaskDefinitionSpec, rules: (usize, usize)) -> Result<()> {
-    if !launching.is_fargate() {
-        return Ok(());
-    }
-    if !fargate::is_compatible(spec) {
-        return Err(Error::invalid("Task definition does not support launch_type FARGATE."));
-    }
-    let unsupported =
-        |what: &str| Err(Error::invalid(format!("{what} are not supported with FARGATE launch type.")));
-    match rules {
-        (0, 0) => Ok(()),
-        (0, _) => unsupported("Placement strategies"),
-        _ => unsupported("Placement constraints"),
     }
 }
 

@@ -7,6 +7,7 @@ use trireme_ecs_model::shapes::{
     ListServicesByNamespaceResponse, ListServicesRequest, ListServicesResponse, SchedulingStrategy,
     ServiceField, UpdateServiceRequest, UpdateServiceResponse,
 };
+use trireme_scheduler::launch;
 use trireme_state::command::ServiceChange;
 use trireme_state::object::{
     ClusterKey, DeploymentConfiguration, Launching, NETWORK_CONFIGURATION, NetworkMode, PlacementRules,
@@ -105,7 +106,7 @@ fn definition_of(
     let mode = definition.spec.network_mode;
     let constraints = request.placement_constraints.as_ref().map_or(0, Vec::len);
     let strategies = request.placement_strategy.as_ref().map_or(0, Vec::len);
-    launching::check(launching, &definition.spec, (constraints, strategies))?;
+    launch::check_definition(launching, &definition.spec, (constraints, strategies))?;
     network::parse(state, cx.scope(), request.network_configuration.as_ref(), mode, launching)?;
     placement::together(constraints, definition)?;
     Ok(definition.key.clone())
@@ -272,8 +273,8 @@ fn check_launching(
     let kept = PlacementRules::of_service(&service.spec.described);
     let constraints = request.placement_constraints.as_ref().map_or(kept.constraints.len(), Vec::len);
     let strategies = request.placement_strategy.as_ref().map_or(kept.strategy.len(), Vec::len);
-    let check = |one: &TaskDefinition| launching::check(launching, &one.spec, (constraints, strategies));
-    definition.or(known).map_or(Ok(()), check)
+    let Some(definition) = definition.or(known) else { return Ok(()) };
+    Ok(launch::check_definition(launching, &definition.spec, (constraints, strategies))?)
 }
 
 /// The constraints that a service has after an update, and those of the definition that it has then, are not too many.

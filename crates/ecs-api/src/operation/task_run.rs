@@ -5,17 +5,15 @@ use trireme_ecs_model::shapes::{
     Failure, LaunchType, NetworkConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
     RunTaskRequest, RunTaskResponse, StartTaskRequest, StartTaskResponse, Tag, TaskOverride,
 };
-use trireme_scheduler::{Explanation, NodeRefusal, Placed, TaskRun};
+use trireme_scheduler::{Nodes, Places, TaskRun, launch, place_launched};
 use trireme_state::command::RunTasks;
-use trireme_state::object::{
-    ClusterKey, InstanceStatus, Launch, Launching, Tags, TaskDefinition, TaskDefinitionStatus,
-};
+use trireme_state::object::{ClusterKey, Launching, Tags, TaskDefinition, TaskDefinitionStatus};
 use trireme_state::store::ProposeError;
 use trireme_state::{Outcome, Placement, Rejection, State};
-use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
+use trireme_types::{TaskId, Timestamp};
 
 use crate::context::Context;
-use crate::convert::{self, fargate, network, overrides, placement, tags};
+use crate::convert::{self, network, overrides, placement, tags};
 use crate::error::{Error, Result, of_propose, of_rejection};
 use crate::{length, resolve, unsupported};
 
@@ -29,8 +27,6 @@ const TOKEN_LIMIT: usize = 64;
 const STARTED_BY_LIMIT: usize = 128;
 /// How often a placement that met a newer state is made anew.
 const STALE_RETRIES: usize = 3;
-/// Reasons in one answer, one for each instance.
-const FAILURES: usize = 100;
 
 /// What RunTask and StartTask have in common.
 struct Asked {
@@ -54,6 +50,9 @@ struct Prepared<'a> {
     tasks: TaskRun<'a>,
     launching: Launching,
 }
+
+/// Where tasks go, and why others find no place.
+type Placed = (Places, Vec<Failure>);
 
 /// Tasks that were started, and why others were not.
 struct Started {
@@ -97,19 +96,16 @@ pub(crate) async fn run(cx: Context, request: RunTaskRequest) -> Result<RunTaskR
 async fn start_anywhere(cx: &Context, wanted: &Asked, count: usize) -> Result<Started> {
     let now = cx.api.clock.now();
     let place = |state: &State, prepared: &Prepared<'_>| {
-        let run = &prepared.tasks.run;
+        let (cluster, launching) = (&prepared.tasks.run.cluster, &prepared.launching);
         let request = prepared.tasks.request(state, now, count);
-        match &prepared.launching {
-            Launching::Instances => {}
-            launching => return capacity::place(state, &run.cluster, launching, &request),
-        }
-        let instances = state.index().instances_of_cluster(&run.cluster);
-        if !instances.iter().any(|id| is_active(state, *id)) {
+        let instances = state.index().instances_of_cluster(cluster);
+        if *launching == Launching::Instances && !instances.iter().any(|id| capacity::is_active(state, *id)) {
             return Err(Error::invalid("No Container Instances were found in your cluster."));
         }
-        let Placed { placements, unplaced } = trireme_scheduler::place(state, &run.cluster, &request);
-        let failures = unplaced.map_or_else(Vec::new, |why| failures(state, &run.cluster, &why));
-        Ok(Places { placements, failures, ..Places::default() })
+        let mut nodes = Nodes::of_cluster(state, &launching.machines(cluster));
+        let places = place_launched(state, &mut nodes, (cluster, launching), &request);
+        let failures = capacity::failures(state, cluster, &places)?;
+        Ok((places, failures))
     };
     start_with(cx, wanted, count, place).await
 }
@@ -141,25 +137,12 @@ pub(crate) async fn start(cx: Context, request: StartTaskRequest) -> Result<Star
     Ok(StartTaskResponse { tasks: Some(tasks), failures: Some(started.failures) })
 }
 
-/// Where tasks go.
-#[derive(Default)]
-pub(super) struct Places {
-    /// One for each task that found a place.
-    pub placements: Vec<Placement>,
-    /// On what each of them is launched; none: on any machine of the cluster.
-    pub launches: Vec<Launch>,
-    /// What the others wait for.
-    pub waiting: Vec<Launch>,
-    /// Why the rest found none.
-    pub failures: Vec<Failure>,
-}
-
 fn place_on_named(
     state: &State,
     prepared: &Prepared<'_>,
     named: &[String],
     now: Timestamp,
-) -> Result<Places> {
+) -> Result<Placed> {
     let run = &prepared.tasks.run;
     let mut asked = prepared.tasks.wanted(state, now);
     let (mut placements, mut failures): (Vec<Placement>, Vec<Failure>) = (Vec::new(), Vec::new());
@@ -187,7 +170,7 @@ fn place_on_named(
             None => {}
         }
     }
-    Ok(Places { placements, failures, ..Places::default() })
+    Ok((Places { placements, ..Places::default() }, failures))
 }
 
 /// Places, proposes, and places anew when the state moved on in between.
@@ -195,7 +178,7 @@ async fn start_with(
     cx: &Context,
     wanted: &Asked,
     count: usize,
-    place: impl Fn(&State, &Prepared<'_>) -> Result<Places>,
+    place: impl Fn(&State, &Prepared<'_>) -> Result<Placed>,
 ) -> Result<Started> {
     let mut retries = STALE_RETRIES;
     loop {
@@ -205,11 +188,11 @@ async fn start_with(
             return Ok(Started { state, tasks, failures });
         }
         let prepared = prepare(cx, wanted, &state)?;
-        let Places { placements, launches, waiting, failures } = place(&state, &prepared)?;
-        if placements.is_empty() && waiting.is_empty() {
+        let (places, failures) = place(&state, &prepared)?;
+        if places.placements.is_empty() && places.waiting.is_empty() {
             return Ok(Started { tasks: Vec::new(), failures, state });
         }
-        let command = prepared.tasks.launched(&state, placements, (launches, waiting));
+        let command = prepared.tasks.at(&state, places);
         match cx.propose("", command).await {
             Ok((Outcome::Tasks(tasks), state)) => return Ok(Started { state, tasks, failures }),
             Ok(_) => return Err(Error::server("The tasks have no ids.")),
@@ -262,21 +245,20 @@ fn prepare<'a>(cx: &Context, wanted: &Asked, state: &'a State) -> Result<Prepare
         return Err(Error::invalid("Invalid namespace for group: service."));
     }
     let launching = launching::resolve(cx.operation, state, &cluster, &wanted.launching)?;
-    launching::check(&launching, &definition.spec, (wanted.constraints.len(), wanted.strategy.len()))?;
+    let overrides = overrides::parse(cx.operation, &wanted.overrides, definition)?;
+    let rules = (wanted.constraints.len(), wanted.strategy.len());
+    launch::check_tasks(&launching, (&definition.spec, &overrides), rules)?;
     let mode = definition.spec.network_mode;
     let network = network::parse(state, cx.scope(), wanted.network.as_ref(), mode, &launching)?;
     let run = RunTasks {
         definition: definition.key.clone(),
-        overrides: overrides::parse(cx.operation, &wanted.overrides, definition)?,
+        overrides,
         group,
         started_by: wanted.started_by.clone().filter(|by| !by.is_empty()),
         tags: task_tags(wanted, &cluster, definition)?,
         cluster,
         placements: Vec::new(),
     };
-    if launching.is_fargate() {
-        fargate::check_overrides(&definition.spec, &run.overrides)?;
-    }
     placement::together(wanted.constraints.len(), definition)?;
     let rules = placement::rules(&wanted.constraints, &wanted.strategy);
     let tasks = TaskRun { run, definition, network, rules, commands: wanted.commands };
@@ -297,21 +279,6 @@ fn task_tags(wanted: &Asked, cluster: &ClusterKey, definition: &TaskDefinition) 
         all.insert("aws:ecs:clusterName".to_owned(), cluster.name.to_string());
     }
     Ok(all)
-}
-
-pub(super) fn is_active(state: &State, id: ContainerInstanceId) -> bool {
-    state.instance(id).is_some_and(|instance| instance.status == InstanceStatus::Active)
-}
-
-/// ECS says nothing of instances that are being drained.
-pub(super) fn failures(state: &State, cluster: &ClusterKey, why: &Explanation) -> Vec<Failure> {
-    let failure = |node: &NodeRefusal| Failure {
-        arn: Some(convert::container_instance::arn(cluster, node.instance)),
-        reason: Some(node.refusal.ecs_reason().to_owned()),
-        detail: Some(node.refusal.to_string()),
-    };
-    let active = why.refusals.iter().filter(|node| is_active(state, node.instance));
-    active.take(FAILURES).map(failure).collect()
 }
 
 fn describe(started: &Started) -> Vec<trireme_ecs_model::shapes::Task> {

@@ -1,9 +1,10 @@
 //! EventBridge Scheduler and EventBridge: schedules, their groups and rules, as requests and answers.
 
 use serde_json::{Value, json};
-use trireme_state::object::{DEFAULT_GROUP, ScheduleGroupKey, ScheduleKey, Trigger};
+use trireme_state::command::NewSubnet;
+use trireme_state::object::{DEFAULT_GROUP, Launching, ScheduleGroupKey, ScheduleKey, StrategyItem, Trigger};
 use trireme_state::store::Store;
-use trireme_types::Scope;
+use trireme_types::{CapacityProviderName, Scope, SubnetId, Zone};
 
 use crate::raw::{Answer, Signing, call, send, signed, signed_to};
 use crate::server::Server;
@@ -198,23 +199,167 @@ async fn what_is_wrong_with_a_schedule_is_said_and_changes_nothing() {
     assert_eq!(answer.status, 403, "{}", answer.body);
 }
 
-#[tokio::test]
-async fn a_target_that_asks_for_other_machines_is_refused() {
+/// [`ready`], with the definition `web` for FARGATE, and two capacity providers of the cluster. Gives where such tasks get interfaces.
+async fn ready_pools() -> (Server, Value) {
     let server = ready().await;
-    for (member, to, because) in [
-        ("LaunchType", json!("FARGATE"), "LaunchType FARGATE is not supported"),
-        ("CapacityProviderStrategy", json!([{ "capacityProvider": "p" }]), "Strategy is not supported"),
-        ("PlatformVersion", json!("LATEST"), "PlatformVersion is not supported"),
+    let subnet = SubnetId::from_random(1);
+    let new = NewSubnet {
+        id: subnet,
+        scope: Scope::development(),
+        zone: Zone::new("us-east-1a").unwrap(),
+        cidr: "10.1.0.0/24".parse().unwrap(),
+        network: None,
+    };
+    server.propose(trireme_state::Command::AddSubnet { subnet: Box::new(new) });
+    let web = json!({
+        "family": "web", "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+        "containerDefinitions": [{ "name": "main", "image": "busybox" }],
+    });
+    assert_eq!(call(&server, "RegisterTaskDefinition", &web.to_string()).await.status, 200);
+    for name in ["p", "q"] {
+        let group = json!({ "name": name, "autoScalingGroupProvider": { "autoScalingGroupArn": name } });
+        assert_eq!(call(&server, "CreateCapacityProvider", &group.to_string()).await.status, 200);
+    }
+    default_strategy(&server, &json!([])).await;
+    let vpc = json!({ "Subnets": [subnet.to_string()], "AssignPublicIp": "ENABLED" });
+    (server, json!({ "awsvpcConfiguration": vpc }))
+}
+
+async fn default_strategy(server: &Server, items: &Value) {
+    let put = json!({
+        "cluster": "default", "capacityProviders": ["p", "q", "FARGATE", "FARGATE_SPOT"],
+        "defaultCapacityProviderStrategy": items,
+    });
+    assert_eq!(call(server, "PutClusterCapacityProviders", &put.to_string()).await.status, 200);
+}
+
+/// An hourly schedule with these members of its EcsParameters in place of the usual ones.
+fn asking(definition: &str, members: &Value) -> Value {
+    let mut body = hourly();
+    let parameters = body["Target"]["EcsParameters"].as_object_mut().unwrap();
+    parameters.remove("LaunchType");
+    parameters.insert("TaskDefinitionArn".to_owned(), json!(definition));
+    parameters.extend(members.as_object().unwrap().clone());
+    body
+}
+
+/// On what a schedule's tasks are launched, as it is kept.
+fn launching(server: &Server, name: &str) -> Option<Launching> {
+    let group = ScheduleGroupKey { scope: Scope::development(), name: DEFAULT_GROUP.to_owned() };
+    let key = ScheduleKey { group, name: name.to_owned() };
+    server.store.view().schedule(&key).unwrap().spec.target.tasks.launching.clone()
+}
+
+#[tokio::test]
+async fn a_target_says_on_what_its_tasks_are_launched() {
+    let (server, network) = ready_pools().await;
+    let strategy = json!([
+        { "capacityProvider": "p", "weight": 1, "base": 2 }, { "capacityProvider": "q", "weight": 3 },
+    ]);
+    let item = |name: &str, weight, base| StrategyItem {
+        provider: CapacityProviderName::new(name).unwrap(),
+        weight,
+        base,
+    };
+    let spot = json!([{ "capacityProvider": "FARGATE_SPOT", "weight": 1 }]);
+    for (name, body, kept) in [
+        ("nothing", asking("job", &json!({})), None),
+        ("empty", asking("job", &json!({ "CapacityProviderStrategy": [] })), None),
+        ("ec2", asking("job", &json!({ "LaunchType": "EC2" })), Some(Launching::Instances)),
+        (
+            "fargate",
+            asking(
+                "web",
+                &json!({ "LaunchType": "FARGATE", "PlatformVersion": "1.4.0", "NetworkConfiguration": network }),
+            ),
+            Some(Launching::Fargate),
+        ),
+        (
+            "strategy",
+            asking("job", &json!({ "CapacityProviderStrategy": strategy })),
+            Some(Launching::Strategy(vec![item("p", 1, 2), item("q", 3, 0)])),
+        ),
+        (
+            "spot",
+            asking(
+                "web",
+                &json!({ "CapacityProviderStrategy": spot, "PlatformVersion": "LATEST", "NetworkConfiguration": network }),
+            ),
+            Some(Launching::Strategy(vec![item("FARGATE_SPOT", 1, 0)])),
+        ),
     ] {
-        let mut body = hourly();
-        body["Target"]["EcsParameters"][member] = to;
+        let path = format!("/schedules/{name}");
+        let made = scheduler(&server, "POST", &path, &body).await;
+        assert_eq!(made.status, 200, "{name}: {}", made.body);
+        assert_eq!(launching(&server, name), kept, "{name}");
+        let found = scheduler(&server, "GET", &path, &Value::Null).await.json();
+        let given = body["Target"]["EcsParameters"].as_object().unwrap();
+        for (member, value) in given {
+            assert_eq!(&found["Target"]["EcsParameters"][member], value, "{name}");
+        }
+    }
+    // The default is looked up when they run, not when they are put.
+    default_strategy(&server, &spot).await;
+    let unsaid = asking("web", &json!({ "NetworkConfiguration": network }));
+    let made = scheduler(&server, "POST", "/schedules/default", &unsaid).await;
+    assert_eq!((made.status, launching(&server, "default")), (200, None), "{}", made.body);
+}
+
+#[tokio::test]
+async fn a_target_is_held_to_what_run_task_is() {
+    let (server, network) = ready_pools().await;
+    let before = server.events();
+    let items = |names: &[&str]| -> Value {
+        names.iter().map(|name| json!({ "capacityProvider": name, "weight": 1, "base": 1 })).collect()
+    };
+    let fargate = |member: &str, to: Value| {
+        asking("web", &with(json!({ "LaunchType": "FARGATE", "NetworkConfiguration": network }), member, to))
+    };
+    let of = |members: Value| asking("job", &members);
+    let by_strategy = |items: Value| of(json!({ "CapacityProviderStrategy": items }));
+    for (body, because) in [
+        (of(json!({ "LaunchType": "LAMBDA" })), "EC2, FARGATE or EXTERNAL"),
+        (of(json!({ "LaunchType": "EXTERNAL" })), "launchType EXTERNAL is not supported"),
+        (of(json!({ "LaunchType": "FARGATE" })), "does not support launch_type FARGATE"),
+        (
+            of(json!({ "LaunchType": "EC2", "CapacityProviderStrategy": items(&["p"]) })),
+            "both a launch type and capacity provider strategy",
+        ),
+        (by_strategy(items(&["p", "q"])), "Only one capacity provider"),
+        (by_strategy(json!([{ "capacityProvider": "p" }])), "weight greater than 0"),
+        (by_strategy(json!([{ "capacityProvider": "p", "weight": 1_001 }])), "between 0 and 1000"),
+        (by_strategy(json!([{ "capacityProvider": "p", "weight": "x" }])), "Invalid Target"),
+        (by_strategy(items(&["r"])), "not associated with the cluster"),
+        (by_strategy(items(&["p"; 7])), "at most 6 items"),
+        (
+            by_strategy(json!([{ "capacityProvider": "p", "weight": 1 }, { "capacityProvider": "FARGATE" }])),
+            "cannot contain a mix",
+        ),
+        (of(json!({ "PlatformVersion": "LATEST" })), "platform version must be null"),
+        (of(json!({ "LaunchType": "EC2", "PlatformVersion": "1.4.0" })), "platform version must be null"),
+        (fargate("PlatformVersion", json!("1.3.0")), "specified platform does not exist"),
+        (fargate("NetworkConfiguration", Value::Null), "Network Configuration must be provided"),
+        (
+            fargate("PlacementStrategy", json!([{ "type": "random" }])),
+            "Placement strategies are not supported with FARGATE",
+        ),
+        (
+            with(fargate("Group", json!("g")), "Target", {
+                let target = fargate("Group", json!("g"))["Target"].clone();
+                with(target, "Input", json!(r#"{"cpu":"300"}"#))
+            }),
+            "No Fargate configuration exists",
+        ),
+        (
+            asking("web", &json!({ "LaunchType": "EC2", "NetworkConfiguration": network })),
+            "Assign public IP is not supported",
+        ),
+    ] {
         let answer = scheduler(&server, "POST", "/schedules/s", &body).await;
         assert_eq!(code(&answer), (400, "ValidationException".to_owned()), "{body}");
-        assert!(answer.body.contains(because), "{}", answer.body);
+        assert!(answer.body.contains(because), "{because}: {}", answer.body);
     }
-    let mut body = hourly();
-    body["Target"]["EcsParameters"]["CapacityProviderStrategy"] = json!([]);
-    assert_eq!(scheduler(&server, "POST", "/schedules/s", &body).await.status, 200, "it asks for nothing");
+    assert_eq!(server.events(), before);
 }
 
 #[tokio::test]
@@ -286,7 +431,7 @@ async fn a_rule_and_its_targets() {
     fargate["EcsParameters"]["LaunchType"] = json!("FARGATE");
     let refused = events(&server, "PutTargets", &json!({ "Rule": "r", "Targets": [fargate] })).await;
     assert_eq!(code(&refused), (400, "ValidationException".to_owned()));
-    assert!(refused.body.contains("LaunchType FARGATE is not supported"), "{}", refused.body);
+    assert!(refused.body.contains("does not support launch_type FARGATE"), "{}", refused.body);
     let names = events(&server, "ListRuleNamesByTarget", &json!({ "TargetArn": CLUSTER })).await.json();
     assert_eq!(names, json!({ "RuleNames": ["r"] }));
     let tags = events(&server, "ListTagsForResource", &json!({ "ResourceARN": arn })).await.json();

@@ -9,8 +9,7 @@ use crate::State;
 use crate::event::ScheduleEvent;
 use crate::limits::TASKS_PER_FIRING;
 use crate::object::{
-    Due, Firing, Pending, Rule, RuleKey, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey, TaskStatus,
-    Trigger,
+    Due, Firing, Pending, Rule, RuleKey, Schedule, ScheduleGroup, ScheduleGroupKey, ScheduleKey, Trigger,
 };
 
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &ScheduleEvent) {
@@ -112,9 +111,7 @@ fn ran(state: &mut State, event: &ScheduleEvent) {
     match event {
         ScheduleEvent::RunStarted { trigger, due, target, tasks } => {
             let mut known = state.firing(trigger).tasks.clone();
-            known.retain(|(_, id)| {
-                state.task(*id).is_some_and(|task| task.last_status != TaskStatus::Stopped)
-            });
+            known.retain(|(_, id)| state.is_under_way(*id));
             known.extend(tasks.iter().map(|id| (*due, *id)));
             let beyond = known.len().saturating_sub(TASKS_PER_FIRING);
             known.drain(..beyond);

@@ -64,7 +64,7 @@ fn launched(tasks: &[TaskId], launch: &Launch) -> Option<Event> {
     (!tasks.is_empty()).then_some(Event::Capacity(event))
 }
 
-fn ended(task: TaskId, end: RunEnd) -> Event {
+pub(super) fn ended(task: TaskId, end: RunEnd) -> Event {
     Event::Capacity(CapacityEvent::WaitingRunEnded { task, end })
 }
 
@@ -125,6 +125,17 @@ fn run_tasks(
     }
     decision.outcome = Outcome::Tasks(ids);
     Ok(decision)
+}
+
+/// The same of a trigger that is due: that no more can wait now is no reason never to run.
+pub(super) fn run_when_due(state: &State, command: &CapacityCommand, stamp: &mut Stamp) -> Decided {
+    if let CapacityCommand::RunTasks { run, waiting, .. } = command
+        && !waiting.is_empty()
+        && check_room(state, &parts(run)?.0.cluster, waiting.len()).is_err()
+    {
+        return Err(stale("how many tasks are in PROVISIONING"));
+    }
+    decide(state, command, stamp)
 }
 
 /// Those that were given up count until they are forgotten.

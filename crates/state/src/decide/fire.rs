@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use trireme_types::{TaskId, Timestamp};
 
-use super::{Decided, Decision, execute_command, placement, stale};
+use super::{Decided, Decision, capacity, execute_command, placement, stale};
 use crate::codec::encode_event;
-use crate::command::{Advance, Command, Fire, Outcome, Run, RunResult};
+use crate::command::{Advance, CapacityCommand, Command, Fire, Outcome, Run, RunResult};
 use crate::event::ScheduleEvent;
 use crate::limits::{BYTES_PER_COMMAND, EVENTS_PER_COMMAND, PENDING_PER_FIRING};
-use crate::object::{DesiredStatus, Firing, StopCode, Trigger};
+use crate::object::{DesiredStatus, Firing, RunEnd, StopCode, Trigger};
 use crate::{Event, Rejection, Stamp, State, apply_event};
 
 /// When a run is tried again that had no room beside others of its step.
@@ -183,25 +183,32 @@ fn is_full(working: &Working, trigger: &Trigger, run: &Run) -> bool {
 pub(super) fn started(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
     match run {
         Command::RunAllowingCommands(inner) => {
-            Ok(execute_command::allow(state, true, placement::run(state, inner, &[], stamp)?))
+            Ok(execute_command::allow(state, true, tasks(state, inner, stamp)?))
         }
-        inner => placement::run(state, inner, &[], stamp),
+        inner => tasks(state, inner, stamp),
     }
 }
 
-/// Earlier tasks of this trigger, and no others.
+/// Commands that run tasks, and no others.
+fn tasks(state: &State, run: &Command, stamp: &mut Stamp) -> Decided {
+    let Command::Capacity(launched) = run else { return placement::run(state, run, &[], stamp) };
+    match &**launched {
+        CapacityCommand::RunTasks { .. } => capacity::run_when_due(state, launched, stamp),
+        _ => Ok(Decision::nothing()),
+    }
+}
+
+/// Earlier tasks of this trigger, and no others. One that still waits for a machine ends there.
 fn stop_earlier(working: &mut Working, trigger: &Trigger, tasks: &[TaskId], stamp: &Stamp) {
     let firing = working.state.firing(trigger);
     for id in tasks.iter().filter(|id| firing.tasks.iter().any(|(_, known)| known == *id)) {
+        let (code, reason) = (StopCode::UserInitiated, format!("Replaced by the next run of {trigger}"));
         let wanted =
             working.state.task(*id).is_some_and(|task| task.desired_status == DesiredStatus::Running);
         if wanted {
-            let event = Event::TaskStopRequested {
-                task: *id,
-                code: StopCode::UserInitiated,
-                reason: format!("Replaced by the next run of {trigger}"),
-            };
-            working.happens(event, stamp);
+            working.happens(Event::TaskStopRequested { task: *id, code, reason }, stamp);
+        } else if working.state.waiting_run(*id).is_some_and(|run| run.end.is_none()) {
+            working.happens(capacity::ended(*id, RunEnd { at: stamp.now, code, reason }), stamp);
         }
     }
 }

@@ -51,8 +51,8 @@ impl Launch {
     }
 }
 
-/// On what a service's tasks are to run (ECS API: Service.launchType, Service.capacityProviderStrategy).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// On what tasks of a service, or of a schedule's target, are to run (ECS API: Service.launchType, Service.capacityProviderStrategy).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Launching {
     /// On any machine of the cluster.
     #[default]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use trireme_types::{Family, Scope, TaskId, Timestamp};
 
 use super::{
-    ApiDestinationKey, ClusterKey, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey, Tags,
-    TaskOverrides,
+    ApiDestinationKey, ClusterKey, Launching, NetworkConfiguration, PlacementRules, RuleKey, ScheduleKey,
+    Tags, TaskOverrides,
 };
 
 /// Something that fires at times of its own.
@@ -119,6 +119,8 @@ pub struct TargetTasks {
     pub overrides: TaskOverrides,
     /// `None`: `family:F`.
     pub group: Option<String>,
+    /// On what; `None`: as their cluster's default has it when they run.
+    pub launching: Option<Launching>,
     /// Where they get interfaces of their own.
     pub network: Option<NetworkConfiguration>,
     /// What is asked of their machines.

@@ -4,16 +4,31 @@ use std::sync::Arc;
 
 use trireme_types::{CapacityProviderName, TaskId};
 
-use crate::State;
 use crate::object::{
     CapacityProvider, CapacityProviderKey, ClusterKey, ContainerInstance, Launch, Launching, PoolSize,
     ServiceStatus, TaskDefinitionKey, TaskStatus, WaitingRun,
 };
+use crate::{FeatureLevel, State};
 
 impl State {
     /// What a task was launched on; `None` when that is any machine of its cluster.
     pub fn launch(&self, task: TaskId) -> Option<&Launch> {
         self.launches.get(&task).map(|launch| &**launch)
+    }
+
+    /// On what tasks of a cluster run of which nobody said it: its default strategy, once every control node knows what to do with it.
+    pub fn default_launching(&self, cluster: &ClusterKey) -> Launching {
+        let items = &self.cluster_configuration(cluster).default_strategy;
+        match items.is_empty() || self.level() < FeatureLevel::SCALING {
+            true => Launching::Instances,
+            false => Launching::Strategy(items.clone()),
+        }
+    }
+
+    /// Whether a task is there, or waits for its machine, and is not STOPPED.
+    pub fn is_under_way(&self, task: TaskId) -> bool {
+        let runs = self.task(task).is_some_and(|task| task.last_status != TaskStatus::Stopped);
+        runs || self.waiting_run(task).is_some_and(|run| run.end.is_none())
     }
 
     /// A task that waits for a machine, or did and never got one.

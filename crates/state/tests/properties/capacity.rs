@@ -35,6 +35,18 @@ fn launch(provider: Option<u8>) -> Launch {
     provider.map_or(Launch::Fargate, |number| Launch::Provider(machines(number).name))
 }
 
+/// Tasks that are placed on a pool, and others that wait for it.
+pub fn run_on(state: &State, instances: &[usize], provider: Option<u8>, waiting: usize) -> Command {
+    let placements = placements(state, instances);
+    let launches = vec![launch(provider); placements.len()];
+    Command::Capacity(Box::new(CapacityCommand::RunTasks {
+        run: Box::new(run_tasks(definition(&family(0), 1), placements)),
+        launches,
+        waiting: vec![launch(provider); waiting],
+        allows_commands: waiting == 1,
+    }))
+}
+
 fn waiting(state: &State, number: usize) -> Option<TaskId> {
     let count = state.waiting_runs().count();
     state.waiting_runs().nth(number.checked_rem(count)?).map(|run| run.id)
@@ -61,16 +73,7 @@ pub fn capacity_command(state: &State, step: &Step) -> Option<Command> {
             key: machines(*name),
             change: AutoScalingGroupChange { scaling: Some(true), ..Default::default() },
         },
-        Step::RunOn { instances, provider, waiting, .. } => {
-            let placements = placements(state, instances);
-            let launches = vec![launch(*provider); placements.len()];
-            boxed(CapacityCommand::RunTasks {
-                run: Box::new(run_tasks(definition(&family(0), 1), placements)),
-                launches,
-                waiting: vec![launch(*provider); *waiting],
-                allows_commands: *waiting == 1,
-            })
-        }
+        Step::RunOn { instances, provider, waiting, .. } => run_on(state, instances, *provider, *waiting),
         Step::PlaceWaiting { run, instance } => boxed(CapacityCommand::PlaceWaitingRun {
             task: waiting(state, *run)?,
             placement: placement(state, *instance)?,
@@ -126,6 +129,7 @@ fn service_command(state: &State, step: &Step) -> Option<Command> {
 fn busy_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => capacity_step(),
+        4 => schedule_step(),
         1 => (0u8..3).prop_map(|zone| Step::Open { zone }),
         1 => (0usize..6).prop_map(|instance| Step::Lose { instance, stale: false }),
         1 => (0u8..3).prop_map(|name| Step::Provider { name, step: None }),

@@ -9,8 +9,9 @@ pub fn schedule_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (0u8..2, any::<bool>()).prop_map(|(name, delete)| Step::Schedule { name, delete }),
         1 => (0u8..2, any::<bool>()).prop_map(|(name, delete)| Step::Rule { name, delete }),
-        4 => (0usize..4, 0usize..6, any::<bool>(), 0u64..3)
-            .prop_map(|(trigger, instance, defer, next)| Step::Fire { trigger, instance, defer, next }),
+        4 => (0usize..4, 0usize..6, any::<bool>(), 0u64..3, proptest::option::of((0u8..3, 0usize..3))).prop_map(
+            |(trigger, instance, defer, next, on)| Step::Fire { trigger, instance, defer, next, on }
+        ),
     ]
 }
 
@@ -55,7 +56,7 @@ pub fn schedule_command(state: &State, step: &Step) -> Option<Command> {
                 (Some(_), false) => ScheduleCommand::DeleteRule { key },
             }
         }
-        Step::Fire { trigger: number, instance, defer, next } => {
+        Step::Fire { trigger: number, instance, defer, next, on } => {
             let trigger = trigger(state, *number)?;
             let firing = state.firing(&trigger);
             let pending = firing.pending.first();
@@ -73,7 +74,14 @@ pub fn schedule_command(state: &State, step: &Step) -> Option<Command> {
                 let again_at = Timestamp::from_millis(due.millis() + 1);
                 RunResult::Defer { again_at, reason: "no place".to_owned(), stop: Vec::new() }
             } else {
-                let run = run_tasks(definition(&family(0), 1), placements(state, &[*instance]));
+                let run = match on {
+                    None => run_tasks(definition(&family(0), 1), placements(state, &[*instance])),
+                    // Beside a task that is placed, or by themselves, some wait for a machine of a pool.
+                    Some((provider, waiting)) => {
+                        let instances = if *waiting > 1 { Vec::new() } else { vec![*instance] };
+                        run_on(state, &instances, Some(*provider), *waiting)
+                    }
+                };
                 let stop = firing.tasks.iter().map(|(_, id)| *id).take(1).collect();
                 RunResult::Start { run: Box::new(run), stop }
             };

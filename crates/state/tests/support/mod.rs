@@ -267,6 +267,11 @@ pub fn schedule_target(id: &str) -> Target {
             count: 1,
             overrides: TaskOverrides::default(),
             group: None,
+            launching: Some(Launching::Strategy(vec![StrategyItem {
+                provider: provider("machines").name,
+                weight: 2,
+                base: 1,
+            }])),
             network: None,
             rules: PlacementRules::default(),
             tags: Tags::new(),
