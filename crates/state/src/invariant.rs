@@ -3,6 +3,7 @@
 //! [`check_step`] before it proposes.
 
 mod capacity;
+mod delivery;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use trireme_types::{CapacityProviderName, ContainerInstanceId, DeploymentId, TaskId};
 
 pub use capacity::{capacity_has_its_objects, tasks_run_where_they_were_launched};
+pub use delivery::deliveries_have_their_targets;
 
 use crate::event::{DeploymentEvent, NetworkEvent};
 use crate::object::{
@@ -144,6 +146,7 @@ pub fn check_state(state: &State) -> Check {
     requests_are_bounded(state)?;
     configuration_has_its_objects(state)?;
     capacity_has_its_objects(state)?;
+    deliveries_have_their_targets(state)?;
     lives_have_their_deployments(state)?;
     nothing_is_above_its_level(state)?;
     index_matches_objects(state)

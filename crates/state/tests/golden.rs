@@ -10,7 +10,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scaling::{alarm_events, autoscaling_events, capacity_events, schedule_events};
+use scaling::{alarm_events, autoscaling_events, capacity_events, delivery_events, schedule_events};
 use support::*;
 use trireme_state::command::{Command, TaggedResource, TaskReport};
 use trireme_state::event::{
@@ -507,6 +507,7 @@ fn samples() -> Vec<Event> {
     events.extend(log_group_events());
     events.extend(alarm_events());
     events.extend(schedule_events());
+    events.extend(delivery_events());
     events.extend(command_events());
     events.extend(autoscaling_events());
     events.extend(service_events());

@@ -42,6 +42,8 @@ enum Step {
     Schedule { name: u8, delete: bool },
     Rule { name: u8, delete: bool },
     Fire { trigger: usize, instance: usize, defer: bool, next: u64, on: Option<(u8, usize)> },
+    Deliver { delivery: usize, ahead: u64, instance: Option<usize> },
+    Connect { name: u8, delete: bool },
     Register { family: u8, port: Option<u16> },
     Deregister { family: u8, revision: u32 },
     CreateService { name: u8, family: u8, count: u32, token: Option<u8> },

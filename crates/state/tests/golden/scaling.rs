@@ -1,6 +1,6 @@
 //! Samples of what came with the eighth feature level: as many as needed.
 
-use trireme_state::event::{AlarmEvent, AutoscalingEvent, ScheduleEvent};
+use trireme_state::event::{AlarmEvent, AutoscalingEvent, DeliveryEvent, ScheduleEvent};
 
 use super::*;
 
@@ -145,7 +145,10 @@ pub fn schedule_events() -> Vec<Event> {
         ScheduleEvent::RulePut { key: rule(), spec: Box::new(rule_spec()), next },
         ScheduleEvent::RuleDeleted { key: rule() },
         ScheduleEvent::RuleTagged { key: rule(), tags: tags() },
-        ScheduleEvent::RuleTargetsChanged { key: rule(), targets: vec![schedule_target("a")] },
+        ScheduleEvent::RuleTargetsChanged {
+            key: rule(),
+            targets: vec![schedule_target("a"), called("b", destination("d"))],
+        },
         ScheduleEvent::TriggerFired { trigger: trigger(), due, next },
         ScheduleEvent::RunsMissed {
             trigger: Trigger::Rule(rule()),
@@ -166,6 +169,28 @@ pub fn schedule_events() -> Vec<Event> {
         ScheduleEvent::RunFailed { trigger: trigger(), due, target: text("a"), reason: text("gone") },
     ];
     events.into_iter().map(Event::Schedule).collect()
+}
+
+pub fn delivery_events() -> Vec<Event> {
+    let rule = RuleKey { scope: Scope::development(), name: "r".to_owned() };
+    let events = vec![
+        DeliveryEvent::DeliveryAdvanced {
+            key: DeliveryKey { rule, target: "b".to_owned() },
+            seen: Sequence::new(9),
+            delivered: 2,
+            dropped: 1,
+            error: Some("no answer".to_owned()),
+        },
+        DeliveryEvent::ConnectionPut { key: connection("c"), id: 5, spec: Box::new(connection_spec()) },
+        DeliveryEvent::ConnectionDeleted { key: connection("c") },
+        DeliveryEvent::ApiDestinationPut {
+            key: destination("d"),
+            id: 6,
+            spec: Box::new(destination_spec(connection("c"))),
+        },
+        DeliveryEvent::ApiDestinationDeleted { key: destination("d") },
+    ];
+    events.into_iter().map(Event::Delivery).collect()
 }
 
 pub fn capacity_events() -> Vec<Event> {

@@ -1,6 +1,6 @@
 //! Steps of schedules and rules.
 
-use trireme_state::command::{Advance, Fire, Run, RunResult, ScheduleCommand};
+use trireme_state::command::{Advance, DeliveryCommand, Fire, Mark, Run, RunResult, ScheduleCommand};
 
 use super::*;
 
@@ -12,6 +12,9 @@ pub fn schedule_step() -> impl Strategy<Value = Step> {
         4 => (0usize..4, 0usize..6, any::<bool>(), 0u64..3, proptest::option::of((0u8..3, 0usize..3))).prop_map(
             |(trigger, instance, defer, next, on)| Step::Fire { trigger, instance, defer, next, on }
         ),
+        3 => (0usize..3, 0u64..20, proptest::option::of(0usize..6))
+            .prop_map(|(delivery, ahead, instance)| Step::Deliver { delivery, ahead, instance }),
+        1 => (0u8..2, any::<bool>()).prop_map(|(name, delete)| Step::Connect { name, delete }),
     ]
 }
 
@@ -90,7 +93,36 @@ pub fn schedule_command(state: &State, step: &Step) -> Option<Command> {
             let runs = vec![Run { due, target: "a".to_owned(), tries, result }];
             ScheduleCommand::Fire(Box::new(Fire { trigger, version, advance, runs }))
         }
+        Step::Deliver { .. } | Step::Connect { .. } => delivery_command(state, step)?,
         _ => return None,
     };
     Some(Command::Schedule(Box::new(command)))
+}
+
+fn delivery_command(state: &State, step: &Step) -> Option<ScheduleCommand> {
+    Some(ScheduleCommand::Deliver(match step {
+        Step::Deliver { delivery, ahead, instance } => {
+            let (key, known) = state.deliveries().nth(*delivery)?;
+            let to = Sequence::new(known.seen.get() + ahead);
+            let error = (*ahead == 7).then(|| "no answer".to_owned());
+            let mark = Mark { key: key.clone(), from: known.seen, to, delivered: 1, dropped: 0, error };
+            match instance {
+                None => DeliveryCommand::Advance(vec![mark]),
+                Some(instance) => DeliveryCommand::Start {
+                    mark,
+                    version: state.rule(&key.rule)?.version,
+                    run: Box::new(run_tasks(definition(&family(0), 1), placements(state, &[*instance]))),
+                },
+            }
+        }
+        Step::Connect { name, delete } => {
+            let key = connection(&name.to_string());
+            let known = state.connection(&key).map(|known| known.id);
+            match delete {
+                true => DeliveryCommand::DeleteConnection { key },
+                false => DeliveryCommand::PutConnection { key, spec: Box::new(connection_spec()), known },
+            }
+        }
+        _ => return None,
+    }))
 }

@@ -303,10 +303,63 @@ pub fn schedule_spec(target: Target) -> ScheduleSpec {
 pub fn rule_spec() -> RuleSpec {
     RuleSpec {
         expression: Some("rate(1 minute)".to_owned()),
-        pattern: None,
+        pattern: Some(r#"{"source":["aws.ecs"]}"#.to_owned()),
         enabled: true,
         description: Some("d".to_owned()),
         role_arn: None,
         anchor: Timestamp::from_millis(5),
+    }
+}
+
+pub fn connection(name: &str) -> ConnectionKey {
+    ConnectionKey { scope: Scope::development(), name: name.to_owned() }
+}
+
+pub fn connection_spec() -> ConnectionSpec {
+    let secret = || SealedSecret { nonce: [1; 12], ciphertext: vec![2, 3] };
+    ConnectionSpec {
+        description: Some("d".to_owned()),
+        authorization: Authorization::Basic { username: "u".to_owned(), password: secret() },
+        parameters: vec![HttpParameter {
+            place: HttpPlace::Query,
+            name: "q".to_owned(),
+            value: secret(),
+            is_secret: true,
+        }],
+    }
+}
+
+pub fn destination(name: &str) -> ApiDestinationKey {
+    ApiDestinationKey { scope: Scope::development(), name: name.to_owned() }
+}
+
+pub fn destination_spec(connection: ConnectionKey) -> ApiDestinationSpec {
+    ApiDestinationSpec {
+        description: None,
+        connection,
+        endpoint: "https://events.test/*".to_owned(),
+        method: "POST".to_owned(),
+        rate: 300,
+    }
+}
+
+/// A target that calls a destination.
+pub fn called(id: &str, destination: ApiDestinationKey) -> Target {
+    let text = |text: &str| text.to_owned();
+    let call = ApiDestinationCall {
+        destination,
+        path_values: vec![text("a b")],
+        headers: BTreeMap::from([(text("x-h"), text("1"))]),
+        query: BTreeMap::from([(text("q"), text("2"))]),
+    };
+    Target {
+        id: text(id),
+        described: text("{}"),
+        invokes: Invocation::ApiDestination(call),
+        input: TargetInput::Template {
+            paths: BTreeMap::from([(text("task"), text("$.detail.taskArn"))]),
+            template: text("<task>"),
+        },
+        retry: RetryPolicy::default(),
     }
 }
