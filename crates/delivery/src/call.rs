@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -42,27 +42,38 @@ pub(crate) fn client(reach: Reach) -> Result<Client, reqwest::Error> {
 /// Calls the endpoint with what the target is told of the event.
 pub(crate) async fn call(
     parts: &Parts,
-    view: &State,
     rule: &RuleKey,
     target: &Target,
     call: &ApiDestinationCall,
     event: &Value,
 ) -> Result<Done, Failure> {
+    let body = told(&target.input, rule, event);
+    let (request, destination) = write(parts, &parts.store.view(), call, body)?;
+    wait_for_turn(parts, &destination).await;
+    let calls = parts.calls_of(&rule.scope.account);
+    let _turn = calls.acquire().await;
+    match parts.client.execute(request).await {
+        Ok(response) => judge(&response),
+        Err(error) => Err(Failure::again(words(&error))),
+    }
+}
+
+/// The call as it is written now.
+fn write(
+    parts: &Parts,
+    view: &State,
+    call: &ApiDestinationCall,
+    body: String,
+) -> Result<(Request, Arc<ApiDestination>), Failure> {
     let destination = view
         .api_destination(&call.destination)
         .ok_or_else(|| Failure::again(format!("there is no API destination {}", call.destination.name)))?;
     let connection = view.connection(&destination.spec.connection).ok_or_else(|| {
         Failure::again(format!("there is no connection {}", destination.spec.connection.name))
     })?;
-    let body = told(&target.input, rule, event);
-    let request = Written { key: &parts.sealing_key, reach: parts.reach, destination, connection, call };
-    let request = request.write(&parts.client, body).map_err(Failure::Final)?;
-    wait_for_turn(parts, destination).await;
-    let _turn = parts.calls.acquire().await;
-    match parts.client.execute(request).await {
-        Ok(response) => judge(&response),
-        Err(error) => Err(Failure::again(words(&error))),
-    }
+    let written = Written { key: &parts.sealing_key, reach: parts.reach, destination, connection, call };
+    let request = written.write(&parts.client, body).map_err(Failure::Final)?;
+    Ok((request, destination.clone()))
 }
 
 /// An error with its causes, without the address: its query may hold secrets.
@@ -132,21 +143,25 @@ impl Written<'_> {
         let method = spec.method.parse().map_err(|_| format!("{} is no HTTP method", spec.method))?;
         let mut request =
             client.request(method, self.url()?).header(CONTENT_TYPE, "application/json; charset=utf-8");
-        for (name, value) in self.of(HttpPlace::Header)? {
-            request = request.header(header(&name)?, hidden(&value)?);
-        }
+        // What the connection says of a header comes before what the target says, and its proof of who calls before both.
+        let mut headers = HeaderMap::new();
         for (name, value) in &self.call.headers {
-            request = request
-                .header(header(name)?, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
+            headers.insert(header(name)?, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
         }
-        request = match &self.connection.spec.authorization {
+        for (name, value) in self.of(HttpPlace::Header)? {
+            headers.insert(header(&name)?, hidden(&value)?);
+        }
+        headers.remove(AUTHORIZATION);
+        match &self.connection.spec.authorization {
             Authorization::Basic { username, password } => {
-                request.basic_auth(username, Some(self.open(Authorization::SECRET, password)?))
+                let password = self.open(Authorization::SECRET, password)?;
+                request = request.basic_auth(username, Some(password));
             }
             Authorization::ApiKey { name, value } => {
-                request.header(header(name)?, hidden(&self.open(Authorization::SECRET, value)?)?)
+                headers.insert(header(name)?, hidden(&self.open(Authorization::SECRET, value)?)?);
             }
-        };
+        }
+        request = request.headers(headers);
         request.body(self.body(body)?).build().map_err(|error| words(&error))
     }
 
@@ -157,6 +172,10 @@ impl Written<'_> {
         for (number, part) in self.destination.spec.endpoint.split('*').enumerate() {
             if number > 0 {
                 let value = values.next().ok_or("the endpoint has more '*' than the target has values")?;
+                // They would lead out of the endpoint's path, however they are written.
+                if matches!(value.as_str(), "." | "..") {
+                    return Err(format!("'{value}' cannot stand for a '*' of the endpoint"));
+                }
                 text.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
             }
             text.push_str(part);

@@ -19,7 +19,7 @@ mod reader;
 mod start;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -28,12 +28,13 @@ use tokio_util::sync::CancellationToken;
 use trireme_iam::SealingKey;
 use trireme_state::object::ApiDestinationKey;
 use trireme_state::store::Store;
+use trireme_types::AccountId;
 
 pub use metrics::describe;
 pub use past::{Gone, Past};
 pub use reach::Reach;
 
-/// Calls that are under way at once.
+/// Calls of an account that are under way at once: those that nobody answers hold up no other account's.
 const CALLS: usize = 64;
 
 /// What delivery needs.
@@ -55,9 +56,17 @@ pub(crate) struct Parts {
     pub(crate) sealing_key: Arc<SealingKey>,
     pub(crate) client: reqwest::Client,
     pub(crate) reach: Reach,
-    pub(crate) calls: Semaphore,
+    calls: Mutex<BTreeMap<AccountId, Arc<Semaphore>>>,
     /// When each destination may be called next.
     pub(crate) paces: Mutex<BTreeMap<ApiDestinationKey, Instant>>,
+}
+
+impl Parts {
+    /// The turns of an account's calls.
+    pub(crate) fn calls_of(&self, account: &AccountId) -> Arc<Semaphore> {
+        let mut all = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(account.clone()).or_insert_with(|| Arc::new(Semaphore::new(CALLS))).clone()
+    }
 }
 
 /// Tells targets what happened, whenever this node leads, until `stop`.
@@ -71,7 +80,7 @@ pub fn start(delivery: Delivery, stop: &CancellationToken) -> Result<(), reqwest
         past: delivery.past,
         sealing_key: delivery.sealing_key,
         reach: delivery.reach,
-        calls: Semaphore::new(CALLS),
+        calls: Mutex::default(),
         paces: Mutex::default(),
     });
     tokio::spawn(stop.clone().run_until_cancelled_owned(keep(parts)));

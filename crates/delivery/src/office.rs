@@ -1,6 +1,7 @@
 //! One leadership: reads the history for the targets, hands them what they are to be told, and writes down how far they have come.
 //!
-//! Targets that stand at the same event are read for together. One whose queue is full stays behind, is read for by itself later, and so catches up.
+//! One reader serves all targets that stand where it is or further. A target whose queue is full stays behind with a reader of its own, and so
+//! catches up later. What a rule wants is looked up in the state as of each event: a rule that has changed since judges only what happened since.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,41 +10,43 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use trireme_ecs_api::eventbridge::Pattern;
+use trireme_ecs_api::eventbridge::{Emitted, Pattern};
 use trireme_state::command::{DeliveryCommand, Mark, ScheduleCommand};
-use trireme_state::object::{DeliveryKey, Rule};
-use trireme_state::store::ProposeError;
+use trireme_state::object::DeliveryKey;
+use trireme_state::store::{Committed, ProposeError};
 use trireme_state::{Actor, Command, Proposal, State};
 use trireme_types::{RequestId, Sequence};
 
-use crate::lane::{Job, Lane, Progress, QUEUE};
+use crate::lane::{Job, Lane, QUEUE, Report};
 use crate::past::Gone;
 use crate::reader::{Reader, Told};
 use crate::{Parts, metrics};
 
 /// How often it is written down how far targets have come.
 const SAVED: Duration = Duration::from_secs(1);
-/// What was read without anything to tell is written down when it is so much: or a new leader reads all of it again.
+/// What was read without anything to tell is written down when it is so much, or a quarter of the history: or a new leader reads all of it again.
 const UNSAVED: u64 = 10_000;
 /// Targets of one command.
 const MARKS: usize = 200;
 /// Changes are gathered for so long.
 const GATHERED: Duration = Duration::from_millis(20);
 /// When what cannot be read now is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Room without which a target is not read for: as much as one event of the history can come to, many times.
-const ROOM: usize = 64;
+const AGAIN: Duration = Duration::from_secs(2);
+/// Readers beside the foremost one. Where there is none, one is made from the history again.
+const READERS: usize = 32;
+/// Patterns that are kept as they were parsed.
+const PATTERNS: usize = 2_000;
 
 pub(crate) async fn serve(parts: Arc<Parts>) {
     let mut views = parts.store.watch();
     let mut office = Office {
         parts,
         lanes: BTreeMap::new(),
-        patterns: BTreeMap::new(),
+        patterns: Patterns::default(),
         readers: BTreeMap::new(),
         wake: Arc::default(),
         saved: Instant::now(),
-        rested: None,
+        resting: BTreeMap::new(),
     };
     loop {
         let view = office.parts.store.view();
@@ -66,22 +69,36 @@ pub(crate) async fn serve(parts: Arc<Parts>) {
     }
 }
 
-/// What a rule wants to be told of, as of its version.
-struct Wanted {
-    version: u64,
-    pattern: Option<Pattern>,
+/// Patterns by their text; what cannot be parsed means nothing.
+#[derive(Default)]
+struct Patterns(BTreeMap<String, Option<Pattern>>);
+
+impl Patterns {
+    fn mean(&mut self, text: &str, event: &Emitted) -> bool {
+        if !self.0.contains_key(text) {
+            if self.0.len() >= PATTERNS {
+                self.0.clear();
+            }
+            let parsed = Pattern::parse(text).inspect_err(|reason| {
+                tracing::error!(pattern = text, %reason, "a rule's pattern cannot be read: it means nothing");
+            });
+            self.0.insert(text.to_owned(), parsed.ok());
+        }
+        let pattern = self.0.get(text).and_then(Option::as_ref);
+        pattern.is_some_and(|pattern| pattern.matches(&event.event))
+    }
 }
 
 struct Office {
     parts: Arc<Parts>,
     lanes: BTreeMap<DeliveryKey, Lane>,
-    patterns: BTreeMap<trireme_state::object::RuleKey, Wanted>,
+    patterns: Patterns,
     /// By where they stand.
     readers: BTreeMap<Sequence, Reader>,
     wake: Arc<Notify>,
     saved: Instant,
-    /// The history could not be read: not before then.
-    rested: Option<Instant>,
+    /// Places that could not be read: not before then.
+    resting: BTreeMap<Sequence, Instant>,
 }
 
 impl Office {
@@ -95,76 +112,95 @@ impl Office {
                 self.lanes.insert(key.clone(), lane);
             }
         }
-        let lanes = &self.lanes;
-        self.patterns.retain(|rule, _| lanes.keys().any(|key| key.rule == *rule));
-        for rule in lanes.keys().filter_map(|key| view.rule(&key.rule)) {
-            if self.patterns.get(&rule.key).is_none_or(|wanted| wanted.version != rule.version) {
-                self.patterns.insert(rule.key.clone(), wanted(rule));
-            }
-        }
-        // A place where nobody stands is not read on from.
-        self.readers.retain(|at, _| lanes.values().any(|lane| lane.at == *at));
         metrics::targets(self.lanes.len());
     }
 
-    /// Reads on for each group of targets that has room. Whether there may be more at once.
-    async fn read(&mut self, view: &State) -> bool {
-        if self.rested.is_some_and(|rested| rested > Instant::now()) {
-            return false;
-        }
-        self.rested = None;
-        let head = view.position().sequence;
-        let mut places: Vec<Sequence> =
-            self.lanes.values().map(|lane| lane.at).filter(|at| *at < head).collect();
-        places.sort();
-        places.dedup();
-        let mut more = false;
-        for at in places {
-            match self.read_at(at).await {
-                Ok(again) => more |= again,
-                Err(Gone::Trimmed { first }) => self.missed(at, first),
-                Err(Gone::Unavailable(reason)) => {
-                    tracing::warn!(%reason, "events cannot be delivered now");
-                    self.rested = Some(Instant::now() + AGAIN);
-                }
-            }
-        }
-        more && self.rested.is_none()
+    /// Where a lane is read for: at the foremost reader that has not passed it.
+    fn reader_of(&self, lane: &Lane) -> Option<Sequence> {
+        self.readers.range(..=lane.at).next_back().map(|(at, _)| *at)
     }
 
-    async fn read_at(&mut self, at: Sequence) -> Result<bool, Gone> {
-        let stands = |lane: &Lane| lane.at == at && lane.room() >= ROOM.min(QUEUE);
-        if !self.lanes.values().any(stands) {
+    /// Reads on for all that have room. Whether there may be more at once.
+    async fn read(&mut self, view: &State) -> bool {
+        let head = view.position().sequence;
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let behind = self.lanes.values().filter(|lane| lane.at < head && lane.room() >= QUEUE / 2);
+        let unread = behind.filter(|lane| self.reader_of(lane).is_none()).map(|lane| lane.at);
+        if let Some(lowest) = unread.filter(|at| !self.resting.contains_key(at)).min() {
+            // One serves all that stand further; so the lowest is enough.
+            match Reader::open(&*self.parts.past, lowest, view).await {
+                Ok(reader) => {
+                    self.readers.insert(lowest, reader);
+                }
+                Err(gone) => self.cannot_read(lowest, gone),
+            }
+        }
+        let mut served: BTreeMap<Sequence, Vec<DeliveryKey>> = BTreeMap::new();
+        for (key, lane) in &self.lanes {
+            if let Some(at) = self.reader_of(lane) {
+                served.entry(at).or_default().push(key.clone());
+            }
+        }
+        self.readers.retain(|at, _| served.contains_key(at));
+        let mut more = false;
+        for (at, keys) in served.into_iter().filter(|(at, _)| *at < head) {
+            if self.resting.contains_key(&at) {
+                continue;
+            }
+            match self.read_at(at, &keys).await {
+                Ok(again) => more |= again,
+                Err(gone) => self.cannot_read(at, gone),
+            }
+            tokio::task::yield_now().await;
+        }
+        more
+    }
+
+    /// One reader goes on. Those who stand where it is and have no room stay behind.
+    async fn read_at(&mut self, at: Sequence, keys: &[DeliveryKey]) -> Result<bool, Gone> {
+        let Some(mut reader) = self.readers.remove(&at) else { return Ok(false) };
+        let (mut going, mut left): (Vec<_>, usize) = (Vec::new(), 0);
+        for (key, lane) in self.lanes.iter_mut().filter(|(key, _)| keys.binary_search(key).is_ok()) {
+            match lane.at == at && lane.room() < QUEUE / 2 {
+                true => left = left.saturating_add(1),
+                false => going.push((key, lane)),
+            }
+        }
+        if left > 0 {
+            self.readers.insert(at, reader.clone());
+        }
+        if going.is_empty() {
             return Ok(false);
         }
-        let past = self.parts.past.clone();
-        let mut reader = match self.readers.remove(&at) {
-            Some(reader) => reader,
-            None => Reader::open(&*past, at).await?,
-        };
-        let mut with: Vec<(&DeliveryKey, &mut Lane)> =
-            self.lanes.iter_mut().filter(|(_, lane)| stands(lane)).collect();
-        let patterns = &self.patterns;
-        let done = reader
-            .read(&*past, |told| {
-                with.iter_mut().for_each(|(key, lane)| tell(patterns, key, lane, &told));
-                with.iter().all(|(_, lane)| lane.room() >= ROOM.min(QUEUE))
-            })
-            .await;
-        let to = reader.at();
-        with.iter_mut().for_each(|(_, lane)| lane.at = to);
-        self.readers.insert(to, reader);
-        done
+        let (past, patterns) = (self.parts.past.clone(), &mut self.patterns);
+        let ended = reader.read(&*past, |told| tell(patterns, &mut going, told)).await;
+        self.readers.insert(reader.at(), reader);
+        while self.readers.len() > READERS {
+            self.readers.pop_first();
+        }
+        Ok(!ended?)
+    }
+
+    fn cannot_read(&mut self, at: Sequence, gone: Gone) {
+        match gone {
+            Gone::Trimmed { first } => self.missed(at, first),
+            Gone::Unavailable(reason) => {
+                tracing::warn!(%at, %reason, "events cannot be delivered now");
+                self.resting.insert(at, Instant::now() + AGAIN);
+            }
+        }
     }
 
     /// What is kept no longer cannot be told.
     fn missed(&mut self, at: Sequence, first: Sequence) {
         let to = Sequence::new(first.get().saturating_sub(1)).max(at.next());
-        for (key, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.at == at) {
-            let error =
-                format!("events {} to {to} are no longer in the history and were not delivered", at.next());
+        self.readers.remove(&at);
+        for (key, lane) in self.lanes.iter_mut().filter(|(_, lane)| (at..to).contains(&lane.at)) {
+            let from = lane.at.next();
+            let error = format!("events {from} to {to} are no longer in the history and were not delivered");
             tracing::warn!(rule = key.rule.name, target = key.target, %error, "events are missed");
-            metrics::missed(to.get().saturating_sub(at.get()));
+            metrics::missed(to.get().saturating_sub(lane.at.get()));
             lane.note(error);
             lane.at = to;
         }
@@ -174,85 +210,76 @@ impl Office {
     async fn save(&mut self) {
         self.saved = Instant::now();
         let view = self.parts.store.view();
+        // What is written down is read too: with many targets that must not be reason enough to write again.
+        let own = u64::try_from(self.lanes.len()).unwrap_or(u64::MAX).saturating_mul(4);
+        let unsaved = UNSAVED.min(view.retention().events / 4).max(own);
         let mut marks = Vec::new();
         for (key, lane) in &self.lanes {
-            let (Some(delivery), Some(rule)) = (view.delivery(key), view.rule(&key.rule)) else { continue };
-            let progress = lane.progress();
-            let settled = lane.settled();
-            let told = progress.delivered > 0 || progress.dropped > 0 || progress.error.is_some();
-            let far = settled.get().saturating_sub(delivery.seen.get()) >= UNSAVED;
-            if settled >= delivery.seen
-                && (told || far)
-                && marks.len() < MARKS
-                && rule.target(&key.target).is_some()
-            {
-                let taken = lane.report();
-                let mark = Mark {
-                    key: key.clone(),
-                    from: delivery.seen,
-                    to: settled,
-                    delivered: taken.delivered,
-                    dropped: taken.dropped,
-                    error: taken.error.clone(),
-                };
-                marks.push((mark, taken));
+            let Some(delivery) = view.delivery(key) else { continue };
+            let report = lane.report();
+            let far = report.settled.get().saturating_sub(delivery.seen.get()) >= unsaved;
+            if report.settled < delivery.seen || !(far || report.has_news(delivery.seen)) {
+                continue;
             }
+            let from = (delivery.seen, delivery.part);
+            let mark = Mark {
+                key: key.clone(),
+                from,
+                to: from.max((report.settled, 0)),
+                delivered: report.progress.delivered,
+                dropped: report.progress.dropped,
+                error: report.progress.error.clone(),
+            };
+            marks.push((mark, report));
         }
-        if !marks.is_empty() {
-            self.advance(marks).await;
+        for some in marks.chunks(MARKS) {
+            self.advance(some).await;
         }
     }
 
-    async fn advance(&self, marks: Vec<(Mark, Progress)>) {
+    async fn advance(&self, marks: &[(Mark, Report)]) {
         let all = marks.iter().map(|(mark, _)| mark.clone()).collect();
         if let Err(error) = propose(&self.parts, DeliveryCommand::Advance(all)).await {
             tracing::info!(%error, "how far targets have come could not be written down");
-            for (mark, taken) in marks {
-                if let Some(lane) = self.lanes.get(&mark.key) {
-                    lane.give_back(taken);
-                }
+            return;
+        }
+        let view = self.parts.store.view();
+        for (mark, report) in marks {
+            // One that another change came before was left out: it is written down the next time.
+            let written = view.delivery(&mark.key).is_some_and(|now| (now.seen, now.part) == mark.to);
+            if let Some(lane) = self.lanes.get(&mark.key).filter(|_| written) {
+                lane.reported(&report.progress);
             }
         }
     }
 }
 
-fn wanted(rule: &Rule) -> Wanted {
-    let pattern = rule.spec.pattern.as_deref().map(Pattern::parse).and_then(Result::ok);
-    Wanted { version: rule.version, pattern }
-}
-
-/// Hands a target what one event of the history comes to for it.
-fn tell(
-    patterns: &BTreeMap<trireme_state::object::RuleKey, Wanted>,
-    key: &DeliveryKey,
-    lane: &mut Lane,
-    told: &Told,
-) {
-    let Some(wanted) = patterns.get(&key.rule) else { return };
-    let means = |event: &&trireme_ecs_api::eventbridge::Emitted| match &event.only {
-        Some(rule) => *rule == key.rule,
-        None => {
-            event.scope == key.rule.scope
-                && wanted.pattern.as_ref().is_some_and(|pattern| pattern.matches(&event.event))
-        }
-    };
-    let events: Vec<_> = told.events.iter().filter(means).collect();
-    let count = events.len();
-    for (number, event) in events.into_iter().enumerate() {
-        lane.take(Job {
-            sequence: told.sequence,
-            at: told.at,
-            event: Arc::new(event.event.clone()),
-            last: number.saturating_add(1) == count,
-        });
+/// Hands each target that stands before an event of the history what it comes to for it: all of them, or none if one has no room.
+fn tell(patterns: &mut Patterns, lanes: &mut [(&DeliveryKey, &mut Lane)], told: &Told<'_>) -> bool {
+    if lanes.iter().any(|(_, lane)| lane.at < told.sequence && lane.room() == 0) {
+        return false;
     }
+    for (key, lane) in lanes.iter_mut().filter(|(_, lane)| lane.at < told.sequence) {
+        lane.at = told.sequence;
+        let rule = told.state.rule(&key.rule);
+        let target = rule.and_then(|rule| Some((rule, rule.target(&key.target)?)));
+        let Some((rule, target)) = target.filter(|(rule, target)| rule.delivers_to(target)) else { continue };
+        let means = |event: &&Emitted| match (&event.only, &rule.spec.pattern) {
+            // Tasks that start at times are a firing's.
+            (Some(only), _) => *only == key.rule && target.call().is_some(),
+            (None, Some(pattern)) => event.scope == key.rule.scope && patterns.mean(pattern, event),
+            (None, None) => false,
+        };
+        let events: Vec<_> = told.events.iter().filter(means).map(|event| event.event.clone()).collect();
+        if !events.is_empty() {
+            lane.take(Job { sequence: told.sequence, at: told.at, events });
+        }
+    }
+    true
 }
 
 /// Has a command done.
-pub(crate) async fn propose(
-    parts: &Parts,
-    command: DeliveryCommand,
-) -> Result<trireme_state::store::Committed, ProposeError> {
+pub(crate) async fn propose(parts: &Parts, command: DeliveryCommand) -> Result<Committed, ProposeError> {
     let proposal = Proposal {
         actor: Actor::Controller("delivery".to_owned()),
         request_id: RequestId::from_bits(rand::random()),

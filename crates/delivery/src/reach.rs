@@ -1,9 +1,16 @@
 //! Which addresses may be called. Whoever may put a rule must not reach through a control node what only the node itself can: its own loopback
 //! addresses, and link-local ones, where clouds keep the machine's credentials.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Where clouds keep a machine's credentials, beside link-local addresses: AWS, Azure, Alibaba Cloud.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
 
 /// Which addresses may be called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,8 +22,8 @@ pub struct Reach {
 impl Reach {
     /// Whether an address may be called.
     pub fn allows(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        if address.is_unspecified() || address.is_multicast() {
+        let address = meant(address);
+        if address.is_unspecified() || address.is_multicast() || METADATA.contains(&address) {
             return false;
         }
         match address {
@@ -24,6 +31,22 @@ impl Reach {
             IpAddr::V4(address) => !address.is_link_local() && !address.is_broadcast(),
             IpAddr::V6(address) => !address.is_unicast_link_local(),
         }
+    }
+}
+
+/// The address that is reached: some of version 6 stand for one of version 4.
+fn meant(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = address.to_canonical() else { return address.to_canonical() };
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match six.segments() {
+        // Translated (RFC 6052), 6to4 (RFC 3056), and compatible (RFC 4291), save `::` and `::1`.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        [0x2002, high, low, ..] => four(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if (high, low) > (0, 1) => four(high, low),
+        _ => six.into(),
     }
 }
 
@@ -50,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_the_nodes_own_is_not_called() {
         let allows = |text: &str, loopback| Reach { loopback }.allows(text.parse().unwrap());
-        for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+        for own in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"] {
             assert!(!allows(own, false), "{own}");
             assert!(allows(own, true), "{own}");
         }
@@ -62,6 +85,11 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "::ffff:169.254.1.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "::169.254.169.254",
+            "fd00:ec2::254",
+            "168.63.129.16",
         ] {
             assert!(!allows(never, true), "{never}");
         }

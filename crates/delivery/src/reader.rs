@@ -1,30 +1,42 @@
 //! A place in the history: what is read next, with the state as it was then.
 
+use std::sync::Arc;
+
 use trireme_ecs_api::eventbridge::{Emitted, emitted};
+use trireme_state::limits::EVENTS_PER_COMMAND;
+use trireme_state::store::Record;
 use trireme_state::{State, apply_event};
 use trireme_types::{Sequence, Timestamp};
 
 use crate::past::{Gone, Past};
 
-/// Events of the history that are read at once.
-pub(crate) const BATCH: usize = 256;
+/// Events of the history that are read at once: an entry is read whole.
+const BATCH: usize = EVENTS_PER_COMMAND + 24;
 
-/// What one event of the history comes to.
-pub(crate) struct Told {
+/// One event of the history.
+pub(crate) struct Told<'a> {
     pub(crate) sequence: Sequence,
     pub(crate) at: Timestamp,
+    /// What it comes to on the event bus.
     pub(crate) events: Vec<Emitted>,
+    /// The state after it.
+    pub(crate) state: &'a State,
 }
 
-/// The state at a place in the history.
+/// The state at a place in the history. A clone is O(1).
+#[derive(Clone)]
 pub(crate) struct Reader {
     state: State,
     at: Sequence,
+    /// What was read from the disk and not read on from yet.
+    ahead: Arc<[Record]>,
 }
 
 impl Reader {
-    pub(crate) async fn open(past: &dyn Past, at: Sequence) -> Result<Self, Gone> {
-        Ok(Self { state: past.state_at(at).await?, at })
+    /// At an event of the history; `now` is a state that may be the one.
+    pub(crate) async fn open(past: &dyn Past, at: Sequence, now: &State) -> Result<Self, Gone> {
+        let state = if now.position().sequence == at { now.clone() } else { past.state_at(at).await? };
+        Ok(Self { state, at, ahead: Arc::default() })
     }
 
     /// Where it stands: the last event that it has read.
@@ -32,23 +44,57 @@ impl Reader {
         self.at
     }
 
-    /// Reads on while `more` wants it, and says whether there may be more at once.
+    /// Reads on while `more` takes what there is, one event after the other, and says whether it read to the end of what there is. An event that is not
+    /// taken is read again.
     pub(crate) async fn read(
         &mut self,
         past: &dyn Past,
-        mut more: impl FnMut(Told) -> bool,
+        mut more: impl FnMut(&Told<'_>) -> bool,
     ) -> Result<bool, Gone> {
-        let records = past.records(self.at.next(), BATCH).await?;
-        let full = records.len() >= BATCH;
-        for record in records {
-            let before = self.state.clone();
-            apply_event(&mut self.state, record.at, &record.event);
-            self.at = record.sequence;
-            let events = emitted(&before, &self.state, &record);
-            if !more(Told { sequence: record.sequence, at: record.at, events }) {
-                return Ok(true);
-            }
+        let next = self.at.next();
+        if self.ahead.first().map(|record| record.sequence) != Some(next) {
+            self.ahead = past.records(next, BATCH).await?.into();
         }
-        Ok(full)
+        let ahead = self.ahead.clone();
+        let mut entries = ahead.chunk_by(same_entry).peekable();
+        let full = ahead.len() >= BATCH;
+        let mut read = 0_usize;
+        while let Some(entry) = entries.next() {
+            // The last entry of a full batch may go on behind it.
+            if full && entries.peek().is_none() && read > 0 {
+                break;
+            }
+            if !self.read_entry(entry, &mut more) {
+                let left = ahead.iter().skip_while(|record| record.sequence <= self.at);
+                self.ahead = left.cloned().collect();
+                return Ok(false);
+            }
+            read = read.saturating_add(entry.len());
+        }
+        self.ahead = Arc::default();
+        Ok(!full)
     }
+
+    /// The events of one entry. What one of them says of an object may stand in the next: where a new task was launched, say.
+    fn read_entry(&mut self, entry: &[Record], more: &mut impl FnMut(&Told<'_>) -> bool) -> bool {
+        let mut whole = self.state.clone();
+        entry.iter().for_each(|record| apply_event(&mut whole, record.at, &record.event));
+        for record in entry {
+            let mut after = self.state.clone();
+            apply_event(&mut after, record.at, &record.event);
+            let events = emitted(&self.state, &after, &whole, record);
+            let told = Told { sequence: record.sequence, at: record.at, events, state: &after };
+            if !more(&told) {
+                return false;
+            }
+            self.state = after;
+            self.at = record.sequence;
+        }
+        true
+    }
+}
+
+/// Events of one command: nothing else has its request id.
+fn same_entry(one: &Record, next: &Record) -> bool {
+    (one.at, one.request_id) == (next.at, next.request_id)
 }

@@ -40,7 +40,8 @@ fn head(node: &Node) -> u64 {
 
 fn mark(target: &str, from: u64, to: u64) -> Mark {
     let key = DeliveryKey { rule: rule(), target: target.to_owned() };
-    Mark { key, from: Sequence::new(from), to: Sequence::new(to), delivered: 2, dropped: 1, error: None }
+    let (from, to) = ((Sequence::new(from), 0), (Sequence::new(to), 0));
+    Mark { key, from, to, delivered: 2, dropped: 1, error: None }
 }
 
 fn node() -> Node {
@@ -115,15 +116,25 @@ fn tasks_start_with_their_mark_or_not_at_all() {
     assert!(matches!(ask(&mut node, start(version, at)), Err(Rejection::Stale { .. })), "once");
     let stands = seen(&node)[0].1;
     assert_eq!(stands, to);
+    let half = |from: (u64, u32), to: (u64, u32)| {
+        let of = |(sequence, part): (u64, u32)| (Sequence::new(sequence), part);
+        let mark = Mark { from: of(from), to: of(to), delivered: 1, dropped: 0, ..mark("a", 0, 0) };
+        ScheduleCommand::Deliver(DeliveryCommand::Start { mark, version, run: Box::new(run.clone()) })
+    };
+    assert!(ask(&mut node, half((stands, 0), (stands, 1))).is_ok(), "the first of what an event comes to");
+    assert!(ask(&mut node, half((stands, 0), (stands, 1))).is_err(), "once too");
+    assert!(ask(&mut node, half((stands, 1), (stands, 2))).is_ok(), "the second");
+    assert_eq!(node.state.tasks().count(), 3);
+    let two = (Sequence::new(stands), 2);
     let wrong = ScheduleCommand::Deliver(DeliveryCommand::Start {
-        mark: Mark { delivered: 1, dropped: 0, ..mark("a", stands, stands + 1) },
+        mark: Mark { delivered: 1, dropped: 0, from: two, ..mark("a", stands, stands + 1) },
         version,
         run: Box::new(run_tasks(definition("nothing", 1), Vec::new())),
     });
     ask(&mut node, wrong).unwrap();
     let key = DeliveryKey { rule: rule(), target: "a".to_owned() };
     let delivery = node.state.delivery(&key).unwrap();
-    assert_eq!((delivery.delivered, delivery.dropped), (1, 1), "what never will be is given up");
+    assert_eq!((delivery.delivered, delivery.dropped), (3, 1), "what never will be is given up");
     assert!(delivery.error.is_some());
 }
 
@@ -134,10 +145,13 @@ fn connections_and_destinations_are_made_once_and_changed_by_their_ids() {
         let spec = Box::new(connection_spec());
         ScheduleCommand::Deliver(DeliveryCommand::PutConnection { key: connection("c"), spec, known })
     };
-    let id = node.state.connection(&connection("c")).unwrap().id;
+    let known = node.state.connection(&connection("c")).unwrap().clone();
     assert!(matches!(ask(&mut node, put(None)), Err(Rejection::ScheduleExists { .. })));
-    assert!(matches!(ask(&mut node, put(Some(id ^ 1))), Err(Rejection::Stale { .. })));
-    ask(&mut node, put(Some(id))).unwrap();
+    assert!(matches!(ask(&mut node, put(Some((known.id ^ 1, known.version)))), Err(Rejection::Stale { .. })));
+    ask(&mut node, put(Some((known.id, known.version)))).unwrap();
+    let again = ask(&mut node, put(Some((known.id, known.version))));
+    assert!(matches!(again, Err(Rejection::Stale { .. })), "another change came first");
+    assert_eq!(node.state.connection(&connection("c")).unwrap().id, known.id);
     let destinations = |of: &str| {
         let spec = Box::new(destination_spec(connection(of)));
         let key = destination("d");

@@ -10,7 +10,7 @@ use trireme_state::{Command, State};
 
 use super::shape::{
     ApiKey, AuthParameters, Basic, Connection, Connections, GivenParameter, ListConnections, NamedConnection,
-    Parameters, PutConnection,
+    Parameters, PutConnection, Secret,
 };
 use super::{Context, check_description, check_name, common, invalid, page_size};
 use crate::error::{Error, Result};
@@ -73,26 +73,40 @@ fn seal(cx: &Context, key: &ConnectionKey, name: &str, secret: &str) -> Result<S
     Ok(SealedSecret { nonce: sealed.nonce, ciphertext: sealed.ciphertext })
 }
 
+/// `before` is what it was: what is not given of it stays.
 fn authorization(
     cx: &Context,
     key: &ConnectionKey,
-    sort: &str,
-    given: &AuthParameters,
+    (sort, given): (&str, &AuthParameters),
+    before: Option<&Authorization>,
 ) -> Result<Authorization> {
-    let seal = |secret: &str| seal(cx, key, Authorization::SECRET, secret);
+    let seal = |member: &str, secret: Option<&Secret>, before: Option<&SealedSecret>| match (secret, before) {
+        (None, Some(before)) => Ok(before.clone()),
+        (secret, _) => seal(cx, key, Authorization::SECRET, &checked(member, secret.map(Secret::open))?),
+    };
     match (sort, &given.basic_auth_parameters, &given.api_key_auth_parameters) {
-        ("BASIC", Some(basic), None) => Ok(Authorization::Basic {
-            username: checked("Username", basic.username.as_ref())?,
-            password: seal(&checked("Password", basic.password.as_ref())?)?,
-        }),
+        ("BASIC", Some(given), None) => {
+            let before = before.and_then(|before| match before {
+                Authorization::Basic { username, password } => Some((username, password)),
+                Authorization::ApiKey { .. } => None,
+            });
+            let username = given.username.as_ref().or(before.map(|(username, _)| username));
+            let username = checked("Username", username)?;
+            if username.contains(':') {
+                return Err(invalid("Username cannot have a ':'."));
+            }
+            let password = seal("Password", given.password.as_ref(), before.map(|(_, password)| password))?;
+            Ok(Authorization::Basic { username, password })
+        }
         ("API_KEY", None, Some(given)) => {
-            let name = checked("ApiKeyName", given.api_key_name.as_ref())?;
-            http::HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| invalid("ApiKeyName must be the name of an HTTP header."))?;
-            Ok(Authorization::ApiKey {
-                name,
-                value: seal(&checked("ApiKeyValue", given.api_key_value.as_ref())?)?,
-            })
+            let before = before.and_then(|before| match before {
+                Authorization::ApiKey { name, value } => Some((name, value)),
+                Authorization::Basic { .. } => None,
+            });
+            let name = checked("ApiKeyName", given.api_key_name.as_ref().or(before.map(|(name, _)| name)))?;
+            super::http_target::check_header(&name)?;
+            let value = seal("ApiKeyValue", given.api_key_value.as_ref(), before.map(|(_, value)| value))?;
+            Ok(Authorization::ApiKey { name, value })
         }
         ("OAUTH_CLIENT_CREDENTIALS", ..) => Err(invalid(
             "The authorization type OAUTH_CLIENT_CREDENTIALS is not supported yet: use BASIC or API_KEY.",
@@ -124,7 +138,7 @@ fn parameters(cx: &Context, key: &ConnectionKey, given: Option<&Parameters>) -> 
             if place == HttpPlace::Header {
                 super::http_target::check_header(&name)?;
             }
-            let value = checked("InvocationHttpParameters.Value", one.value.as_ref())?;
+            let value = checked("InvocationHttpParameters.Value", one.value.as_ref().map(Secret::open))?;
             let value = seal(cx, key, &HttpParameter::secret(place, &name), &value)?;
             all.push(HttpParameter { place, name, value, is_secret: one.is_value_secret.unwrap_or(false) });
         }
@@ -143,6 +157,11 @@ pub(super) async fn update(cx: Context, request: PutConnection) -> Result<Connec
 async fn put(cx: Context, request: PutConnection, update: bool) -> Result<Connection> {
     let key = key(&cx, request.name.as_ref())?;
     check_description(request.description.as_ref())?;
+    if request.kms_key_identifier.as_ref().is_some_and(|key| !key.is_empty()) {
+        return Err(invalid(
+            "KmsKeyIdentifier is not supported: secrets are sealed under the cluster's own key.",
+        ));
+    }
     if request.invocation_connectivity_parameters.is_some() {
         return Err(invalid(
             "InvocationConnectivityParameters is not supported: endpoints are reached directly.",
@@ -157,13 +176,13 @@ async fn put(cx: Context, request: PutConnection, update: bool) -> Result<Connec
             let sort = request.authorization_type.unwrap_or_default();
             ConnectionSpec {
                 description: request.description,
-                authorization: authorization(&cx, &key, &sort, &given)?,
+                authorization: authorization(&cx, &key, (&sort, &given), None)?,
                 parameters: parameters(&cx, &key, given.invocation_http_parameters.as_ref())?,
             }
         }
     };
-    let known_id = there.map(|there| there.id);
-    cx.write(ask(DeliveryCommand::PutConnection { key: key.clone(), spec: Box::new(spec), known: known_id }))
+    let seen = there.map(|there| (there.id, there.version));
+    cx.write(ask(DeliveryCommand::PutConnection { key: key.clone(), spec: Box::new(spec), known: seen }))
         .await?;
     let state = cx.call.api.store.view();
     Ok(summary(known(&state, &key)?))
@@ -186,7 +205,7 @@ fn changed(
         || given.api_key_auth_parameters.is_some()
         || sort != sort_of(&before.authorization)
     {
-        spec.authorization = authorization(cx, key, sort, &given)?;
+        spec.authorization = authorization(cx, key, (sort, &given), Some(&before.authorization))?;
     }
     if let Some(given) = &given.invocation_http_parameters {
         spec.parameters = parameters(cx, key, Some(given))?;
@@ -239,7 +258,7 @@ fn shown(cx: &Context, connection: &object::Connection) -> Result<Option<Paramet
         };
         let failed =
             |error| -> Error { super::unavailable(format!("A value could not be opened: {error}.")) };
-        let value = if parameter.is_secret { None } else { Some(open().map_err(failed)?) };
+        let value = if parameter.is_secret { None } else { Some(Secret::new(open().map_err(failed)?)) };
         let shown = GivenParameter {
             key: Some(parameter.name.clone()),
             value,

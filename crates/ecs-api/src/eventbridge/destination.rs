@@ -120,9 +120,8 @@ async fn put(cx: Context, request: PutDestination, update: bool) -> Result<Desti
             (None, None) => RATE,
         },
     };
-    let known_id = there.map(|there| there.id);
-    let command =
-        DeliveryCommand::PutApiDestination { key: key.clone(), spec: Box::new(spec), known: known_id };
+    let seen = there.map(|there| (there.id, there.version));
+    let command = DeliveryCommand::PutApiDestination { key: key.clone(), spec: Box::new(spec), known: seen };
     cx.write(ask(command)).await?;
     let state = cx.call.api.store.view();
     Ok(summary(&state, known(&state, &key)?))

@@ -5,6 +5,7 @@
 //! the same id however often it is delivered.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trireme_state::event::ScheduleEvent;
@@ -29,12 +30,13 @@ pub struct Emitted {
     /// The rule that it is for, whatever patterns say; `None`: for all whose pattern means it.
     pub only: Option<RuleKey>,
     /// All of it, as JSON.
-    pub event: Value,
+    pub event: Arc<Value>,
 }
 
-/// What is said of one event of the history, which turned `before` into `after`.
-pub fn emitted(before: &State, after: &State, record: &Record) -> Vec<Emitted> {
-    let mut all = Emission { before, after, record, all: Vec::new() };
+/// What is said of one event of the history, which turned `before` into `after`. `whole` is the state after all events of its entry: what belongs to a
+/// task, such as where it was launched, may be said in another of them.
+pub fn emitted(before: &State, after: &State, whole: &State, record: &Record) -> Vec<Emitted> {
+    let mut all = Emission { before, after, whole, record, all: Vec::new() };
     all.scheduled();
     all.tasks();
     all.services();
@@ -44,6 +46,7 @@ pub fn emitted(before: &State, after: &State, record: &Record) -> Vec<Emitted> {
 struct Emission<'a> {
     before: &'a State,
     after: &'a State,
+    whole: &'a State,
     record: &'a Record,
     all: Vec<Emitted>,
 }
@@ -62,14 +65,19 @@ fn second(at: Timestamp) -> String {
 
 /// ECS's API has times as numbers, its events as texts.
 fn with_texts(mut detail: Value) -> Value {
-    if let Value::Object(members) = &mut detail {
-        for (name, value) in members.iter_mut() {
-            if name.ends_with("At")
-                && let Some(seconds) = value.as_f64()
-            {
-                *value = Timestamp::from_millis((seconds * 1000.0).round() as u64).to_string().into();
+    match &mut detail {
+        Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                *value = match value.as_f64().filter(|_| name.ends_with("At")) {
+                    Some(seconds) => {
+                        Timestamp::from_millis((seconds * 1000.0).round() as u64).to_string().into()
+                    }
+                    None => with_texts(value.take()),
+                };
             }
         }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = with_texts(item.take())),
+        _ => {}
     }
     detail
 }
@@ -77,7 +85,7 @@ fn with_texts(mut detail: Value) -> Value {
 impl Emission<'_> {
     fn say(&mut self, scope: &Scope, sort: &str, resource: String, detail: Value) {
         let event = self.event(("aws.ecs", sort), scope, self.record.at, resource, detail);
-        self.all.push(Emitted { scope: scope.clone(), only: None, event });
+        self.all.push(Emitted { scope: scope.clone(), only: None, event: Arc::new(event) });
     }
 
     fn event(
@@ -110,7 +118,11 @@ impl Emission<'_> {
         };
         let event =
             self.event(("aws.events", "Scheduled Event"), &rule.scope, *due, super::arn(rule), json!({}));
-        self.all.push(Emitted { scope: rule.scope.clone(), only: Some(rule.clone()), event });
+        self.all.push(Emitted {
+            scope: rule.scope.clone(),
+            only: Some(rule.clone()),
+            event: Arc::new(event),
+        });
     }
 
     /// Tasks that changed, and the machines whose room they take or leave.
@@ -136,7 +148,7 @@ impl Emission<'_> {
     }
 
     fn task(&mut self, task: &Task) {
-        let shown = task::describe(self.after, task, false);
+        let shown = task::describe(self.whole, task, false);
         let Ok(Value::Object(mut detail)) = serde_json::to_value(shown).map(with_texts) else { return };
         detail.remove("tags");
         detail.insert("updatedAt".to_owned(), self.record.at.to_string().into());

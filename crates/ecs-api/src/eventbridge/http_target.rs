@@ -16,7 +16,21 @@ const VALUE: usize = 512;
 /// Values of one kind.
 const VALUES: usize = 100;
 /// Headers that the call itself has.
-const OWN: [&str; 5] = ["host", "content-length", "transfer-encoding", "connection", "content-type"];
+const OWN: [&str; 13] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -101,6 +115,9 @@ fn call(
         )));
     }
     given.header_parameters.keys().try_for_each(|name| check_header(name))?;
+    if given.path_parameter_values.iter().any(|value| matches!(value.as_str(), "" | "." | "..")) {
+        return Err(invalid("PathParameterValues cannot be empty, '.' or '..'."));
+    }
     Ok(ApiDestinationCall {
         destination,
         path_values: given.path_parameter_values,

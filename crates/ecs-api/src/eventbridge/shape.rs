@@ -13,13 +13,34 @@ pub(super) struct Tag {
     pub(super) value: String,
 }
 
+/// A text that no log shows.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn open(&self) -> &String {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// BasicAuthParameters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Basic {
     pub(super) username: Option<String>,
     #[serde(skip_serializing)]
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Secret>,
 }
 
 /// ApiKeyAuthParameters.
@@ -28,7 +49,7 @@ pub(super) struct Basic {
 pub(super) struct ApiKey {
     pub(super) api_key_name: Option<String>,
     #[serde(skip_serializing)]
-    pub(super) api_key_value: Option<String>,
+    pub(super) api_key_value: Option<Secret>,
 }
 
 /// ConnectionHeaderParameter, ConnectionQueryStringParameter, ConnectionBodyParameter.
@@ -37,7 +58,7 @@ pub(super) struct ApiKey {
 pub(super) struct GivenParameter {
     pub(super) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) value: Option<String>,
+    pub(super) value: Option<Secret>,
     pub(super) is_value_secret: Option<bool>,
 }
 
@@ -70,7 +91,7 @@ requests! {
     /// CreateConnection, UpdateConnection.
     PutConnection {
         name: String, description: String, authorization_type: String, auth_parameters: AuthParameters,
-        invocation_connectivity_parameters: Value,
+        invocation_connectivity_parameters: Value, kms_key_identifier: String,
     }
     /// DescribeConnection, DeleteConnection.
     NamedConnection { name: String, }

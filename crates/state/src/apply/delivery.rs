@@ -10,9 +10,9 @@ use crate::object::{ApiDestination, Connection, Delivery, DeliveryKey, RuleKey};
 
 pub(super) fn happened(state: &mut State, at: Timestamp, event: &DeliveryEvent) {
     match event {
-        DeliveryEvent::DeliveryAdvanced { key, seen, delivered, dropped, error } => {
+        DeliveryEvent::DeliveryAdvanced { key, seen, part, delivered, dropped, error } => {
             let Some(delivery) = state.deliveries.get_mut(key).map(Arc::make_mut) else { return };
-            delivery.seen = *seen;
+            (delivery.seen, delivery.part) = (*seen, *part);
             delivery.delivered = delivery.delivered.saturating_add((*delivered).into());
             delivery.dropped = delivery.dropped.saturating_add((*dropped).into());
             if let Some(error) = error {
@@ -26,6 +26,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &DeliveryEvent) 
                 id: *id,
                 created_at: known.map_or(at, |known| known.created_at),
                 changed_at: at,
+                version: known.map_or(0, |known| known.version).saturating_add(1),
                 spec: (**spec).clone(),
             };
             state.connections.insert(key.clone(), Arc::new(connection));
@@ -40,6 +41,7 @@ pub(super) fn happened(state: &mut State, at: Timestamp, event: &DeliveryEvent) 
                 id: *id,
                 created_at: known.map_or(at, |known| known.created_at),
                 changed_at: at,
+                version: known.map_or(0, |known| known.version).saturating_add(1),
                 spec: (**spec).clone(),
             };
             state.api_destinations.insert(key.clone(), Arc::new(destination));

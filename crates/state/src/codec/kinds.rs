@@ -169,7 +169,7 @@ kinds! {
     in Autoscaling(AutoscalingEvent): 156 @ 1 from 8 => ScheduledActionDeleted { key, name },
     in Autoscaling(AutoscalingEvent): 157 @ 1 from 8 => ScheduledActionTaken { key, name, next },
     in Autoscaling(AutoscalingEvent): 158 @ 1 from 8 => ScalingActivityRecorded { key, activity, policy },
-    in Delivery(DeliveryEvent): 189 @ 1 from 8 => DeliveryAdvanced { key, seen, delivered, dropped, error },
+    in Delivery(DeliveryEvent): 189 @ 1 from 8 => DeliveryAdvanced { key, seen, part, delivered, dropped, error },
     in Alarm(AlarmEvent): 190 @ 1 from 8 => AlarmConfigured { key, spec, tags },
     in Alarm(AlarmEvent): 191 @ 1 from 8 => AlarmDeleted { key },
     in Alarm(AlarmEvent): 192 @ 1 from 8 => AlarmStateChanged { key, state, reason, reason_data },

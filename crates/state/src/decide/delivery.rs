@@ -49,16 +49,16 @@ fn there(what: &str, name: &str) -> Rejection {
 /// The id under which something is put: its own, or a new one if nothing of its name is there.
 fn id_of(
     (what, name): (&str, &str),
-    there_is: Option<u128>,
-    known: Option<u128>,
+    there_is: Option<(u128, u64)>,
+    known: Option<(u128, u64)>,
     (count, limit): (usize, usize),
     stamp: &mut Stamp,
 ) -> Result<u128, Rejection> {
     match (there_is, known) {
         (Some(_), None) => Err(there(what, name)),
         (None, Some(_)) => Err(missing(what, name)),
-        (Some(id), Some(known)) if id != known => Err(stale(format!("{what} {name}"))),
-        (Some(id), Some(_)) => Ok(id),
+        (Some(is), Some(known)) if is != known => Err(stale(format!("{what} {name}"))),
+        (Some((id, _)), Some(_)) => Ok(id),
         (None, None) if count >= limit => {
             Err(Rejection::LimitExceeded { what: format!("{what}s"), limit: limit as u64 })
         }
@@ -77,13 +77,13 @@ fn put_connection(
     state: &State,
     key: &ConnectionKey,
     spec: &ConnectionSpec,
-    known: Option<u128>,
+    known: Option<(u128, u64)>,
     stamp: &mut Stamp,
 ) -> Decided {
     let there = state.connection(key);
     let count = state.connections_of(&key.scope).count();
     let what = ("connection", key.name.as_str());
-    let id = id_of(what, there.map(|there| there.id), known, (count, CONNECTIONS), stamp)?;
+    let id = id_of(what, there.map(|there| (there.id, there.version)), known, (count, CONNECTIONS), stamp)?;
     let event = DeliveryEvent::ConnectionPut { key: key.clone(), id, spec: Box::new(spec.clone()) };
     fits(crate::codec::encode_event(&Event::Delivery(event.clone())).len())?;
     Ok(one(event))
@@ -93,28 +93,33 @@ fn put_destination(
     state: &State,
     key: &ApiDestinationKey,
     spec: &ApiDestinationSpec,
-    known: Option<u128>,
+    known: Option<(u128, u64)>,
     stamp: &mut Stamp,
 ) -> Decided {
     state.connection(&spec.connection).ok_or_else(|| missing("connection", &spec.connection.name))?;
     let there = state.api_destination(key);
     let count = state.api_destinations_of(&key.scope).count();
     let what = ("API destination", key.name.as_str());
-    let id = id_of(what, there.map(|there| there.id), known, (count, API_DESTINATIONS), stamp)?;
+    let id =
+        id_of(what, there.map(|there| (there.id, there.version)), known, (count, API_DESTINATIONS), stamp)?;
     Ok(one(DeliveryEvent::ApiDestinationPut { key: key.clone(), id, spec: Box::new(spec.clone()) }))
 }
 
 /// Whether a mark goes on from where its target stands. Another one may come from a leader that was.
 fn follows(state: &State, mark: &Mark) -> bool {
-    let stands = state.delivery(&mark.key).is_some_and(|delivery| delivery.seen == mark.from);
-    stands && mark.to >= mark.from && mark.to <= state.position().sequence
+    let stands =
+        state.delivery(&mark.key).is_some_and(|delivery| (delivery.seen, delivery.part) == mark.from);
+    let (to, part) = mark.to;
+    let head = state.position().sequence;
+    stands && mark.to >= mark.from && (to < head || to == head && part == 0)
 }
 
 fn advanced(mark: &Mark, refused: Option<String>) -> DeliveryEvent {
     let error = refused.or_else(|| mark.error.clone());
     let (delivered, dropped) = (mark.delivered, mark.dropped);
     let error = error.map(|text| text.chars().take(ERROR).collect());
-    DeliveryEvent::DeliveryAdvanced { key: mark.key.clone(), seen: mark.to, delivered, dropped, error }
+    let (seen, part) = mark.to;
+    DeliveryEvent::DeliveryAdvanced { key: mark.key.clone(), seen, part, delivered, dropped, error }
 }
 
 fn start(state: &State, mark: &Mark, version: u64, run: &Command, stamp: &mut Stamp) -> Decided {

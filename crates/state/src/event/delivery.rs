@@ -14,6 +14,8 @@ pub enum DeliveryEvent {
         key: DeliveryKey,
         /// All up to this event was seen to.
         seen: Sequence,
+        /// So many of what the next one came to as well.
+        part: u32,
         /// So many of them it took.
         delivered: u32,
         /// So many were given up.

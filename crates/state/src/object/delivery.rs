@@ -19,6 +19,8 @@ pub struct DeliveryKey {
 pub struct Delivery {
     /// Up to this event of the history all was seen to.
     pub seen: Sequence,
+    /// So many of what the next one came to for the target were seen to as well.
+    pub part: u32,
     /// Events that it took.
     pub delivered: u64,
     /// Events that were given up.
@@ -54,6 +56,8 @@ pub struct Connection {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub changed_at: Timestamp,
+    /// Rises with each change.
+    pub version: u64,
     /// What is asked of it.
     pub spec: ConnectionSpec,
 }
@@ -144,6 +148,8 @@ pub struct ApiDestination {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub changed_at: Timestamp,
+    /// Rises with each change.
+    pub version: u64,
     /// What is asked of it.
     pub spec: ApiDestinationSpec,
 }

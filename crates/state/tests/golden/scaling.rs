@@ -177,6 +177,7 @@ pub fn delivery_events() -> Vec<Event> {
         DeliveryEvent::DeliveryAdvanced {
             key: DeliveryKey { rule, target: "b".to_owned() },
             seen: Sequence::new(9),
+            part: 1,
             delivered: 2,
             dropped: 1,
             error: Some("no answer".to_owned()),

@@ -103,9 +103,16 @@ fn delivery_command(state: &State, step: &Step) -> Option<ScheduleCommand> {
     Some(ScheduleCommand::Deliver(match step {
         Step::Deliver { delivery, ahead, instance } => {
             let (key, known) = state.deliveries().nth(*delivery)?;
-            let to = Sequence::new(known.seen.get() + ahead);
+            let to = (Sequence::new(known.seen.get() + ahead), u32::from(*ahead == 3));
             let error = (*ahead == 7).then(|| "no answer".to_owned());
-            let mark = Mark { key: key.clone(), from: known.seen, to, delivered: 1, dropped: 0, error };
+            let mark = Mark {
+                key: key.clone(),
+                from: (known.seen, known.part),
+                to,
+                delivered: 1,
+                dropped: 0,
+                error,
+            };
             match instance {
                 None => DeliveryCommand::Advance(vec![mark]),
                 Some(instance) => DeliveryCommand::Start {
@@ -117,7 +124,7 @@ fn delivery_command(state: &State, step: &Step) -> Option<ScheduleCommand> {
         }
         Step::Connect { name, delete } => {
             let key = connection(&name.to_string());
-            let known = state.connection(&key).map(|known| known.id);
+            let known = state.connection(&key).map(|known| (known.id, known.version));
             match delete {
                 true => DeliveryCommand::DeleteConnection { key },
                 false => DeliveryCommand::PutConnection { key, spec: Box::new(connection_spec()), known },

@@ -15,8 +15,8 @@ pub enum DeliveryCommand {
         key: ConnectionKey,
         /// All that is asked of it.
         spec: Box<ConnectionSpec>,
-        /// The id of the one that is to be changed; `None`: it is new.
-        known: Option<u128>,
+        /// Id and version of the one that is to be changed; `None`: it is new.
+        known: Option<(u128, u64)>,
     },
     /// EventBridge API: DeleteConnection.
     DeleteConnection {
@@ -29,8 +29,8 @@ pub enum DeliveryCommand {
         key: ApiDestinationKey,
         /// All that is asked of it.
         spec: Box<ApiDestinationSpec>,
-        /// The id of the one that is to be changed; `None`: it is new.
-        known: Option<u128>,
+        /// Id and version of the one that is to be changed; `None`: it is new.
+        known: Option<(u128, u64)>,
     },
     /// EventBridge API: DeleteApiDestination.
     DeleteApiDestination {
@@ -68,10 +68,10 @@ impl DeliveryCommand {
 pub struct Mark {
     /// Which one.
     pub key: DeliveryKey,
-    /// Where it stood.
-    pub from: Sequence,
-    /// All up to this event was seen to.
-    pub to: Sequence,
+    /// Where it stood: an event of the history, and so many of what the next one came to.
+    pub from: (Sequence, u32),
+    /// Where it stands.
+    pub to: (Sequence, u32),
     /// So many of them it took.
     pub delivered: u32,
     /// So many were given up.
