@@ -108,3 +108,38 @@ def test_a_default_strategy_of_spot_is_the_same_pool(client, family, network):
         arn = one["taskArn"]
         until("it runs", lambda: client.describe_tasks(cluster="spot", tasks=[arn])["tasks"][0]["lastStatus"], lambda status: status == "RUNNING", LIMIT)
         client.stop_task(cluster="spot", task=arn)
+
+
+def test_a_rule_runs_its_tasks_on_the_pool(folder, client, family, network):
+    events = Wire(environment(folder)).client(service="events")
+    definition = client.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
+    vpc = network["awsvpcConfiguration"]
+    parameters = {
+        "TaskDefinitionArn": definition,
+        "TaskCount": 1,
+        "LaunchType": "FARGATE",
+        "PlatformVersion": "1.4.0",
+        "NetworkConfiguration": {"awsvpcConfiguration": {"Subnets": vpc["subnets"], "AssignPublicIp": "ENABLED"}},
+    }
+    cluster = client.describe_clusters()["clusters"][0]["clusterArn"]
+    target = {"Id": "web", "Arn": cluster, "EcsParameters": parameters}
+    events.put_rule(Name="pooled", ScheduleExpression="rate(1 minute)")
+    both = target | {"EcsParameters": parameters | {"CapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]}}
+    with pytest.raises(ClientError, match="both a launch type and capacity provider strategy"):
+        events.put_targets(Rule="pooled", Targets=[both])
+    assert events.put_targets(Rule="pooled", Targets=[target])["FailedEntryCount"] == 0
+    assert events.list_targets_by_rule(Rule="pooled")["Targets"] == [target]
+
+    def started() -> list[str]:
+        return client.list_tasks(startedBy="events-rule/pooled")["taskArns"]
+
+    until("its time has come", started, bool, 60 + LIMIT)
+    events.disable_rule(Name="pooled")
+    found = wait(client, started()[0], "RUNNING")
+    assert (found["launchType"], found["platformVersion"]) == ("FARGATE", "1.4.0")
+    assert "containerInstanceArn" not in found and found["startedBy"] == "events-rule/pooled"
+    assert client.list_container_instances()["containerInstanceArns"] == []
+    events.remove_targets(Rule="pooled", Ids=["web"])
+    events.delete_rule(Name="pooled")
+    for arn in started():
+        client.stop_task(task=arn)

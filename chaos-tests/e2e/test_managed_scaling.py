@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,39 @@ def test_a_task_waits_in_provisioning_until_a_machine_is_there(client, place):
     assert client.run_task(taskDefinition="job", clientToken="once")["tasks"][0]["taskArn"] == arn
     client.stop_task(task=arn)
     wait(client, arn, "STOPPED")
+
+
+def test_scheduled_tasks_wait_for_machines_too(folder, client):
+    scheduler = Wire(environment(folder)).client(service="scheduler")
+    strategy = [{"capacityProvider": "machines", "weight": 1, "base": 1}]
+    definition = client.describe_task_definition(taskDefinition="job")["taskDefinition"]["taskDefinitionArn"]
+    # One may find a machine of the test before, and each wants one of its own.
+    parameters = {"TaskDefinitionArn": definition, "TaskCount": 2, "CapacityProviderStrategy": strategy}
+    cluster = client.describe_clusters()["clusters"][0]["clusterArn"]
+    at = datetime.now(timezone.utc) + timedelta(seconds=3)
+    scheduler.create_schedule(
+        Name="grows",
+        ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": cluster, "RoleArn": "arn:aws:iam::123456789012:role/events", "EcsParameters": parameters},
+    )
+    found = scheduler.get_schedule(Name="grows")["Target"]["EcsParameters"]
+    assert found["CapacityProviderStrategy"] == strategy
+
+    def started() -> list[str]:
+        return client.list_tasks(startedBy="chronos-schedule/grows")["taskArns"]
+
+    arns = until("both are promised", started, lambda arns: len(arns) == 2, LIMIT)
+    first = client.describe_tasks(tasks=arns)["tasks"]
+    assert "PROVISIONING" in {one["lastStatus"] for one in first}, first
+    assert {one["capacityProviderName"] for one in first} == {"machines"}
+    running = [wait(client, arn, "RUNNING") for arn in arns]
+    assert len({one["containerInstanceArn"] for one in running}) == 2
+    assert sorted(started()) == sorted(arns), "each ran under the id that it had, once"
+    scheduler.delete_schedule(Name="grows")
+    for arn in arns:
+        client.stop_task(task=arn)
+        wait(client, arn, "STOPPED")
 
 
 def test_a_service_makes_the_pool_grow_and_shrink(client, place):

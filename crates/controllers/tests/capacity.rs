@@ -13,7 +13,6 @@ use trireme_controllers::capacity::{order, standing};
 use trireme_state::command::{AutoScalingGroupChange, CapacityCommand, RunTasks};
 use trireme_state::object::*;
 use trireme_state::*;
-use trireme_types::*;
 
 /// A world whose cluster has these providers, each with a pool of the same name.
 fn world(providers: &[&str]) -> World {

@@ -454,17 +454,22 @@ fn a_run_that_waited_does_not_replace_a_later_one_nor_run_beside_it() {
     }
 }
 
-/// What is said of a target's tasks.
-fn launched(mut target: Target, launching: Launching) -> Target {
-    target.tasks.launching = Some(launching);
+/// A target with other tasks.
+fn with_tasks(mut target: Target, change: impl FnOnce(&mut TargetTasks)) -> Target {
+    if let Invocation::Tasks(tasks) = &mut target.invokes {
+        change(tasks);
+    }
     target
+}
+
+/// What is said of a target's tasks.
+fn launched(target: Target, launching: Launching) -> Target {
+    with_tasks(target, |tasks| tasks.launching = Some(launching))
 }
 
 /// The same on FARGATE, in these subnets.
 fn on_fargate(target: Target, network: &NetworkConfiguration) -> Target {
-    let mut target = launched(target, Launching::Fargate);
-    target.tasks.network = Some(network.clone());
-    target
+    with_tasks(launched(target, Launching::Fargate), |tasks| tasks.network = Some(network.clone()))
 }
 
 /// What tasks run on, by what they were launched on.
@@ -521,8 +526,7 @@ fn what_may_not_run_on_the_managed_pool_does_not_when_its_time_comes() {
     let (mut world, _) = ready("2026-03-27 12:00");
     let network = subnets(&mut world);
     let web = register_fargate(&mut world, "web");
-    let mut newest = on_fargate(target("", &web, 1), &network);
-    newest.tasks.revision = None;
+    let newest = with_tasks(on_fargate(target("", &web, 1), &network), |tasks| tasks.revision = None);
     let minutely = spec(&world, "cron(* * * * ? *)", newest);
     create(&mut world, "minutely", minutely);
     join(&mut world, capability::MANAGED_POOL, ZONES[0], 4_096, 8_192);

@@ -146,6 +146,15 @@ async fn an_event_starts_its_tasks_once_though_answers_are_lost() {
     world.losing.lose.store(2, Ordering::Relaxed);
     let _delivering = world.deliver();
     world.happen(3);
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    eprintln!(
+        "{:?} head {} tasks {}",
+        world.delivery("run"),
+        world.store_head(),
+        world.store_view().tasks().count()
+    );
     until("all were seen to", || world.delivery("run").delivered == 3).await;
     let view = world.store_view();
     let tasks: Vec<_> = view.tasks().collect();

@@ -97,7 +97,7 @@ pub fn subnets(world: &mut World) -> NetworkConfiguration {
         let new = NewSubnet {
             id,
             scope: Scope::development(),
-            zone: Zone::new(*zone).unwrap(),
+            zone: Zone::new(zone).unwrap(),
             cidr: format!("10.{number}.0.0/16").parse().unwrap(),
             network: None,
         };

@@ -247,7 +247,7 @@ fn asking(definition: &str, members: &Value) -> Value {
 fn launching(server: &Server, name: &str) -> Option<Launching> {
     let group = ScheduleGroupKey { scope: Scope::development(), name: DEFAULT_GROUP.to_owned() };
     let key = ScheduleKey { group, name: name.to_owned() };
-    server.store.view().schedule(&key).unwrap().spec.target.tasks.launching.clone()
+    server.store.view().schedule(&key).unwrap().spec.target.tasks().unwrap().launching.clone()
 }
 
 #[tokio::test]
