@@ -7,11 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
-use support::{World, endpoint, register, registration, rule_key, schedule_target, until};
-use trireme_state::Command;
-use trireme_state::command::ScheduleCommand;
-use trireme_state::object::RetryPolicy;
-use trireme_types::Sequence;
+use support::{MACHINE, World, endpoint, register, schedule_target, until};
+use trireme_state::object::{Due, Invocation, RetryPolicy, Target};
+use trireme_types::{Sequence, Timestamp};
 
 /// The versions after `from`, up to `to`.
 fn all(from: i64, to: i64) -> Vec<i64> {
@@ -122,12 +120,7 @@ async fn a_rule_that_is_new_or_switched_on_tells_what_happens_from_then_on() {
     let _delivering = world.deliver();
     world.happen(1);
     until("what happened since is told", || heard.versions().len() == 1).await;
-    let switch = |enabled| {
-        let rule = world.store_view().rule(&rule_key("r")).unwrap().clone();
-        let spec = Box::new(trireme_state::object::RuleSpec { enabled, ..rule.spec.clone() });
-        let (key, tags) = (rule_key("r"), Default::default());
-        world.schedule(ScheduleCommand::PutRule { key, spec, next: None, tags, seen: None });
-    };
+    let switch = |enabled| world.change_rule("r", |spec| spec.enabled = enabled);
     switch(false);
     world.happen(2);
     switch(true);
@@ -137,27 +130,84 @@ async fn a_rule_that_is_new_or_switched_on_tells_what_happens_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_rule_that_changes_judges_what_happened_as_it_was_then() {
+    let world = World::new();
+    let (address, heard) = endpoint().await;
+    world.put_rule("r", vec![world.calls("r", &address, RetryPolicy::default())]);
+    let from = world.version();
+    world.happen(3);
+    world.change_rule("r", |spec| spec.pattern = Some(r#"{"source":["nobody"]}"#.to_owned()));
+    world.happen(2);
+    world.change_rule("r", |spec| spec.pattern = Some(MACHINE.to_owned()));
+    world.happen(1);
+    let _delivering = world.deliver();
+    until("all is told", || heard.versions().len() >= 4).await;
+    assert_eq!(heard.versions(), vec![from + 1, from + 2, from + 3, from + 6]);
+}
+
+/// A target that runs a task of the family `web`.
+fn task(id: &str) -> Target {
+    let mut target = schedule_target(id);
+    if let Invocation::Tasks(tasks) = &mut target.invokes {
+        tasks.launching = None;
+    }
+    target
+}
+
+/// Those that events started.
+fn followers(world: &World) -> usize {
+    world.store_view().tasks().filter(|task| task.started_by.as_deref() == Some("events-rule/run")).count()
+}
+
+#[tokio::test]
 async fn an_event_starts_its_tasks_once_though_answers_are_lost() {
     let world = World::new();
     world.ask(register("web", None));
-    let (instance, registration) = (None, Box::new(registration("other", "us-east-1a")));
-    world.ask(Command::OpenSession { instance, registration });
-    world.put_rule("run", vec![schedule_target("run")]);
+    world.open("other");
+    world.put_rule("run", vec![task("run")]);
     world.losing.lose.store(2, Ordering::Relaxed);
     let _delivering = world.deliver();
     world.happen(3);
-    for _ in 0..50 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    eprintln!(
-        "{:?} head {} tasks {}",
-        world.delivery("run"),
-        world.store_head(),
-        world.store_view().tasks().count()
-    );
     until("all were seen to", || world.delivery("run").delivered == 3).await;
-    let view = world.store_view();
-    let tasks: Vec<_> = view.tasks().collect();
-    assert!(tasks.iter().all(|task| task.started_by.as_deref() == Some("events-rule/run")));
-    assert_eq!(tasks.len(), 3, "one for each");
+    assert_eq!(followers(&world), 3, "one for each");
+}
+
+#[tokio::test]
+async fn what_two_say_of_one_change_starts_two() {
+    let world = World::new();
+    world.ask(register("web", None));
+    world.open("other");
+    let third = world.open("third");
+    world.put_rule("run", vec![task("run")]);
+    // Where a task begins, it and its machine are told of; nothing of this is said of the tasks that follow.
+    let pattern = r#"{"$or":[{"detail":{"group":["seed"]}},{"detail":{"ec2InstanceId":["third"]}}]}"#;
+    world.change_rule("run", |spec| spec.pattern = Some(pattern.to_owned()));
+    let at = world.store_head();
+    world.seed(third.clone());
+    world.drain(third.instance);
+    world.losing.lose.store(3, Ordering::Relaxed);
+    let _delivering = world.deliver();
+    until("all were seen to", || world.delivery("run").delivered == 3).await;
+    assert!(world.delivery("run").seen.get() >= at + 2);
+    assert_eq!(followers(&world), 3, "for the task, for its machine, and for the machine that is drained");
+}
+
+#[tokio::test]
+async fn times_of_a_rule_are_told_to_endpoints_and_start_no_tasks_here() {
+    let world = World::new();
+    world.ask(register("web", None));
+    world.open("other");
+    let (address, heard) = endpoint().await;
+    world.put_rule("run", vec![task("tasks"), world.calls("run", &address, RetryPolicy::default())]);
+    let due = Timestamp::from_millis(60_000);
+    let next = Some(Due { at: due, fires_at: due });
+    world.schedule_rule("run", next);
+    let _delivering = world.deliver();
+    world.fire("run", due);
+    until("the time is told", || heard.taken.lock().unwrap().len() == 1).await;
+    assert_eq!(heard.taken.lock().unwrap()[0]["detail-type"], "Scheduled Event");
+    assert_eq!(heard.taken.lock().unwrap()[0]["time"], "1970-01-01T00:01:00Z");
+    world.happen(1);
+    until("what follows is told", || heard.taken.lock().unwrap().len() == 2).await;
+    until("and starts a task", || followers(&world) == 1).await;
 }

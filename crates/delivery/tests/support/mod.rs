@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use trireme_delivery::{Delivery, Gone, Past, Reach};
 use trireme_iam::SealingKey;
-use trireme_state::command::{DeliveryCommand, ScheduleCommand};
+use trireme_state::command::{Advance, DeliveryCommand, Fire, Placement, ScheduleCommand};
 use trireme_state::object::*;
 use trireme_state::store::{
     BoxFuture, BoxStream, Committed, Leadership, LocalStore, ProposeError, ReadError, Record, Store,
@@ -22,7 +22,7 @@ use trireme_types::*;
 #[path = "../../../state/tests/support/mod.rs"]
 mod objects;
 
-pub use objects::{cluster, register, registration, schedule_target};
+pub use objects::{cluster, definition, register, registration, run_tasks, schedule_target};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -165,6 +165,10 @@ pub struct World {
     machine: ContainerInstanceId,
 }
 
+/// What means all changes of the machine.
+pub const MACHINE: &str =
+    r#"{"detail-type":["ECS Container Instance State Change"],"detail":{"ec2InstanceId":["m"]}}"#;
+
 pub fn rule_key(name: &str) -> RuleKey {
     RuleKey { scope: Scope::development(), name: name.to_owned() }
 }
@@ -225,11 +229,9 @@ impl World {
 
     /// A rule that means all changes of that machine, with these targets.
     pub fn put_rule(&self, name: &str, targets: Vec<Target>) {
-        let pattern =
-            r#"{"detail-type":["ECS Container Instance State Change"],"detail":{"ec2InstanceId":["m"]}}"#;
         let spec = RuleSpec {
             expression: None,
-            pattern: Some(pattern.to_owned()),
+            pattern: Some(MACHINE.to_owned()),
             enabled: true,
             description: None,
             role_arn: None,
@@ -239,6 +241,52 @@ impl World {
         let (spec, tags) = (Box::new(spec), Tags::new());
         self.schedule(ScheduleCommand::PutRule { key: key.clone(), spec, next: None, tags, seen: None });
         self.schedule(ScheduleCommand::ChangeTargets { key, put: targets, remove: Vec::new() });
+    }
+
+    pub fn change_rule(&self, name: &str, change: impl FnOnce(&mut RuleSpec)) {
+        let mut spec = Box::new(self.store.view().rule(&rule_key(name)).unwrap().spec.clone());
+        change(&mut spec);
+        let (key, tags) = (rule_key(name), Tags::new());
+        self.schedule(ScheduleCommand::PutRule { key, spec, next: None, tags, seen: None });
+    }
+
+    /// The rule has times too, and is due.
+    pub fn schedule_rule(&self, name: &str, next: Option<Due>) {
+        let mut spec = Box::new(self.store.view().rule(&rule_key(name)).unwrap().spec.clone());
+        spec.expression = Some("rate(1 minute)".to_owned());
+        let (key, tags) = (rule_key(name), Tags::new());
+        self.schedule(ScheduleCommand::PutRule { key, spec, next, tags, seen: None });
+    }
+
+    /// Its time comes, and starts nothing.
+    pub fn fire(&self, name: &str, due: Timestamp) {
+        let trigger = Trigger::Rule(rule_key(name));
+        let version = self.store.view().trigger_version(&trigger).unwrap();
+        let advance = Some(Advance { due, next: None, missed: 0, reason: String::new() });
+        self.schedule(ScheduleCommand::Fire(Box::new(Fire { trigger, version, advance, runs: Vec::new() })));
+    }
+
+    /// A machine with an agent.
+    pub fn open(&self, name: &str) -> Placement {
+        let registration = Box::new(registration(name, "us-east-1a"));
+        match self.ask(Command::OpenSession { instance: None, registration }) {
+            Outcome::Session { instance, epoch } => Placement { instance, epoch },
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    /// A task of the group `seed` on a machine.
+    pub fn seed(&self, on: Placement) {
+        let mut run = run_tasks(definition("web", 1), vec![on]);
+        if let Command::RunTasks(run) = &mut run {
+            run.group = Some("seed".to_owned());
+        }
+        self.ask(run);
+    }
+
+    pub fn drain(&self, instance: ContainerInstanceId) {
+        let (cluster, status) = (cluster("default"), InstanceStatus::Draining);
+        self.ask(Command::SetInstanceStatus { cluster, instance, status });
     }
 
     /// A target that calls an address.
