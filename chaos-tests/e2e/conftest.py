@@ -18,7 +18,7 @@ from wire import Wire
 
 READY_LIMIT = 120
 # The files that take longest begin first: else the others wait for one of them at the end. The rest follows by name.
-LONGEST = ["managed_scaling", "schedules", "services_zone", "services", "tools", "limits_and_restarts", "images", "cli_story", "explain_story", "standing_firm", "autoscaling", "exec_and_logs", "node_story", "awsvpc", "plan_story"]
+LONGEST = ["managed_scaling", "schedules", "services_zone", "services", "tools", "limits_and_restarts", "images", "cli_story", "explain_story", "standing_firm", "autoscaling", "events", "exec_and_logs", "node_story", "awsvpc", "plan_story"]
 # Tests whose body passed.
 CALLED: set[str] = set()
 

@@ -47,7 +47,7 @@ def endpoint():
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             status = told.answers.pop(0) if told.answers else 200
             if status < 300:
-                told.taken.append(Call(self.command, self.path, dict(self.headers), body))
+                told.taken.append(Call(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             else:
                 told.refused += 1
             self.send_response(status)

@@ -14,6 +14,8 @@ from until import until
 
 ROLE = "arn:aws:iam::123456789012:role/events"
 TASKS = "ECS Task State Change"
+# What calls prove who calls with.
+KEY, TOKEN = "a-key-that-nobody-else-has", "a-token-that-nobody-else-has"
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,9 @@ def connection(events) -> str:
     """Calls with a key, and two parameters more."""
     more = {
         "HeaderParameters": [{"Key": "x-from", "Value": "here", "IsValueSecret": False}],
-        "QueryStringParameters": [{"Key": "token", "Value": "s3cret", "IsValueSecret": True}],
+        "QueryStringParameters": [{"Key": "token", "Value": TOKEN, "IsValueSecret": True}],
     }
-    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "x-key", "ApiKeyValue": "k3y"}, "InvocationHttpParameters": more}
+    auth = {"ApiKeyAuthParameters": {"ApiKeyName": "x-key", "ApiKeyValue": KEY}, "InvocationHttpParameters": more}
     made = events.create_connection(Name="keyed", AuthorizationType="API_KEY", AuthParameters=auth)
     assert made["ConnectionState"] == "AUTHORIZED"
     return made["ConnectionArn"]
@@ -99,10 +101,9 @@ def test_every_change_of_a_task_is_told_over_a_leader_kill(ecs, events, docker_d
             assert told[0] == 1, f"{task}: from its beginning, not {told}"
         assert heard.refused == 3, "what failed was told again"
         call = heard.taken[0]
-        assert (call.method, call.path) == ("POST", "/hook/a%20b?token=s3cret")
-        headers = {name.lower(): value for name, value in call.headers.items()}
-        assert (headers["x-key"], headers["x-from"]) == ("k3y", "here")
-        assert headers["content-type"].startswith("application/json")
+        assert (call.method, call.path) == ("POST", f"/hook/a%20b?token={TOKEN}")
+        assert (call.headers["x-key"], call.headers["x-from"]) == (KEY, "here")
+        assert call.headers["content-type"].startswith("application/json")
         last = [event for event in heard.events(TASKS) if event["detail"]["taskArn"] == arns[0]][-1]
         assert (last["source"], last["account"], last["region"]) == ("aws.ecs", "123456789012", "us-east-1")
         assert (last["version"], last["resources"]) == ("0", [arns[0]])
@@ -167,14 +168,27 @@ def test_services_and_machines_are_told_of(ecs, events, connection):
         remove(events, "all")
 
 
-def test_a_time_that_comes_is_told_to_an_endpoint(events, connection):
+def test_a_time_that_comes_is_told_to_endpoints(events, connection):
+    basic = {"BasicAuthParameters": {"Username": "me", "Password": "pass"}}
+    other = events.create_connection(Name="timed", AuthorizationType="BASIC", AuthParameters=basic)["ConnectionArn"]
     with endpoint() as heard:
-        arn = destination(events, "clock", connection, f"{heard.address}/clock", HttpMethod="PUT")
+        clock = destination(events, "clock", connection, f"{heard.address}/clock", HttpMethod="PUT")
+        named = destination(events, "named", other, f"{heard.address}/named")
         events.put_rule(Name="clock", ScheduleExpression="rate(1 minute)")
-        events.put_targets(Rule="clock", Targets=[{"Id": "c", "Arn": arn}])
-        found = until("the minute is told", lambda: heard.events("Scheduled Event"), lambda seen: len(seen) == 1, 60 + LIMIT)
-        assert (found[0]["source"], found[0]["detail"]) == ("aws.events", {})
-        assert found[0]["resources"] == [events.describe_rule(Name="clock")["Arn"]]
+        says = {"Id": "n", "Arn": named, "Input": '{"say": "now"}'}
+        events.put_targets(Rule="clock", Targets=[{"Id": "c", "Arn": clock}, says])
+
+        def told(path: str) -> list:
+            return [call for call in list(heard.taken) if call.path.split("?")[0] == path]
+
+        until("both are told", lambda: (len(told("/clock")), len(told("/named"))), lambda seen: seen == (1, 1), 60 + LIMIT)
+        event = told("/clock")[0].event
+        assert (told("/clock")[0].method, event["detail-type"]) == ("PUT", "Scheduled Event")
+        assert (event["source"], event["detail"]) == ("aws.events", {})
+        assert event["resources"] == [events.describe_rule(Name="clock")["Arn"]]
+        call = told("/named")[0]
+        assert call.event == {"say": "now"}
+        assert call.headers["authorization"] == "Basic " + base64.b64encode(b"me:pass").decode()
         remove(events, "clock")
 
 
@@ -188,26 +202,31 @@ def test_connections_and_destinations_as_they_are_described(events, connection):
     assert shown["QueryStringParameters"] == [{"Key": "token", "IsValueSecret": True}]
     basic = {"BasicAuthParameters": {"Username": "me", "Password": "pass"}}
     arn = events.create_connection(Name="basic", AuthorizationType="BASIC", AuthParameters=basic)["ConnectionArn"]
-    refused(events.create_connection, "ResourceAlreadyExistsException", Name="basic", AuthorizationType="BASIC", AuthParameters=basic)
-    events.update_connection(Name="basic", Description="of a test")
-    assert events.describe_connection(Name="basic")["Description"] == "of a test"
-    assert [one["Name"] for one in events.list_connections()["Connections"]] == ["basic", "keyed"]
-    with endpoint() as heard:
-        hook = destination(events, "hook", arn, f"{heard.address}/")
-        events.update_api_destination(Name="hook", InvocationRateLimitPerSecond=7)
-        found = events.describe_api_destination(Name="hook")
-        assert (found["ApiDestinationArn"], found["InvocationRateLimitPerSecond"]) == (hook, 7)
-        assert [one["Name"] for one in events.list_api_destinations(ConnectionArn=arn)["ApiDestinations"]] == ["hook"]
-        events.put_rule(Name="named", ScheduleExpression="rate(1 minute)")
-        events.put_targets(Rule="named", Targets=[{"Id": "n", "Arn": hook, "Input": '{"say": "now"}'}])
-        call = until("it is called", lambda: list(heard.taken), bool, 60 + LIMIT)[0]
-        assert json.loads(call.body) == {"say": "now"}
-        assert call.headers["Authorization"] == "Basic " + base64.b64encode(b"me:pass").decode()
-        remove(events, "named")
+    again = {"Name": "basic", "AuthorizationType": "BASIC", "AuthParameters": basic}
+    refused(events.create_connection, "ResourceAlreadyExistsException", **again)
+    changed = {"BasicAuthParameters": {"Password": "other"}}
+    events.update_connection(Name="basic", AuthorizationType="BASIC", AuthParameters=changed, Description="of a test")
+    found = events.describe_connection(Name="basic")
+    assert (found["Description"], found["AuthParameters"]["BasicAuthParameters"]) == ("of a test", {"Username": "me"})
+    assert "basic" in [one["Name"] for one in events.list_connections(NamePrefix="b")["Connections"]]
+    hook = destination(events, "hook", arn, "https://events.test/")
+    events.update_api_destination(Name="hook", InvocationRateLimitPerSecond=7)
+    described = events.describe_api_destination(Name="hook")
+    assert (described["ApiDestinationArn"], described["InvocationRateLimitPerSecond"]) == (hook, 7)
+    assert [one["Name"] for one in events.list_api_destinations(ConnectionArn=arn)["ApiDestinations"]] == ["hook"]
     events.delete_connection(Name="basic")
     assert events.describe_api_destination(Name="hook")["ApiDestinationState"] == "INACTIVE"
     events.delete_api_destination(Name="hook")
     refused(events.describe_api_destination, "ResourceNotFoundException", Name="hook")
+
+
+def test_no_secret_of_a_connection_is_on_a_disk(events, docker_data, connection):
+    kept = [file for file in docker_data.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert kept, "the control nodes keep something"
+    for file in kept:
+        content = file.read_bytes()
+        assert KEY.encode() not in content and TOKEN.encode() not in content, f"{file} holds a secret"
+    assert any(b"x-key" in file.read_bytes() for file in kept), "the connection itself is there"
 
 
 def test_what_is_wrong_with_events_is_said(ecs, events, connection):

@@ -9,6 +9,7 @@ mod cloudwatch;
 mod clusters;
 mod configuration;
 mod deployments;
+mod events;
 mod flood;
 mod gpus;
 mod placement;

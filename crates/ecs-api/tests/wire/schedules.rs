@@ -21,7 +21,7 @@ async fn scheduler(server: &Server, method: &str, path: &str, body: &Value) -> A
     answer
 }
 
-async fn events(server: &Server, operation: &str, body: &Value) -> Answer {
+pub async fn events(server: &Server, operation: &str, body: &Value) -> Answer {
     let signing = Signing { service: "events".to_owned(), ..Signing::default() };
     let target = format!("AWSEvents.{operation}");
     let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
@@ -29,7 +29,7 @@ async fn events(server: &Server, operation: &str, body: &Value) -> Answer {
 }
 
 /// A server with a cluster, a machine and the definition `job`.
-async fn ready() -> Server {
+pub async fn ready() -> Server {
     let server = Server::start().await;
     let command = trireme_state::Command::RaiseFeatureLevel { level: trireme_state::FeatureLevel::LATEST };
     server.propose(command);
@@ -61,7 +61,7 @@ fn with(mut value: Value, member: &str, to: Value) -> Value {
     value
 }
 
-fn code(answer: &Answer) -> (u16, String) {
+pub fn code(answer: &Answer) -> (u16, String) {
     (answer.status, answer.json()["__type"].as_str().unwrap_or_default().to_owned())
 }
 
