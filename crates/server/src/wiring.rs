@@ -50,15 +50,15 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     let mut signals = Signals::new()?;
     let metrics = installed(version)?;
     let sealing_key = Arc::new(SealingKey::read(&key_path(&config))?);
-    let auth = match config.auth {
-        Auth::Off => AuthMode::Off,
-        Auth::Sigv4 => AuthMode::Sigv4,
-    };
     let settings = config.raft_settings();
     let threads = Threads::start(&settings)?;
     let folder = Folder::new(&config.data);
     let node = threads.run(async move { Node::open(&folder, settings).await }).await??;
-    let (api, grpc) = match prepare(&node, &config) {
+    let leaving = CancellationToken::new();
+    // Whoever stops has left.
+    let stop = CancellationToken::new();
+    let delivers = rooms::deliver(&node, sealing_key.clone(), config.deliver_to_loopback, &stop);
+    let (api, grpc) = match delivers.and_then(|()| prepare(&node, &config)) {
         Ok(listeners) => listeners,
         Err(error) => {
             close(&node).await;
@@ -67,16 +67,12 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
     };
     tracing::info!(node = %node.identity(), zone = config.zone, api = %config.listen_api, grpc = %config.listen_grpc, "starting");
 
-    let leaving = CancellationToken::new();
-    // Whoever stops has left.
-    let stop = CancellationToken::new();
     let heartbeats = Arc::new(HeartbeatTable::new());
     let Rooms { dispatcher, monitoring } = rooms::start(&node, &heartbeats, &leaving, &stop);
-    rooms::deliver(&node, sealing_key.clone(), config.deliver_to_loopback, &stop)?;
     survival::start(&node, &stop);
     scaling::start(&node, config.scaling_hook.clone(), &stop);
     let channels = Channels { node: node.clone(), dispatcher: dispatcher.clone(), stop: stop.clone() };
-    let logs = Arc::new(channels.clone());
+    let logs: Arc<dyn LogNodes> = Arc::new(channels.clone());
     let operator = OperatorService {
         node: node.clone(),
         heartbeats,
@@ -91,14 +87,8 @@ pub async fn run(config: ServerConfig, version: &'static str) -> Result<(), Erro
         .add_service(OperatorServer::new(operator))
         .add_service(ExplainerServer::new(ExplainerService::new(node.clone())));
     let serving = serve_grpc(&threads, &node, grpc, routes);
-    let api = tokio::spawn(serve_api(
-        &node,
-        api,
-        (auth, sealing_key, logs, monitoring),
-        metrics,
-        leaving.clone(),
-        stop.clone(),
-    ));
+    let with = (config.auth, sealing_key, logs, monitoring);
+    let api = tokio::spawn(serve_api(&node, api, with, metrics, leaving.clone(), stop.clone()));
 
     let unable = async {
         tokio::select! {
@@ -173,7 +163,7 @@ impl Clock for VotersTime {
 fn serve_api(
     node: &Node,
     listener: TcpListener,
-    (auth, sealing_key, logs, monitoring): (AuthMode, Arc<SealingKey>, Arc<dyn LogNodes>, Monitoring),
+    (auth, sealing_key, logs, monitoring): (Auth, Arc<SealingKey>, Arc<dyn LogNodes>, Monitoring),
     metrics: Metrics,
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -181,6 +171,10 @@ fn serve_api(
     let time = VotersTime(node.store().time());
     let store: Arc<dyn Store> = Arc::new(node.store());
     let (clock, admission) = (Arc::new(time), Admission::default());
+    let auth = match auth {
+        Auth::Off => AuthMode::Off,
+        Auth::Sigv4 => AuthMode::Sigv4,
+    };
     let api = Api { store, auth, sealing_key, clock, admission, logs, monitoring };
     let (health, gone) = (node.clone(), leaving.clone());
     let router = Router::new()

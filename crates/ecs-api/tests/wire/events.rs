@@ -106,84 +106,91 @@ async fn a_connections_secrets_are_sealed_and_what_is_not_given_stays() {
     assert!(server.store.view().api_destination(&key).is_some());
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_events_is_said_and_changes_nothing() {
-    let server = ready().await;
-    let arn = destination(&server).await;
-    done(&server, "PutRule", json!({ "Name": "timed", "ScheduleExpression": "rate(1 hour)" })).await;
-    let connection_arn =
-        done(&server, "DescribeConnection", json!({ "Name": "c" })).await["ConnectionArn"].clone();
+fn with(mut body: Value, member: &str, value: Value) -> Value {
+    body[member] = value;
+    body
+}
+
+/// Each is refused, and nothing changes.
+async fn refused(server: &Server, all: impl IntoIterator<Item = (&str, Value, &str)>) {
     let before = server.events();
+    for (operation, body, expected) in all {
+        let answer = events(server, operation, &body).await;
+        assert_eq!(code(&answer), (400, expected.to_owned()), "{operation} {body}: {}", answer.body);
+    }
+    assert_eq!(server.events(), before, "nothing has changed");
+}
+
+const INVALID: &str = "ValidationException";
+const MISSING: &str = "ResourceNotFoundException";
+
+#[tokio::test]
+async fn what_is_wrong_with_connections_and_destinations_is_said() {
+    let server = ready().await;
+    destination(&server).await;
+    let known = done(&server, "DescribeConnection", json!({ "Name": "c" })).await["ConnectionArn"].clone();
     let basic = |username: &str| {
         let auth = json!({ "BasicAuthParameters": { "Username": username, "Password": "p" } });
         json!({ "Name": "b", "AuthorizationType": "BASIC", "AuthParameters": auth })
-    };
-    let with = |mut body: Value, member: &str, value: Value| {
-        body[member] = value;
-        body
     };
     let api_key = |name: &str| {
         let auth = json!({ "ApiKeyAuthParameters": { "ApiKeyName": name, "ApiKeyValue": "v" } });
         with(connection("k"), "AuthParameters", auth)
     };
-    let to = |endpoint: &str| {
-        json!({
-            "Name": "e", "ConnectionArn": connection_arn, "InvocationEndpoint": endpoint, "HttpMethod": "POST",
-        })
-    };
+    let to = |endpoint: &str| json!({ "Name": "e", "ConnectionArn": known, "InvocationEndpoint": endpoint, "HttpMethod": "POST" });
+    let good = || to("https://events.test/");
+    let all = [
+        ("CreateConnection", connection("c"), "ResourceAlreadyExistsException"),
+        ("CreateConnection", connection("no name"), INVALID),
+        ("CreateConnection", basic("a:b"), INVALID),
+        ("CreateConnection", basic(""), INVALID),
+        ("CreateConnection", with(basic("a"), "AuthorizationType", json!("API_KEY")), INVALID),
+        ("CreateConnection", with(basic("a"), "KmsKeyIdentifier", json!("k")), INVALID),
+        ("CreateConnection", api_key("content-length"), INVALID),
+        ("CreateConnection", api_key("a b"), INVALID),
+        ("UpdateConnection", connection("nobody"), MISSING),
+        ("DeleteConnection", json!({ "Name": "nobody" }), MISSING),
+        ("CreateApiDestination", to("ftp://events.test/"), INVALID),
+        ("CreateApiDestination", to("https://me@events.test/"), INVALID),
+        ("CreateApiDestination", with(good(), "HttpMethod", json!("TRACE")), INVALID),
+        ("CreateApiDestination", with(good(), "InvocationRateLimitPerSecond", json!(301)), INVALID),
+        ("CreateApiDestination", with(good(), "ConnectionArn", json!("arn:c")), MISSING),
+        ("DescribeApiDestination", json!({ "Name": "nobody" }), MISSING),
+        ("DeauthorizeConnection", json!({ "Name": "c" }), "UnsupportedOperationException"),
+    ];
+    refused(&server, all).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_patterns_and_targets_is_said() {
+    let server = ready().await;
+    let arn = destination(&server).await;
+    done(&server, "PutRule", json!({ "Name": "timed", "ScheduleExpression": "rate(1 hour)" })).await;
     let target = |members: Value| {
         let mut target = json!({ "Id": "t", "Arn": arn, "HttpParameters": { "PathParameterValues": ["a"] } });
         members.as_object().unwrap().iter().for_each(|(name, value)| target[name] = value.clone());
         json!({ "Rule": "timed", "Targets": [target] })
     };
-    let values = |values: Value| target(json!({ "HttpParameters": { "PathParameterValues": values } }));
-    let headers = |headers: Value| {
-        target(json!({ "HttpParameters": { "PathParameterValues": ["a"], "HeaderParameters": headers } }))
-    };
-    let job = json!({ "Arn": CLUSTER, "HttpParameters": null, "EcsParameters": { "TaskDefinitionArn": "job" }, "InputPath": "$.id" });
-    for (operation, body, expected) in [
-        ("CreateConnection", connection("c"), "ResourceAlreadyExistsException"),
-        ("CreateConnection", connection("no name"), "ValidationException"),
-        ("CreateConnection", basic("a:b"), "ValidationException"),
-        ("CreateConnection", basic(""), "ValidationException"),
-        ("CreateConnection", with(basic("a"), "AuthorizationType", json!("API_KEY")), "ValidationException"),
-        ("CreateConnection", with(basic("a"), "KmsKeyIdentifier", json!("k")), "ValidationException"),
-        ("CreateConnection", api_key("content-length"), "ValidationException"),
-        ("CreateConnection", api_key("a b"), "ValidationException"),
-        ("UpdateConnection", connection("nobody"), "ResourceNotFoundException"),
-        ("DeleteConnection", json!({ "Name": "nobody" }), "ResourceNotFoundException"),
-        ("CreateApiDestination", to("ftp://events.test/"), "ValidationException"),
-        ("CreateApiDestination", to("https://me@events.test/"), "ValidationException"),
-        (
-            "CreateApiDestination",
-            with(to("https://events.test/"), "HttpMethod", json!("TRACE")),
-            "ValidationException",
-        ),
-        (
-            "CreateApiDestination",
-            with(to("https://events.test/"), "InvocationRateLimitPerSecond", json!(301)),
-            "ValidationException",
-        ),
-        (
-            "CreateApiDestination",
-            with(to("https://events.test/"), "ConnectionArn", json!("arn:c")),
-            "ResourceNotFoundException",
-        ),
-        ("DescribeApiDestination", json!({ "Name": "nobody" }), "ResourceNotFoundException"),
+    let http = |parameters: Value| target(json!({ "HttpParameters": parameters }));
+    let values = |values: Value| http(json!({ "PathParameterValues": values }));
+    let headers = |all: Value| http(json!({ "PathParameterValues": ["a"], "HeaderParameters": all }));
+    let job = json!({
+        "Rule": "timed",
+        "Targets": [{
+            "Id": "t", "Arn": CLUSTER, "EcsParameters": { "TaskDefinitionArn": "job" }, "InputPath": "$.id",
+        }],
+    });
+    let all = [
         ("PutRule", json!({ "Name": "p", "EventPattern": "{}" }), "InvalidEventPatternException"),
-        ("PutTargets", values(json!([])), "ValidationException"),
-        ("PutTargets", values(json!([".."])), "ValidationException"),
-        ("PutTargets", headers(json!({ "Host": "other" })), "ValidationException"),
-        ("PutTargets", headers(json!({ "x": "a\nb" })), "ValidationException"),
-        ("PutTargets", target(json!({ "Arn": format!("{arn}x") })), "ValidationException"),
-        ("PutTargets", target(json!({ "Input": "{" })), "ValidationException"),
-        ("PutTargets", target(json!({ "Input": "1", "InputPath": "$.id" })), "ValidationException"),
-        ("PutTargets", target(json!({ "SqsParameters": {} })), "ValidationException"),
-        ("PutTargets", target(job), "ValidationException"),
-        ("DeauthorizeConnection", json!({ "Name": "c" }), "UnsupportedOperationException"),
-    ] {
-        let answer = events(&server, operation, &body).await;
-        assert_eq!(code(&answer), (400, expected.to_owned()), "{operation} {body}: {}", answer.body);
-    }
-    assert_eq!(server.events(), before, "nothing has changed");
+        ("PutTargets", values(json!([])), INVALID),
+        ("PutTargets", values(json!([".."])), INVALID),
+        ("PutTargets", headers(json!({ "Host": "other" })), INVALID),
+        ("PutTargets", headers(json!({ "x": "a\nb" })), INVALID),
+        ("PutTargets", target(json!({ "Arn": format!("{arn}x") })), INVALID),
+        ("PutTargets", target(json!({ "Input": "{" })), INVALID),
+        ("PutTargets", target(json!({ "Input": "1", "InputPath": "$.id" })), INVALID),
+        ("PutTargets", target(json!({ "SqsParameters": {} })), INVALID),
+        ("PutTargets", job, INVALID),
+    ];
+    refused(&server, all).await;
 }

@@ -75,6 +75,7 @@ const ROOMS: &[Room] = &[
         &[
             "types",
             "state",
+            "iam",
             "rpc",
             "raft",
             "dispatcher",

@@ -43,6 +43,8 @@ const CLOCK_READERS: &[(&str, &str)] = &[
     ("crates/rpc/src/tcp.rs", "gives up on an address after its share of the limit"),
     ("crates/ecs-api/src/clock.rs", "the age of signatures, and how long an answer takes"),
     ("crates/agent/src/clock.rs", "limits and the times in reports"),
+    ("crates/delivery/src/call.rs", "calls no endpoint more often than it may"),
+    ("crates/delivery/src/office.rs", "writes down at steady times, and reads again after a pause"),
     ("crates/dispatcher/src/clock.rs", "when an agent was last heard"),
     ("crates/cli/src/events.rs", "gives up after the operator's limit"),
     ("crates/cli/src/logs.rs", "gives up when nothing came for long"),
