@@ -13,11 +13,14 @@ use trireme_agent::{AgentConfig, RuntimeConfig};
 
 use crate::clock::{SimClock, keep_pace};
 use crate::control::GRPC;
+use crate::load::Load;
 use crate::net::SimDial;
 use crate::trace;
 
 /// Cpu units and mebibytes of one task.
 pub const TASK: u32 = 64;
+/// The same of one on FARGATE: the smallest that there is.
+pub const FARGATE_TASK: (u32, u32) = (256, 512);
 
 /// For how long agents that are told to stop say that they go away.
 const ABSENCE_MS: u64 = 12_000;
@@ -32,8 +35,12 @@ pub struct AgentHost {
     pub controls: Vec<String>,
     /// Its data folder: the ledger.
     pub folder: PathBuf,
+    /// The pool that it is in.
+    pub pool: Option<&'static str>,
     /// Tasks that there is room for.
     pub slots: u32,
+    /// What tasks use.
+    pub load: Arc<Load>,
     /// Its clock, which its timers go by.
     pub clock: Arc<SimClock>,
     /// Its containers.
@@ -53,8 +60,14 @@ impl AgentHost {
     }
 
     /// An engine without containers. What a tag means is another thing on each machine, as if it moved all the time.
-    pub fn fresh_runtime(number: u64) -> FakeRuntime {
-        FakeRuntime::new(Duration::from_millis(50)).with_registry(number)
+    pub fn fresh_runtime(number: u64, load: &Arc<Load>) -> FakeRuntime {
+        let runtime = FakeRuntime::new(Duration::from_millis(50)).with_registry(number);
+        runtime.with_load(load.of_machine(number))
+    }
+
+    /// Cpu units and mebibytes of a task for which there is room.
+    fn size(&self) -> (u32, u32) {
+        if self.pool.is_some() { FARGATE_TASK } else { (TASK, TASK) }
     }
 
     /// What SIGTERM does.
@@ -64,7 +77,7 @@ impl AgentHost {
 
     /// The machine was switched off: its containers are gone.
     pub fn lose_containers(&self) {
-        self.runtime.replace(Self::fresh_runtime(self.number));
+        self.runtime.replace(Self::fresh_runtime(self.number, &self.load));
     }
 
     /// The ledger, if there is one yet.
@@ -79,14 +92,16 @@ impl AgentHost {
     pub async fn run(self: Rc<Self>) -> turmoil::Result {
         self.starts.set(self.starts.get() + 1);
         self.ended.replace(None);
+        let (cpu, memory) = self.size();
         let config = AgentConfig {
             endpoints: self.controls.iter().map(|name| format!("http://{name}:{GRPC}")).collect(),
             zone: self.zone.clone(),
             name: self.name(),
             data_dir: Some(self.folder.clone()),
             runtime: RuntimeConfig::fake(),
-            cpu_units: Some(TASK * self.slots),
-            memory_mib: Some(TASK * self.slots),
+            cpu_units: Some(cpu * self.slots),
+            memory_mib: Some(memory * self.slots),
+            pool: self.pool.map(str::to_owned),
             // Now and then somebody stays away for longer than it said.
             absence_ms: ABSENCE_MS,
             ..AgentConfig::default()

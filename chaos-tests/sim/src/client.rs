@@ -1,23 +1,27 @@
 //! Clients of the ECS API: JSON over HTTP to any control node, with retries under one invocation id, as AWS's SDKs do it. What
 //! they were told is in the [`Record`].
+//!
+//! Reading order: this file (ECS, on registers that are judged) · `wire` (one request) · `launching` (FARGATE) · `scaling` (Application
+//! Auto Scaling, CloudWatch) · `schedules` (EventBridge and its Scheduler).
+
+mod launching;
+mod scaling;
+mod schedules;
+mod wire;
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use trireme_testkit::linear::{Change, Seen};
 
-use crate::control::{API, Ask};
-use crate::net::Stream;
+use crate::control::Ask;
 use crate::record::Record;
 use crate::shared::{Phase, Shared};
-use crate::{network, trace};
+use crate::{network, shim, trace};
+use wire::{Operation, Reply, request};
 
 /// So many clients are a crowd.
 const CROWD: u64 = 5;
@@ -25,19 +29,10 @@ const CROWD: u64 = 5;
 pub const SPREAD: &str = "spread";
 /// Its tasks.
 pub const SPREAD_TASKS: usize = 6;
+/// From then on what scales is changed seldom.
+const SETTLED: Duration = Duration::from_secs(55);
 /// Tries of one operation.
 const TRIES: usize = 5;
-
-/// What came of one request.
-enum Reply {
-    Ok(Value),
-    /// Refused for good, with the error's name.
-    Refused(String),
-    /// It may have had an effect.
-    Unknown,
-    /// It was never sent.
-    NotSent,
-}
 
 /// What came of an operation with all its tries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,38 +45,6 @@ pub enum Told {
     Unknown,
     /// It has had no effect and never will.
     Nothing,
-}
-
-/// One request to one node.
-async fn request(node: &str, target: &str, body: &Value, invocation: &str) -> Reply {
-    let Ok(stream) = Stream::connect(&format!("{node}:{API}")).await else { return Reply::NotSent };
-    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-        return Reply::NotSent;
-    };
-    let connection = tokio::spawn(connection);
-    let request = http::Request::post("/")
-        .header("host", "localhost")
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", format!("AmazonEC2ContainerServiceV20141113.{target}"))
-        .header("amz-sdk-invocation-id", invocation)
-        .body(Full::new(Bytes::from(body.to_string())));
-    let Ok(request) = request else { return Reply::NotSent };
-    let answer = async {
-        let response = sender.send_request(request).await.ok()?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.ok()?.to_bytes();
-        Some((status, serde_json::from_slice::<Value>(&bytes).unwrap_or_default()))
-    };
-    let answer = answer.await;
-    connection.abort();
-    match answer {
-        None => Reply::Unknown,
-        Some((status, value)) if status.is_success() => Reply::Ok(value),
-        Some((status, value)) if status.is_client_error() => {
-            Reply::Refused(value["__type"].as_str().unwrap_or_default().to_owned())
-        }
-        Some(_) => Reply::Unknown,
-    }
 }
 
 /// The value in the tag that the clients write.
@@ -97,13 +60,15 @@ pub struct Client {
     shared: Rc<Shared>,
     rng: StdRng,
     calls: u64,
+    /// ARNs of scaling policies that it made.
+    policies: Vec<String>,
 }
 
 impl Client {
     /// A client of this simulation.
     pub fn new(shared: &Rc<Shared>, number: u64) -> Self {
         let rng = StdRng::seed_from_u64(shared.plan.seed.wrapping_mul(31).wrapping_add(number));
-        Self { number, shared: Rc::clone(shared), rng, calls: 0 }
+        Self { number, shared: Rc::clone(shared), rng, calls: 0, policies: Vec::new() }
     }
 
     fn node(&mut self) -> String {
@@ -116,19 +81,24 @@ impl Client {
         format!("c{}-{}-{}", self.number, self.calls, self.rng.random::<u32>())
     }
 
+    /// An operation of ECS.
+    pub async fn call(&mut self, name: &str, body: &Value, tries: usize) -> Told {
+        self.ask(&Operation::ecs(name), body, tries).await
+    }
+
     /// One operation, tried on several nodes under one invocation id.
-    pub async fn call(&mut self, target: &str, body: &Value, tries: usize) -> Told {
+    async fn ask(&mut self, operation: &Operation, body: &Value, tries: usize) -> Told {
         let invocation = self.unique();
         let mut unknown = false;
         for _ in 0..tries {
             let node = self.node();
             let hasty = self.shared.plan.impatient && self.rng.random_bool(0.7);
             let limit = Duration::from_millis(self.rng.random_range(if hasty { 20..400 } else { 400..4000 }));
-            let reply = tokio::time::timeout(limit, request(&node, target, body, &invocation)).await;
+            let reply = tokio::time::timeout(limit, request(&node, operation, body, &invocation)).await;
             match reply.unwrap_or(Reply::Unknown) {
                 Reply::Ok(value) => return Told::Done(value),
                 Reply::Refused(name) if unknown => {
-                    trace::line(format_args!("c{} {target} refused after unknown: {name}", self.number));
+                    trace::line(format_args!("c{} {operation} refused after unknown: {name}", self.number));
                     return Told::Unknown;
                 }
                 Reply::Refused(name) => return Told::Refused(name),
@@ -159,6 +129,10 @@ impl Client {
             let mode = if self.shared.plan.networks { "awsvpc" } else { "bridge" };
             let body = json!({ "family": family, "networkMode": mode, "containerDefinitions": [container] });
             self.until_done("RegisterTaskDefinition", &body).await;
+        }
+        if self.shared.plan.managed > 0 {
+            self.until_done("PutClusterCapacityProviders", &launching::providers()).await;
+            self.until_done("RegisterTaskDefinition", &launching::definition()).await;
         }
         self.shared.prepared.set(true);
     }
@@ -197,6 +171,9 @@ impl Client {
                 Phase::Setup => {}
                 Phase::Work => self.operate().await,
                 Phase::Rest => {
+                    if self.number == 1 && self.shared.plan.scales {
+                        self.leave_scaled().await;
+                    }
                     let resting = &self.shared.resting;
                     resting.borrow_mut().insert(self.number);
                     std::future::pending::<()>().await;
@@ -206,6 +183,9 @@ impl Client {
     }
 
     async fn operate(&mut self) {
+        if self.operate_beside().await {
+            return;
+        }
         let service = format!("s{}", self.rng.random_range(0..self.shared.plan.services));
         let cluster = format!("k{}", self.rng.random_range(0..self.shared.plan.clusters));
         // Where many want the same, half of it is about things that come and go.
@@ -223,6 +203,24 @@ impl Client {
             92..95 if self.shared.plan.deploys => self.deploy(&service).await,
             _ => self.create_cluster().await,
         }
+    }
+
+    /// Now and then something other than registers, in the runs that have it.
+    async fn operate_beside(&mut self) -> bool {
+        let plan = &self.shared.plan;
+        let (scales, schedules, managed) = (plan.scales, plan.schedules, plan.managed > 0);
+        // Whoever changes everything all the time sees nothing taken away: that takes a minute of the same.
+        let often = if shim::now() < SETTLED { 0.3 } else { 0.05 };
+        if scales && self.rng.random_bool(often) {
+            self.operate_scaling().await;
+        } else if schedules && self.rng.random_bool(0.15) {
+            self.operate_schedules().await;
+        } else if managed && self.rng.random_bool(0.1) {
+            self.run_on_fargate().await;
+        } else {
+            return false;
+        }
+        true
     }
 
     fn record(&self) -> std::cell::RefMut<'_, Record> {
@@ -273,7 +271,7 @@ impl Client {
         let body = json!({ "serviceName": service, "taskDefinition": "web", "desiredCount": count,
             "deploymentConfiguration": self.deployment_configuration(),
             "clientToken": token, "tags": [{ "key": "v", "value": value.to_string() }] });
-        let body = self.networked(body);
+        let body = self.launched(self.networked(body), service);
         let told = self.call("CreateService", &body, TRIES).await;
         self.end(&operations, &told, |_| vec![Seen::Done, Seen::Done]);
     }
@@ -386,7 +384,8 @@ impl Client {
             let left = || !shared.api_nodes().contains(node);
             let (name, invocation) = (self.unique(), self.unique());
             let body = json!({ "clusterName": name });
-            let asked = request(node, "CreateCluster", &body, &invocation);
+            let create = Operation::ecs("CreateCluster");
+            let asked = request(node, &create, &body, &invocation);
             match tokio::time::timeout(Duration::from_secs(10), asked).await {
                 Ok(Reply::Ok(_)) => self.record().clusters.push(name),
                 _ if left() => {}

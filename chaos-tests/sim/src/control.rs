@@ -19,17 +19,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 use trireme_dispatcher::HeartbeatTable;
-use trireme_ecs_api::{Api, AuthMode, SystemClock};
+use trireme_ecs_api::{Api, AuthMode};
 use trireme_iam::SealingKey;
 use trireme_monitoring::Monitoring;
 use trireme_raft::config::LogId;
 use trireme_raft::probe::Probe;
 use trireme_raft::simulation::Simulation;
 use trireme_raft::storage::memory::MemoryDisk;
-use trireme_raft::{Identity, Member, Node, Settings, World, ask_to_join};
+use trireme_raft::{Identity, Member, Node, Settings, VotersClock, World, ask_to_join};
 use trireme_rpc::gather::Gather;
 use trireme_server::rooms::Rooms;
-use trireme_types::ClusterUuid;
+use trireme_types::{ClusterUuid, Timestamp};
 
 use crate::clock::{SimClock, SimRandom, keep_pace};
 use crate::invariant::restart::whole;
@@ -277,13 +277,22 @@ async fn serve_grpc(routes: Routes, stop: CancellationToken) -> Result<(), Strin
     Ok(())
 }
 
+/// As in `trireme server`: a node whose own clock is wrong knows what time it is.
+struct VotersTime(Arc<VotersClock>);
+
+impl trireme_ecs_api::Clock for VotersTime {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
 async fn serve_api(node: &Node, monitoring: Monitoring, stop: &CancellationToken) -> Result<(), String> {
     let store = Arc::new(node.store());
     let api = Api {
         store,
         auth: AuthMode::Off,
         sealing_key: Arc::new(SealingKey::from_bytes([7; 32])),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(VotersTime(node.store().time())),
         admission: trireme_ecs_api::Admission::default(),
         logs: Arc::new(trireme_ecs_api::logs::NoNodes),
         monitoring,

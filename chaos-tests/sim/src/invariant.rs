@@ -5,16 +5,19 @@ pub mod acked;
 pub mod addresses;
 pub mod agents;
 pub mod alive;
+pub mod due;
 pub mod epoch;
 pub mod explained;
 pub mod healed;
 pub mod images;
+pub mod launched;
 pub mod leader;
 pub mod log_matching;
 pub mod maximum;
 pub mod monotonic;
 pub mod replay;
 pub mod restart;
+pub mod scaling;
 pub mod spread;
 pub mod stale;
 pub mod truth;
@@ -80,7 +83,7 @@ impl Checks {
     pub fn new(shared: &Rc<Shared>) -> Self {
         Self {
             shared: Rc::clone(shared),
-            truth: truth::Truth::default(),
+            truth: truth::Truth::new(&shared.load),
             acked: acked::Acked::default(),
             addresses: addresses::Addresses::default(),
             agents: agents::Agents::default(),

@@ -17,10 +17,13 @@
 //! with rates of its own, and each fault waits for a bad moment when it can: power fails at an exact call to the disk, a leader is
 //! heard by one follower only, a proposal is refused while the next one is taken.
 //!
+//! A part of the seeds has more beside: services that are scaled by what their tasks use ([`load`]), by alarms and at times; schedules and
+//! rules; a managed pool with tasks of FARGATE. Runs with autoscaling are long, for it takes a minute before a task is taken away.
+//!
 //! How it is deterministic: [`shim`] takes over randomness and clocks of the thread that simulates, tokio's and std's own
 //! included; each seed runs in a process of its own, so that nothing is left over from the one before.
 //!
-//! Reading order: [`plan`] (what a seed makes) · [`run`](mod@run) (the phases) · [`control`], [`agent`], [`client`] (the hosts) · [`net`], [`network`], [`clock`],
+//! Reading order: [`plan`] (what a seed makes) · [`run`](mod@run) (the phases) · [`control`], [`agent`], [`load`], [`client`] (the hosts) · [`net`], [`network`], [`clock`],
 //! [`shim`] (their world) · [`fault`] · [`invariant`] · [`record`] · [`trace`] · [`planted`] (the bugs) · [`many`] (many seeds).
 
 pub mod agent;
@@ -29,6 +32,7 @@ pub mod clock;
 pub mod control;
 pub mod fault;
 pub mod invariant;
+pub mod load;
 pub mod many;
 pub mod net;
 pub mod network;

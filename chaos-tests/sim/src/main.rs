@@ -130,6 +130,10 @@ fn one(
         absences,
         images,
         addresses,
+        scalings,
+        fewer,
+        runs,
+        launched,
         healed_in,
     } = outcome;
     if let Some(violation) = violation {
@@ -142,7 +146,7 @@ fn one(
     }
     println!(
         "seed {seed}: ok, {:.1} s simulated in {:.1} s, {faults} faults, {events} events, {answered} answers, \
-         {absences} absences, {images} images, {addresses} addresses, healed in {:.1} s, {} lines, {} bytes on the wire, trace {}",
+         {absences} absences, {images} images, {addresses} addresses, {scalings} scalings, {fewer} by use to fewer, {runs} runs, {launched} launched, healed in {:.1} s, {} lines, {} bytes on the wire, trace {}",
         elapsed.as_secs_f64(),
         took.as_secs_f64(),
         healed_in.as_secs_f64(),

@@ -160,7 +160,18 @@ pub struct Plan {
     pub think: Duration,
     /// Tasks have networks of their own.
     pub networks: bool,
+    /// Machines of the managed pool.
+    pub managed: u64,
+    /// Clients have services scaled, by what their tasks use, by metrics of their own, and at times. It takes more than a minute before
+    /// a task is taken away, so that these runs take long.
+    pub scales: bool,
+    /// Clients make schedules and rules. Some of these runs are so long that a minute's schedule comes again.
+    pub schedules: bool,
 }
+
+/// In runs with autoscaling: the 40 seconds after which new tasks are healthy, the minute after which some are taken away, and a while in
+/// which a service is idle.
+const CALM: Duration = Duration::from_secs(135);
 
 /// Zones, in order.
 pub const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
@@ -182,7 +193,7 @@ impl Plan {
         });
         let slow = profile == Profile::Disks && rng.random_bool(0.5);
         let busy = rng.random_bool(if profile == Profile::Leaders { 0.5 } else { 0.1 });
-        Self {
+        let plan = Self {
             seed,
             profile,
             controls,
@@ -205,7 +216,31 @@ impl Plan {
             deploys: rng.random_bool(0.1),
             think: Duration::from_millis(rng.random_range(if crowd { 25..=120 } else { 20..=250 })),
             networks: rng.random_bool(if profile == Profile::Agents { 0.5 } else { 0.2 }),
+            managed: 0,
+            scales: false,
+            schedules: false,
+        };
+        plan.with_more(rng)
+    }
+
+    /// What only a part of the runs has beside. It is drawn last: what was drawn before is the same with it and without it.
+    fn with_more(mut self, rng: &mut StdRng) -> Self {
+        if self.networks && rng.random_bool(0.6) {
+            self.managed = rng.random_range(2..=3);
         }
+        self.scales = rng.random_bool(0.12);
+        self.schedules = rng.random_bool(0.25);
+        if self.scales || (self.schedules && rng.random_bool(0.3)) {
+            self.faults_for = Duration::from_secs(rng.random_range(70..=110));
+            // Not many more faults and requests than others have.
+            self.pause *= 4;
+            self.think = self.think * 4 + Duration::from_millis(200);
+        }
+        if self.scales {
+            // Tasks come and go with faults and requests, and are taken away only after a minute with the same.
+            self.calm = Some(CALM);
+        }
+        self
     }
 }
 

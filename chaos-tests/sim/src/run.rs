@@ -46,6 +46,14 @@ pub struct Outcome {
     pub images: u64,
     /// How often a task had an address of its own.
     pub addresses: u64,
+    /// Desired counts that autoscaling set.
+    pub scalings: u64,
+    /// Those of them that are fewer tasks, by what tasks use.
+    pub fewer: u64,
+    /// Runs of schedules and rules.
+    pub runs: u64,
+    /// Tasks on the managed pool.
+    pub launched: u64,
     /// How long healing took.
     pub healed_in: Duration,
 }
@@ -98,7 +106,7 @@ impl Harness {
         for number in 1..=shared.plan.controls {
             hosts::add_control(&mut sim, &shared, number);
         }
-        for number in 1..=shared.plan.agents {
+        for number in 1..=shared.plan.agents + shared.plan.managed {
             hosts::add_agent(&mut sim, &shared, number, folder);
         }
         for number in 1..=shared.plan.clients {
@@ -119,6 +127,10 @@ impl Harness {
             absences: self.checks.truth.absences,
             images: self.checks.truth.images.seen,
             addresses: self.checks.addresses.count(),
+            scalings: self.checks.truth.scalings.count,
+            fewer: self.checks.truth.scalings.fewer,
+            runs: self.checks.truth.dues.runs,
+            launched: self.checks.truth.launched,
             healed_in: self.healed_in,
         }
     }
@@ -288,7 +300,10 @@ impl Harness {
         }
         hold("nobody_is_lost_in_calm", self.checks.truth.lost == lost, || {
             format!("{} instances were lost without a fault", self.checks.truth.lost - lost)
-        })
+        })?;
+        // Schedules and autoscaling go on meanwhile.
+        let end = self.sim.elapsed() + HEAL;
+        self.until("everything_heals", end, |harness| healed::check(&harness.shared, &harness.checks.truth))
     }
 
     fn last_checks(&mut self) -> Check {

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::agent::AgentHost;
 use crate::control::ControlHost;
+use crate::load::Load;
 use crate::plan::Plan;
 use crate::record::Record;
 
@@ -24,6 +26,8 @@ pub enum Phase {
 pub struct Shared {
     /// The plan.
     pub plan: Plan,
+    /// What tasks use.
+    pub load: Arc<Load>,
     /// What the clients are to do.
     pub phase: Cell<Phase>,
     /// The first client has made what the others need.
@@ -50,6 +54,7 @@ impl Shared {
     /// Nothing runs yet.
     pub fn new(plan: Plan) -> Rc<Self> {
         Rc::new(Self {
+            load: Load::new(plan.seed),
             plan,
             phase: Cell::new(Phase::Setup),
             prepared: Cell::new(false),

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use trireme_raft::storage::memory::MemoryDisk;
 use trireme_types::ClusterUuid;
+use trireme_types::capability::MANAGED_POOL;
 use turmoil::Sim;
 
 use crate::agent::AgentHost;
@@ -54,7 +55,7 @@ pub fn add_control(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64) {
     sim.host(host.name(), move || Rc::clone(&host).run());
 }
 
-/// A machine with an agent.
+/// A machine with an agent; those beyond the cluster's own are the managed pool's.
 pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &std::path::Path) {
     let host = Rc::new(AgentHost {
         number,
@@ -62,10 +63,12 @@ pub fn add_agent(sim: &mut Sim<'_>, shared: &Rc<Shared>, number: u64, folder: &s
         controls: (1..=shared.plan.controls + shared.plan.spares)
             .map(|control| format!("n{control}"))
             .collect(),
+        pool: (number > shared.plan.agents).then_some(MANAGED_POOL),
         slots: shared.plan.slots,
+        load: Arc::clone(&shared.load),
         clock: Arc::default(),
         folder: folder.join(format!("a{number}")),
-        runtime: RefCell::new(AgentHost::fresh_runtime(number)),
+        runtime: RefCell::new(AgentHost::fresh_runtime(number, &shared.load)),
         shutdown: RefCell::default(),
         ended: RefCell::new(None),
         starts: Cell::new(0),

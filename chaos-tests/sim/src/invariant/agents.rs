@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::truth::Truth;
-use super::{Check, hold};
+use super::{Check, hold, launched};
 use crate::shared::Shared;
 
 /// Steps between two looks at the ledgers, which are files.
@@ -29,6 +29,7 @@ impl Agents {
         self.steps += 1;
         if self.steps.is_multiple_of(OFTEN) {
             stopped_tasks_do_not_run(shared, truth)?;
+            launched::on_machines(shared, truth)?;
         }
         if !self.steps.is_multiple_of(EVERY) {
             return Ok(());

@@ -2,15 +2,21 @@
 //! and what the machines run is what they are assigned.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use trireme_raft::Node;
 use trireme_state::State;
 use trireme_state::object::{DesiredStatus, ServiceStatus, TaskStatus};
 use trireme_state::store::Store;
-use trireme_types::ContainerInstanceId;
+use trireme_types::{ContainerInstanceId, Timestamp};
 
 use super::truth::Truth;
+use super::{due, scaling};
 use crate::shared::Shared;
+use crate::shim;
+
+/// Nobody sees to what is due later than this when all is well.
+const LATE: Duration = Duration::from_secs(10);
 
 /// What is still missing.
 ///
@@ -41,6 +47,7 @@ pub fn check(shared: &Shared, truth: &Truth) -> Result<(), String> {
         }
     }
     services(truth.state())?;
+    due_times(truth.state())?;
     machines(shared, truth.state())
 }
 
@@ -64,6 +71,13 @@ fn services(state: &State) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What is due is seen to: schedules, rules and scheduled actions.
+fn due_times(state: &State) -> Result<(), String> {
+    let before = (shim::EPOCH + shim::now()).saturating_sub(LATE).as_millis();
+    let before = Timestamp::from_millis(u64::try_from(before).unwrap_or(0));
+    due::overdue(state, before).or_else(|| scaling::overdue(state, before)).map_or(Ok(()), Err)
 }
 
 fn machines(shared: &Shared, state: &State) -> Result<(), String> {

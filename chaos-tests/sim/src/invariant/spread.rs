@@ -30,7 +30,8 @@ pub fn check(shared: &Shared, state: &State) -> Check {
     let mut zones: BTreeMap<&Zone, usize> = BTreeMap::new();
     // A zone counts when one of its machines could have held them all, and was there from the service's first moment on.
     let since = service.map(|service| service.created_at);
-    let there = state.instances().filter(|one| state.is_present(one) && Some(one.session_opened_at) <= since);
+    let own = state.instances().filter(|one| one.registration.pool().is_none());
+    let there = own.filter(|one| state.is_present(one) && Some(one.session_opened_at) <= since);
     for instance in there {
         let load = state.index().instance_load(instance.id);
         let own = tasks.iter().filter(|task| **task == instance.id).count();

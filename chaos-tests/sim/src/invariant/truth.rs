@@ -11,8 +11,9 @@ use trireme_state::store::Record;
 use trireme_state::{Applied, ChainHash, Entry, Event, Position, SealedEvent, State, apply_entry, invariant};
 use trireme_types::{Sequence, TaskId};
 
-use super::{Check, Violation, epoch, hold, images, maximum};
+use super::{Check, Violation, due, epoch, hold, images, launched, maximum, scaling};
 use crate::control::ControlHost;
+use crate::load::Load;
 
 /// Records that are read at once.
 const PART: usize = 1024;
@@ -37,10 +38,22 @@ pub struct Truth {
     pub absences: u64,
     /// What tasks run.
     pub images: images::Images,
+    /// Schedules and rules.
+    pub dues: due::Dues,
+    /// What autoscaling did.
+    pub scalings: scaling::Scalings,
+    /// Tasks that were placed on the managed pool.
+    pub launched: u64,
+    load: Arc<Load>,
     views: u64,
 }
 
 impl Truth {
+    /// Nothing was applied yet.
+    pub fn new(load: &Arc<Load>) -> Self {
+        Self { load: Arc::clone(load), ..Self::default() }
+    }
+
     /// The state after all that was applied anywhere.
     pub fn state(&self) -> &State {
         &self.state
@@ -119,6 +132,9 @@ impl Truth {
             invariant::check_step(&before, &self.state, &events)?;
             maximum::check(&before, &self.state, &events)?;
             epoch::check(&before, &self.state, &events)?;
+            self.launched += launched::check(&self.state, &events)?;
+            self.dues.check(&before, &self.state, command)?;
+            self.scalings.check(&self.load, &before, &self.state, command)?;
         }
         Ok(())
     }
@@ -137,7 +153,7 @@ impl Truth {
             format!("record {} does not follow from the ones before", record.sequence)
         })?;
         if let Event::TaskCreated { task } = &record.event
-            && let Some(by) = task.started_by.as_ref().filter(|by| by.starts_with('c'))
+            && let Some(by) = task.started_by.as_ref().filter(|by| is_token(by))
         {
             self.started.entry(by.clone()).or_default().push(task.id);
         }
@@ -156,4 +172,9 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+/// Whether it is a client's, and no schedule's.
+fn is_token(started_by: &str) -> bool {
+    started_by.starts_with('c') && !started_by.contains('/')
 }

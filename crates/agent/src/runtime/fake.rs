@@ -16,8 +16,8 @@ use trireme_types::TaskId;
 use super::inside::{BoxStream, Denied, Line, Lines, Member, NewCommand, Running};
 use super::{
     About, BoxFuture, Event, Exit, Failure, FailureKind, Found, FoundState, Happening, Health, Image,
-    ImageName, Inspection, NewContainer, NewSandbox, Over, Owner, Pin, Readings, Run, Runtime, SANDBOX,
-    Started,
+    ImageName, Inspection, NewContainer, NewSandbox, Over, Owner, Pin, Reading, Readings, Run, Runtime,
+    SANDBOX, Started,
 };
 use crate::clock::{self, Instant};
 
@@ -51,6 +51,9 @@ struct Machine {
     watchers: Vec<mpsc::Sender<Event>>,
 }
 
+/// What a running container of a task has used, or why that is not known: then nothing is of any container of the machine.
+pub type Load = Arc<dyn Fn(TaskId, &NewContainer) -> Result<Reading, Failure> + Send + Sync>;
+
 /// An engine in memory. Clones share its containers.
 #[derive(Clone, Default)]
 pub struct FakeRuntime {
@@ -58,18 +61,25 @@ pub struct FakeRuntime {
     start_delay: Duration,
     /// What tags mean depends on it.
     registry: u64,
+    load: Option<Load>,
 }
 
 impl FakeRuntime {
     /// An engine whose containers take `start_delay` to start.
     pub fn new(start_delay: Duration) -> Self {
-        Self { machine: Arc::default(), start_delay, registry: 0 }
+        Self { machine: Arc::default(), start_delay, registry: 0, load: None }
     }
 
     /// The same with another registry, in which every tag means something else.
     #[must_use]
     pub fn with_registry(self, registry: u64) -> Self {
         Self { registry, ..self }
+    }
+
+    /// The same with containers that use what `load` says.
+    #[must_use]
+    pub fn with_load(self, load: Load) -> Self {
+        Self { load: Some(load), ..self }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Machine> {
@@ -320,9 +330,16 @@ impl Runtime for FakeRuntime {
         Box::pin(std::future::ready(Ok(serde_json::Value::Object(serde_json::Map::new()))))
     }
 
-    /// They use nothing.
-    fn usage<'a>(&'a self, _: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>> {
-        Box::pin(std::future::ready(Ok(Readings::new())))
+    /// Without a load they use nothing.
+    fn usage<'a>(&'a self, owner: &'a Owner) -> BoxFuture<'a, Result<Readings, Failure>> {
+        let read = |load: &Load| {
+            let machine = self.lock();
+            let ours = machine.containers.iter().filter(|(_, one)| one.new.owner.instance == owner.instance);
+            let running = ours.filter(|(_, one)| matches!(one.state, FoundState::Running(_)));
+            let of = running.filter_map(|(id, one)| Some((id, one.task?, &one.new)));
+            of.map(|(id, task, new)| Ok((id.clone(), (task, load(task, new)?)))).collect()
+        };
+        Box::pin(std::future::ready(self.load.as_ref().map_or_else(|| Ok(Readings::new()), read)))
     }
 
     fn watch<'a>(&'a self, _: &'a Owner, events: mpsc::Sender<Event>) -> BoxFuture<'a, ()> {

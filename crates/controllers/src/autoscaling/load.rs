@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use trireme_state::object::{Task, TrackedMetric};
-use trireme_types::{TaskId, Timestamp};
+use trireme_types::{TaskId, Timestamp, planted};
 
 use crate::observed::{USAGE_STEP, UsageSample};
 
@@ -121,6 +121,7 @@ impl<'a> Running<'a> {
                     reserved += sort.reserved(task);
                 }
                 None if self.ran_for(task) < USAGE_STEP.saturating_mul(step.saturating_add(FIRST)) => {}
+                None if planted::is("unknown-use-is-none") => reserved += sort.reserved(task),
                 None => return None,
             }
         }

@@ -1,6 +1,7 @@
 //! What several policies come to.
 
 use trireme_state::object::{HeldScaling, ScalableTargetSpec};
+use trireme_types::planted;
 
 /// What one policy wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,8 @@ pub(super) fn verdict(
 }
 
 fn more(wanted: u32, policy: &str, why: &str, target: &ScalableTargetSpec, desired: u32) -> Verdict {
-    let to = wanted.clamp(target.min, target.max);
+    let beyond = planted::is("scaled-beyond-the-maximum");
+    let to = wanted.clamp(target.min, if beyond { u32::MAX } else { target.max });
     if to <= desired {
         let why = format!("policy {policy} wants more than the maximum of {} tasks", target.max);
         return Verdict::Held { held: HeldScaling::AtMaximum, why };

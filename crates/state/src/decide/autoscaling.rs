@@ -1,6 +1,6 @@
 //! Scalable targets: registered, given policies and scheduled actions, and scaled.
 
-use trireme_types::Timestamp;
+use trireme_types::{Timestamp, planted};
 
 use super::{Decided, Decision, stale};
 use crate::command::{AutoscalingCommand, ScalableTargetChange};
@@ -286,7 +286,8 @@ fn scale(
     let policy = policy(target, name)?;
     let spec = &target.spec;
     let key = &service.key;
-    if service.spec.desired_count != from || to < spec.min || to > spec.max {
+    let within = (spec.min..=spec.max).contains(&to) || planted::is("scaled-beyond-the-maximum");
+    if service.spec.desired_count != from || !within {
         return Err(stale(format!("desired count of service {}", key.name)));
     }
     if from == to {

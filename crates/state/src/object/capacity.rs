@@ -2,7 +2,7 @@
 //! such a machine; and what size a pool is to have.
 
 use serde::{Deserialize, Serialize};
-use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId, Timestamp};
+use trireme_types::{CapacityProviderName, ContainerInstanceId, TaskId, Timestamp, planted};
 
 use super::{
     ClusterKey, Described, NetworkConfiguration, PlacementRules, StopCode, StrategyItem, Tags,
@@ -45,6 +45,7 @@ impl Launch {
     /// The cluster that its machines are in, for a task of `cluster`.
     pub fn machines(launch: Option<&Self>, cluster: &ClusterKey) -> ClusterKey {
         match launch {
+            Some(Self::Fargate) if planted::is("fargate-on-any-machine") => cluster.clone(),
             Some(launch) if launch.is_fargate() => ClusterKey::managed_pool(),
             _ => cluster.clone(),
         }
