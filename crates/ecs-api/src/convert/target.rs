@@ -19,7 +19,7 @@ use trireme_state::object::{
     self, ClusterKey, Invocation, Launching, NetworkMode, PlacementRules, RetryPolicy, Tags, Target,
     TargetTasks, TaskDefinition, TaskDefinitionSpec, TaskOverrides,
 };
-use trireme_types::Scope;
+use trireme_types::{Family, Scope};
 
 use super::{network, overrides, placement};
 use crate::error::{Code, Error, Result};
@@ -198,12 +198,18 @@ fn definition<'a>(
     scope: &Scope,
     text: &str,
 ) -> Result<(DefinitionName, &'a TaskDefinition)> {
-    let name = DefinitionName::parse(scope, text);
+    let name = DefinitionName::parse(scope, text).or_else(|| family(scope, text));
     let found = name.and_then(|name| name.find(state, scope).map(|found| (name.clone(), found)));
     found.ok_or_else(|| {
         let text: String = text.chars().take(128).collect();
         invalid(format!("The task definition '{text}' was not found."))
     })
+}
+
+/// EventBridge API: TaskDefinitionArn without a revision.
+fn family(scope: &Scope, text: &str) -> Option<DefinitionName> {
+    let prefix = format!("arn:aws:ecs:{}:{}:task-definition/", scope.region, scope.account);
+    Family::new(text.strip_prefix(&prefix)?).ok().map(DefinitionName::Family)
 }
 
 /// EventBridge API: Input of an ECS target: its overrides.

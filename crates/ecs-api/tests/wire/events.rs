@@ -54,7 +54,7 @@ async fn a_rule_with_a_pattern_tells_its_targets_from_then_on() {
     });
     let job = json!({
         "Id": "job", "Arn": CLUSTER, "RoleArn": ROLE, "InputPath": "$.detail.overrides",
-        "EcsParameters": { "TaskDefinitionArn": "job" },
+        "EcsParameters": { "TaskDefinitionArn": "arn:aws:ecs:us-east-1:123456789012:task-definition/job" },
     });
     let put = done(&server, "PutTargets", json!({ "Rule": "r", "Targets": [hook, job] })).await;
     assert_eq!(put["FailedEntryCount"], 0);
@@ -67,6 +67,7 @@ async fn a_rule_with_a_pattern_tells_its_targets_from_then_on() {
     assert!(matches!(&targets[0].invokes, Invocation::ApiDestination(call) if call.path_values == ["a"]));
     assert!(matches!(targets[0].input, TargetInput::Template { .. }));
     assert_eq!(targets[0].retry.max_attempts, 3);
+    assert_eq!(targets[1].tasks().unwrap().revision, None, "the newest of its family");
     assert_eq!(targets[1].input, TargetInput::Part("$.detail.overrides".to_owned()));
     for id in ["hook", "job"] {
         let key = DeliveryKey { rule: rule.clone(), target: id.to_owned() };
