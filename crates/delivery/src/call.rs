@@ -14,8 +14,8 @@ use trireme_ecs_api::eventbridge::told;
 use trireme_iam::{Sealed, SealingKey};
 use trireme_state::State;
 use trireme_state::object::{
-    ApiDestination, ApiDestinationCall, Authorization, Connection, HttpParameter, HttpPlace, RuleKey,
-    SealedSecret, Target,
+    ApiDestination, ApiDestinationCall, ApiDestinationKey, Authorization, Connection, HttpParameter,
+    HttpPlace, RuleKey, SealedSecret, Target,
 };
 
 use crate::Parts;
@@ -47,24 +47,26 @@ pub(crate) async fn call(
     call: &ApiDestinationCall,
     event: &Value,
 ) -> Result<Done, Failure> {
-    let body = told(&target.input, rule, event);
-    let (request, destination) = write(parts, &parts.store.view(), call, body)?;
-    wait_for_turn(parts, &destination).await;
+    let rate = parts.store.view().api_destination(&call.destination).map_or(1, |found| found.spec.rate);
     let calls = parts.calls_of(&rule.scope.account);
     let _turn = calls.acquire().await;
+    wait_for_turn(parts, &call.destination, rate).await;
+    // What was asked for while it waited is in the call.
+    let view = parts.store.view();
+    let now = view.rule(rule).and_then(|rule| rule.target(&target.id));
+    if now != Some(target) {
+        return Err(Failure::Overtaken);
+    }
+    let request = write(parts, &view, call, told(&target.input, rule, event))?;
+    drop(view);
     match parts.client.execute(request).await {
         Ok(response) => judge(&response),
         Err(error) => Err(Failure::again(words(&error))),
     }
 }
 
-/// The call as it is written now.
-fn write(
-    parts: &Parts,
-    view: &State,
-    call: &ApiDestinationCall,
-    body: String,
-) -> Result<(Request, Arc<ApiDestination>), Failure> {
+/// The call as it is written now. What is wrong with it somebody may mend: it is tried again.
+fn write(parts: &Parts, view: &State, call: &ApiDestinationCall, body: String) -> Result<Request, Failure> {
     let destination = view
         .api_destination(&call.destination)
         .ok_or_else(|| Failure::again(format!("there is no API destination {}", call.destination.name)))?;
@@ -72,8 +74,7 @@ fn write(
         Failure::again(format!("there is no connection {}", destination.spec.connection.name))
     })?;
     let written = Written { key: &parts.sealing_key, reach: parts.reach, destination, connection, call };
-    let request = written.write(&parts.client, body).map_err(Failure::Final)?;
-    Ok((request, destination.clone()))
+    written.write(&parts.client, body).map_err(Failure::again)
 }
 
 /// An error with its causes, without the address: its query may hold secrets.
@@ -92,15 +93,15 @@ fn words(error: &reqwest::Error) -> String {
 }
 
 /// Not more often than its destination allows.
-async fn wait_for_turn(parts: &Parts, destination: &ApiDestination) {
-    let apart = Duration::from_secs(1).checked_div(destination.spec.rate).unwrap_or_default();
+async fn wait_for_turn(parts: &Parts, destination: &ApiDestinationKey, rate: u32) {
+    let apart = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
     let turn = {
         let mut paces = parts.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let turn = paces.get(&destination.key).map_or(now, |next| now.max(*next));
+        let turn = paces.get(destination).map_or(now, |next| now.max(*next));
         // Destinations that are gone leave nothing behind for long.
         paces.retain(|_, next| *next > now);
-        paces.insert(destination.key.clone(), turn + apart);
+        paces.insert(destination.clone(), turn + apart);
         turn
     };
     tokio::time::sleep_until(turn).await;

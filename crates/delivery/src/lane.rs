@@ -51,7 +51,7 @@ pub(crate) enum Done {
 /// A target was not told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// It may be told later: after a pause, if it says how long.
+    /// It may be told later: not before a pause, if it says how long.
     Again { reason: String, after: Option<Duration> },
     /// Something changed in between; nothing failed.
     Overtaken,
@@ -102,7 +102,7 @@ pub(crate) struct Lane {
     sent: u64,
     queue: mpsc::Sender<Job>,
     progress: Arc<Mutex<Progress>>,
-    _worker: AbortOnDropHandle<()>,
+    worker: AbortOnDropHandle<()>,
 }
 
 impl Lane {
@@ -111,7 +111,12 @@ impl Lane {
         let progress = Arc::new(Mutex::new(Progress { settled: at, ..Progress::default() }));
         let worker = Worker { parts: parts.clone(), key, progress: progress.clone(), wake: wake.clone() };
         let handle = AbortOnDropHandle::new(tokio::spawn(worker.run(jobs)));
-        Self { at, sent: 0, queue, progress, _worker: handle }
+        Self { at, sent: 0, queue, progress, worker: handle }
+    }
+
+    /// Whether nobody works it off any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.worker.is_finished()
     }
 
     /// How many jobs it takes still.
@@ -224,7 +229,7 @@ impl Worker {
             };
             metrics::failed();
             tracing::info!(rule = rule.key.name, target = self.key.target, tries, %reason, "a target could not be told");
-            let pause = after.unwrap_or_else(|| pause(tries));
+            let pause = pause(tries).max(after.unwrap_or_default());
             (tries, overtaken) = (tries.saturating_add(1), 0);
             let now = self.parts.store.now().unwrap_or(at);
             if tries > policy.max_attempts {

@@ -1,15 +1,16 @@
 //! One leadership: reads the history for the targets, hands them what they are to be told, and writes down how far they have come.
 //!
-//! One reader serves all targets that stand where it is or further. A target whose queue is full stays behind with a reader of its own, and so
-//! catches up later. What a rule wants is looked up in the state as of each event: a rule that has changed since judges only what happened since.
+//! One reader serves all targets that stand where it is or a little further. A target whose queue is full stays behind with a reader of its own, and so
+//! catches up later; one that is far before a reader does not wait for it. What a rule wants is looked up in the state as of each event: a rule that has changed since judges only what happened since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use trireme_ecs_api::eventbridge::{Emitted, Pattern};
 use trireme_state::command::{DeliveryCommand, Mark, ScheduleCommand};
 use trireme_state::object::DeliveryKey;
@@ -35,7 +36,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Readers beside the foremost one. Where there is none, one is made from the history again.
 const READERS: usize = 32;
 /// Patterns that are kept as they were parsed.
-const PATTERNS: usize = 2_000;
+const PATTERNS: usize = 10_000;
+/// Who stands so far before a reader does not wait for it: it gets one of its own, as long as there are few.
+const FAR: u64 = 8_192;
 
 pub(crate) async fn serve(parts: Arc<Parts>) {
     let mut views = parts.store.watch();
@@ -46,6 +49,7 @@ pub(crate) async fn serve(parts: Arc<Parts>) {
         readers: BTreeMap::new(),
         wake: Arc::default(),
         saved: Instant::now(),
+        opening: None,
         resting: BTreeMap::new(),
     };
     loop {
@@ -89,6 +93,8 @@ impl Patterns {
     }
 }
 
+type Opening = AbortOnDropHandle<Result<Reader, Gone>>;
+
 struct Office {
     parts: Arc<Parts>,
     lanes: BTreeMap<DeliveryKey, Lane>,
@@ -97,6 +103,8 @@ struct Office {
     readers: BTreeMap<Sequence, Reader>,
     wake: Arc<Notify>,
     saved: Instant,
+    /// A reader that is made from the history: that takes a while, and nobody waits for it.
+    opening: Option<(Sequence, Opening)>,
     /// Places that could not be read: not before then.
     resting: BTreeMap<Sequence, Instant>,
 }
@@ -107,7 +115,7 @@ impl Office {
         self.lanes.retain(|key, _| view.delivery(key).is_some());
         for (key, delivery) in view.deliveries() {
             // One that stands further than it was read for is a new one of the same name.
-            if self.lanes.get(key).is_none_or(|lane| lane.at < delivery.seen) {
+            if self.lanes.get(key).is_none_or(|lane| lane.at < delivery.seen || lane.has_ended()) {
                 let lane = Lane::begin(&self.parts, key.clone(), delivery.seen, &self.wake);
                 self.lanes.insert(key.clone(), lane);
             }
@@ -125,30 +133,16 @@ impl Office {
         let head = view.position().sequence;
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
-        let behind = self.lanes.values().filter(|lane| lane.at < head && lane.room() >= QUEUE / 2);
-        let unread = behind.filter(|lane| self.reader_of(lane).is_none()).map(|lane| lane.at);
-        if let Some(lowest) = unread.filter(|at| !self.resting.contains_key(at)).min() {
-            // One serves all that stand further; so the lowest is enough.
-            match Reader::open(&*self.parts.past, lowest, view).await {
-                Ok(reader) => {
-                    self.readers.insert(lowest, reader);
-                }
-                Err(gone) => self.cannot_read(lowest, gone),
-            }
-        }
-        let mut served: BTreeMap<Sequence, Vec<DeliveryKey>> = BTreeMap::new();
-        for (key, lane) in &self.lanes {
-            if let Some(at) = self.reader_of(lane) {
-                served.entry(at).or_default().push(key.clone());
-            }
-        }
-        self.readers.retain(|at, _| served.contains_key(at));
+        self.open(view).await;
+        let served: BTreeSet<Sequence> =
+            self.lanes.values().filter_map(|lane| self.reader_of(lane)).collect();
+        self.readers.retain(|at, _| served.contains(at));
         let mut more = false;
-        for (at, keys) in served.into_iter().filter(|(at, _)| *at < head) {
+        for at in served.into_iter().filter(|at| *at < head) {
             if self.resting.contains_key(&at) {
                 continue;
             }
-            match self.read_at(at, &keys).await {
+            match self.read_at(at, head).await {
                 Ok(again) => more |= again,
                 Err(gone) => self.cannot_read(at, gone),
             }
@@ -157,11 +151,54 @@ impl Office {
         more
     }
 
-    /// One reader goes on. Those who stand where it is and have no room stay behind.
-    async fn read_at(&mut self, at: Sequence, keys: &[DeliveryKey]) -> Result<bool, Gone> {
+    /// Makes a reader for those who have none, or only one that is far behind: one at a time, the foremost first.
+    async fn open(&mut self, view: &State) {
+        if let Some((at, opening)) = self.opening.take() {
+            if !opening.is_finished() {
+                self.opening = Some((at, opening));
+                return;
+            }
+            match opening.await {
+                Ok(Ok(reader)) => {
+                    self.readers.insert(at, reader);
+                }
+                Ok(Err(gone)) => self.cannot_read(at, gone),
+                Err(error) => self.cannot_read(at, Gone::Unavailable(error.to_string())),
+            }
+        }
+        let head = view.position().sequence;
+        let unread = |lane: &&Lane| {
+            let far = |reader: Sequence| {
+                lane.at.get().saturating_sub(reader.get()) > FAR && self.readers.len() < READERS
+            };
+            let waits = lane.at < head && lane.room() >= QUEUE / 2 && !self.resting.contains_key(&lane.at);
+            waits && self.reader_of(lane).is_none_or(far)
+        };
+        let places: BTreeSet<Sequence> = self.lanes.values().filter(unread).map(|lane| lane.at).collect();
+        let Some(foremost) = places.last() else { return };
+        // One serves all that stand not far from each other.
+        let near = places.iter().find(|at| foremost.get().saturating_sub(at.get()) <= FAR);
+        let at = *near.unwrap_or(foremost);
+        let (parts, wake, view) = (self.parts.clone(), self.wake.clone(), view.clone());
+        let opening = tokio::spawn(async move {
+            let opened = Reader::open(&*parts.past, at, &view).await;
+            wake.notify_one();
+            opened
+        });
+        self.opening = Some((at, AbortOnDropHandle::new(opening)));
+    }
+
+    /// One reader goes on. Those who stand where it is and have no room stay behind. Whether it may go on at once.
+    async fn read_at(&mut self, at: Sequence, head: Sequence) -> Result<bool, Gone> {
+        let mine: BTreeSet<DeliveryKey> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| self.reader_of(lane) == Some(at))
+            .map(|(key, _)| key.clone())
+            .collect();
         let Some(mut reader) = self.readers.remove(&at) else { return Ok(false) };
         let (mut going, mut left): (Vec<_>, usize) = (Vec::new(), 0);
-        for (key, lane) in self.lanes.iter_mut().filter(|(key, _)| keys.binary_search(key).is_ok()) {
+        for (key, lane) in self.lanes.iter_mut().filter(|(key, _)| mine.contains(*key)) {
             match lane.at == at && lane.room() < QUEUE / 2 {
                 true => left = left.saturating_add(1),
                 false => going.push((key, lane)),
@@ -174,12 +211,14 @@ impl Office {
             return Ok(false);
         }
         let (past, patterns) = (self.parts.past.clone(), &mut self.patterns);
-        let ended = reader.read(&*past, |told| tell(patterns, &mut going, told)).await;
-        self.readers.insert(reader.at(), reader);
-        while self.readers.len() > READERS {
+        let done = reader.read(&*past, head, |told| tell(patterns, &mut going, told)).await;
+        let to = reader.at();
+        self.readers.insert(to, reader);
+        while self.readers.len() > READERS.saturating_mul(2) {
             self.readers.pop_first();
         }
-        Ok(!ended?)
+        done?;
+        Ok(at < to && to < head)
     }
 
     fn cannot_read(&mut self, at: Sequence, gone: Gone) {
@@ -212,12 +251,13 @@ impl Office {
         let view = self.parts.store.view();
         // What is written down is read too: with many targets that must not be reason enough to write again.
         let own = u64::try_from(self.lanes.len()).unwrap_or(u64::MAX).saturating_mul(4);
-        let unsaved = UNSAVED.min(view.retention().events / 4).max(own);
+        let unsaved = UNSAVED.max(own).min(view.retention().events / 4);
         let mut marks = Vec::new();
         for (key, lane) in &self.lanes {
             let Some(delivery) = view.delivery(key) else { continue };
             let report = lane.report();
-            let far = report.settled.get().saturating_sub(delivery.seen.get()) >= unsaved;
+            let behind = report.settled.get().saturating_sub(delivery.seen.get());
+            let far = behind >= unsaved || behind > 0 && delivery.seen <= view.trimmed();
             if report.settled < delivery.seen || !(far || report.has_news(delivery.seen)) {
                 continue;
             }
@@ -256,6 +296,11 @@ impl Office {
 
 /// Hands each target that stands before an event of the history what it comes to for it: all of them, or none if one has no room.
 fn tell(patterns: &mut Patterns, lanes: &mut [(&DeliveryKey, &mut Lane)], told: &Told<'_>) -> bool {
+    // Most of what happens comes to nothing.
+    if told.events.is_empty() {
+        lanes.iter_mut().for_each(|(_, lane)| lane.at = lane.at.max(told.sequence));
+        return true;
+    }
     if lanes.iter().any(|(_, lane)| lane.at < told.sequence && lane.room() == 0) {
         return false;
     }

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Where clouds keep a machine's credentials, beside link-local addresses: AWS, Azure, Alibaba Cloud.
-const METADATA: [IpAddr; 3] = [
+/// Where clouds keep a machine's credentials, beside link-local addresses: AWS, Azure, Alibaba Cloud, Oracle.
+const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
 /// Which addresses may be called.
@@ -42,8 +43,9 @@ fn meant(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match six.segments() {
-        // Translated (RFC 6052), 6to4 (RFC 3056), and compatible (RFC 4291), save `::` and `::1`.
+        // Translated (RFC 6052, RFC 2765), 6to4 (RFC 3056), and compatible (RFC 4291), save `::` and `::1`.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        [0, 0, 0, 0, 0xffff, 0, high, low] => four(high, low),
         [0x2002, high, low, ..] => four(high, low),
         [0, 0, 0, 0, 0, 0, high, low] if (high, low) > (0, 1) => four(high, low),
         _ => six.into(),
@@ -86,6 +88,7 @@ mod tests {
             "255.255.255.255",
             "::ffff:169.254.1.1",
             "64:ff9b::a9fe:a9fe",
+            "::ffff:0:a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "::169.254.169.254",
             "fd00:ec2::254",

@@ -44,35 +44,33 @@ impl Reader {
         self.at
     }
 
-    /// Reads on while `more` takes what there is, one event after the other, and says whether it read to the end of what there is. An event that is not
-    /// taken is read again.
+    /// Reads on, up to `head`, while `more` takes what there is, one event after the other. An event that is not taken is read again.
     pub(crate) async fn read(
         &mut self,
         past: &dyn Past,
+        head: Sequence,
         mut more: impl FnMut(&Told<'_>) -> bool,
-    ) -> Result<bool, Gone> {
+    ) -> Result<(), Gone> {
         let next = self.at.next();
-        if self.ahead.first().map(|record| record.sequence) != Some(next) {
-            self.ahead = past.records(next, BATCH).await?.into();
+        let follows = self.ahead.first().is_some_and(|record| record.sequence == next);
+        if !follows || is_cut(&self.ahead, head) && self.ahead.chunk_by(same_entry).nth(1).is_none() {
+            let mut records = past.records(next, BATCH).await?;
+            records.retain(|record| record.sequence <= head);
+            self.ahead = records.into();
         }
         let ahead = self.ahead.clone();
+        let cut = is_cut(&ahead, head);
         let mut entries = ahead.chunk_by(same_entry).peekable();
-        let full = ahead.len() >= BATCH;
-        let mut read = 0_usize;
+        let mut read = false;
         while let Some(entry) = entries.next() {
-            // The last entry of a full batch may go on behind it.
-            if full && entries.peek().is_none() && read > 0 {
+            // The last entry of what was read may go on behind it.
+            if cut && read && entries.peek().is_none() || !self.read_entry(entry, &mut more) {
                 break;
             }
-            if !self.read_entry(entry, &mut more) {
-                let left = ahead.iter().skip_while(|record| record.sequence <= self.at);
-                self.ahead = left.cloned().collect();
-                return Ok(false);
-            }
-            read = read.saturating_add(entry.len());
+            read = true;
         }
-        self.ahead = Arc::default();
-        Ok(!full)
+        self.ahead = ahead.iter().filter(|record| record.sequence > self.at).cloned().collect();
+        Ok(())
     }
 
     /// The events of one entry. What one of them says of an object may stand in the next: where a new task was launched, say.
@@ -92,6 +90,11 @@ impl Reader {
         }
         true
     }
+}
+
+/// Whether more has happened than was read.
+fn is_cut(records: &[Record], head: Sequence) -> bool {
+    records.last().is_none_or(|record| record.sequence < head)
 }
 
 /// Events of one command: nothing else has its request id.

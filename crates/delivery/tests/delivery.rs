@@ -211,3 +211,22 @@ async fn times_of_a_rule_are_told_to_endpoints_and_start_no_tasks_here() {
     until("what follows is told", || heard.taken.lock().unwrap().len() == 2).await;
     until("and starts a task", || followers(&world) == 1).await;
 }
+
+#[tokio::test]
+async fn what_one_entry_says_of_a_task_is_told_with_it_wherever_the_history_is_cut() {
+    let world = World::new();
+    world.ask(register("web", None));
+    let other = world.open("other");
+    let (address, heard) = endpoint().await;
+    world.put_rule("r", vec![world.calls("r", &address, RetryPolicy::default())]);
+    world.change_rule("r", |spec| spec.pattern = Some(r#"{"detail":{"group":["seed"]}}"#.to_owned()));
+    for _ in 0..4 {
+        world.seed_allowing_commands(other.clone());
+    }
+    // An entry has two events: every second cut goes through one.
+    *world.at_once.lock().unwrap() = 3;
+    let _delivering = world.deliver();
+    until("all are told", || heard.versions().len() == 4).await;
+    let taken = heard.taken.lock().unwrap();
+    assert!(taken.iter().all(|event| event["detail"]["enableExecuteCommand"] == true), "{taken:#?}");
+}

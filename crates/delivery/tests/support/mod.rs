@@ -24,12 +24,13 @@ mod objects;
 
 pub use objects::{cluster, definition, register, registration, run_tasks, schedule_target};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The history of a store in memory, of which the beginning may be gone.
 pub struct Replayed {
     store: LocalStore,
     pub first: Arc<Mutex<Sequence>>,
+    pub at_once: Arc<Mutex<usize>>,
 }
 
 impl Past for Replayed {
@@ -54,6 +55,7 @@ impl Past for Replayed {
             if from < first {
                 return Err(Gone::Trimmed { first });
             }
+            let limit = limit.min(*self.at_once.lock().unwrap());
             Ok(self.store.history(from, limit).await.unwrap())
         })
     }
@@ -157,10 +159,20 @@ pub async fn endpoint() -> (String, Arc<Heard>) {
     (address, heard)
 }
 
+fn seed(on: Placement) -> Command {
+    let mut run = run_tasks(definition("web", 1), vec![on]);
+    if let Command::RunTasks(run) = &mut run {
+        run.group = Some("seed".to_owned());
+    }
+    run
+}
+
 /// A store with a machine whose changes are what happens.
 pub struct World {
     pub store: LocalStore,
     pub first: Arc<Mutex<Sequence>>,
+    /// So many events of the history come at once, at most.
+    pub at_once: Arc<Mutex<usize>>,
     pub losing: Arc<Losing>,
     machine: ContainerInstanceId,
 }
@@ -177,8 +189,13 @@ impl World {
     pub fn new() -> Self {
         let store = LocalStore::new([7; 32], Timestamp::from_millis(1_000_000));
         let losing = Arc::new(Losing { inner: store.clone(), lose: AtomicU32::new(0) });
-        let mut world =
-            Self { store, first: Arc::default(), losing, machine: ContainerInstanceId::from_bits(0) };
+        let mut world = Self {
+            store,
+            first: Arc::default(),
+            at_once: Arc::new(Mutex::new(usize::MAX)),
+            losing,
+            machine: ContainerInstanceId::from_bits(0),
+        };
         world.ask(Command::CreateCluster { cluster: cluster("default"), tags: Tags::new() });
         world.ask(Command::RegisterInstance {
             instance: None,
@@ -277,11 +294,12 @@ impl World {
 
     /// A task of the group `seed` on a machine.
     pub fn seed(&self, on: Placement) {
-        let mut run = run_tasks(definition("web", 1), vec![on]);
-        if let Command::RunTasks(run) = &mut run {
-            run.group = Some("seed".to_owned());
-        }
-        self.ask(run);
+        self.ask(seed(on));
+    }
+
+    /// One in which commands may be run: that is a second event of its entry.
+    pub fn seed_allowing_commands(&self, on: Placement) {
+        self.ask(Command::RunAllowingCommands(Box::new(seed(on))));
     }
 
     pub fn drain(&self, instance: ContainerInstanceId) {
@@ -335,7 +353,11 @@ impl World {
         let stop = CancellationToken::new();
         let delivery = Delivery {
             store: self.losing.clone(),
-            past: Arc::new(Replayed { store: self.store.clone(), first: self.first.clone() }),
+            past: Arc::new(Replayed {
+                store: self.store.clone(),
+                first: self.first.clone(),
+                at_once: self.at_once.clone(),
+            }),
             sealing_key: Arc::new(SealingKey::from_bytes([7; 32])),
             reach: Reach { loopback: true },
         };

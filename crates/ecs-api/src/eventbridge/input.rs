@@ -201,7 +201,15 @@ fn valued(paths: &BTreeMap<String, String>, name: &str, rule: &RuleKey, event: &
         RULE_ARN => arn(rule).into(),
         RULE_NAME => rule.name.clone().into(),
         TIME => event.get("time").cloned().unwrap_or_default(),
-        EVENT | EVENT_JSON => event.clone(),
+        EVENT_JSON => event.clone(),
+        // All but what the event is about.
+        EVENT => match event.clone() {
+            Value::Object(mut members) => {
+                members.remove("detail");
+                Value::Object(members)
+            }
+            other => other,
+        },
         name => {
             debug_assert!(!name.starts_with(RESERVED), "checked when it was put");
             paths.get(name).and_then(|path| part_of(event, path)).cloned().unwrap_or_default()

@@ -21,9 +21,9 @@ pub struct Delivery {
     pub seen: Sequence,
     /// So many of what the next one came to for the target were seen to as well.
     pub part: u32,
-    /// Events that it took.
+    /// Events that it took. Where an answer was lost, the same may count twice.
     pub delivered: u64,
-    /// Events that were given up.
+    /// Events that were given up, in the same way.
     pub dropped: u64,
     /// When something went wrong last, and what.
     pub error: Option<(Timestamp, String)>,

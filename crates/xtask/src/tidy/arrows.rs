@@ -77,6 +77,7 @@ const ROOMS: &[Room] = &[
             "state",
             "iam",
             "rpc",
+            "scheduler",
             "raft",
             "dispatcher",
             "monitoring",
