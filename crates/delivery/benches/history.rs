@@ -19,7 +19,6 @@ use trireme_state::{Actor, Command, Outcome, Proposal, State, apply_event};
 use trireme_types::{RequestId, Timestamp};
 
 #[path = "../../state/tests/support/mod.rs"]
-#[allow(dead_code)]
 mod objects;
 
 const INSTANCES: usize = 5_000;
