@@ -127,7 +127,7 @@ sim-planted: setup-build
 
 bench: setup-build
 	cargo bench --locked --package trireme-raft --bench rate
-	cargo bench --locked --package trireme-scheduler --package trireme-controllers --package trireme-dispatcher --benches
+	cargo bench --locked --package trireme-scheduler --package trireme-controllers --package trireme-dispatcher --package trireme-delivery --benches
 	cargo bench --locked --package trireme-ecs-api --bench front
 
 bench-core: setup-build

@@ -214,6 +214,6 @@ def test_what_is_wrong_is_said(scheduler, events, target):
     refused(scheduler.create_schedule, "ConflictException", **expression, **given)
     scheduler.delete_schedule(Name="s")
     refused(events.put_rule, "ValidationException", Name="r", ScheduleExpression="rate(1 minutes)")
-    refused(events.put_rule, "ValidationException", Name="r", EventPattern='{"source":["aws.ecs"]}')
+    refused(events.put_rule, "ValidationException", Name="r")
     refused(events.put_targets, "ResourceNotFoundException", Rule="r", Targets=[target | {"Id": "a"}])
     assert [bus["Name"] for bus in events.list_event_buses()["EventBuses"]] == ["default"]
