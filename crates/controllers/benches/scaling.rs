@@ -70,7 +70,12 @@ fn autoscaling() {
     let tasks = Autoscaler.measured(&world.view());
     let usage: BTreeMap<_, Vec<_>> = tasks.iter().map(|id| (*id, (0..24).map(half).collect())).collect();
     let observed = Observed { usage, ..Observed::default() };
-    time(&format!("{SERVICES} targets, {} tasks, near their target", tasks.len()), &Autoscaler, &world, &observed);
+    time(
+        &format!("{SERVICES} targets, {} tasks, near their target", tasks.len()),
+        &Autoscaler,
+        &world,
+        &observed,
+    );
     let full = |steps_ago| UsageSample { steps_ago, cpu_millis: 64, memory_bytes: 32 << 20 };
     let usage = tasks.iter().map(|id| (*id, (0..24).map(full).collect())).collect();
     let observed = Observed { usage, ..Observed::default() };
