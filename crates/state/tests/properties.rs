@@ -9,6 +9,8 @@ mod alarms;
 mod autoscaling;
 #[path = "properties/capacity.rs"]
 mod capacity;
+#[path = "properties/configuration.rs"]
+mod configuration;
 #[path = "properties/deployments.rs"]
 mod deployments;
 #[path = "properties/gpus.rs"]
@@ -18,16 +20,20 @@ mod schedules;
 #[path = "properties/subnets.rs"]
 mod subnets;
 mod support;
+#[path = "properties/task_sets.rs"]
+mod task_sets;
 
 use alarms::{alarm_command, alarm_step};
 use autoscaling::{autoscaling_command, autoscaling_step};
 use capacity::{capacity_command, capacity_step, run_on};
+use configuration::{configuration_command, configuration_step};
 use deployments::{deployment_command, deployment_step};
 use gpus::{gpu_command, gpu_step};
 use proptest::prelude::*;
 use schedules::{schedule_command, schedule_step};
 use subnets::{subnet_command, subnet_step};
 use support::*;
+use task_sets::{task_set_command, task_set_step};
 use trireme_state::command::{
     AutoScalingGroupChange, ClusterChange, Command, InstanceAttribute, LogGroupChange, ServiceChange,
     ServiceProgress, TaskHealthReport, TaskImages, TaskReport,
@@ -175,54 +181,6 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What needs the second feature level, and is refused below it.
-fn configuration_step() -> impl Strategy<Value = Step> {
-    let name = || 0u8..3;
-    prop_oneof![
-        (any::<bool>(), proptest::option::of(name()))
-            .prop_map(|(insights, provider)| Step::Configure { insights, provider }),
-        (name(), proptest::option::of(1u32..4)).prop_map(|(name, step)| Step::Provider { name, step }),
-        name().prop_map(|name| Step::DropProvider { name }),
-        (0usize..6, 0u8..12, any::<bool>()).prop_map(|(instance, name, delete)| Step::Attribute {
-            instance,
-            name,
-            delete
-        }),
-        (0usize..20, proptest::option::of(1u32..5))
-            .prop_map(|(task, minutes)| Step::Protect { task, minutes }),
-        (proptest::option::of(name()), proptest::option::of(name()))
-            .prop_map(|(principal, value)| Step::Setting { principal, value }),
-        (name(), proptest::option::of(1u32..4), any::<bool>())
-            .prop_map(|(name, days, delete)| Step::LogGroup { name, days, delete }),
-        (name(), 1u32..4).prop_map(|(family, revision)| Step::DeleteDefinition { family, revision }),
-        (name(), 1u32..4).prop_map(|(family, revision)| Step::Forget { family, revision }),
-        (0u8..3, proptest::option::of(0usize..6))
-            .prop_map(|(zone, again)| Step::RegisterInstance { zone, again }),
-        (name(), 0usize..3).prop_map(|(name, back)| Step::RollBack { name, back }),
-        (name(), proptest::option::of(name())).prop_map(|(name, value)| Step::Describe { name, value }),
-        name().prop_map(|name| Step::Complete { name }),
-    ]
-}
-
-/// What needs the third feature level, and is refused below it.
-fn task_set_step() -> impl Strategy<Value = Step> {
-    let name = || 0u8..3;
-    let set = || 0usize..3;
-    prop_oneof![
-        (name(), 0u32..5).prop_map(|(name, count)| Step::CreateExternal { name, count }),
-        (name(), name(), 0u8..=100, proptest::option::of(0u8..3))
-            .prop_map(|(name, family, percent, token)| Step::CreateSet { name, family, percent, token }),
-        (name(), set(), 0u8..=100).prop_map(|(name, set, percent)| Step::ScaleSet { name, set, percent }),
-        (name(), set(), any::<bool>()).prop_map(|(name, set, force)| Step::DeleteSet { name, set, force }),
-        (name(), set()).prop_map(|(name, set)| Step::Choose { name, set }),
-        (name(), set()).prop_map(|(name, set)| Step::TagSet { name, set }),
-        (name(), set(), proptest::collection::vec(0usize..6, 1..4))
-            .prop_map(|(name, set, instances)| Step::StartOfSet { name, set, instances }),
-        (name(), set(), proptest::option::of(any::<bool>()), any::<bool>())
-            .prop_map(|(name, set, steady, gone)| Step::RecordSet { name, set, steady, gone }),
-    ]
-}
-
 fn family(number: u8) -> String {
     format!("family-{number}")
 }
@@ -343,6 +301,7 @@ fn command(state: &State, step: &Step) -> Option<Command> {
 fn other_command(state: &State, step: &Step) -> Option<Command> {
     instance_command(state, step)
         .or_else(|| configuration_command(state, step))
+        .or_else(|| task_set_command(state, step))
         .or_else(|| subnet_command(state, step))
         .or_else(|| gpu_command(state, step))
         .or_else(|| alarm_command(state, step))
@@ -434,171 +393,6 @@ fn instance_command(state: &State, step: &Step) -> Option<Command> {
             let version = found.version;
             Command::RecordProgress { service: service_name(*name), version, progress: Box::new(progress) }
         }
-        _ => return None,
-    })
-}
-
-fn configuration_command(state: &State, step: &Step) -> Option<Command> {
-    let machines = |number: u8| format!("machines-{number}");
-    Some(match step {
-        Step::Configure { insights, provider: number } => {
-            let providers: Vec<CapacityProviderName> =
-                number.map(|number| provider(&machines(number)).name).into_iter().collect();
-            let item =
-                |name: &CapacityProviderName| StrategyItem { provider: name.clone(), weight: 1, base: 0 };
-            let strategy = providers.iter().map(item).collect();
-            let insights = if *insights { ContainerInsights::Enabled } else { ContainerInsights::Disabled };
-            let change = ClusterChange {
-                container_insights: Some(insights),
-                capacity: Some((providers, strategy)),
-                ..ClusterChange::default()
-            };
-            Command::UpdateCluster { cluster: cluster("default"), change: Box::new(change) }
-        }
-        Step::Provider { name, step: None } => create_provider(&machines(*name)),
-        Step::Provider { name, step: minimum_step } => Command::UpdateCapacityProvider {
-            key: provider(&machines(*name)),
-            change: AutoScalingGroupChange { minimum_step: *minimum_step, ..Default::default() },
-        },
-        Step::DropProvider { name } => Command::DeleteCapacityProvider { key: provider(&machines(*name)) },
-        Step::Attribute { instance, name, delete } => {
-            let attribute = InstanceAttribute {
-                instance: placement(state, *instance)?.instance,
-                name: format!("attribute-{name}"),
-                value: (!delete).then(|| "v".to_owned()),
-            };
-            let (cluster, attributes) = (cluster("default"), vec![attribute]);
-            match delete {
-                true => Command::DeleteAttributes { cluster, attributes },
-                false => Command::PutAttributes { cluster, attributes },
-            }
-        }
-        Step::Protect { task: number, minutes } => Command::ProtectTask {
-            cluster: cluster("default"),
-            task: task(state, *number)?,
-            minutes: *minutes,
-        },
-        Step::Setting { principal, value } => Command::ChangeAccountSetting {
-            key: SettingsKey {
-                scope: Scope::development(),
-                principal: principal.map(|number| format!("arn:aws:iam::123456789012:user/{number}")),
-            },
-            name: "containerInsights".to_owned(),
-            value: value.map(|number| number.to_string()),
-        },
-        Step::LogGroup { name, days, delete } => {
-            let key = log_group(&family(*name));
-            match (state.log_group(&key).is_some(), delete) {
-                (false, _) => Command::CreateLogGroup { key, tags: Tags::new() },
-                (true, true) => Command::DeleteLogGroup { key },
-                (true, false) => Command::ChangeLogGroup { key, change: LogGroupChange::Retention(*days) },
-            }
-        }
-        Step::Forget { family: f, revision } => {
-            Command::ForgetTaskDefinitions { keys: vec![definition(&family(*f), *revision)] }
-        }
-        Step::DeleteDefinition { family: f, revision } => {
-            Command::DeleteTaskDefinition { key: definition(&family(*f), *revision) }
-        }
-        other => return record_command(state, other),
-    })
-}
-
-/// Instances without a session, and what deployments leave.
-fn record_command(state: &State, step: &Step) -> Option<Command> {
-    Some(match step {
-        Step::Away { instance, seconds } => {
-            let Placement { instance, epoch } = placement(state, *instance)?;
-            Command::AnnounceAbsence { instance, epoch, millis: seconds * 1_000 }
-        }
-        Step::Patience { seconds } => Command::SetLostAfter {
-            cluster: cluster("default"),
-            millis: seconds.map(|seconds| seconds * 1_000),
-        },
-        Step::RegisterInstance { zone, again } => Command::RegisterInstance {
-            instance: again.and_then(|number| placement(state, number)).map(|found| found.instance),
-            registration: Box::new(registration("i", &format!("us-east-1{}", char::from(b'a' + zone)))),
-            tags: Tags::new(),
-        },
-        Step::RollBack { name, back } => Command::RollBackDeployment {
-            service: service_name(*name),
-            deployment: state.deployment_history(&service_name(*name)).deployments.get(*back)?.id,
-            reason: "because".to_owned(),
-        },
-        Step::Describe { name, value } => {
-            let value = value.map(|number| number.to_string());
-            let described = [("loadBalancers".to_owned(), value)].into();
-            let change = ServiceChange { described, ..ServiceChange::default() };
-            Command::UpdateService { key: service_name(*name), change }
-        }
-        Step::Complete { name } => {
-            let found = state.service(&service_name(*name))?;
-            let rollouts = vec![(found.deployments.first()?.id, RolloutState::Completed)];
-            let progress = Box::new(ServiceProgress { rollouts, ..ServiceProgress::default() });
-            let version = found.version;
-            Command::RecordProgress { service: service_name(*name), version, progress }
-        }
-        other => return task_set_command(state, other),
-    })
-}
-
-fn task_set_command(state: &State, step: &Step) -> Option<Command> {
-    let scale = |percent: u8| Scale::from_percent(f64::from(percent));
-    let id = |name: u8, set: usize| Some(state.task_sets(&service_name(name))?.sets.get(set)?.id);
-    Some(match step {
-        Step::CreateExternal { name, count } => Command::CreateServiceWithTaskSets {
-            key: service_name(*name),
-            spec: spec(TaskDefinitionKey::none(&Scope::development()), *count),
-            tags: Tags::new(),
-            created_by: "p".to_owned(),
-        },
-        Step::CreateSet { name, family: f, percent, .. } => Command::CreateTaskSet {
-            service: service_name(*name),
-            spec: Box::new(TaskSetSpec {
-                task_definition: definition(&family(*f), 1),
-                scale: scale(*percent)?,
-                external_id: None,
-                described: Described::new(),
-            }),
-            tags: Tags::new(),
-        },
-        Step::ScaleSet { name, set, percent } => Command::ScaleTaskSet {
-            service: service_name(*name),
-            id: id(*name, *set)?,
-            scale: scale(*percent)?,
-        },
-        Step::DeleteSet { name, set, force } => {
-            Command::DeleteTaskSet { service: service_name(*name), id: id(*name, *set)?, force: *force }
-        }
-        Step::Choose { name, set } => {
-            Command::SetPrimaryTaskSet { service: service_name(*name), id: id(*name, *set)? }
-        }
-        Step::StartOfSet { name, set, instances } => Command::StartServiceTasks {
-            service: service_name(*name),
-            version: state.service(&service_name(*name))?.version,
-            deployment: id(*name, *set)?,
-            placements: placements(state, instances),
-        },
-        Step::RecordSet { name, set, steady, gone } => Command::RecordTaskSets {
-            service: service_name(*name),
-            version: state.service(&service_name(*name))?.version,
-            sets: vec![command::TaskSetProgress {
-                id: id(*name, *set)?,
-                back_off: Some((
-                    gone.then_some(BackOff { failures: 1, not_before: Timestamp::from_millis(9) }),
-                    1,
-                )),
-                steady: *steady,
-                gone: *gone,
-                events: Vec::new(),
-            }],
-            steady: *steady,
-            events: gone.then(|| "told".to_owned()).into_iter().collect(),
-        },
-        Step::TagSet { name, set } => Command::TagResource {
-            resource: command::TaggedResource::TaskSet(service_name(*name), id(*name, *set)?),
-            tags: Tags::from([("k".to_owned(), set.to_string())]),
-        },
         _ => return None,
     })
 }

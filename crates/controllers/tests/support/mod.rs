@@ -2,14 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code)]
 
+pub mod checks;
 pub mod deployments;
+pub mod objects;
 pub mod pools;
 pub mod scaling;
+pub mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use checks::check_limits;
+pub use objects::*;
 use trireme_controllers::{Controller, Observed, Plan, Reaper, ServiceController, Stopwatch};
 use trireme_state::command::{ServiceChange, TaskHealthReport, TaskReport};
 use trireme_state::object::*;
@@ -19,57 +24,6 @@ use trireme_state::*;
 use trireme_types::*;
 
 pub const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
-
-const HEALTHY_AFTER: Duration = Duration::from_secs(40);
-
-pub fn cluster() -> ClusterKey {
-    ClusterKey { scope: Scope::development(), name: ClusterName::default_cluster() }
-}
-
-pub fn service_key(name: &str) -> ServiceKey {
-    ServiceKey { cluster: cluster(), name: ServiceName::new(name).unwrap() }
-}
-
-pub fn definition(family: &str, revision: u32) -> TaskDefinitionKey {
-    TaskDefinitionKey { scope: Scope::development(), family: Family::new(family).unwrap(), revision }
-}
-
-pub fn container(cpu: u32, memory: u32, port: Option<u16>) -> ContainerDefinition {
-    let mapping = |port| PortMapping {
-        container_port: Port::new(80),
-        host_port: Some(Port::new(port)),
-        protocol: Protocol::Tcp,
-        name: None,
-    };
-    ContainerDefinition {
-        name: ContainerName::new("main").unwrap(),
-        image: "busybox".to_owned(),
-        cpu: CpuUnits::new(cpu),
-        memory: Some(Mebibytes::new(memory)),
-        memory_reservation: None,
-        essential: true,
-        port_mappings: port.map(mapping).into_iter().collect(),
-        entry_point: None,
-        command: None,
-        environment: Vec::new(),
-        working_directory: None,
-        user: None,
-        hostname: None,
-        docker_labels: BTreeMap::new(),
-        stop_timeout: None,
-        readonly_root_filesystem: None,
-        interactive: None,
-        pseudo_terminal: None,
-        described: BTreeMap::new(),
-    }
-}
-
-/// What an agent makes of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    Runs,
-    FailsToStart,
-}
 
 pub struct World {
     pub store: LocalStore,
@@ -505,105 +459,5 @@ impl World {
             self.user(command);
         }
         count
-    }
-}
-
-pub fn configuration((maximum_percent, minimum_healthy_percent): (u32, u32)) -> DeploymentConfiguration {
-    DeploymentConfiguration { maximum_percent, minimum_healthy_percent }
-}
-
-pub fn registration(name: String, zone: &str, cpu: u32, memory: u32) -> InstanceRegistration {
-    InstanceRegistration {
-        cluster: cluster(),
-        name,
-        zone: Zone::new(zone).unwrap(),
-        resources: InstanceResources {
-            cpu: CpuUnits::new(cpu),
-            memory: Mebibytes::new(memory),
-            reserved_ports: vec![(Protocol::Tcp, Port::new(22))],
-        },
-        attributes: BTreeMap::from([(capability::of_setting("healthCheck"), String::new())]),
-        agent_version: "0".to_owned(),
-        docker_version: "0".to_owned(),
-    }
-}
-
-pub fn report(task: &Task, status: TaskStatus, stop_code: Option<StopCode>) -> TaskReport {
-    let mut report = TaskReport::of(task, status, stop_code);
-    if stop_code == Some(StopCode::EssentialContainerExited) {
-        report.containers.iter_mut().for_each(|container| container.exit_code = Some(1));
-    }
-    report
-}
-
-/// ECS: by its health check, else RUNNING for 40 seconds.
-pub fn is_healthy(state: &State, task: &Task, now: Timestamp) -> bool {
-    let runs = task.wanted() && task.last_status == TaskStatus::Running;
-    let started_at = task.times.started_at.unwrap_or(now);
-    runs && state.checked(task).map_or(now.since(started_at) >= HEALTHY_AFTER, |one| one == Checked::Healthy)
-}
-
-/// No daemon has more tasks than its part of the instances by our starts, and none of one deployment twice on one.
-fn check_daemon(service: &Service, after: &State, command: &Command) {
-    let Command::StartServiceTasks { deployment, .. } = command else { return };
-    let tasks = after.tasks_of_service(&service.key);
-    let instances = after.instances().count() as u32;
-    let maximum = service.spec.deployment_configuration.maximum(instances) as usize;
-    assert!(tasks.iter().filter(|task| task.wanted()).count() <= maximum, "above the maximum: {command:?}");
-    let ours = || tasks.iter().filter(|task| task.wanted() && task.deployment() == Some(*deployment));
-    let places: BTreeSet<ContainerInstanceId> = ours().map(|task| task.instance).collect();
-    assert_eq!(ours().count(), places.len(), "twice on one instance: {command:?}");
-}
-
-/// No task set is above its own maximum by our starts.
-fn check_sets(service: &Service, sets: &TaskSets, tasks: &[Arc<Task>], command: &Command) {
-    let Command::StartServiceTasks { deployment, .. } = command else { return };
-    let desired = sets.set(*deployment).unwrap().computed_desired_count(service.spec.desired_count);
-    let ours = |task: &&Arc<Task>| task.wanted() && task.deployment() == Some(*deployment);
-    let maximum = service.spec.deployment_configuration.maximum(desired) as usize;
-    assert!(tasks.iter().filter(ours).count() <= maximum, "above the maximum: {command:?}");
-}
-
-/// Never above the maximum by our starts; never below the minimum by our stops, of running tasks and of healthy ones.
-fn check_limits(before: &State, after: &State, command: &Command, now: Timestamp) {
-    let (Command::StartServiceTasks { service: key, .. } | Command::StopServiceTasks { service: key, .. }) =
-        command
-    else {
-        return;
-    };
-    let service = after.service(key).unwrap();
-    if service.status != ServiceStatus::Active {
-        return;
-    }
-    let (desired, limits) = (service.spec.desired_count, service.spec.deployment_configuration);
-    if SchedulingStrategy::of(&service.spec.described) == SchedulingStrategy::Daemon {
-        return check_daemon(service, after, command);
-    }
-    if let Some(sets) = after.task_sets(key) {
-        return check_sets(service, sets, &after.tasks_of_service(key), command);
-    }
-    let wanted = |state: &State| state.tasks_of_service(key).iter().filter(|task| task.wanted()).count();
-    // Nobody counts on one whose health check fails.
-    let running = |state: &State| {
-        let sick = |task: &Task| before.checked(task) == Some(Checked::Unhealthy);
-        let runs =
-            |task: &&Arc<Task>| task.wanted() && task.last_status == TaskStatus::Running && !sick(task);
-        state.tasks_of_service(key).iter().filter(runs).count()
-    };
-    if let Command::StartServiceTasks { deployment, .. } = command {
-        let side = |task: &&Arc<Task>| task.wanted() && after.runs(key, task, *deployment);
-        let beside = after.is_beside(service);
-        let tasks = after.tasks_of_service(key);
-        let count = if beside { tasks.iter().filter(side).count() } else { wanted(after) };
-        assert!(count <= limits.maximum(desired) as usize, "above the maximum: {command:?}");
-    } else {
-        let floor = (limits.minimum(desired).min(desired) as usize).min(running(before));
-        assert!(running(after) >= floor, "below the minimum: {command:?}");
-        let healthy = |state: &State| {
-            let counts = |task: &&Arc<Task>| is_healthy(before, task, now);
-            state.tasks_of_service(key).iter().filter(counts).count()
-        };
-        let floor = (limits.minimum(desired).min(desired) as usize).min(healthy(before));
-        assert!(healthy(after) >= floor, "fewer healthy than the minimum: {command:?}");
     }
 }
