@@ -5,6 +5,7 @@
 //! - A period counts a second after it ended, when what was put on other nodes is here. One that is under way counts only once nothing that
 //!   still comes can undo its breach: the largest value above the threshold, the smallest below it, or too many samples.
 //! - A state that a user has set, and one that was just come to, stays for a period, ten seconds at most.
+//! - A period that began before this node had all samples is not known: an alarm moves only if it would whatever was in it.
 //! - A new leader first listens: for a while it takes no lack of samples for one.
 
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Controller for AlarmController {
                 continue;
             }
             let datapoints = observed.metrics.get(&alarm.spec.query).map_or(&[][..], Vec::as_slice);
-            let slots = Slots::of(&alarm.spec, datapoints, now);
+            let slots = Slots::of(&alarm.spec, (datapoints, observed.metrics_since), now);
             let Some(verdict) = evaluate::judge(&alarm.spec, &slots) else { continue };
             if verdict.state == alarm.status.value || (verdict.by_missing && !listened) {
                 continue;

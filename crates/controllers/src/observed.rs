@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use trireme_state::object::{Datapoint, MetricQuery};
-use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId};
+use trireme_types::{ContainerInstanceId, SessionEpoch, TaskId, Timestamp};
 
 /// When an instance's agent was last heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Observed {
     /// What a controller asks for ([`crate::Controller::queried`]), the oldest first, without the periods that have no samples. The last one may
     /// be under way still.
     pub metrics: BTreeMap<MetricQuery, Vec<Datapoint>>,
+    /// Periods that began before are not among them, though there may have been samples: this node does not have all of those.
+    pub metrics_since: Timestamp,
     /// How long this node has been deciding.
     pub deciding_for: Duration,
     /// How long it has had its quorum; `None` while it has none.
@@ -73,6 +75,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// The newest datapoints of metrics: so many periods of each, with the one that is under way.
     fn metrics(&self, queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>>;
+
+    /// From when on this node has all samples of metrics.
+    fn metrics_since(&self) -> Timestamp;
 
     /// How long this leader has had its quorum without a gap; `None` while it has none.
     fn quorum_held_for(&self) -> Option<Duration>;

@@ -46,6 +46,10 @@ impl Observer for Ears {
         BTreeMap::new()
     }
 
+    fn metrics_since(&self) -> Timestamp {
+        Timestamp::default()
+    }
+
     fn metrics(&self, _queries: &[(MetricQuery, usize)]) -> BTreeMap<MetricQuery, Vec<Datapoint>> {
         BTreeMap::new()
     }

@@ -1,8 +1,9 @@
-//! From the node that takes samples to the others. It waits for them, but no longer than a moment: who cannot be reached is skipped, and
-//! lacks them.
+//! From the node that takes samples to the others. It waits for them, but no longer than a moment: who cannot be reached lacks them, and is
+//! told so later.
 //!
-//! What is put has succeeded when the leader has it, for alarms and policies are evaluated there, or when a majority has it, among which the
-//! next leader is most likely to be. Else it has failed, and may be sent again under the same number: who has it already takes it once.
+//! What is put has succeeded when the leader has it, for alarms and policies are evaluated there; while nobody is known to lead, when a majority
+//! has it, among which the next leader is most likely to be. Else it has failed, and may be sent again under the same number: who has it
+//! already takes it once.
 
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub trait Others: Send + Sync + 'static {
 
     /// Sends a batch to one. The error says why it does not have it.
     fn send(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Notes that one may lack a batch, so that it is told.
+    fn missed(&self, by: u64);
 }
 
 /// Another control node.
@@ -58,6 +62,8 @@ impl Others for Alone {
     fn send(&self, _: u64, _: u128, _: Vec<Metric>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async { Err("there is no other node".to_owned()) })
     }
+
+    fn missed(&self, _: u64) {}
 }
 
 /// Why samples were not put.
@@ -66,8 +72,8 @@ pub enum PutError {
     /// Some were left out: there are too many metrics.
     #[error(transparent)]
     Full(#[from] Full),
-    /// Neither the leader nor a majority is known to have them.
-    #[error("neither the leader nor most of the control nodes could be told in time")]
+    /// The leader, or a majority while nobody leads, is not known to have them.
+    #[error("the leader, or most of the control nodes while there is none, could not be told in time")]
     Untold,
 }
 
@@ -99,13 +105,17 @@ pub async fn put(
             Err(reason) => tracing::debug!(node = other.id, %reason, "metrics were not copied"),
         }
     }
-    let missed = all.len().saturating_sub(told.len());
+    let missed = all.iter().filter(|other| !told.contains(other));
+    missed.clone().for_each(|other| others.missed(other.id));
     count("ok", told.len());
-    count("error", missed);
+    count("error", missed.count());
     kept?;
     let voters = all.iter().filter(|other| other.votes).count() + 1;
     let majority = (told.iter().filter(|other| other.votes).count() + 1) * 2 > voters;
-    let enough = majority || others.leads_itself() || told.iter().any(|other| other.leads);
+    let enough = match all.iter().find(|other| other.leads) {
+        Some(leader) => told.contains(leader),
+        None => majority || others.leads_itself(),
+    };
     if enough { Ok(()) } else { Err(PutError::Untold) }
 }
 
@@ -117,16 +127,20 @@ fn count(result: &'static str, batches: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
-    /// Nodes 2 and 3; the first of them leads.
+    /// Nodes 2 and 3, of which one may lead.
     struct Pair {
         reachable: Vec<u64>,
+        leader: Option<u64>,
+        missed: Mutex<Vec<u64>>,
     }
 
     impl Others for Pair {
         fn all(&self) -> Vec<Other> {
-            [2, 3].map(|id| Other { id, leads: id == 2, votes: true }).to_vec()
+            [2, 3].map(|id| Other { id, leads: self.leader == Some(id), votes: true }).to_vec()
         }
 
         fn leads_itself(&self) -> bool {
@@ -142,21 +156,28 @@ mod tests {
                 Ok(())
             })
         }
+
+        fn missed(&self, by: u64) {
+            self.missed.lock().unwrap().push(by);
+        }
     }
 
-    async fn told(reachable: &[u64]) -> Result<(), PutError> {
-        let others = Pair { reachable: reachable.to_vec() };
-        put(&MetricTable::default(), &others, (Timestamp::from_millis(1_000), 7), &[]).await
+    async fn told(leader: Option<u64>, reachable: &[u64]) -> (Result<(), PutError>, Vec<u64>) {
+        let others = Pair { reachable: reachable.to_vec(), leader, missed: Mutex::default() };
+        let put = put(&MetricTable::default(), &others, (Timestamp::from_millis(1_000), 7), &[]).await;
+        (put, others.missed.into_inner().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_leader_or_a_majority_is_enough_and_nobody_is_waited_for_longer() {
+    async fn the_leader_has_to_have_it_or_a_majority_while_there_is_none_and_nobody_is_waited_for_longer() {
         let began = tokio::time::Instant::now();
-        assert_eq!(told(&[2, 3]).await, Ok(()));
+        assert_eq!(told(Some(2), &[2, 3]).await, (Ok(()), vec![]));
         assert_eq!(began.elapsed(), Duration::ZERO);
-        assert_eq!(told(&[3]).await, Ok(()), "two of three");
-        assert_eq!(told(&[]).await, Err(PutError::Untold));
-        assert!(began.elapsed() <= PATIENCE * 2 + Duration::from_millis(10));
+        assert_eq!(told(Some(2), &[2]).await, (Ok(()), vec![3]), "it will be told");
+        assert_eq!(told(Some(2), &[3]).await, (Err(PutError::Untold), vec![2]), "who evaluates lacks it");
+        assert_eq!(told(None, &[3]).await, (Ok(()), vec![2]), "two of three");
+        assert_eq!(told(None, &[]).await, (Err(PutError::Untold), vec![2, 3]));
+        assert!(began.elapsed() <= PATIENCE * 4 + Duration::from_millis(10));
     }
 
     #[tokio::test]

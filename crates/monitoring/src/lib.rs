@@ -2,16 +2,19 @@
 //! log: alarms are, and so is what follows from them.
 //!
 //! Each node has all of it: what one takes is copied to the others at once ([`copy`]), so that any of them answers, and a new leader
-//! knows the past. A node that could not be reached lacks what it missed; one that starts asks another for a copy.
+//! knows the past. A node that could not be reached is told so as soon as it can be; one that missed something, as one that starts, asks
+//! another for a copy, and until then says from when on it has everything.
 //!
-//! Reading order: [`sample`] (what is put) · `series` (one metric over time) · [`table`] (all of them, with their bounds) · [`ecs`] (what the
+//! Reading order: [`sample`] (what is put) · `series` (one metric over time) · [`table`] (all of them; `room`: their bounds) · `whole` · [`ecs`] (what the
 //! state and the agents say of services) · [`copy`] (to the other nodes) · [`wire`].
 
 pub mod copy;
 pub mod ecs;
+mod room;
 pub mod sample;
 mod series;
 pub mod table;
+mod whole;
 pub mod wire;
 
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use std::sync::Arc;
 pub use sample::{Sample, StatisticSet, Unit};
 pub use series::KEPT;
 pub use table::{Full, Listed, MetricTable, Point, kept_for};
+pub use whole::Gap;
 
 /// What a control node has of metrics. Clones are handles to the same.
 #[derive(Clone)]

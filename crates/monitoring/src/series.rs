@@ -46,11 +46,17 @@ pub fn seconds(at: Timestamp) -> u32 {
 }
 
 impl Level {
-    fn add(&mut self, (step, steps): (u32, u32), now: u32, at: u32, set: StatisticSet) -> bool {
+    /// Forgets what is too old. Gives the second from which on nothing is.
+    fn prune(&mut self, (step, steps): (u32, u32), now: u32) -> u32 {
         let oldest = now.saturating_sub(step.saturating_mul(steps));
         while self.0.front().is_some_and(|bucket| bucket.start.saturating_add(step) <= oldest) {
             self.0.pop_front();
         }
+        oldest
+    }
+
+    fn add(&mut self, (step, steps): (u32, u32), now: u32, at: u32, set: StatisticSet) -> bool {
+        let oldest = self.prune((step, steps), now);
         let start = at - at % step;
         if start.saturating_add(step) <= oldest {
             return false;
@@ -85,6 +91,14 @@ impl Series {
             kept |= level.add(kind, now, at, set);
         }
         kept
+    }
+
+    /// Forgets what is too old, and gives back its room.
+    pub fn prune(&mut self, now: Timestamp) {
+        for (level, kind) in self.0.iter_mut().zip(LEVELS) {
+            level.prune(kind, seconds(now));
+            level.0.shrink_to(level.0.len().next_multiple_of(GROWTH));
+        }
     }
 
     /// When the newest sample was, to a second or a step.

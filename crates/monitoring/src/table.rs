@@ -7,16 +7,11 @@ use std::time::Duration;
 use trireme_state::object::{Datapoint, MetricKey, MetricQuery};
 use trireme_types::{Scope, Timestamp};
 
-use crate::ecs;
+use crate::room::{Room, Taken, names};
 use crate::sample::{Sample, StatisticSet, Unit};
 use crate::series::{self, KEPT, Series, seconds};
+use crate::whole::{Gap, Wholeness};
 
-/// Users' metrics of all accounts and regions: with all that is kept of each, 24 KiB when it is said every five seconds, 140 MiB.
-const OF_USERS: usize = 6_000;
-/// Users' metrics of one account in one region.
-const OF_SCOPE: usize = 5_000;
-/// Metrics of clusters and services: as much again. Neither takes the others' room.
-const OF_SERVICES: usize = 6_000;
 /// Units in which one metric is told.
 const UNITS: usize = 4;
 /// A metric of which nothing was said for so long makes room for a new one.
@@ -31,12 +26,12 @@ pub use series::kept_for;
 /// There are as many metrics as this node keeps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there are as many metrics as can be kept: {limit} in {of}; {left_out} samples of new ones were left out"
+    "there are as many metrics as can be kept: {limit} {of}; {left_out} samples of new ones were left out"
 )]
 pub struct Full {
     /// How many can be.
     pub limit: usize,
-    /// Of whom.
+    /// Of what.
     pub of: &'static str,
     /// Samples that were left out.
     pub left_out: usize,
@@ -74,9 +69,8 @@ impl Metric {
 #[derive(Debug, Default)]
 struct Table {
     metrics: BTreeMap<MetricKey, Metric>,
-    /// Of users.
-    scopes: BTreeMap<Scope, usize>,
-    services: usize,
+    taken: Taken,
+    whole: Wholeness,
     /// When it was last looked who makes room.
     looked_at: Timestamp,
     batches: BTreeSet<u128>,
@@ -182,15 +176,45 @@ impl MetricTable {
         listed.filter(wanted).take(count).collect()
     }
 
-    /// Forgets metrics of which nothing is kept any more.
+    /// From when on this node has all samples. Of a period that began before it may know a part.
+    pub fn whole_since(&self) -> Timestamp {
+        self.lock().whole.since()
+    }
+
+    /// Samples from before `now` may not be here: this node has just started, or another one could not send them.
+    pub fn missed(&self, now: Timestamp) {
+        self.lock().whole.missed(now);
+    }
+
+    /// What a copy of another node's has to fill, if one is wanted.
+    pub fn gap(&self) -> Option<Gap> {
+        self.lock().whole.gap()
+    }
+
+    /// A gap is filled: by a copy of all that somebody has who has everything from `since` on, or nobody has more than this node.
+    pub fn filled(&self, gap: Gap, since: Timestamp) {
+        self.lock().whole.filled(gap, since);
+    }
+
+    /// Forgets metrics of which nothing is kept any more, and of the others what is too old.
     pub fn sweep(&self, now: Timestamp) {
         let mut table = self.lock();
         table.forget(now, KEPT);
+        table
+            .metrics
+            .values_mut()
+            .flat_map(|metric| metric.0.values_mut())
+            .for_each(|series| series.prune(now));
         metrics::gauge!("trireme_metric_series").set(table.metrics.len() as f64);
     }
 
-    /// All that is kept, some metrics at a time in their order: those after one, at most so many, and each step of each.
-    pub(crate) fn copy(&self, after: Option<&MetricKey>, count: usize) -> Vec<CopiedMetric> {
+    /// All that is kept, some metrics at a time in their order: those after one, at most so many, and each step of each. No more follow once
+    /// there are so many steps.
+    pub(crate) fn copy(
+        &self,
+        after: Option<&MetricKey>,
+        (count, steps): (usize, usize),
+    ) -> Vec<CopiedMetric> {
         use std::ops::Bound::{Excluded, Unbounded};
         let table = self.lock();
         let rest = table.metrics.range((after.map_or(Unbounded, Excluded), Unbounded));
@@ -204,7 +228,13 @@ impl MetricTable {
                 })
                 .collect(),
         });
-        copied.collect()
+        let mut all = 0_usize;
+        let fits = |one: &CopiedMetric| {
+            let before = all;
+            all = all.saturating_add(one.steps.len());
+            before < steps
+        };
+        copied.take_while(fits).collect()
     }
 
     /// Takes what another node kept, where this one has nothing.
@@ -265,43 +295,25 @@ impl Table {
         key: &MetricKey,
         unit: Unit,
     ) -> Result<&mut Series, (usize, &'static str)> {
-        if !self.metrics.contains_key(key) {
+        let units = self.metrics.get(key).map(|metric| &metric.0);
+        if !units.is_some_and(|units| units.contains_key(&unit)) {
+            if units.is_some_and(|units| units.len() >= UNITS) {
+                return Err((UNITS, "units of one metric"));
+            }
             self.make_room(now, key)?;
-            self.count(key);
+            // Its name is kept once.
+            let names = if self.metrics.contains_key(key) { 0 } else { names(key) };
+            self.taken.take(key, Room { series: 1, names });
         }
-        let metric = self.metrics.entry(key.clone()).or_default();
-        if metric.0.len() >= UNITS && !metric.0.contains_key(&unit) {
-            return Err((UNITS, "units of one metric"));
-        }
-        Ok(metric.0.entry(unit).or_default())
-    }
-
-    fn count(&mut self, key: &MetricKey) {
-        if is_of_service(key) {
-            self.services += 1;
-        } else {
-            *self.scopes.entry(key.scope.clone()).or_default() += 1;
-        }
+        Ok(self.metrics.entry(key.clone()).or_default().0.entry(unit).or_default())
     }
 
     fn make_room(&mut self, now: Timestamp, key: &MetricKey) -> Result<(), (usize, &'static str)> {
-        if self.full(key).is_some() && self.looked_at.plus(LOOKED) <= now {
+        if self.taken.full(key).is_some() && self.looked_at.plus(LOOKED) <= now {
             self.looked_at = now;
             self.forget(now, IDLE);
         }
-        self.full(key).map_or(Ok(()), Err)
-    }
-
-    /// How many there may be, and of whom, if there are as many.
-    fn full(&self, key: &MetricKey) -> Option<(usize, &'static str)> {
-        if is_of_service(key) {
-            return (self.services >= OF_SERVICES).then_some((OF_SERVICES, "clusters and services"));
-        }
-        if self.metrics.len().saturating_sub(self.services) >= OF_USERS {
-            return Some((OF_USERS, "all accounts and regions"));
-        }
-        let of_scope = self.scopes.get(&key.scope).copied().unwrap_or(0);
-        (of_scope >= OF_SCOPE).then_some((OF_SCOPE, "an account and region"))
+        self.taken.full(key).map_or(Ok(()), Err)
     }
 
     /// Forgets metrics of which nothing was said for so long.
@@ -311,16 +323,11 @@ impl Table {
         );
         let oldest = seconds(oldest);
         self.metrics.retain(|_, metric| metric.newest() >= oldest);
-        self.scopes.clear();
-        self.services = 0;
-        let keys: Vec<MetricKey> = self.metrics.keys().cloned().collect();
-        keys.iter().for_each(|key| self.count(key));
+        self.taken = Taken::default();
+        for (key, metric) in &self.metrics {
+            self.taken.take(key, Room { series: metric.0.len(), names: names(key) });
+        }
     }
-}
-
-/// Whether it is of what ECS says by itself.
-fn is_of_service(key: &MetricKey) -> bool {
-    key.namespace == ecs::NAMESPACE || key.namespace == ecs::INSIGHTS
 }
 
 fn at_second(second: u32) -> Timestamp {

@@ -11,8 +11,8 @@ use crate::MetricTable;
 use crate::sample::{Sample, StatisticSet, Unit};
 use crate::table::{CopiedMetric, CopiedStep};
 
-/// Metrics of one page: with all that is kept of each 3 MiB.
-const PAGE: usize = 64;
+/// Metrics of one page, and steps after which it has no more: with the longest names and steps not 8 MiB.
+const PAGE: (usize, usize) = (64, 32_768);
 
 fn key_to_wire(key: &MetricKey) -> wire::Metric {
     wire::Metric {

@@ -50,10 +50,10 @@ pub trait RelaySink: Send + Sync + 'static {
     fn usage(&self, tasks: &[control::relay_usage_request::Task]);
 
     /// Notes samples of metrics that another node took.
-    fn metrics(&self, batch: &[u8], metrics: &[control::Metric]);
+    fn metrics(&self, relayed: &control::RelayMetricsRequest);
 
     /// What is kept of metrics: a page of those after one.
-    fn copy_metrics(&self, after: Option<&control::Metric>) -> Vec<control::Metric>;
+    fn copy_metrics(&self, after: Option<&control::Metric>) -> control::CopyMetricsResponse;
 }
 
 /// The control service of one node.
@@ -334,7 +334,7 @@ impl control::control_server::Control for ControlService {
         self.check(&request.cluster_id)?;
         let sink = self.sink.get();
         if let Some(sink) = sink {
-            sink.metrics(&request.batch, &request.metrics);
+            sink.metrics(&request);
         }
         Ok(Response::new(control::RelayMetricsResponse { accepted: sink.is_some() }))
     }
@@ -346,8 +346,7 @@ impl control::control_server::Control for ControlService {
         let request = request.into_inner();
         self.check(&request.cluster_id)?;
         let sink = self.sink.get().ok_or_else(|| Status::unavailable("this node keeps no metrics yet"))?;
-        let metrics = sink.copy_metrics(request.after.as_ref());
-        Ok(Response::new(control::CopyMetricsResponse { metrics }))
+        Ok(Response::new(sink.copy_metrics(request.after.as_ref())))
     }
 }
 

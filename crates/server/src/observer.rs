@@ -13,7 +13,7 @@ use trireme_monitoring::MetricTable;
 use trireme_raft::VotersClock;
 use trireme_raft::node::Node;
 use trireme_state::object::{Datapoint, MetricQuery};
-use trireme_types::{ContainerInstanceId, TaskId};
+use trireme_types::{ContainerInstanceId, TaskId, Timestamp};
 
 /// How often the quorum is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -88,6 +88,10 @@ impl Observer for NodeObserver {
             (query.clone(), self.metrics.newest(query, now, periods))
         };
         wanted.into_iter().map(found).collect()
+    }
+
+    fn metrics_since(&self) -> Timestamp {
+        self.metrics.whole_since()
     }
 
     fn quorum_held_for(&self) -> Option<Duration> {

@@ -14,7 +14,8 @@ use trireme_raft::node::Node;
 use trireme_rpc::control::control_client::ControlClient;
 use trireme_rpc::control::relay_heartbeats_request::Heartbeat;
 use trireme_rpc::control::{
-    Metric, RelayHeartbeatsRequest, RelayUsageRequest, StatusResponse, relay_usage_request,
+    CopyMetricsResponse, Metric, RelayHeartbeatsRequest, RelayMetricsRequest, RelayUsageRequest,
+    StatusResponse, relay_usage_request,
 };
 use trireme_state::store::{BoxFuture, Store};
 
@@ -120,13 +121,19 @@ impl RelaySink for IntoTables {
         self.usage.record_relayed(&self.store.view(), tasks.iter().filter_map(RelayedUsage::of_wire));
     }
 
-    fn metrics(&self, batch: &[u8], metrics: &[Metric]) {
-        let Some(batch) = wire::batch_of_wire(batch) else { return };
+    fn metrics(&self, relayed: &RelayMetricsRequest) {
+        let now = self.time.now();
+        if relayed.missed {
+            self.metrics.missed(now);
+        }
+        let Some(batch) = wire::batch_of_wire(&relayed.batch) else { return };
         // What is left out is counted; who sent it was told by its own table, which is as full.
-        let _kept = self.metrics.put(self.time.now(), batch, &wire::samples_of_wire(metrics));
+        let _kept = self.metrics.put(now, batch, &wire::samples_of_wire(&relayed.metrics));
     }
 
-    fn copy_metrics(&self, after: Option<&Metric>) -> Vec<Metric> {
-        wire::copy(&self.metrics, after)
+    fn copy_metrics(&self, after: Option<&Metric>) -> CopyMetricsResponse {
+        // Before the copy: what is missed meanwhile may not be in it.
+        let whole_since_ms = self.metrics.whole_since().millis();
+        CopyMetricsResponse { metrics: wire::copy(&self.metrics, after), whole_since_ms }
     }
 }

@@ -54,9 +54,9 @@ pub fn start(
     };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     let usage = dispatcher.usage().clone();
-    let others = Arc::new(OtherNodes { node: node.clone() });
-    let monitoring = Monitoring { table: Arc::default(), others };
-    crate::monitoring::start(node, &monitoring, usage.clone(), stop);
+    let others = Arc::new(OtherNodes::new(node.clone()));
+    let monitoring = Monitoring { table: Arc::default(), others: others.clone() };
+    crate::monitoring::start(node, (&monitoring, others), usage.clone(), stop);
     node.set_relay_sink(Arc::new(IntoTables {
         store: store.clone(),
         heartbeats: heartbeats.clone(),

@@ -17,13 +17,18 @@ pub fn asked(spec: &AlarmSpec) -> usize {
     spec.evaluation_periods.saturating_add(BEYOND).saturating_add(OPEN) as usize
 }
 
-/// The periods by which an alarm is judged, the newest first: each with its datapoint, if it has one.
+/// The periods by which an alarm is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots(pub Vec<(Timestamp, Option<Real>)>);
+pub struct Slots {
+    /// The newest first: each with its datapoint, if it has one.
+    pub periods: Vec<(Timestamp, Option<Real>)>,
+    /// How many there are that are older, and of which nobody knows whether they have one.
+    pub unknown: usize,
+}
 
 impl Slots {
-    /// Those of an alarm now.
-    pub fn of(spec: &AlarmSpec, datapoints: &[Datapoint], now: Timestamp) -> Self {
+    /// Those of an alarm now, when all samples since a moment are known.
+    pub fn of(spec: &AlarmSpec, (datapoints, since): (&[Datapoint], Timestamp), now: Timestamp) -> Self {
         let period = u64::from(spec.query.period_seconds.max(1)).saturating_mul(1_000);
         let settled = u64::try_from(SETTLED.as_millis()).unwrap_or(u64::MAX);
         // The first period that is not settled yet.
@@ -39,12 +44,15 @@ impl Slots {
         let behind = (1..=open.min(spec.evaluation_periods.saturating_add(BEYOND).into()))
             .map(|back| value(open.saturating_sub(back)));
         let all = ahead.chain(behind).take(spec.evaluation_periods.saturating_add(BEYOND) as usize);
-        Self(all.collect())
+        let all: Vec<(Timestamp, Option<Real>)> = all.collect();
+        let known = all.iter().take_while(|(at, _)| *at >= since).count();
+        let unknown = all.len().saturating_sub(known);
+        Self { periods: all.into_iter().take(known).collect(), unknown }
     }
 
     /// Those that have a datapoint.
     pub fn known(&self) -> impl Iterator<Item = (Timestamp, Real)> {
-        self.0.iter().filter_map(|(at, value)| Some((*at, (*value)?)))
+        self.periods.iter().filter_map(|(at, value)| Some((*at, (*value)?)))
     }
 }
 
@@ -72,11 +80,16 @@ pub struct Verdict {
 /// When there are datapoints of as many periods as are evaluated, what is missing does not matter: the newest of them count. Else what is
 /// missing counts as the alarm has it. Where it counts as nothing, datapoints that all breach are an alarm once the oldest of them is as
 /// old as an alarm needs datapoints, though there are fewer.
+///
+/// When there are older periods that are not known, it is judged only what they cannot change.
 pub fn judge(spec: &AlarmSpec, slots: &Slots) -> Option<Verdict> {
     let (wanted, needed) = (spec.evaluation_periods as usize, spec.needed() as usize);
     let known: Vec<Real> = slots.known().map(|(_, value)| value).take(wanted).collect();
     let breaching = known.iter().filter(|value| spec.breaches(**value)).count();
     let missing = wanted.saturating_sub(known.len());
+    if slots.unknown > 0 && missing > 0 && breaching < needed {
+        return judge_part(spec, (known.len(), breaching), slots.unknown);
+    }
     let by_missing = missing > 0;
     let go = |state| Some(Verdict { state, by_missing });
     let alarm_if = |alarm: bool| go(if alarm { AlarmState::Alarm } else { AlarmState::Ok });
@@ -90,10 +103,29 @@ pub fn judge(spec: &AlarmSpec, slots: &Slots) -> Option<Verdict> {
         MissingData::Ignore | MissingData::Missing if !none_breaks_it => alarm_if(false),
         MissingData::Ignore => None,
         MissingData::Missing => {
-            let oldest = slots.0.iter().rposition(|(_, value)| value.is_some());
+            let oldest = slots.periods.iter().rposition(|(_, value)| value.is_some());
             let is_old_enough = oldest.is_some_and(|place| place.saturating_add(1) >= needed);
             is_old_enough.then_some(Verdict { state: AlarmState::Alarm, by_missing })
         }
+    }
+}
+
+/// What is sure though older periods are not known: that enough breach, as what is missing counts, though none of the unknown does; or that too
+/// few would, though all of the unknown did.
+fn judge_part(spec: &AlarmSpec, (known, breaching): (usize, usize), unknown: usize) -> Option<Verdict> {
+    let (wanted, needed) = (spec.evaluation_periods as usize, spec.needed() as usize);
+    let counts = spec.missing_data.unwrap_or_default();
+    let missing = wanted.saturating_sub(known);
+    let filled = missing.min(unknown);
+    let by_missing = if counts == MissingData::Breaching { missing.saturating_sub(filled) } else { 0 };
+    let least = breaching.saturating_add(by_missing);
+    // Where what is missing counts as nothing, datapoints that all breach may be an alarm though they are few.
+    let is_told = known > breaching || matches!(counts, MissingData::Breaching | MissingData::NotBreaching);
+    let go = |state| Some(Verdict { state, by_missing: true });
+    match least.saturating_add(filled) {
+        _ if least >= needed => go(AlarmState::Alarm),
+        most if most < needed && is_told => go(AlarmState::Ok),
+        _ => None,
     }
 }
 

@@ -77,7 +77,7 @@ fn of_alarm(
     let spec = &alarm.spec;
     // The value by which it rings.
     let points = observed.metrics.get(&spec.query).map_or(&[][..], Vec::as_slice);
-    let slots = Slots::of(spec, points, now);
+    let slots = Slots::of(spec, (points, observed.metrics_since), now);
     let Some((_, value)) = slots.known().next() else { return Wants::AsMany };
     let beyond = value.get() - spec.threshold.get();
     let Some(adjustment) = step.steps.iter().find(|one| holds(one, beyond)).map(|one| one.adjustment) else {

@@ -184,9 +184,16 @@ impl<'a, C: Controller> Office<'a, C> {
         self.pulse();
         let now = self.observer.monotonic();
         let (tasks, queries) = (self.controller.measured(view), self.controller.queried(view));
+        let metrics_since = self.observer.metrics_since();
+        let mut metrics =
+            if queries.is_empty() { Default::default() } else { self.observer.metrics(&queries) };
+        for points in metrics.values_mut() {
+            points.retain(|point| point.at >= metrics_since);
+        }
         Observed {
             usage: if tasks.is_empty() { Default::default() } else { self.observer.usage(&tasks) },
-            metrics: if queries.is_empty() { Default::default() } else { self.observer.metrics(&queries) },
+            metrics,
+            metrics_since,
             heartbeats: if C::HEARS { self.observer.heartbeats() } else { Default::default() },
             deciding_for: now.saturating_sub(self.began),
             quorum_for: self.observer.quorum_held_for(),

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use trireme_state::object::Statistic;
 
 use super::*;
+use crate::ecs;
+use crate::room::OF_SCOPE;
 
 fn metric(name: &str) -> MetricKey {
     MetricKey {
@@ -87,10 +89,10 @@ fn what_is_old_is_kept_more_coarsely_and_then_not_at_all() {
 #[test]
 fn there_is_room_for_so_many_metrics_and_those_that_are_silent_make_room() {
     let table = MetricTable::default();
-    let many: Vec<Sample> = (0..OF_SCOPE).map(|n| sample(&format!("m{n}"), 10_000, 1.0)).collect();
+    let many: Vec<Sample> = (0..OF_SCOPE.series).map(|n| sample(&format!("m{n}"), 10_000, 1.0)).collect();
     table.put(at(10_000), 1, &many).unwrap();
     let full = table.put(at(10_001), 2, &[sample("new", 10_001, 1.0), sample("m7", 10_001, 1.0)]);
-    let told = Full { limit: OF_SCOPE, of: "an account and region", left_out: 1 };
+    let told = Full { limit: OF_SCOPE.series, of: "in an account and region", left_out: 1 };
     assert_eq!(full, Err(told));
     let known = query("m7", Statistic::Sum, 60);
     assert_eq!(values(&table.newest(&known, at(10_001), 2)), [(9_960, 2.0)], "what is known goes on");
@@ -102,6 +104,50 @@ fn there_is_room_for_so_many_metrics_and_those_that_are_silent_make_room() {
     let later = 10_000 + 4 * 3_600;
     table.put(at(later), 3, &[sample("new", later, 1.0)]).unwrap();
     assert_eq!(table.list(&Scope::development(), None, 10, |_| true).len(), 1);
+}
+
+#[test]
+fn long_names_and_many_units_take_room_too() {
+    let (table, long) = (MetricTable::default(), "n".repeat(30_000));
+    let named = |n: usize| sample(&format!("{n}{long}"), 10_000, 1.0);
+    let many: Vec<Sample> = (0..OF_SCOPE.names / 30_000 + 2).map(named).collect();
+    let full = table.put(at(10_000), 1, &many).unwrap_err();
+    assert_eq!((full.limit, full.of), (OF_SCOPE.names, "bytes of names in an account and region"));
+    let table = MetricTable::default();
+    let units = ["Count", "Bytes", "Percent", "Seconds", "None"].map(|name| Unit::named(name).unwrap());
+    let of = |n: usize| units.map(|unit| Sample { unit, ..sample(&format!("m{n}"), 10_000, 1.0) });
+    let full = table.put(at(10_000), 1, &of(0)).unwrap_err();
+    assert_eq!((full.limit, full.of, full.left_out), (UNITS, "units of one metric", 1));
+    let many: Vec<Sample> =
+        (1..=OF_SCOPE.series / UNITS).flat_map(|n| of(n).into_iter().take(UNITS)).collect();
+    let full = table.put(at(10_000), 2, &many).unwrap_err();
+    assert_eq!(
+        (full.limit, full.left_out),
+        (OF_SCOPE.series, UNITS),
+        "a metric in four units counts four times"
+    );
+}
+
+#[test]
+fn what_nobody_adds_to_grows_old_all_the_same() {
+    let table = MetricTable::default();
+    let every_second: Vec<Sample> = (0..300).map(|second| sample("q", 9_700 + second, 1.0)).collect();
+    table.put(at(10_000), 1, &every_second).unwrap();
+    let kept = |table: &MetricTable| table.copy(None, (1, 1))[0].steps.len();
+    assert_eq!(kept(&table), 300 + 6 + 2 + 1);
+    table.sweep(at(11_000));
+    assert_eq!(kept(&table), 6 + 2 + 1);
+}
+
+#[test]
+fn a_page_of_a_copy_ends_when_it_is_long() {
+    let table = MetricTable::default();
+    let samples = ["a", "b", "c"].map(|name| sample(name, 6_000, 1.0));
+    table.put(at(6_000), 1, &samples).unwrap();
+    let names = |limits| table.copy(None, limits).into_iter().map(|one| one.metric.name).collect::<Vec<_>>();
+    assert_eq!(names((2, 100)), ["a", "b"]);
+    assert_eq!(names((9, 5)), ["a", "b"], "each has four steps");
+    assert_eq!(names((9, 1)), ["a"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub fn capacity_command(state: &State, step: &Step) -> Option<Command> {
             let id = placement(state, *instance)?.instance;
             let mut registration = Box::new(state.instance(id)?.registration.clone());
             registration.attributes.remove(POOL);
-            registration.attributes.extend((!leave).then(|| (POOL.to_owned(), "group-1".to_owned())));
+            registration.attributes.extend((!leave).then(|| (POOL.to_owned(), "group-0".to_owned())));
             Command::OpenSession { instance: Some(id), registration }
         }
         Step::StartOn { .. } | Step::ServeOn { .. } => return service_command(state, step),

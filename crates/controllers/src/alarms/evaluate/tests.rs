@@ -30,7 +30,7 @@ fn spec(needed: u32, periods: u32, missing: MissingData) -> AlarmSpec {
     }
 }
 
-/// `X` breaches, `0` does not, `-` is missing; the oldest first.
+/// `X` breaches, `0` does not, `-` is missing, `?` is not known; the oldest first.
 fn slots(pattern: &str) -> Slots {
     let value = |place: (usize, char)| {
         let at = Timestamp::from_millis(1_000_000 - place.0 as u64 * 60_000);
@@ -41,7 +41,9 @@ fn slots(pattern: &str) -> Slots {
         };
         (at, value)
     };
-    Slots(pattern.chars().rev().enumerate().map(value).collect())
+    let known = pattern.trim_start_matches('?');
+    let periods = known.chars().rev().enumerate().map(value).collect();
+    Slots { periods, unknown: pattern.len() - known.len() }
 }
 
 fn verdicts(needed: u32, periods: u32, pattern: &str) -> [&'static str; 4] {
@@ -91,7 +93,7 @@ fn a_period_under_way_counts_only_when_its_breach_cannot_be_undone() {
     let newest = |statistic, comparison| {
         let mut spec = spec(1, 1, MissingData::Missing);
         (spec.query.statistic, spec.comparison) = (statistic, comparison);
-        Slots::of(&spec, &points, now).known().next().map(|(_, value)| value.get())
+        Slots::of(&spec, (&points, Timestamp::default()), now).known().next().map(|(_, value)| value.get())
     };
     assert_eq!(newest(Statistic::Average, Comparison::Greater), Some(1.0), "it may still fall");
     assert_eq!(newest(Statistic::Sum, Comparison::Greater), Some(1.0), "values may be negative");
@@ -105,12 +107,54 @@ fn a_period_under_way_counts_only_when_its_breach_cannot_be_undone() {
 fn a_period_that_has_just_ended_waits_a_moment() {
     let points = [Datapoint { at: Timestamp::from_millis(540_000), value: Real::from(9) }];
     let spec = spec(1, 1, MissingData::Missing);
-    let newest = |millis| Slots::of(&spec, &points, Timestamp::from_millis(millis)).0.first().copied();
+    let since = Timestamp::default();
+    let of = |millis| Slots::of(&spec, (&points, since), Timestamp::from_millis(millis));
+    let newest = |millis| of(millis).periods.first().copied();
     assert_eq!(newest(600_999), Some((Timestamp::from_millis(480_000), None)));
     assert_eq!(newest(601_000), Some((Timestamp::from_millis(540_000), Some(Real::from(9)))));
 }
 
+#[test]
+fn what_was_before_a_node_knew_all_is_not_known() {
+    for (pattern, expected) in [
+        ("?????", ["stays"; 4]),
+        ("????0", ["stays"; 4]),
+        ("???00", ["OK"; 4]),
+        ("???XX", ["ALARM"; 4]),
+        ("??---", ["stays"; 4]),
+        ("?----", ["stays", "stays", "ALARM", "OK"]),
+    ] {
+        assert_eq!(verdicts(2, 3, pattern), expected, "{pattern}");
+    }
+    let points = [Datapoint { at: Timestamp::from_millis(540_000), value: Real::from(9) }];
+    let spec = spec(1, 1, MissingData::Missing);
+    let since = Timestamp::from_millis(500_000);
+    let slots = Slots::of(&spec, (&points, since), Timestamp::from_millis(605_000));
+    assert_eq!((slots.periods.len(), slots.unknown), (1, 2), "that of 480 s is known in part");
+}
+
 proptest! {
+    /// Who does not know older periods says only what is so whatever was in them.
+    #[test]
+    fn what_is_not_known_changes_nothing_that_is_said(
+        (pattern, periods) in (1_u32..5).prop_flat_map(|periods| {
+            let length = periods as usize + 2;
+            (proptest::string::string_regex(&format!("[X0-]{{{length}}}")).unwrap(), Just(periods))
+        }),
+        unknown in 0_usize..5,
+        needed in 1_u32..5,
+        missing in prop::sample::select(
+            &[MissingData::Missing, MissingData::Ignore, MissingData::Breaching, MissingData::NotBreaching][..]
+        ),
+    ) {
+        let unknown = unknown.min(pattern.len());
+        let (spec, rest) = (spec(needed.min(periods), periods, missing), &pattern[unknown..]);
+        let said = judge(&spec, &slots(&format!("{}{rest}", "?".repeat(unknown))));
+        let Some(said) = said else { return Ok(()) };
+        let whole = judge(&spec, &slots(&pattern)).map(|verdict| verdict.state);
+        prop_assert_eq!(whole, Some(said.state), "{} with {} unknown", pattern, unknown);
+    }
+
     /// With a datapoint for every period, and with what is missing filled in, it is plain counting.
     #[test]
     fn counting_is_as_a_naive_one_counts(
