@@ -88,7 +88,7 @@ def test_a_cluster(client):
 
 def test_a_capacity_provider(client):
     scaling = {"status": "ENABLED", "targetCapacity": 90, "maximumScalingStepSize": 10, "minimumScalingStepSize": 1}
-    group = {"autoScalingGroupArn": "group-1", "managedScaling": scaling, "managedTerminationProtection": "ENABLED"}
+    group = {"autoScalingGroupArn": "planned", "managedScaling": scaling, "managedTerminationProtection": "ENABLED"}
     client.create_capacity_provider(name="planned", autoScalingGroupProvider=group, tags=TAGS)
 
     def read() -> dict[str, Any]:

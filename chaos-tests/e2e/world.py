@@ -42,7 +42,7 @@ class World:
 
     def provider(self) -> str:
         name = self.name("machines")
-        group = {"autoScalingGroupArn": "group-1"}
+        group = {"autoScalingGroupArn": name}
         self.wire.done("CreateCapacityProvider", {"name": name, "autoScalingGroupProvider": group})
         return name
 
@@ -116,7 +116,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "CreateCapacityProvider": lambda w: {
         "name": w.name("machines"),
-        "autoScalingGroupProvider": {"autoScalingGroupArn": "group-1", **SCALING},
+        "autoScalingGroupProvider": {"autoScalingGroupArn": w.name("group"), **SCALING},
     },
     "UpdateCapacityProvider": lambda w: {"name": w.provider(), "autoScalingGroupProvider": SCALING},
     "DescribeCapacityProviders": lambda w: {"capacityProviders": ["FARGATE", w.provider()], "include": ["TAGS"]},

@@ -69,10 +69,12 @@ impl Controller for CapacityController {
     }
 }
 
-/// Providers with managed scaling. Of several with one pool the first scales it: two would pull it to and fro.
+/// Providers with managed scaling that a cluster has. Older versions took several with one pool: then the first scales it, for two would pull it
+/// to and fro.
 pub fn scaled(view: &State) -> impl Iterator<Item = &CapacityProvider> {
     let mut pools: BTreeSet<(&Scope, &str)> = BTreeSet::new();
     let is_scaled = |one: &AutoScalingGroup| one.managed_scaling.enabled && one.names_a_pool();
-    let enabled = view.capacity_providers().filter(move |one| is_scaled(&one.group));
+    let is_used = |one: &CapacityProvider| view.clusters_of_provider(&one.key).next().is_some();
+    let enabled = view.capacity_providers().filter(move |one| is_scaled(&one.group) && is_used(one));
     enabled.map(|one| &**one).filter(move |one| pools.insert((&one.key.scope, one.group.pool())))
 }

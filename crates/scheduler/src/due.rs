@@ -33,6 +33,12 @@ impl<'a> Times<'a> {
         Some(Self { expression, zone: TimeZone::UTC, anchor: spec.anchor, schedule: None })
     }
 
+    /// The flexible time window: how long after its time each run may begin.
+    pub fn window(&self) -> Duration {
+        let minutes = self.schedule.map_or(0, |(_, spec)| spec.window_minutes);
+        Duration::from_millis(u64::from(minutes).saturating_mul(MINUTE_MILLIS))
+    }
+
     /// The first time after `after`: of a schedule within its dates, and somewhere in its flexible time window.
     pub fn after(&self, after: Timestamp) -> Option<Due> {
         let Some((key, spec)) = self.schedule else {
@@ -45,7 +51,7 @@ impl<'a> Times<'a> {
         if spec.end.is_some_and(|end| at > end) {
             return None;
         }
-        Some(Due { at, fires_at: at.plus(within_window(key, spec.window_minutes, at)) })
+        Some(Due { at, fires_at: at.plus(within_window(key, self.window(), at)) })
     }
 }
 
@@ -60,8 +66,8 @@ pub fn of_rule(spec: &RuleSpec, after: Timestamp) -> Option<Due> {
 }
 
 /// How far into its window a run begins. Each run of each schedule has a place of its own, the same for whoever asks.
-fn within_window(key: &ScheduleKey, minutes: u32, at: Timestamp) -> Duration {
-    let millis = u64::from(minutes).saturating_mul(MINUTE_MILLIS);
+fn within_window(key: &ScheduleKey, window: Duration, at: Timestamp) -> Duration {
+    let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     let scope = &key.group.scope;
     let name =
         format!("{}\0{}\0{}\0{}\0{}", scope.account, scope.region, key.group.name, key.name, at.millis());

@@ -94,6 +94,9 @@ fn container_of_machine(described: &Described) -> Option<&'static str> {
     let capabilities = all(&linux["capabilities"]["add"]).any(|one| one != "SYS_PTRACE");
     let options = member(described, "dockerSecurityOptions");
     let loosened = all(&options).any(|one| one != "no-new-privileges" && one != "no-new-privileges:true");
+    let log_driver = &member(described, "logConfiguration")["logDriver"];
+    // Docker's own fill the machine's disk, or speak from its network.
+    let logs = !log_driver.is_null() && log_driver != "awslogs";
     let asked = [
         ("privileged containers", member(described, "privileged") == true),
         ("devices", all(&linux["devices"]).next().is_some()),
@@ -101,6 +104,7 @@ fn container_of_machine(described: &Described) -> Option<&'static str> {
         ("dockerSecurityOptions other than no-new-privileges", loosened),
         ("links", filled("links")),
         ("GPUs", filled("resourceRequirements")),
+        ("log drivers other than awslogs", logs),
     ];
     asked.into_iter().find(|(_, asked)| *asked).map(|(what, _)| what)
 }

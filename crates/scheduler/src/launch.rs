@@ -1,7 +1,6 @@
 //! On what tasks are launched that are run: on any machine of their cluster, on the managed pool, or by a capacity provider strategy. Each
 //! provider gets its share of the tasks, and what finds no room there waits in PROVISIONING if the pool grows (ECS API: RunTask).
 
-use trireme_state::limits::{WAITING_RUNS, WAITING_RUNS_PER_CLUSTER};
 use trireme_state::object::{ClusterKey, Launch, Launching, StrategyItem, TaskDefinitionSpec, TaskOverrides};
 use trireme_state::{Placement, State};
 use trireme_types::{CpuUnits, Mebibytes};
@@ -156,15 +155,13 @@ impl Places {
 
     /// What found no place in a pool that grows waits for one, as far as there is room to wait. Nobody waits for the managed pool.
     fn wait(&mut self, state: &State, cluster: &ClusterKey) {
-        let before = state.waiting_runs_of(cluster).count();
-        let all = state.waiting_runs().count();
+        let taken = state.room_to_wait(cluster);
         for (launch, why) in std::mem::take(&mut self.unplaced) {
             let provider = launch.as_ref().and_then(Launch::provider);
             let provider = provider.and_then(|name| state.provider_of_cluster(cluster, name));
             let grows = provider.is_some_and(|provider| provider.group.managed_scaling.enabled);
             let more = self.waiting.len().saturating_add(why.unplaced);
-            let room = before.saturating_add(more) <= WAITING_RUNS_PER_CLUSTER
-                && all.saturating_add(more) <= WAITING_RUNS;
+            let room = taken.check(more).is_ok();
             match launch {
                 Some(launch) if grows && room => {
                     self.waiting.extend(std::iter::repeat_n(launch, why.unplaced));

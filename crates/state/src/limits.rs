@@ -52,6 +52,8 @@ pub const PENDING_PER_FIRING: usize = 100;
 pub const TASKS_PER_FIRING: usize = 500;
 /// Tasks of a cluster that wait for a machine, with those that were given up and are described still.
 pub const WAITING_RUNS_PER_CLUSTER: usize = 1_000;
+/// The same of all clusters of an account: none takes the others' room.
+pub const WAITING_RUNS_PER_ACCOUNT: usize = 4_000;
 /// The same of all clusters.
 pub const WAITING_RUNS: usize = 10_000;
 /// Log groups of an account in a region.

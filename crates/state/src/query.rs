@@ -30,6 +30,7 @@ use crate::object::{
 };
 
 pub use alarms::DeploymentAlarms;
+pub use capacity::WaitingRoom;
 pub use groups::SERVICE_GROUP;
 pub use health::{Checked, checked};
 pub use logs::{AWSLOGS, log_group};

@@ -201,4 +201,7 @@ pub enum Rejection {
     /// No such alarm.
     #[error("there is no such alarm")]
     AlarmNotFound,
+    /// CreateCapacityProvider: another one has that Auto Scaling group.
+    #[error("another capacity provider has that Auto Scaling group")]
+    CapacityProviderGroupInUse,
 }

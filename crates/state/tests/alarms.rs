@@ -108,6 +108,8 @@ fn its_history_is_bounded_and_tells_what_it_was() {
     let (last_alarm, _) = times[28];
     assert!(now.has_rung_since(times[27].0));
     assert!(!now.has_rung_since(last_alarm), "it went there at that very moment, not later");
+    assert!(now.rang_at(last_alarm) && !now.rang_at(times[27].0));
+    assert!(now.rang_at(times[0].0), "further back than its history: it came there often since");
 }
 
 #[test]

@@ -255,3 +255,46 @@ fn below_their_level_nothing_of_pools_is_written() {
     let refused = node.propose(command);
     assert!(matches!(refused, Err(Rejection::FeatureLevel { .. })), "{refused:?}");
 }
+
+#[test]
+fn a_group_has_one_provider() {
+    let mut node = node();
+    let Command::CreateCapacityProvider { group, tags, .. } = create_provider("machines") else { panic!() };
+    let another =
+        |group| Command::CreateCapacityProvider { key: provider("others"), group, tags: tags.clone() };
+    assert_eq!(node.propose(another(group.clone())), Err(Rejection::CapacityProviderGroupInUse));
+    let arn = "arn:aws:autoscaling:us-east-1:1:autoScalingGroup:u:autoScalingGroupName/group-1".to_owned();
+    let same = Box::new(AutoScalingGroup { arn, ..(*group).clone() });
+    assert_eq!(
+        node.propose(another(same)),
+        Err(Rejection::CapacityProviderGroupInUse),
+        "a group of that name"
+    );
+    node.propose(another(Box::new(AutoScalingGroup { arn: "group-2".to_owned(), ..*group }))).unwrap();
+}
+
+#[test]
+fn machines_that_were_to_leave_a_pool_stay_once_it_is_scaled_no_more() {
+    let leaving = |node: &Node| node.state.pool_size(&provider("machines")).unwrap().leaving.clone();
+    let scaling = |scaling| {
+        let change = AutoScalingGroupChange { scaling: Some(scaling), ..Default::default() };
+        Command::UpdateCapacityProvider { key: provider("machines"), change }
+    };
+    let ends: [&[Command]; 2] = [&[scaling(false), scaling(true)], &[names(&[]), names(&["machines"])]];
+    for end in ends {
+        let mut node = node();
+        let at = open(&mut node, cluster("default"), "group-1");
+        let size = CapacityCommand::SizePool {
+            key: provider("machines"),
+            seen: 0,
+            wanted: 0,
+            leaving: vec![at.instance],
+            idle: false,
+            reason: "none is needed".to_owned(),
+        };
+        node.propose(boxed(size)).unwrap();
+        assert_eq!(leaving(&node), [at.instance]);
+        end.iter().for_each(|command| drop(node.propose(command.clone()).unwrap()));
+        assert!(leaving(&node).is_empty());
+    }
+}

@@ -61,6 +61,7 @@ pub(crate) fn of_rejection(operation: Operation, rejection: Rejection) -> Error 
         other @ (Rejection::TaskDefinitionActive
         | Rejection::CapacityProviderNotFound
         | Rejection::CapacityProviderExists
+        | Rejection::CapacityProviderGroupInUse
         | Rejection::CapacityProviderInUse { .. }
         | Rejection::CapacityProviderHasTasks { .. }
         | Rejection::AttributeLimitExceeded { .. }
@@ -120,6 +121,10 @@ fn of_configuration(operation: Operation, rejection: Rejection) -> Error {
         Rejection::CapacityProviderExists => Error::client(
             "The specified capacity provider already exists. To change the configuration of an existing capacity \
              provider, update the capacity provider.",
+        ),
+        Rejection::CapacityProviderGroupInUse => Error::client(
+            "The specified Auto Scaling group ARN is already being used by another capacity provider. Specify a unique \
+             Auto Scaling group ARN and try again.",
         ),
         Rejection::CapacityProviderInUse { cluster } => Error::client(format!(
             "The capacity provider cannot be deleted because it is associated with cluster: {cluster}. Remove the \

@@ -140,7 +140,8 @@ async fn capacity_providers_come_in_pages_ecss_own_first() {
     let server = Server::start().await;
     let client = server.client();
     for name in ["b", "a"] {
-        let create = client.create_capacity_provider().name(name).auto_scaling_group_provider(group());
+        let group = AutoScalingGroupProvider::builder().auto_scaling_group_arn(name).build().unwrap();
+        let create = client.create_capacity_provider().name(name).auto_scaling_group_provider(group);
         create.send().await.unwrap();
     }
     let (mut names, mut token) = (Vec::new(), None);

@@ -8,7 +8,7 @@ use super::task::{NewTasks, NewlyMade, create_tasks};
 use super::{Decided, Decision, placement, progress, stale, task};
 use crate::command::{CapacityCommand, Command, Outcome, Placement, RunTasks};
 use crate::event::{CapacityEvent, ExecuteCommandEvent, PlacementEvent};
-use crate::limits::{INSTANCES_PER_CLUSTER, WAITING_RUNS, WAITING_RUNS_PER_CLUSTER};
+use crate::limits::INSTANCES_PER_CLUSTER;
 use crate::object::{
     CapacityProviderKey, ClusterKey, Launch, NetworkConfiguration, PlacementRules, PoolSize, RunEnd,
     StopCode, TaskOrigin, WaitingRun,
@@ -140,16 +140,11 @@ pub(super) fn run_when_due(state: &State, command: &CapacityCommand, stamp: &mut
 
 /// Those that were given up count until they are forgotten.
 fn check_room(state: &State, cluster: &ClusterKey, more: usize) -> Result<(), Rejection> {
-    let of_cluster = state.waiting_runs_of(cluster).count().saturating_add(more);
-    let all = state.waiting_runs.len().saturating_add(more);
-    let (limit, holds) = match of_cluster <= WAITING_RUNS_PER_CLUSTER {
-        true => (WAITING_RUNS, all <= WAITING_RUNS),
-        false => (WAITING_RUNS_PER_CLUSTER, false),
+    let limit_exceeded = |limit: usize| Rejection::LimitExceeded {
+        what: "tasks in PROVISIONING".to_owned(),
+        limit: limit as u64,
     };
-    if holds {
-        return Ok(());
-    }
-    Err(Rejection::LimitExceeded { what: "tasks in PROVISIONING".to_owned(), limit: limit as u64 })
+    state.room_to_wait(cluster).check(more).map_err(limit_exceeded)
 }
 
 /// Only a pool that grows is worth waiting for.

@@ -1,12 +1,14 @@
 //! Capacity providers: create, update, delete, and which ones a cluster may name.
 
-use trireme_types::{CapacityProviderName, Scope};
+use trireme_types::{CapacityProviderName, ContainerInstanceId, Scope};
 
 use super::{Decided, Decision};
 use crate::command::AutoScalingGroupChange;
+use crate::event::CapacityEvent;
 use crate::limits::{CAPACITY_PROVIDERS, CAPACITY_PROVIDERS_PER_CLUSTER};
 use crate::object::{
-    AutoScalingGroup, CapacityProviderKey, ClusterConfiguration, ClusterKey, ClusterStatus, Tags, WaitingRun,
+    AutoScalingGroup, CapacityProviderKey, ClusterConfiguration, ClusterKey, ClusterStatus,
+    ContainerInstance, PoolSize, Tags, WaitingRun,
 };
 use crate::{Event, Rejection, State};
 
@@ -28,6 +30,10 @@ pub(super) fn create(
     super::tag::check_limit(tags)?;
     check_group(group)?;
     check_pool(group)?;
+    // Two that size one pool would pull it to and fro.
+    if state.capacity_providers_of(&key.scope).any(|known| known.group.pool() == group.pool()) {
+        return Err(Rejection::CapacityProviderGroupInUse);
+    }
     if state.capacity_providers_of(&key.scope).count() >= CAPACITY_PROVIDERS {
         return Err(Rejection::LimitExceeded {
             what: "capacity providers".to_owned(),
@@ -83,7 +89,38 @@ pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScal
     if group.managed_scaling.enabled {
         check_pool(&group)?;
     }
-    Ok(Decision::one(Event::CapacityProviderUpdated { key: key.clone(), group: Box::new(group) }))
+    let ends = known.group.managed_scaling.enabled && !group.managed_scaling.enabled;
+    let mut events = vec![Event::CapacityProviderUpdated { key: key.clone(), group: Box::new(group) }];
+    if ends {
+        events.extend(nobody_leaves(state, key, |_| true));
+    }
+    Ok(Decision::of(events))
+}
+
+/// Of a pool that is not scaled any more, or not in a cluster: those machines that were to leave stay, now and when it is scaled again.
+fn nobody_leaves(
+    state: &State,
+    key: &CapacityProviderKey,
+    of: impl Fn(&ContainerInstance) -> bool,
+) -> Option<Event> {
+    let known = state.pool_size(key)?;
+    let stays = |id: &ContainerInstanceId| state.instance(*id).is_none_or(|instance| of(instance));
+    let (gone, leaving): (Vec<_>, Vec<_>) = known.leaving.iter().copied().partition(stays);
+    let size = PoolSize { leaving, ..(**known).clone() };
+    let event = CapacityEvent::PoolSized { key: key.clone(), size: Box::new(size) };
+    (!gone.is_empty()).then_some(Event::Capacity(event))
+}
+
+/// What happens to the pools of those providers that a cluster has no longer.
+pub(super) fn removed(
+    state: &State,
+    cluster: &ClusterKey,
+    before: &ClusterConfiguration,
+    after: &ClusterConfiguration,
+) -> Vec<Event> {
+    let gone = before.capacity_providers.iter().filter(|name| !after.capacity_providers.contains(name));
+    let of_cluster = |instance: &ContainerInstance| instance.registration.cluster == *cluster;
+    gone.filter_map(|name| nobody_leaves(state, &key(&cluster.scope, name), of_cluster)).collect()
 }
 
 pub(super) fn delete(state: &State, key: &CapacityProviderKey) -> Decided {

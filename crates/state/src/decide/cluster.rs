@@ -1,6 +1,6 @@
 //! Clusters: create, update, delete.
 
-use super::capacity_provider::{check_capacity, check_removed};
+use super::capacity_provider::{check_capacity, check_removed, removed};
 use super::{Decided, Decision};
 use crate::command::ClusterChange;
 use crate::limits::{LOST_AFTER_MILLIS_MAX, LOST_AFTER_MILLIS_MIN};
@@ -70,7 +70,9 @@ pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange
     }
     check_capacity(state, &cluster.scope, &configuration)?;
     check_removed(state, cluster, &before, &configuration)?;
-    Ok(Decision::one(configured(cluster, configuration)))
+    let mut events = removed(state, cluster, &before, &configuration);
+    events.push(configured(cluster, configuration));
+    Ok(Decision::of(events))
 }
 
 /// After how much silence its container instances are lost.

@@ -224,6 +224,18 @@ impl Alarm {
         moves.last().unwrap_or(self.status.value)
     }
 
+    /// Whether it was in ALARM at a moment. Where its history does not reach back so far: whether it came there more than once since, for whoever
+    /// listens to it has acted on the first time, if it was one.
+    pub fn rang_at(&self, at: Timestamp) -> bool {
+        let oldest = self.history.iter().last();
+        let is_cut = oldest.is_some_and(|note| note.at > at && note.what != AlarmHappening::Created);
+        let comes = |note: &&AlarmNote| {
+            note.at > at && matches!(note.what, AlarmHappening::Moved { to: AlarmState::Alarm, .. })
+        };
+        let often = is_cut && self.history.iter().filter(comes).count() > 1;
+        often || self.was(at) == AlarmState::Alarm
+    }
+
     /// Whether it is in ALARM, or went there after a moment, as far as is known.
     pub fn has_rung_since(&self, at: Timestamp) -> bool {
         let to_alarm = |note: &AlarmNote| {

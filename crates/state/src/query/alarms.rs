@@ -6,9 +6,7 @@ use serde::Deserialize;
 use trireme_types::{DeploymentId, Scope};
 
 use crate::State;
-use crate::object::{
-    Alarm, AlarmKey, AlarmState, DEPLOYMENT_ALARMS, Deployment, Described, Service, ServiceKey,
-};
+use crate::object::{Alarm, AlarmKey, DEPLOYMENT_ALARMS, Deployment, Described, Service, ServiceKey};
 
 /// Of which alarms a service wants to hear while a deployment of it is under way (ECS API: DeploymentAlarms).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -68,7 +66,7 @@ impl State {
         let scope = &service.key.cluster.scope;
         let find = |name: &String| self.alarms.get(&AlarmKey { scope: scope.clone(), name: name.clone() });
         let alarms: Vec<&Arc<Alarm>> = wanted.alarm_names.iter().filter_map(find).collect();
-        let deaf = alarms.iter().any(|alarm| alarm.was(deployment.created_at) == AlarmState::Alarm);
+        let deaf = alarms.iter().any(|alarm| alarm.rang_at(deployment.created_at));
         if deaf { Vec::new() } else { alarms }
     }
 

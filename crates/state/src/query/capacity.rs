@@ -4,11 +4,36 @@ use std::sync::Arc;
 
 use trireme_types::{CapacityProviderName, TaskId};
 
+use crate::limits::{WAITING_RUNS, WAITING_RUNS_PER_ACCOUNT, WAITING_RUNS_PER_CLUSTER};
 use crate::object::{
     CapacityProvider, CapacityProviderKey, ClusterKey, ContainerInstance, Launch, Launching, PoolSize,
     ServiceStatus, TaskDefinitionKey, TaskStatus, WaitingRun,
 };
 use crate::{FeatureLevel, State};
+
+/// How many tasks wait for a machine: those that were given up count until they are forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingRoom {
+    cluster: usize,
+    account: usize,
+    all: usize,
+}
+
+impl WaitingRoom {
+    /// Whether so many more may wait.
+    ///
+    /// # Errors
+    /// The limit that would be exceeded.
+    pub fn check(self, more: usize) -> Result<(), usize> {
+        let counts = [
+            (self.cluster, WAITING_RUNS_PER_CLUSTER),
+            (self.account, WAITING_RUNS_PER_ACCOUNT),
+            (self.all, WAITING_RUNS),
+        ];
+        let exceeded = counts.into_iter().find(|(count, limit)| count.saturating_add(more) > *limit);
+        exceeded.map_or(Ok(()), |(_, limit)| Err(limit))
+    }
+}
 
 impl State {
     /// What a task was launched on; `None` when that is any machine of its cluster.
@@ -39,6 +64,16 @@ impl State {
     /// All of them, by id.
     pub fn waiting_runs(&self) -> impl Iterator<Item = &Arc<WaitingRun>> {
         self.waiting_runs.values()
+    }
+
+    /// How many wait already, for whoever wants to.
+    pub fn room_to_wait(&self, cluster: &ClusterKey) -> WaitingRoom {
+        let of_account = |run: &&Arc<WaitingRun>| run.cluster.scope.account == cluster.scope.account;
+        WaitingRoom {
+            cluster: self.waiting_runs_of(cluster).count(),
+            account: self.waiting_runs().filter(of_account).count(),
+            all: self.waiting_runs.len(),
+        }
     }
 
     /// Those of a cluster, by id.

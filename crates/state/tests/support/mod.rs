@@ -51,9 +51,10 @@ pub fn provider(name: &str) -> CapacityProviderKey {
     CapacityProviderKey { scope: Scope::development(), name: CapacityProviderName::new(name).unwrap() }
 }
 
+/// Its pool is `group-1` if its name says no number, else that of the number.
 pub fn create_provider(name: &str) -> Command {
     let group = AutoScalingGroup {
-        arn: "group-1".to_owned(),
+        arn: format!("group-{}", name.rsplit_once('-').map_or("1", |(_, number)| number)),
         managed_scaling: ManagedScaling::default(),
         managed_termination_protection: false,
         managed_draining: true,
