@@ -4,153 +4,17 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use support::pools::*;
+use support::schedules::*;
 use support::*;
-use trireme_controllers::{Controller, Observed, Plan, ScheduleController};
 use trireme_scheduler::due;
-use trireme_state::command::{
-    AutoScalingGroupChange, CapacityCommand, Fire, RunResult, RunTasks, ScheduleCommand,
-};
+use trireme_state::command::{AutoScalingGroupChange, Fire, ScheduleCommand};
 use trireme_state::object::*;
 use trireme_state::*;
 use trireme_types::*;
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-fn moment(text: &str) -> Timestamp {
-    let (date, time) = text.split_once(' ').unwrap();
-    // Days between dates by the calendar that the state writes.
-    let day = (0..40_000_u64)
-        .map(|day| day * 86_400_000)
-        .find(|millis| Timestamp::from_millis(*millis).to_string().starts_with(date))
-        .unwrap();
-    let parts: Vec<u64> = time.split(':').map(|part| part.parse().unwrap()).collect();
-    Timestamp::from_millis(day + (parts[0] * 3_600 + parts[1] * 60) * 1_000)
-}
-
-fn schedule_key(name: &str) -> ScheduleKey {
-    let group = ScheduleGroupKey { scope: Scope::development(), name: DEFAULT_GROUP.to_owned() };
-    ScheduleKey { group, name: name.to_owned() }
-}
-
-fn target(id: &str, definition: &TaskDefinitionKey, count: u32) -> Target {
-    Target {
-        id: id.to_owned(),
-        described: "{}".to_owned(),
-        invokes: Invocation::Tasks(Box::new(TargetTasks {
-            cluster: cluster(),
-            scope: definition.scope.clone(),
-            family: definition.family.clone(),
-            revision: Some(definition.revision),
-            count,
-            overrides: TaskOverrides::default(),
-            group: None,
-            launching: None,
-            network: None,
-            rules: PlacementRules::default(),
-            tags: Tags::from([("by".to_owned(), "test".to_owned())]),
-            propagates: false,
-            managed_tags: true,
-            allows_commands: true,
-        })),
-        input: TargetInput::Event,
-        retry: RetryPolicy::default(),
-    }
-}
-
-fn spec(world: &World, expression: &str, target: Target) -> ScheduleSpec {
-    ScheduleSpec {
-        expression: expression.to_owned(),
-        zone: "UTC".to_owned(),
-        start: None,
-        end: None,
-        window_minutes: 0,
-        enabled: true,
-        delete_after: false,
-        description: None,
-        kms_key_arn: None,
-        anchor: world.now,
-        target,
-    }
-}
-
-fn ask(world: &mut World, command: ScheduleCommand) {
-    world.user(Command::Schedule(Box::new(command)));
-}
-
-fn create(world: &mut World, name: &str, spec: ScheduleSpec) -> Trigger {
-    let key = schedule_key(name);
-    let next = due::of_schedule(&key, &spec, world.now);
-    ask(world, ScheduleCommand::Create { key: key.clone(), spec: Box::new(spec), next });
-    Trigger::Schedule(key)
-}
-
-fn set_policy(world: &mut World, name: &str, value: &str) {
-    let key = schedule_key("").group;
-    let add = Tags::from([(name.to_owned(), value.to_owned())]);
-    ask(world, ScheduleCommand::TagGroup { key, add, remove: Vec::new() });
-}
-
-fn plan(world: &World) -> Plan {
-    ScheduleController.plan(&world.view(), &Observed::default(), world.now)
-}
-
-/// Passes until there is nothing to do; agents work. Gives what was planned.
-fn fire(world: &mut World) -> Vec<Command> {
-    let mut all = Vec::new();
-    for _ in 0..2_000 {
-        let commands = plan(world).commands;
-        if commands.is_empty() {
-            world.agents_work(|_| true);
-            return all;
-        }
-        for command in &commands {
-            let actor = Actor::Controller(ScheduleController::NAME.to_owned());
-            world.try_propose(actor, command.clone()).unwrap_or_else(|why| panic!("{why}: {command:?}"));
-            invariant::check_state(&world.view()).unwrap();
-        }
-        all.extend(commands);
-    }
-    panic!("it plans for ever");
-}
-
-/// Lets time pass in steps to each time at which the controller asks to be woken.
-fn live(world: &mut World, time: Duration) {
-    let end = world.now.plus(time);
-    loop {
-        fire(world);
-        let next = plan(world).wake_at.map_or(end, |at| at.min(end));
-        if world.now >= end {
-            return;
-        }
-        world.advance(next.since(world.now).max(Duration::from_millis(1)));
-    }
-}
-
-/// Tasks that schedules and rules started, by the run's time, from the history of the world's store.
-fn started(world: &World) -> Vec<Arc<Task>> {
-    let mut tasks: Vec<Arc<Task>> =
-        world.view().tasks().filter(|task| task.started_by.is_some()).cloned().collect();
-    tasks.sort_by_key(|task| (task.times.created_at, task.id));
-    tasks
-}
-
-fn times(world: &World) -> Vec<String> {
-    started(world).iter().map(|task| task.times.created_at.to_string()[..16].replace('T', " ")).collect()
-}
-
-fn ready(at: &str) -> (World, TaskDefinitionKey) {
-    let mut world = World::new();
-    let at = moment(at);
-    world.advance(at.since(world.now));
-    world.agents_per_zone(1, 4_096, 4_096);
-    let definition = world.register("job", 64, 64, None);
-    (world, definition)
-}
 
 #[test]
 fn a_cron_in_a_time_zone_follows_its_clocks() {
@@ -349,6 +213,37 @@ fn a_flexible_window_has_a_place_for_each_run() {
 }
 
 #[test]
+fn in_a_window_that_is_longer_than_the_pause_no_run_is_late() {
+    for policy in ["latest", "skip", "catch-up"] {
+        let (mut world, job) = ready("2026-03-27 12:00");
+        set_policy(&mut world, FiringPolicy::MISSED_RUNS, policy);
+        let mut often = spec(&world, "cron(0/5 * * * ? *)", target("", &job, 1));
+        often.window_minutes = 15;
+        create(&mut world, "often", often);
+        live(&mut world, Duration::from_secs(4 * 3_600 + 900));
+        assert_eq!(started(&world).len(), 48, "{policy}");
+    }
+}
+
+#[test]
+fn what_waits_does_not_run_once_it_is_disabled() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    let huge = world.register("huge", 8_192, 64, None);
+    let minutely = spec(&world, "cron(1 12 * * ? *)", target("", &huge, 1));
+    let trigger = create(&mut world, "once", minutely.clone());
+    world.advance(MINUTE);
+    fire(&mut world);
+    assert_eq!(world.view().firing(&trigger).pending.len(), 1);
+    let disabled = ScheduleSpec { enabled: false, ..minutely };
+    let key = schedule_key("once");
+    ask(&mut world, ScheduleCommand::Update { key, spec: Box::new(disabled), next: None });
+    world.agent(ZONES[0], 16_384, 1_024);
+    world.advance(60 * MINUTE);
+    assert_eq!(reasons(&mut world), ["it was disabled meanwhile"]);
+    assert!(started(&world).is_empty() && world.view().firing(&trigger).pending.is_empty());
+}
+
+#[test]
 fn many_at_once_share_the_machines() {
     let (mut world, job) = ready("2026-03-27 12:00");
     for number in 0..150 {
@@ -359,35 +254,6 @@ fn many_at_once_share_the_machines() {
     let commands = fire(&mut world);
     assert_eq!(commands.len(), 150, "none is refused, none planned twice");
     assert_eq!(started(&world).len(), 150);
-}
-
-fn fires(commands: &[Command]) -> Vec<Fire> {
-    let fires = commands.iter().filter_map(|command| match command {
-        Command::Schedule(command) => match &**command {
-            ScheduleCommand::Fire(fire) => Some((**fire).clone()),
-            _ => None,
-        },
-        _ => None,
-    });
-    fires.collect()
-}
-
-/// A rule that is due each minute, with these targets.
-fn minutely_rule(world: &mut World, targets: Vec<Target>) -> Trigger {
-    let key = RuleKey { scope: Scope::development(), name: "minutely".to_owned() };
-    let spec = RuleSpec {
-        expression: Some("cron(* * * * ? *)".to_owned()),
-        pattern: None,
-        enabled: true,
-        description: None,
-        role_arn: None,
-        anchor: world.now,
-    };
-    let (next, tags) = (due::of_rule(&spec, world.now), Tags::new());
-    let spec = Box::new(spec);
-    ask(world, ScheduleCommand::PutRule { key: key.clone(), spec, next, tags, seen: None });
-    ask(world, ScheduleCommand::ChangeTargets { key: key.clone(), put: targets, remove: Vec::new() });
-    Trigger::Rule(key)
 }
 
 #[test]
@@ -452,190 +318,6 @@ fn a_run_that_waited_does_not_replace_a_later_one_nor_run_beside_it() {
         assert_eq!(started(&world).iter().filter(|task| task.wanted()).count(), 1);
         assert!(world.view().firing(&trigger).pending.is_empty());
     }
-}
-
-/// A target with other tasks.
-fn with_tasks(mut target: Target, change: impl FnOnce(&mut TargetTasks)) -> Target {
-    if let Invocation::Tasks(tasks) = &mut target.invokes {
-        change(tasks);
-    }
-    target
-}
-
-/// What is said of a target's tasks.
-fn launched(target: Target, launching: Launching) -> Target {
-    with_tasks(target, |tasks| tasks.launching = Some(launching))
-}
-
-/// The same on FARGATE, in these subnets.
-fn on_fargate(target: Target, network: &NetworkConfiguration) -> Target {
-    with_tasks(launched(target, Launching::Fargate), |tasks| tasks.network = Some(network.clone()))
-}
-
-/// What tasks run on, by what they were launched on.
-fn launches(world: &World) -> BTreeMap<String, usize> {
-    let view = world.view();
-    let mut counts = BTreeMap::new();
-    for task in started(world) {
-        let on = match view.launch(task.id) {
-            None => "instances".to_owned(),
-            Some(Launch::Fargate) => "FARGATE".to_owned(),
-            Some(Launch::Provider(name)) => name.to_string(),
-        };
-        *counts.entry(on).or_default() += 1;
-    }
-    counts
-}
-
-fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
-}
-
-/// What became of runs, for people.
-fn reasons(world: &mut World) -> Vec<String> {
-    let runs = fires(&fire(world)).into_iter().flat_map(|fire| fire.runs);
-    let reason = runs.filter_map(|run| match run.result {
-        RunResult::Start { .. } => None,
-        RunResult::Defer { reason, .. } | RunResult::Fail { reason } => Some(reason),
-    });
-    reason.collect()
-}
-
-#[test]
-fn a_fargate_target_needs_no_machine_of_its_cluster() {
-    let (mut world, _) = ready("2026-03-27 12:00");
-    let network = subnets(&mut world);
-    let web = register_fargate(&mut world, "web");
-    let web = on_fargate(target("", &web, 2), &network);
-    let minutely = spec(&world, "cron(* * * * ? *)", web);
-    let trigger = create(&mut world, "minutely", minutely);
-    world.advance(MINUTE);
-    let why = "no place for 2 of 2 tasks: the managed pool has no agents (trireme agent --pool managed)";
-    assert_eq!(reasons(&mut world), [why]);
-    assert_eq!(world.view().firing(&trigger).pending.len(), 1);
-    join(&mut world, capability::MANAGED_POOL, ZONES[0], 4_096, 8_192);
-    live(&mut world, Duration::from_secs(5));
-    assert_eq!(launches(&world), counts(&[("FARGATE", 2)]));
-    assert!(started(&world).iter().all(|task| task.cluster == cluster()));
-    live(&mut world, MINUTE);
-    assert_eq!(launches(&world), counts(&[("FARGATE", 4)]));
-}
-
-#[test]
-fn what_may_not_run_on_the_managed_pool_does_not_when_its_time_comes() {
-    let (mut world, _) = ready("2026-03-27 12:00");
-    let network = subnets(&mut world);
-    let web = register_fargate(&mut world, "web");
-    let newest = with_tasks(on_fargate(target("", &web, 1), &network), |tasks| tasks.revision = None);
-    let minutely = spec(&world, "cron(* * * * ? *)", newest);
-    create(&mut world, "minutely", minutely);
-    join(&mut world, capability::MANAGED_POOL, ZONES[0], 4_096, 8_192);
-    live(&mut world, MINUTE);
-    assert_eq!(launches(&world), counts(&[("FARGATE", 1)]));
-    // The newest revision reaches beyond its tasks.
-    let mut privileged = (*world.view().task_definition(&web).unwrap().spec).clone();
-    privileged.containers[0].described.insert("privileged".to_owned(), "true".to_owned());
-    world.register_spec("web", Arc::new(privileged));
-    world.advance(MINUTE);
-    assert_eq!(reasons(&mut world), ["Task definition does not support launch_type FARGATE."]);
-    assert_eq!(started(&world).len(), 1);
-}
-
-#[test]
-fn a_strategy_shares_a_runs_tasks_by_base_and_weight() {
-    let (mut world, job) = ready("2026-03-27 12:00");
-    provide(&mut world, &["one", "two"]);
-    join(&mut world, "one", ZONES[0], 4_096, 4_096);
-    join(&mut world, "two", ZONES[1], 4_096, 4_096);
-    let strategy = Launching::Strategy(vec![item("one", 1, 1), item("two", 3, 0)]);
-    let minutely = spec(&world, "cron(* * * * ? *)", launched(target("", &job, 9), strategy));
-    create(&mut world, "minutely", minutely);
-    live(&mut world, MINUTE);
-    assert_eq!(launches(&world), counts(&[("one", 3), ("two", 6)]));
-    // Without room in one of the pools the run has no task at all.
-    world.lose(world.agents[4]);
-    world.advance(MINUTE);
-    let why = reasons(&mut world);
-    assert!(why[0].starts_with("no place for 6 of 9 tasks: capacity provider two: "), "{why:?}");
-    associate(&mut world, &["one"], &[]);
-    world.advance(MINUTE);
-    let why = reasons(&mut world);
-    assert!(why.iter().all(|why| why.contains("not associated with the cluster")), "{why:?}");
-    assert_eq!(started(&world).len(), 9);
-}
-
-#[test]
-fn who_says_nothing_has_the_clusters_default_of_that_time() {
-    let (mut world, job) = ready("2026-03-27 12:00");
-    provide(&mut world, &["pool"]);
-    join(&mut world, "pool", ZONES[0], 4_096, 4_096);
-    let says_so = launched(target("b", &job, 1), Launching::Instances);
-    let trigger = minutely_rule(&mut world, vec![target("a", &job, 1), says_so]);
-    live(&mut world, MINUTE);
-    assert_eq!(launches(&world), counts(&[("instances", 2)]));
-    associate(&mut world, &["pool"], &[item("pool", 1, 0)]);
-    live(&mut world, MINUTE);
-    assert_eq!(launches(&world), counts(&[("instances", 3), ("pool", 1)]));
-    assert!(world.view().firing(&trigger).pending.is_empty());
-}
-
-/// A world whose provider `pool` grows, and a schedule that runs a task on it each minute.
-fn waits(policy: &str) -> (World, Trigger) {
-    let (mut world, job) = ready("2026-03-27 12:00");
-    provide(&mut world, &["pool"]);
-    manage(&mut world, "pool", AutoScalingGroupChange::default());
-    set_policy(&mut world, FiringPolicy::OVERLAP, policy);
-    let strategy = Launching::Strategy(vec![item("pool", 1, 0)]);
-    let minutely = spec(&world, "cron(* * * * ? *)", launched(target("", &job, 1), strategy));
-    let trigger = create(&mut world, "minutely", minutely);
-    (world, trigger)
-}
-
-#[test]
-fn a_run_waits_in_provisioning_for_a_pool_that_grows() {
-    for (policy, waiting) in [("allow", 3), ("skip", 1), ("replace", 1)] {
-        let (mut world, trigger) = waits(policy);
-        live(&mut world, 3 * MINUTE + MINUTE / 2);
-        let waits: Vec<TaskId> =
-            world.view().waiting_runs().filter(|run| run.end.is_none()).map(|run| run.id).collect();
-        assert_eq!(waits.len(), waiting, "{policy}");
-        let firing = world.view().firing(&trigger);
-        assert!(firing.pending.is_empty(), "they are promised, and not tried again");
-        assert!(waits.iter().all(|id| firing.tasks.iter().any(|(_, known)| known == id)), "{policy}");
-        let run = world.view().waiting_run(waits[0]).unwrap().clone();
-        assert_eq!(run.started_by.as_deref(), Some("chronos-schedule/minutely"));
-        assert!(run.allows_commands && run.tags.len() == 2);
-        join(&mut world, "pool", ZONES[0], 4_096, 4_096);
-        while pass(&mut world) > 0 {}
-        world.agents_work(|_| true);
-        let ids: BTreeSet<TaskId> = started(&world).iter().map(|task| task.id).collect();
-        assert_eq!(ids, waits.into_iter().collect(), "{policy}: each under the id that it had");
-        assert!(started(&world).iter().all(|task| world.view().allows_commands(task.id)));
-    }
-}
-
-#[test]
-fn a_run_that_finds_no_room_to_wait_is_tried_again() {
-    let (mut world, trigger) = waits("allow");
-    let run = RunTasks {
-        cluster: cluster(),
-        definition: definition("job", 1),
-        overrides: TaskOverrides::default(),
-        group: None,
-        started_by: None,
-        tags: Tags::new(),
-        placements: Vec::new(),
-    };
-    for _ in 0..2 {
-        let run = Box::new(Command::RunTasks(Box::new(run.clone())));
-        let waiting = vec![Launch::Provider(provider("pool").name); limits::WAITING_RUNS_PER_CLUSTER / 2];
-        let run = CapacityCommand::RunTasks { run, launches: Vec::new(), waiting, allows_commands: false };
-        world.user(Command::Capacity(Box::new(run)));
-    }
-    world.advance(MINUTE);
-    let why = reasons(&mut world);
-    assert!(why[0].starts_with("no place for 1 of 1 tasks: capacity provider pool: "), "{why:?}");
-    assert_eq!(world.view().firing(&trigger).pending[0].tries, 1);
 }
 
 #[test]

@@ -102,6 +102,10 @@ fn told(wants: Wants, name: &str) -> Wants {
 /// `tasks × metric ÷ target`, rounded up.
 fn wanted(tasks: u32, metric: f64, target: f64) -> u32 {
     let exact = f64::from(tasks) * metric / target;
+    if !exact.is_finite() {
+        // A target next to nothing: as many as there can be, or none of what is negative.
+        return if exact > 0.0 { u32::MAX } else { 0 };
+    }
     // A float becomes the nearest number that there is.
     (exact - exact.abs() * ROUNDING).ceil().max(0.0) as u32
 }

@@ -43,9 +43,11 @@ pub(super) fn goes_on(view: &State, fire: &Fire, now: Timestamp) -> bool {
 
 /// Runs whose tasks found no place, and whose time has come again.
 fn again(view: &State, places: &mut Places, fire: &mut Fire, firing: &Firing, now: Timestamp) {
+    let enabled = is_enabled(view, &fire.trigger);
     for pending in firing.pending.iter().filter(|pending| pending.again_at <= now).take(AGAIN) {
         let found = view.trigger_targets(&fire.trigger).iter().find(|one| one.id == pending.target);
         let result = match found {
+            _ if !enabled => RunResult::Fail { reason: "it was disabled meanwhile".to_owned() },
             Some(of) => target::run(view, places, (&fire.trigger, of), (pending.due, pending.tries), now),
             None => RunResult::Fail { reason: "the target is gone".to_owned() },
         };
@@ -65,7 +67,8 @@ fn go_on(view: &State, places: &mut Places, fire: &mut Fire, next: Due, now: Tim
     let times = times(view, &trigger);
     let following = |after: Timestamp| times.as_ref().and_then(|times| times.after(after));
     let policy = view.firing_policy(&trigger).missed;
-    let missed = passed_over(policy, following, targets, next, now);
+    let window = times.as_ref().map_or(Duration::ZERO, Times::window);
+    let missed = passed_over(policy, (following, window), targets, next, now);
     if let Some((missed, next_one, reason)) = missed {
         fire.advance = Some(Advance { due: next.at, next: next_one, missed, reason });
         return;
@@ -82,6 +85,13 @@ fn go_on(view: &State, places: &mut Places, fire: &mut Fire, next: Due, now: Tim
     }
 }
 
+fn is_enabled(view: &State, trigger: &Trigger) -> bool {
+    match trigger {
+        Trigger::Schedule(key) => view.schedule(key).is_some_and(|schedule| schedule.spec.enabled),
+        Trigger::Rule(key) => view.rule(key).is_some_and(|rule| rule.spec.enabled),
+    }
+}
+
 /// When a trigger is due, read once: a search through what was missed asks often.
 fn times<'a>(view: &'a State, trigger: &'a Trigger) -> Option<Times<'a>> {
     match trigger {
@@ -90,10 +100,11 @@ fn times<'a>(view: &'a State, trigger: &'a Trigger) -> Option<Times<'a>> {
     }
 }
 
-/// How many times are passed over, `first` among them, where the trigger stands then, and why.
+/// How many times are passed over, `first` among them, where the trigger stands then, and why. None is late within its flexible time window: in
+/// one that is longer than the pause between two times each waits for the one before.
 fn passed_over(
     policy: MissedRuns,
-    following: impl Fn(Timestamp) -> Option<Due>,
+    (following, window): (impl Fn(Timestamp) -> Option<Due>, Duration),
     targets: &[Target],
     first: Due,
     now: Timestamp,
@@ -101,11 +112,12 @@ fn passed_over(
     let oldest = targets.iter().map(|target| target.retry.max_age_seconds).max().unwrap_or(u32::MAX);
     let oldest = Duration::from_secs(oldest.into());
     let is_over = |due: Due, after: Option<Due>| {
-        let late = now.since(due.fires_at);
+        let late = now.since(due.at.plus(window));
+        let begins = |after: Due| !late.is_zero() && after.fires_at <= now;
         match policy {
             _ if late > oldest => Some("later than the retry policy allows"),
             MissedRuns::Skip if late > LATE => Some("more than a minute late, and missed runs are skipped"),
-            MissedRuns::Latest if after.is_some_and(|after| after.fires_at <= now) => {
+            MissedRuns::Latest if after.is_some_and(begins) => {
                 Some("late, and only the latest missed run is made up for")
             }
             _ => None,
