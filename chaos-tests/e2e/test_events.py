@@ -67,7 +67,8 @@ def versions(told: list[dict], arn: str) -> list[int]:
 def test_every_change_of_a_task_is_told_over_a_leader_kill(ecs, events, docker_data, connection):
     with endpoint() as heard:
         arn = destination(events, "ours", connection, f"{heard.address}/hook/*")
-        target = {"Id": "hook", "Arn": arn, "RoleArn": ROLE, "HttpParameters": {"PathParameterValues": ["a b"]}}
+        parameters = {"PathParameterValues": ["a b"], "HeaderParameters": {"x-task": "$.detail.taskArn"}}
+        target = {"Id": "hook", "Arn": arn, "RoleArn": ROLE, "HttpParameters": parameters}
         pattern = {"source": ["aws.ecs"], "detail-type": [TASKS], "detail": {"group": ["service:told"]}}
         heard.answers = [503, 500, 429]
         rule(events, "tasks", pattern, target)
@@ -106,6 +107,7 @@ def test_every_change_of_a_task_is_told_over_a_leader_kill(ecs, events, docker_d
         call = heard.taken[0]
         assert (call.method, call.path) == ("POST", f"/hook/a%20b?token={TOKEN}")
         assert (call.headers["x-key"], call.headers["x-from"]) == (KEY, "here")
+        assert all(call.headers["x-task"] == call.event["detail"]["taskArn"] for call in heard.taken)
         assert call.headers["content-type"].startswith("application/json")
         last = [event for event in heard.events(TASKS) if event["detail"]["taskArn"] == one][-1]
         assert (last["source"], last["account"], last["region"]) == ("aws.ecs", "123456789012", "us-east-1")

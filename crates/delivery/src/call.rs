@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use reqwest::{Client, Request, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::Instant;
-use trireme_ecs_api::eventbridge::told;
+use trireme_ecs_api::eventbridge::{parameter, told};
 use trireme_iam::{Sealed, SealingKey};
 use trireme_state::State;
 use trireme_state::object::{
@@ -49,20 +49,43 @@ pub(crate) async fn call(
 ) -> Result<Done, Failure> {
     let rate = parts.store.view().api_destination(&call.destination).map_or(1, |found| found.spec.rate);
     let calls = parts.calls_of(&rule.scope.account);
-    let _turn = calls.acquire().await;
     wait_for_turn(parts, &call.destination, rate).await;
+    // Who waits for the pace of one destination holds up no other.
+    let _turn = calls.acquire().await;
     // What was asked for while it waited is in the call.
     let view = parts.store.view();
     let now = view.rule(rule).and_then(|rule| rule.target(&target.id));
     if now != Some(target) {
         return Err(Failure::Overtaken);
     }
-    let request = write(parts, &view, call, told(&target.input, rule, event))?;
+    let call = filled(call, event)?;
+    let request = write(parts, &view, &call, told(&target.input, rule, event))?;
     drop(view);
     match parts.client.execute(request).await {
         Ok(response) => judge(&response),
         Err(error) => Err(Failure::again(words(&error))),
     }
+}
+
+/// The call with what its parameters say of the event (EventBridge: dynamic path parameters). The same event will never say anything else.
+fn filled(call: &ApiDestinationCall, event: &Value) -> Result<ApiDestinationCall, Failure> {
+    let mut call = call.clone();
+    for value in call.headers.values_mut() {
+        *value = parameter(value, event);
+        if HeaderValue::from_str(value).is_err() {
+            return Err(Failure::Final("what the event says cannot stand in a header".to_owned()));
+        }
+    }
+    for value in call.query.values_mut() {
+        *value = parameter(value, event);
+    }
+    for value in &mut call.path_values {
+        *value = parameter(value, event);
+        if matches!(value.as_str(), "" | "." | "..") {
+            return Err(Failure::Final(format!("'{value}' cannot stand for a '*' of the endpoint")));
+        }
+    }
+    Ok(call)
 }
 
 /// The call as it is written now. What is wrong with it somebody may mend: it is tried again.
@@ -173,10 +196,6 @@ impl Written<'_> {
         for (number, part) in self.destination.spec.endpoint.split('*').enumerate() {
             if number > 0 {
                 let value = values.next().ok_or("the endpoint has more '*' than the target has values")?;
-                // They would lead out of the endpoint's path, however they are written.
-                if matches!(value.as_str(), "." | "..") {
-                    return Err(format!("'{value}' cannot stand for a '*' of the endpoint"));
-                }
                 text.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
             }
             text.push_str(part);
@@ -238,4 +257,36 @@ fn hidden(value: &str) -> Result<HeaderValue, String> {
         HeaderValue::from_str(value).map_err(|_| "a value cannot stand in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use trireme_types::Scope;
+
+    use super::*;
+
+    #[test]
+    fn parameters_may_be_parts_of_the_event() {
+        let event = json!({"detail": {"taskArn": "arn:a/b", "version": 7, "odd": "a\nb", "up": ".."}});
+        let with = |path: &str, header: &str| ApiDestinationCall {
+            destination: ApiDestinationKey { scope: Scope::development(), name: "d".to_owned() },
+            path_values: vec![path.to_owned()],
+            headers: BTreeMap::from([("x".to_owned(), header.to_owned())]),
+            query: BTreeMap::from([("q".to_owned(), "$.detail.none".to_owned())]),
+        };
+        let call = filled(&with("$.detail.taskArn", "$.detail.version"), &event).unwrap();
+        assert_eq!((call.path_values[0].as_str(), call.headers["x"].as_str()), ("arn:a/b", "7"));
+        assert_eq!(call.query["q"], "", "what is not there is nothing");
+        let call = filled(&with("$5.00", "no $.detail.version"), &event).unwrap();
+        assert_eq!(
+            (call.path_values[0].as_str(), call.headers["x"].as_str()),
+            ("$5.00", "no $.detail.version")
+        );
+        for (path, header) in [("$.detail.none", "x"), ("$.detail.up", "x"), ("a", "$.detail.odd")] {
+            assert!(matches!(filled(&with(path, header), &event), Err(Failure::Final(_))), "{path} {header}");
+        }
+    }
 }

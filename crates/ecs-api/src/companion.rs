@@ -56,17 +56,28 @@ impl Context {
         })
     }
 
-    /// Has a command done, once however often the call is repeated.
-    pub(crate) async fn write(&self, command: Command) -> Result<()> {
+    /// What makes a repeat of this call one write.
+    fn idempotency_key(&self) -> IdempotencyKey {
         let call = &self.call;
         let token = call.invocation.clone().filter(|id| id.len() <= LONGEST_INVOCATION_ID);
-        let key = IdempotencyKey {
+        IdempotencyKey {
             principal: format!("{}@{}", call.caller.principal.arn, call.caller.scope.region),
             operation: format!("{}:{}", self.service.signing_name, self.operation),
             token: token.unwrap_or_else(|| call.request_id.to_string()),
             is_client_token: false,
             parameters: self.parameters,
-        };
+        }
+    }
+
+    /// Whether this call was done already, and its answer was lost: what it names may be gone by that, or its time may have passed.
+    pub(crate) fn was_done(&self, state: &State) -> bool {
+        let recorded = state.recorded_request(&self.idempotency_key());
+        recorded.is_some_and(|recorded| recorded.parameters == self.parameters)
+    }
+
+    /// Has a command done, once however often the call is repeated.
+    pub(crate) async fn write(&self, command: Command) -> Result<()> {
+        let call = &self.call;
         let (needed, level) = (command.level(), call.api.store.view().level());
         if needed > level {
             return Err((self.service.of_rejection)(Rejection::FeatureLevel { needed, level }));
@@ -74,7 +85,7 @@ impl Context {
         let proposal = Proposal {
             actor: Actor::Principal(call.caller.principal.arn.clone()),
             request_id: call.request_id,
-            key: Some(key),
+            key: Some(self.idempotency_key()),
             command,
         };
         match call.api.store.propose(proposal).await {

@@ -20,7 +20,7 @@ use trireme_state::Rejection;
 use trireme_state::object::RuleKey;
 
 pub use emitted::{Emitted, emitted};
-pub use input::told;
+pub use input::{parameter, told};
 pub use pattern::Pattern;
 pub use target::for_event;
 

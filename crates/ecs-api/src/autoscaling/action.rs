@@ -44,6 +44,9 @@ pub(super) async fn put(cx: Context, request: PutAction) -> Result<Empty> {
     let name = request.scheduled_action_name.ok_or_else(|| null("scheduledActionName"))?;
     check_name(&name)?;
     let state = cx.read().await?;
+    if cx.was_done(&state) {
+        return Ok(Empty {});
+    }
     let target = state.scalable_target(&service).ok_or_else(|| missing("scalable target", &service))?;
     let known = target.actions.get(&name).map(|action| action.spec.clone());
     let bounds = request.scalable_target_action.unwrap_or_default();
@@ -106,7 +109,7 @@ pub(super) async fn delete(cx: Context, request: OfOne) -> Result<Empty> {
     let name = request.scheduled_action_name.ok_or_else(|| null("scheduledActionName"))?;
     let state = cx.read().await?;
     let known = state.scalable_target(&service).is_some_and(|target| target.actions.contains_key(&name));
-    if !known {
+    if !known && !cx.was_done(&state) {
         return Err(missing(&format!("scheduled action named {name}"), &service));
     }
     write(&cx, AutoscalingCommand::DeleteAction { service, name }).await?;

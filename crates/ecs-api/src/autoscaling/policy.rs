@@ -226,7 +226,7 @@ pub(super) async fn delete(cx: Context, request: OfOne) -> Result<Empty> {
     let name = request.policy_name.ok_or_else(|| null("policyName"))?;
     let state = cx.read().await?;
     let known = state.scalable_target(&service).is_some_and(|target| target.policies.contains_key(&name));
-    if !known {
+    if !known && !cx.was_done(&state) {
         return Err(missing(&format!("scaling policy named {name}"), &service));
     }
     write(&cx, AutoscalingCommand::DeletePolicy { service, name }).await?;

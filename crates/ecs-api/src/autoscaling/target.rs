@@ -75,7 +75,10 @@ pub(super) fn check_tags(tags: &Tags) -> Result<()> {
 pub(super) async fn deregister(cx: Context, request: OfTarget) -> Result<Empty> {
     let service =
         name::service(&cx, (&request.service_namespace, &request.scalable_dimension, &request.resource_id))?;
-    cx.read().await?.scalable_target(&service).ok_or_else(|| missing("scalable target", &service))?;
+    let state = cx.read().await?;
+    if state.scalable_target(&service).is_none() && !cx.was_done(&state) {
+        return Err(missing("scalable target", &service));
+    }
     write(&cx, AutoscalingCommand::Deregister { service }).await?;
     Ok(Empty {})
 }

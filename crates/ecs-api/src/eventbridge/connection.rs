@@ -8,6 +8,7 @@ use trireme_state::object::{
 };
 use trireme_state::{Command, State};
 
+use super::http_target::check_header;
 use super::shape::{
     ApiKey, AuthParameters, Basic, Connection, Connections, GivenParameter, ListConnections, NamedConnection,
     Parameters, PutConnection, Secret,
@@ -104,7 +105,7 @@ fn authorization(
                 Authorization::Basic { .. } => None,
             });
             let name = checked("ApiKeyName", given.api_key_name.as_ref().or(before.map(|(name, _)| name)))?;
-            super::http_target::check_header(&name)?;
+            check_header(&name)?;
             let value = seal("ApiKeyValue", given.api_key_value.as_ref(), before.map(|(_, value)| value))?;
             Ok(Authorization::ApiKey { name, value })
         }
@@ -135,10 +136,10 @@ fn parameters(cx: &Context, key: &ConnectionKey, given: Option<&Parameters>) -> 
         }
         for one in given {
             let name = checked("InvocationHttpParameters.Key", one.key.as_ref())?;
-            if place == HttpPlace::Header {
-                super::http_target::check_header(&name)?;
-            }
             let value = checked("InvocationHttpParameters.Value", one.value.as_ref().map(Secret::open))?;
+            if place == HttpPlace::Header {
+                check_header(&name)?;
+            }
             let value = seal(cx, key, &HttpParameter::secret(place, &name), &value)?;
             all.push(HttpParameter { place, name, value, is_secret: one.is_value_secret.unwrap_or(false) });
         }
@@ -296,6 +297,9 @@ pub(super) async fn describe(cx: Context, request: NamedConnection) -> Result<Co
 pub(super) async fn delete(cx: Context, request: NamedConnection) -> Result<Connection> {
     let key = key(&cx, request.name.as_ref())?;
     let state = cx.read().await?;
+    if cx.was_done(&state) {
+        return Ok(Connection { connection_state: Some("DELETING"), ..Connection::default() });
+    }
     let gone = Connection { connection_state: Some("DELETING"), ..summary(known(&state, &key)?) };
     cx.write(ask(DeliveryCommand::DeleteConnection { key })).await?;
     Ok(gone)

@@ -179,6 +179,18 @@ fn parts(template: &str) -> Vec<Part<'_>> {
     parts
 }
 
+/// What a parameter of a call says of an event, if all of it is a JSON path into it; else itself. What is not in the event is an empty text.
+pub fn parameter(text: &str, event: &Value) -> String {
+    if !text.starts_with("$.") || steps(text).is_none() {
+        return text.to_owned();
+    }
+    match part_of(event, text) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
 /// What a target is told of an event, as JSON where the event and the template are. What is not in the event is an empty text, or null
 /// where it stands for a whole value.
 pub fn told(input: &TargetInput, rule: &RuleKey, event: &Value) -> String {

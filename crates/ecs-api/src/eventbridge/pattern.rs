@@ -67,8 +67,8 @@ enum Text {
     Suffix(String),
     SuffixOfAnyCase(String),
     AnyCase(String),
-    /// `*` is any text.
-    Wildcard(String),
+    /// What stands before, between and after each `*`, which is any text.
+    Wildcard(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -224,10 +224,7 @@ fn text(operator: &str, value: &Value) -> Parsed<Text> {
         ("suffix", Some(text), _) => Ok(Text::Suffix(text.to_owned())),
         ("suffix", None, Some(text)) => Ok(Text::SuffixOfAnyCase(text)),
         ("equals-ignore-case", Some(text), _) => Ok(Text::AnyCase(text.to_lowercase())),
-        ("wildcard", Some(text), _) if text.contains("**") => {
-            Err("a wildcard has no two consecutive * characters".to_owned())
-        }
-        ("wildcard", Some(text), _) => Ok(Text::Wildcard(text.to_owned())),
+        ("wildcard", Some(text), _) => wildcard(text).map(Text::Wildcard),
         ("prefix" | "suffix" | "equals-ignore-case" | "wildcard", ..) => {
             Err(format!("{operator} takes a string"))
         }
@@ -248,21 +245,33 @@ impl Text {
     }
 }
 
-/// What stands before, between and after the `*` comes in that order. The first place that fits leaves most for the rest.
-fn wild(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut left) = text.strip_prefix(first) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return left.ends_with(part);
+/// The parts of a wildcard between its `*`; `\*` and `\\` stand for `*` and `\`.
+fn wildcard(text: &str) -> Parsed<Vec<String>> {
+    let (mut parts, mut part, mut characters) = (Vec::new(), String::new(), text.chars().peekable());
+    while let Some(character) = characters.next() {
+        match (character, characters.peek()) {
+            ('*', Some('*')) => return Err("a wildcard has no two consecutive * characters".to_owned()),
+            ('*', _) => parts.push(std::mem::take(&mut part)),
+            ('\\', Some('*' | '\\')) => part.extend(characters.next()),
+            ('\\', _) => return Err("a wildcard has a \\ only before a * or a \\".to_owned()),
+            (character, _) => part.push(character),
         }
-        match left.find(part).and_then(|at| left.get(at.saturating_add(part.len())..)) {
+    }
+    parts.push(part);
+    Ok(parts)
+}
+
+/// What stands before, between and after the `*` comes in that order. The first place that fits leaves most for the rest.
+fn wild(parts: &[String], text: &str) -> bool {
+    let [first, between @ .., last] = parts else { return parts.first().is_some_and(|whole| whole == text) };
+    let Some(mut left) = text.strip_prefix(first.as_str()) else { return false };
+    for part in between {
+        match left.find(part.as_str()).and_then(|at| left.get(at.saturating_add(part.len())..)) {
             Some(after) => left = after,
             None => return false,
         }
     }
-    true
+    left.ends_with(last.as_str())
 }
 
 fn numeric(terms: &[Value]) -> Parsed<Rule> {
@@ -332,7 +341,7 @@ mod tests {
             "detail-type": "ECS Task State Change",
             "resources": ["arn:aws:ecs:us-east-1:1:task/default/a", "arn:b"],
             "detail": {
-                "lastStatus": "STOPPED", "version": 3, "cpu": "256", "empty": null, "ip": "10.0.3.7",
+                "lastStatus": "STOPPED", "version": 3, "cpu": "256", "empty": null, "ip": "10.0.3.7", "odd": "a*b\\c",
                 "containers": [{ "name": "app", "exitCode": 1 }, { "name": "side", "exitCode": 0 }],
             },
         })
@@ -352,6 +361,8 @@ mod tests {
             json!({ "source": [{ "suffix": { "equals-ignore-case": ".ECS" } }] }),
             json!({ "source": [{ "equals-ignore-case": "AWS.ECS" }] }),
             json!({ "source": [{ "wildcard": "a*.e*s" }] }),
+            json!({ "detail": { "odd": [{ "wildcard": "a\\*b*" }] } }),
+            json!({ "detail": { "odd": [{ "wildcard": "*\\\\c" }] } }),
             json!({ "source": [{ "anything-but": "aws.ec2" }] }),
             json!({ "source": [{ "anything-but": ["aws.ec2", "aws.sqs"] }] }),
             json!({ "source": [{ "anything-but": { "prefix": "my." } }] }),
@@ -382,6 +393,7 @@ mod tests {
             json!({ "source": [{ "prefix": "AWS" }] }),
             json!({ "source": [{ "wildcard": "aws.*x" }] }),
             json!({ "source": [{ "wildcard": "aws.ecs*s" }] }),
+            json!({ "source": [{ "wildcard": "aws\\*" }] }),
             json!({ "source": [{ "anything-but": { "prefix": ["my.", "aws."] } }] }),
             json!({ "detail": { "lastStatus": [{ "exists": false }] } }),
             json!({ "detail": { "version": [{ "numeric": ["<", 3] }] } }),
@@ -412,6 +424,7 @@ mod tests {
             r#"{"source":[{"cidr":"10.0.0.0/33"}]}"#,
             r#"{"source":[{"anything-but":[]}]}"#,
             r#"{"source":[{"wildcard":"a**"}]}"#,
+            r#"{"source":[{"wildcard":"a\\b"}]}"#,
             r#"{"$or":[{"source":["a"]}]}"#,
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
@@ -421,8 +434,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_wildcard_means_what_its_parts_make(parts in prop::collection::vec("[ab]{0,3}", 1..5), between in "[ab]{0,3}") {
-            let pattern = parts.join("*").replace("**", "*");
-            prop_assert!(wild(&pattern, &parts.join(&between)));
+            prop_assert!(wild(&parts, &parts.join(&between)));
         }
 
         #[test]

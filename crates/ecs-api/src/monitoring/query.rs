@@ -144,25 +144,25 @@ pub(super) async fn data(cx: Context, request: GetData) -> Result<Data> {
         .map(|most| usize::try_from(most).ok().filter(|most| (1..=DATAPOINTS).contains(most)));
     let most = most.unwrap_or(Some(DATAPOINTS));
     let most = most.ok_or_else(|| invalid(format!("MaxDatapoints must be between 1 and {DATAPOINTS}.")))?;
-    let skipped = page::after(DATA, request.next_token.as_deref())?;
-    let skipped = skipped.map_or(Ok(0), |key| key.parse::<usize>().map_err(|_| page::wrong_token()))?;
+    let from = page::after(DATA, request.next_token.as_deref())?;
+    let from = from.map(|key| Place::of_key(&key).ok_or_else(page::wrong_token)).transpose()?;
     let queries = queries.into_iter().map(|query| asked(&cx, query)).collect::<Result<Vec<Asked>>>()?;
     let ids: BTreeSet<&str> = queries.iter().map(|asked| asked.id.as_str()).collect();
     if ids.len() < queries.len() {
         return Err(invalid("Each of MetricDataQueries must have an Id of its own."));
     }
-    let mut cut = Cut { skipped, left: most, more: false };
+    let mut cut = Cut { from, left: most, last: from, more: false };
     let mut results = Vec::new();
-    for asked in queries.into_iter().filter(|asked| asked.shown) {
-        let points = points(&cx, &asked.query, span).into_iter();
-        let mut values: Vec<(f64, f64)> = points
-            .filter_map(|point| Some((point.at.epoch_seconds(), point.set.get(asked.query.statistic)?.get())))
-            .collect();
+    for (number, asked) in queries.into_iter().filter(|asked| asked.shown).enumerate() {
+        let mut points = points(&cx, &asked.query, span);
         if descending {
-            values.reverse();
+            points.reverse();
         }
-        let Some((values, whole)) = cut.take(values) else { continue };
-        let (timestamps, values) = values.into_iter().unzip();
+        let Some((points, whole)) = cut.take((number, descending), points) else { continue };
+        let value =
+            |point: Point| Some((point.at.epoch_seconds(), point.set.get(asked.query.statistic)?.get()));
+        let values = points.into_iter().filter_map(value);
+        let (timestamps, values) = values.unzip();
         results.push(DataResult {
             id: Some(asked.id),
             label: Some(asked.label),
@@ -171,58 +171,110 @@ pub(super) async fn data(cx: Context, request: GetData) -> Result<Data> {
             status_code: Some(if whole { "Complete" } else { "PartialData" }),
         });
     }
-    let next_token = cut.more.then(|| page::token(DATA, &(skipped + most).to_string()));
+    let next_token = cut.last.filter(|_| cut.more).map(|last| page::token(DATA, &last.key()));
     Ok(Data { metric_data_results: Some(results), messages: Some(Vec::new()), next_token })
+}
+
+/// A datapoint among those of all queries. Its time stays while newer ones come and older ones go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The query's number, from 0.
+    query: usize,
+    at: Timestamp,
+}
+
+impl Place {
+    fn key(self) -> String {
+        format!("{}/{}", self.query, self.at.millis())
+    }
+
+    fn of_key(key: &str) -> Option<Self> {
+        let (query, at) = key.split_once('/')?;
+        Some(Self { query: query.parse().ok()?, at: Timestamp::from_millis(at.parse().ok()?) })
+    }
 }
 
 /// What of all datapoints is on a page.
 struct Cut {
-    /// Those that were on pages before, and are still to be passed.
-    skipped: usize,
+    /// The last one of the page before.
+    from: Option<Place>,
     left: usize,
+    /// The last one of this page.
+    last: Option<Place>,
     more: bool,
 }
 
 impl Cut {
-    /// What of these is on the page, and whether the rest of them is not on a later one; `None` when nothing is to be said of them here.
-    fn take<T>(&mut self, all: Vec<T>) -> Option<(Vec<T>, bool)> {
-        let count = all.len();
-        if self.skipped > 0 && self.skipped >= count {
-            self.skipped -= count;
+    /// What of a query's datapoints, in their order, is on the page, and whether the rest of them is not on a later one; `None` when nothing is
+    /// to be said of them here.
+    fn take(&mut self, (query, descending): (usize, bool), all: Vec<Point>) -> Option<(Vec<Point>, bool)> {
+        if self.from.is_some_and(|from| query < from.query) {
             return None;
         }
-        let skipped = std::mem::take(&mut self.skipped);
-        let taken = (count - skipped).min(self.left);
-        self.left -= taken;
-        let whole = skipped + taken == count;
+        let from = self.from.filter(|from| from.query == query).map(|from| from.at);
+        let is_later = |point: &Point| {
+            from.is_none_or(|from| if descending { point.at < from } else { point.at > from })
+        };
+        let rest: Vec<Point> = all.into_iter().filter(is_later).collect();
+        let taken = rest.len().min(self.left);
+        let whole = taken == rest.len();
         self.more |= !whole;
-        if taken == 0 && count > 0 {
+        if taken == 0 && (!whole || from.is_some()) {
             return None;
         }
-        Some((all.into_iter().skip(skipped).take(taken).collect(), whole))
+        self.left = self.left.saturating_sub(taken);
+        let taken: Vec<Point> = rest.into_iter().take(taken).collect();
+        self.last = taken.last().map(|point| Place { query, at: point.at }).or(self.last);
+        Some((taken, whole))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use trireme_monitoring::StatisticSet;
+
     use super::*;
+
+    fn point(second: u64) -> Point {
+        Point { at: Timestamp::from_millis(second * 1_000), set: StatisticSet::of(1.0, 1.0), unit: None }
+    }
+
+    /// Pages of so many of these series, to which a newer datapoint comes between two pages.
+    fn pages(most: usize, descending: bool, grows: bool) -> Vec<(usize, u64)> {
+        let mut series: [Vec<u64>; 4] = [vec![1, 2, 3], Vec::new(), vec![4, 5], vec![6]];
+        let (mut from, mut all) = (None, Vec::new());
+        loop {
+            let mut cut = Cut { from, left: most, last: from, more: false };
+            for (query, one) in series.iter().enumerate() {
+                let mut points: Vec<Point> = one.iter().copied().map(point).collect();
+                if descending {
+                    points.reverse();
+                }
+                let (points, _) = cut.take((query, descending), points).unwrap_or_default();
+                all.extend(points.into_iter().map(|point| (query, point.at.millis() / 1_000)));
+            }
+            from = cut.last.map(|last| Place::of_key(&last.key()).unwrap());
+            if !cut.more {
+                return all;
+            }
+            if grows {
+                series[0].push(100 + all.len() as u64);
+            }
+        }
+    }
 
     #[test]
     fn pages_of_datapoints_join_to_the_whole() {
-        let series: [Vec<u32>; 4] = [vec![1, 2, 3], Vec::new(), vec![4, 5], vec![6]];
         for most in 1..8 {
-            let (mut skipped, mut all) = (0, Vec::new());
-            loop {
-                let mut cut = Cut { skipped, left: most, more: false };
-                for one in &series {
-                    all.extend(cut.take(one.clone()).map(|(values, _)| values).unwrap_or_default());
-                }
-                if !cut.more {
-                    break;
-                }
-                skipped += most;
-            }
-            assert_eq!(all, [1, 2, 3, 4, 5, 6], "{most} at a time");
+            let rising = [(0, 1), (0, 2), (0, 3), (2, 4), (2, 5), (3, 6)];
+            assert_eq!(pages(most, false, false), rising, "{most} at a time");
+            let falling = [(0, 3), (0, 2), (0, 1), (2, 5), (2, 4), (3, 6)];
+            assert_eq!(pages(most, true, false), falling, "{most} at a time");
+            assert_eq!(
+                pages(most, true, true),
+                falling,
+                "{most} at a time, while more come: none twice, none left out"
+            );
         }
     }
 }

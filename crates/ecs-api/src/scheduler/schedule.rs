@@ -125,8 +125,11 @@ fn with_defaults(mut target: Value) -> Value {
 pub(super) async fn create(cx: Context, request: PutSchedule) -> Result<Put> {
     let key = key(&cx, request.name.as_ref(), request.group_name.as_ref())?;
     let (state, now) = (cx.read().await?, cx.call.api.clock.now());
-    let spec = spec(&cx, &state, request, now)?;
     let arn = arn(&key);
+    if cx.was_done(&state) {
+        return Ok(Put { schedule_arn: Some(arn) });
+    }
+    let spec = spec(&cx, &state, request, now)?;
     // A rate without a start date begins at once (EventBridge Scheduler: rate-based schedules).
     let before = Timestamp::from_millis(now.millis().saturating_sub(1));
     let after = if spec.expression.starts_with("rate") { before } else { now };
@@ -138,6 +141,10 @@ pub(super) async fn create(cx: Context, request: PutSchedule) -> Result<Put> {
 pub(super) async fn update(cx: Context, request: PutSchedule) -> Result<Put> {
     let key = key(&cx, request.name.as_ref(), request.group_name.as_ref())?;
     let (state, now) = (cx.read().await?, cx.call.api.clock.now());
+    let arn = arn(&key);
+    if cx.was_done(&state) {
+        return Ok(Put { schedule_arn: Some(arn) });
+    }
     let known = state.schedule(&key).ok_or_else(|| not_found("Schedule", &key.name))?;
     let mut spec = spec(&cx, &state, request, now)?;
     if spec.expression == known.spec.expression && spec.start == known.spec.start {
@@ -145,7 +152,6 @@ pub(super) async fn update(cx: Context, request: PutSchedule) -> Result<Put> {
     }
     // If its times stay, so does when it is due: what was due a moment ago is still to be seen to.
     let next = due::of_schedule(&key, &spec, now);
-    let arn = arn(&key);
     cx.write(ask(ScheduleCommand::Update { key, spec: Box::new(spec), next })).await?;
     Ok(Put { schedule_arn: Some(arn) })
 }

@@ -14,6 +14,7 @@ mod flood;
 mod gpus;
 mod placement;
 mod raw;
+mod repeats;
 mod schedules;
 mod scheduling;
 mod server;
