@@ -7,6 +7,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import environment
+from services import trireme
+from test_schedules import leader
 from until import until
 from wire import Wire
 
@@ -199,3 +202,20 @@ def test_an_alarm_fails_a_deployment_and_turns_it_back(docker: Wire):
     assert "alarm" in turned["statusReason"]
     ecs.delete_service(service="e2e-turned", force=True)
     cloudwatch.delete_alarms(AlarmNames=["e2e-errors"])
+
+
+def test_a_node_that_was_away_has_what_was_put_meanwhile(docker: Wire, docker_data):
+    led = until("one leads", lambda: leader(docker_data), bool, LIMIT)
+    zones = json.loads((docker_data / "cluster.json").read_text())["zones"]
+    away = next(zone for zone in zones if zone["name"] != led)
+    trireme(docker_data, "dev", "kill", away["name"])
+    cloudwatch = docker.client(service="cloudwatch")
+    put(cloudwatch, "Missed", 2.0, 6.0)
+    trireme(docker_data, "dev", "start", away["name"])
+    back = Wire({**environment(docker_data), "AWS_ENDPOINT_URL": f"http://{away['api']}"}).client(service="cloudwatch")
+
+    def told() -> float:
+        asked = {"Namespace": NAMESPACE, "MetricName": "Missed", "Period": 3600}
+        return sum(point["Sum"] for point in back.get_metric_statistics(**asked, **span(), Statistics=["Sum"])["Datapoints"])
+
+    until("it has a copy", told, lambda sum: sum == 8.0, LIMIT)
