@@ -226,6 +226,23 @@ fn in_a_window_that_is_longer_than_the_pause_no_run_is_late() {
 }
 
 #[test]
+fn within_its_window_a_run_is_tried_again_though_its_policy_is_impatient() {
+    let (mut world, _) = ready("2026-03-27 12:00");
+    let huge = world.register("huge", 8_192, 64, None);
+    let mut once = spec(&world, "cron(1 12 * * ? *)", target("", &huge, 1));
+    once.window_minutes = 15;
+    once.target.retry.max_age_seconds = 60;
+    let trigger = create(&mut world, "once", once);
+    let begins = world.view().firing(&trigger).next.unwrap().fires_at;
+    world.advance(begins.since(world.now));
+    fire(&mut world);
+    assert_eq!(world.view().firing(&trigger).pending.len(), 1);
+    world.advance(17 * MINUTE);
+    let why = reasons(&mut world);
+    assert!(why[0].ends_with("its retry policy allows no try later than 60 s"), "{why:?}");
+}
+
+#[test]
 fn what_waits_does_not_run_once_it_is_disabled() {
     let (mut world, _) = ready("2026-03-27 12:00");
     let huge = world.register("huge", 8_192, 64, None);

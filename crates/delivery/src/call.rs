@@ -9,6 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use trireme_ecs_api::eventbridge::{parameter, told};
 use trireme_iam::{Sealed, SealingKey};
@@ -49,9 +50,7 @@ pub(crate) async fn call(
 ) -> Result<Done, Failure> {
     let rate = parts.store.view().api_destination(&call.destination).map_or(1, |found| found.spec.rate);
     let calls = parts.calls_of(&rule.scope.account);
-    wait_for_turn(parts, &call.destination, rate).await;
-    // Who waits for the pace of one destination holds up no other.
-    let _turn = calls.acquire().await;
+    let _turn = turn(parts, &calls, &call.destination, rate).await;
     // What was asked for while it waited is in the call.
     let view = parts.store.view();
     let now = view.rule(rule).and_then(|rule| rule.target(&target.id));
@@ -115,19 +114,39 @@ fn words(error: &reqwest::Error) -> String {
     text
 }
 
-/// Not more often than its destination allows.
-async fn wait_for_turn(parts: &Parts, destination: &ApiDestinationKey, rate: u32) {
+/// One of the account's turns, not more often than the destination allows. Who waits for the pace of a destination has none: it holds up no other.
+async fn turn<'a>(
+    parts: &Parts,
+    calls: &'a Semaphore,
+    destination: &ApiDestinationKey,
+    rate: u32,
+) -> Option<SemaphorePermit<'a>> {
     let apart = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
-    let turn = {
-        let mut paces = parts.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let turn = paces.get(destination).map_or(now, |next| now.max(*next));
-        // Destinations that are gone leave nothing behind for long.
-        paces.retain(|_, next| *next > now);
-        paces.insert(destination.clone(), turn + apart);
-        turn
-    };
-    tokio::time::sleep_until(turn).await;
+    loop {
+        let turn = calls.acquire().await.ok();
+        match claim(parts, destination, apart) {
+            Ok(()) => return turn,
+            Err(next) => {
+                drop(turn);
+                tokio::time::sleep_until(next).await;
+            }
+        }
+    }
+}
+
+/// Whether the destination may be called now; else when.
+fn claim(parts: &Parts, destination: &ApiDestinationKey, apart: Duration) -> Result<(), Instant> {
+    let mut paces = parts.paces.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    // Destinations that are gone leave nothing behind for long.
+    paces.retain(|_, next| *next > now);
+    match paces.get(destination) {
+        Some(next) => Err(*next),
+        None => {
+            paces.insert(destination.clone(), now + apart);
+            Ok(())
+        }
+    }
 }
 
 fn judge(response: &Response) -> Result<Done, Failure> {

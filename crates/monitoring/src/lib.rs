@@ -2,8 +2,8 @@
 //! log: alarms are, and so is what follows from them.
 //!
 //! Each node has all of it: what one takes is copied to the others at once ([`copy`]), so that any of them answers, and a new leader
-//! knows the past. A node that could not be reached is told so as soon as it can be; one that missed something, as one that starts, asks
-//! another for a copy, and until then says from when on it has everything.
+//! knows the past. A node that starts asks another for a copy, and says from when on it has everything. One that could not be reached is told
+//! so as soon as it can be, and asks for a copy too.
 //!
 //! Reading order: [`sample`] (what is put) · `series` (one metric over time) · [`table`] (all of them; `room`: their bounds) · `whole` · [`ecs`] (what the
 //! state and the agents say of services) · [`copy`] (to the other nodes) · [`wire`].

@@ -181,9 +181,14 @@ impl MetricTable {
         self.lock().whole.since()
     }
 
-    /// Samples from before `now` may not be here: this node has just started, or another one could not send them.
-    pub fn missed(&self, now: Timestamp) {
-        self.lock().whole.missed(now);
+    /// This node starts: it has nothing from before `now`.
+    pub fn starts(&self, now: Timestamp) {
+        self.lock().whole.starts(now);
+    }
+
+    /// Another node could not send something, or does not know whether it could.
+    pub fn missed(&self) {
+        self.lock().whole.missed();
     }
 
     /// What a copy of another node's has to fill, if one is wanted.
@@ -191,9 +196,14 @@ impl MetricTable {
         self.lock().whole.gap()
     }
 
-    /// A gap is filled: by a copy of all that somebody has who has everything from `since` on, or nobody has more than this node.
-    pub fn filled(&self, gap: Gap, since: Timestamp) {
-        self.lock().whole.filled(gap, since);
+    /// All was copied of somebody who has everything from `since` on.
+    pub fn reaches(&self, since: Timestamp) {
+        self.lock().whole.reaches(since);
+    }
+
+    /// No copy is wanted any more, unless something was missed since the gap was looked at.
+    pub fn filled(&self, gap: Gap) {
+        self.lock().whole.filled(gap);
     }
 
     /// Forgets metrics of which nothing is kept any more, and of the others what is too old.

@@ -1,5 +1,5 @@
-//! From when on a node has all samples. It lacks what was put before it started, and what could not be sent to it; it has them again once
-//! another node gave it a copy.
+//! From when on a node has all samples. It lacks what was put before it started until another node gave it a copy. What could not be sent to it
+//! while it ran is copied too; such a gap is small, and soon filled, so that nothing waits for it.
 
 use trireme_types::Timestamp;
 
@@ -21,9 +21,14 @@ impl Wholeness {
         self.since
     }
 
-    /// Something before `now` was missed.
-    pub(crate) fn missed(&mut self, now: Timestamp) {
-        self.since = self.since.max(now);
+    /// There is nothing from before `now`.
+    pub(crate) fn starts(&mut self, now: Timestamp) {
+        self.since = now;
+        self.missed();
+    }
+
+    /// Something was missed.
+    pub(crate) fn missed(&mut self) {
         self.lacks = true;
         self.gap = self.gap.wrapping_add(1);
     }
@@ -33,10 +38,14 @@ impl Wholeness {
         self.lacks.then_some(Gap(self.gap))
     }
 
-    /// A gap is filled by who has everything from `since` on, or by nobody. What was missed meanwhile is not in it.
-    pub(crate) fn filled(&mut self, gap: Gap, since: Timestamp) {
+    /// All that somebody has is here too, who has everything from `since` on.
+    pub(crate) fn reaches(&mut self, since: Timestamp) {
+        self.since = self.since.min(since);
+    }
+
+    /// No copy is wanted any more, unless something was missed meanwhile.
+    pub(crate) fn filled(&mut self, gap: Gap) {
         if self.gap() == Some(gap) {
-            self.since = self.since.min(since);
             self.lacks = false;
         }
     }
@@ -51,19 +60,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_is_filled_by_a_copy_that_began_later() {
+    fn a_node_that_starts_has_what_those_have_whom_it_copies() {
         let mut whole = Wholeness::default();
         assert_eq!((whole.since(), whole.gap()), (at(0), None));
-        whole.missed(at(100));
+        whole.starts(at(100));
+        whole.reaches(at(300));
+        assert_eq!(whole.since(), at(100), "who has less adds nothing");
+        whole.reaches(at(50));
+        assert_eq!(whole.since(), at(50));
+        whole.filled(whole.gap().unwrap());
+        assert_eq!(whole.gap(), None);
+    }
+
+    #[test]
+    fn what_was_missed_during_a_copy_wants_another() {
+        let mut whole = Wholeness::default();
+        whole.missed();
         let first = whole.gap().unwrap();
-        whole.missed(at(200));
-        whole.filled(first, at(50));
-        assert_eq!(whole.since(), at(200), "the second gap is not in a copy that was begun before");
+        whole.missed();
+        whole.filled(first);
         let second = whole.gap().unwrap();
-        whole.filled(second, at(300));
-        assert_eq!((whole.since(), whole.gap()), (at(200), None), "who copied has less than there is here");
-        whole.missed(at(400));
-        whole.filled(whole.gap().unwrap(), at(50));
-        assert_eq!((whole.since(), whole.gap()), (at(50), None));
+        assert_ne!(first, second);
+        whole.filled(second);
+        assert_eq!((whole.since(), whole.gap()), (at(0), None), "nothing waits for a gap of a moment");
     }
 }

@@ -35,8 +35,7 @@ impl<'a> Times<'a> {
 
     /// The flexible time window: how long after its time each run may begin.
     pub fn window(&self) -> Duration {
-        let minutes = self.schedule.map_or(0, |(_, spec)| spec.window_minutes);
-        Duration::from_millis(u64::from(minutes).saturating_mul(MINUTE_MILLIS))
+        self.schedule.map_or(Duration::ZERO, |(_, spec)| window(spec))
     }
 
     /// The first time after `after`: of a schedule within its dates, and somewhere in its flexible time window.
@@ -53,6 +52,11 @@ impl<'a> Times<'a> {
         }
         Some(Due { at, fires_at: at.plus(within_window(key, self.window(), at)) })
     }
+}
+
+/// The flexible time window of a schedule.
+pub fn window(spec: &ScheduleSpec) -> Duration {
+    Duration::from_millis(u64::from(spec.window_minutes).saturating_mul(MINUTE_MILLIS))
 }
 
 /// When a schedule is due first after `after`. What cannot be read is never due.

@@ -23,7 +23,7 @@ const SWEPT: Duration = Duration::from_secs(60);
 /// Starts what works by itself: the leader's samples, what other nodes are told that missed something, and a copy of what they have.
 pub(crate) fn start(
     node: &Node,
-    (monitoring, others): (&Monitoring, Arc<OtherNodes>),
+    (monitoring, others): (&Monitoring, OtherNodes),
     usage: Arc<UsageTable>,
     stop: &CancellationToken,
 ) {
@@ -32,7 +32,7 @@ pub(crate) fn start(
     };
     // What was said before is with the others, if anybody has it.
     let began = node.store().time().now();
-    monitoring.table.missed(began);
+    monitoring.table.starts(began);
     run(Box::pin(sample(node.clone(), monitoring.clone(), usage)));
     run(Box::pin(copies::catch_up(node.clone(), monitoring.table.clone(), began)));
     run(Box::pin(copies::tell_who_missed(others)));

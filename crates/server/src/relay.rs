@@ -124,7 +124,7 @@ impl RelaySink for IntoTables {
     fn metrics(&self, relayed: &RelayMetricsRequest) {
         let now = self.time.now();
         if relayed.missed {
-            self.metrics.missed(now);
+            self.metrics.missed();
         }
         let Some(batch) = wire::batch_of_wire(&relayed.batch) else { return };
         // What is left out is counted; who sent it was told by its own table, which is as full.
@@ -132,8 +132,7 @@ impl RelaySink for IntoTables {
     }
 
     fn copy_metrics(&self, after: Option<&Metric>) -> CopyMetricsResponse {
-        // Before the copy: what is missed meanwhile may not be in it.
-        let whole_since_ms = self.metrics.whole_since().millis();
+        let whole_since_ms = Some(self.metrics.whole_since().millis());
         CopyMetricsResponse { metrics: wire::copy(&self.metrics, after), whole_since_ms }
     }
 }

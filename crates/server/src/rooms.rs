@@ -54,8 +54,8 @@ pub fn start(
     };
     let dispatcher = Dispatcher::new(store.clone(), heartbeats.clone(), config);
     let usage = dispatcher.usage().clone();
-    let others = Arc::new(OtherNodes::new(node.clone()));
-    let monitoring = Monitoring { table: Arc::default(), others: others.clone() };
+    let others = OtherNodes::new(node.clone());
+    let monitoring = Monitoring { table: Arc::default(), others: Arc::new(others.clone()) };
     crate::monitoring::start(node, (&monitoring, others), usage.clone(), stop);
     node.set_relay_sink(Arc::new(IntoTables {
         store: store.clone(),

@@ -113,10 +113,10 @@ fn decide_command(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Deci
         | Command::CreateConfiguredCluster { .. }
         | Command::UpdateCluster { .. }
         | Command::SetLostAfter { .. }
-        | Command::DeleteCluster { .. } => decide_cluster(state, proposal),
+        | Command::DeleteCluster { .. } => decide_cluster(state, proposal, stamp),
         Command::CreateCapacityProvider { .. }
         | Command::UpdateCapacityProvider { .. }
-        | Command::DeleteCapacityProvider { .. } => decide_capacity_provider(state, proposal),
+        | Command::DeleteCapacityProvider { .. } => decide_capacity_provider(state, proposal, stamp),
         Command::RegisterTaskDefinition { .. }
         | Command::DeregisterTaskDefinition { .. }
         | Command::DeleteTaskDefinition { .. }
@@ -211,12 +211,14 @@ fn decide_operator(state: &State, proposal: &Proposal, stamp: &Stamp) -> Decided
     }
 }
 
-fn decide_capacity_provider(state: &State, proposal: &Proposal) -> Decided {
+fn decide_capacity_provider(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
     match &proposal.command {
         Command::CreateCapacityProvider { key, group, tags } => {
             capacity_provider::create(state, key, group, tags)
         }
-        Command::UpdateCapacityProvider { key, change } => capacity_provider::update(state, key, change),
+        Command::UpdateCapacityProvider { key, change } => {
+            capacity_provider::update(state, key, change, stamp)
+        }
         Command::DeleteCapacityProvider { key } => capacity_provider::delete(state, key),
         _ => Ok(Decision::nothing()),
     }
@@ -234,7 +236,7 @@ fn decide_task_definition(state: &State, proposal: &Proposal) -> Decided {
     }
 }
 
-fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
+fn decide_cluster(state: &State, proposal: &Proposal, stamp: &mut Stamp) -> Decided {
     match &proposal.command {
         Command::CreateCluster { cluster, tags } => {
             cluster::create(state, cluster, tags, &ClusterChange::default(), &proposal.actor)
@@ -242,7 +244,7 @@ fn decide_cluster(state: &State, proposal: &Proposal) -> Decided {
         Command::CreateConfiguredCluster { cluster, tags, configuration } => {
             cluster::create(state, cluster, tags, configuration, &proposal.actor)
         }
-        Command::UpdateCluster { cluster, change } => cluster::update(state, cluster, change),
+        Command::UpdateCluster { cluster, change } => cluster::update(state, cluster, change, stamp),
         Command::DeleteCluster { cluster } => cluster::delete(state, cluster),
         Command::SetLostAfter { cluster, millis } => cluster::set_lost_after(state, cluster, *millis),
         _ => Ok(Decision::nothing()),

@@ -274,7 +274,7 @@ fn a_group_has_one_provider() {
 }
 
 #[test]
-fn machines_that_were_to_leave_a_pool_stay_once_it_is_scaled_no_more() {
+fn nobody_leaves_a_pool_that_is_scaled_no_more_nor_when_it_is_scaled_again() {
     let leaving = |node: &Node| node.state.pool_size(&provider("machines")).unwrap().leaving.clone();
     let scaling = |scaling| {
         let change = AutoScalingGroupChange { scaling: Some(scaling), ..Default::default() };
@@ -292,9 +292,12 @@ fn machines_that_were_to_leave_a_pool_stay_once_it_is_scaled_no_more() {
             idle: false,
             reason: "none is needed".to_owned(),
         };
+        let number = |node: &Node| node.state.pool_size(&provider("machines")).unwrap().request;
         node.propose(boxed(size)).unwrap();
         assert_eq!(leaving(&node), [at.instance]);
+        let before = number(&node);
         end.iter().for_each(|command| drop(node.propose(command.clone()).unwrap()));
         assert!(leaving(&node).is_empty());
+        assert_ne!(number(&node), before, "what was planned on the size as it was is stale");
     }
 }

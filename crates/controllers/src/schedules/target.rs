@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trireme_scheduler::{TaskRun, Unlaunchable, launch, place_launched};
+use trireme_scheduler::{TaskRun, Unlaunchable, due, launch, place_launched};
 use trireme_state::State;
 use trireme_state::command::{RunResult, RunTasks};
 use trireme_state::object::{
@@ -60,7 +60,7 @@ pub(super) fn run(
         *nodes = before;
     }
     let reason = format!("no place for {} of {count} tasks: {}", found.missing(), found.why());
-    match again_at(target.retry, due, tries, now) {
+    match again_at(target.retry, due.plus(window(view, trigger)), tries, now) {
         Ok(again_at) => RunResult::Defer { again_at, reason, stop },
         Err(limit) => RunResult::Fail { reason: format!("{reason}; {limit}") },
     }
@@ -71,6 +71,16 @@ fn others(view: &State, trigger: &Trigger, due: Timestamp) -> Vec<(Timestamp, Ta
     let others = view.firing(trigger);
     let others = others.tasks.iter().filter(|(of, id)| *of != due && view.is_under_way(*id));
     others.copied().collect()
+}
+
+/// The flexible time window: no run is late within it.
+fn window(view: &State, trigger: &Trigger) -> Duration {
+    match trigger {
+        Trigger::Schedule(key) => {
+            view.schedule(key).map_or(Duration::ZERO, |schedule| due::window(&schedule.spec))
+        }
+        Trigger::Rule(_) => Duration::ZERO,
+    }
 }
 
 /// When tasks that found no place are tried again, or which limit of the retry policy says that they are not.

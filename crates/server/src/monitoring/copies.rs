@@ -1,11 +1,13 @@
 //! The other control nodes' metrics: what is sent to them, who missed some of it, and what this node missed itself.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use trireme_monitoring::copy::{Other, Others, PATIENCE};
-use trireme_monitoring::{Gap, MetricTable, wire};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use trireme_monitoring::copy::{Other, Others};
+use trireme_monitoring::{Gap, KEPT, MetricTable, wire};
 use trireme_raft::node::Node;
 use trireme_rpc::control::{CopyMetricsRequest, Metric, RelayMetricsRequest};
 use trireme_state::store::{BoxFuture, Store};
@@ -15,31 +17,79 @@ use trireme_types::{Sequence, Timestamp};
 const LOOKED: Duration = Duration::from_secs(5);
 /// The shortest pause between two copies: each is of all that there is.
 const PAUSE: Duration = Duration::from_secs(30);
-/// How long one page of a copy may take.
-const PAGE_TIME: Duration = Duration::from_secs(5);
+/// How long a batch, or one page of a copy, may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Batches that are on their way to one node.
+const BATCHES: usize = 128;
 /// Pages of a copy: more than there can be.
 const PAGES: usize = 12_000;
+/// How often it is tried to get a copy of who does not answer.
+const TRIES: u32 = 24;
 /// The batch that has nothing in it: it only says that others were missed.
 const NOTHING: u128 = 0;
 
-/// The other control nodes.
-pub(crate) struct OtherNodes {
+/// The other control nodes. Clones are handles to the same.
+#[derive(Clone)]
+pub(crate) struct OtherNodes(Arc<Inner>);
+
+struct Inner {
     node: Node,
-    /// Who may lack something and has not been told so, with how often.
-    missed: Mutex<BTreeMap<u64, u64>>,
+    peers: Mutex<BTreeMap<u64, Peer>>,
+}
+
+/// What is known of one of them.
+struct Peer {
+    sending: Arc<Semaphore>,
+    /// Batches that it may lack and was not told of.
+    missed: u64,
 }
 
 impl OtherNodes {
     pub(crate) fn new(node: Node) -> Self {
-        Self { node, missed: Mutex::default() }
+        Self(Arc::new(Inner { node, peers: Mutex::default() }))
+    }
+}
+
+impl Inner {
+    fn peer<T>(&self, id: u64, look: impl FnOnce(&mut Peer) -> T) -> T {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        look(
+            peers.entry(id).or_insert_with(|| Peer { sending: Arc::new(Semaphore::new(BATCHES)), missed: 0 }),
+        )
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn missed(&self, by: u64) {
+        self.peer(by, |peer| peer.missed = peer.missed.saturating_add(1));
+    }
+
+    fn send(
+        self: &Arc<Self>,
+        to: u64,
+        batch: u128,
+        metrics: Vec<Metric>,
+    ) -> Result<JoinHandle<Result<(), String>>, String> {
+        let Ok(permit) = self.peer(to, |peer| peer.sending.clone()).try_acquire_owned() else {
+            self.missed(to);
+            return Err("too many batches are on their way to it".to_owned());
+        };
+        let inner = self.clone();
+        Ok(tokio::spawn(async move {
+            let _permit = permit;
+            let sent = inner.relay_in_time(to, batch, metrics).await;
+            if sent.is_err() {
+                inner.missed(to);
+            }
+            sent
+        }))
+    }
+
+    async fn relay_in_time(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> Result<(), String> {
+        let relayed = tokio::time::timeout(LIMIT, self.relay(to, batch, metrics)).await;
+        relayed.unwrap_or_else(|_| Err(format!("no answer in {} s", LIMIT.as_secs())))
     }
 
     async fn relay(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> Result<(), String> {
-        let missed = self.lock().get(&to).copied();
+        let missed = self.peer(to, |peer| peer.missed);
         let status = self.node.status();
         let members = status.members.iter().filter_map(|one| one.member.as_ref());
         let member = members.into_iter().find(|member| member.id == to).ok_or("it is no member")?;
@@ -50,15 +100,12 @@ impl OtherNodes {
             from: status.node_id,
             batch: batch.to_be_bytes().to_vec().into(),
             metrics,
-            missed: missed.is_some(),
+            missed: missed > 0,
         };
         match client.relay_metrics(request).await {
             Ok(answer) if answer.get_ref().accepted => {
-                let mut all = self.lock();
-                // What was missed since is still to be told.
-                if missed.is_some() && all.get(&to).copied() == missed {
-                    all.remove(&to);
-                }
+                // What was missed meanwhile is still to be told.
+                self.peer(to, |peer| peer.missed = peer.missed.saturating_sub(missed));
                 Ok(())
             }
             Ok(_) => Err("it keeps no metrics yet".to_owned()),
@@ -69,47 +116,45 @@ impl OtherNodes {
 
 impl Others for OtherNodes {
     fn all(&self) -> Vec<Other> {
-        let status = self.node.status();
+        let status = self.0.node.status();
         let others = status.members.iter().filter_map(|one| Some((one.member.as_ref()?.id, one.voter)));
         let others = others.filter(|(id, _)| *id != status.node_id);
         others.map(|(id, votes)| Other { id, leads: id == status.leader_id, votes }).collect()
     }
 
     fn leads_itself(&self) -> bool {
-        self.node.store().leadership().deciding
+        self.0.node.store().leadership().deciding
     }
 
     fn send(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(self.relay(to, batch, metrics))
-    }
-
-    fn missed(&self, by: u64) {
-        let mut all = self.lock();
-        let count = all.entry(by).or_default();
-        *count = count.wrapping_add(1);
+        let sent = self.0.send(to, batch, metrics);
+        Box::pin(async move { sent?.await.unwrap_or_else(|error| Err(error.to_string())) })
     }
 }
 
 /// Who missed something is told so, as soon as it can be reached.
-pub(super) async fn tell_who_missed(others: Arc<OtherNodes>) {
+pub(super) async fn tell_who_missed(others: OtherNodes) {
     let mut ticks = tokio::time::interval(LOOKED);
     loop {
         ticks.tick().await;
         let members = others.all();
-        others.lock().retain(|id, _| members.iter().any(|member| member.id == *id));
-        let missed: Vec<u64> = others.lock().keys().copied().collect();
+        let missed: Vec<u64> = {
+            let mut peers = others.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+            peers.retain(|id, _| members.iter().any(|member| member.id == *id));
+            peers.iter().filter(|(_, peer)| peer.missed > 0).map(|(id, _)| *id).collect()
+        };
         for id in missed {
-            let told = tokio::time::timeout(PATIENCE, others.relay(id, NOTHING, Vec::new())).await;
-            if let Ok(Err(reason)) = told {
+            if let Err(reason) = others.0.relay_in_time(id, NOTHING, Vec::new()).await {
                 tracing::debug!(node = id, %reason, "it cannot be told that it missed metrics");
             }
         }
     }
 }
 
-/// A node that missed something has what others keep, as soon as one of them says it. It began when there was nothing of it yet.
+/// A node that lacks something has what others keep, as soon as they say it. It began when there was nothing of it yet.
 pub(super) async fn catch_up(node: Node, table: Arc<MetricTable>, began: Timestamp) {
     let mut ticks = tokio::time::interval(LOOKED);
+    let mut filling: Option<Filling> = None;
     let mut first = true;
     loop {
         ticks.tick().await;
@@ -117,15 +162,56 @@ pub(super) async fn catch_up(node: Node, table: Arc<MetricTable>, began: Timesta
         if node.store().view().position().sequence == Sequence::default() {
             continue;
         }
-        if first && is_younger(&node, began).await {
-            table.filled(gap, Timestamp::default());
-            first = false;
+        if std::mem::take(&mut first) && is_younger(&node, began).await {
+            table.reaches(Timestamp::default());
+            table.filled(gap);
             continue;
         }
-        if fill(&node, &table, gap).await {
-            first = false;
+        let now = filling.take().filter(|one| one.gap == gap);
+        let mut now = now.unwrap_or_else(|| Filling { gap, asked: BTreeSet::new(), tries: 0 });
+        if now.fill(&node, &table).await {
+            table.filled(gap);
             tokio::time::sleep(PAUSE).await;
+        } else {
+            filling = Some(now);
         }
+    }
+}
+
+/// A gap on its way to be filled.
+struct Filling {
+    gap: Gap,
+    /// Those of whom there is a copy.
+    asked: BTreeSet<u64>,
+    tries: u32,
+}
+
+impl Filling {
+    /// Copies what others have, the leader first, until one has all that is kept for as long as anything is; else of all. False when some did
+    /// not answer, and it is to be tried again.
+    async fn fill(&mut self, node: &Node, table: &MetricTable) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        let status = node.status();
+        let mut members: Vec<_> = status.members.iter().filter_map(|one| one.member.as_ref()).collect();
+        members.retain(|member| member.id != status.node_id && !self.asked.contains(&member.id));
+        members.sort_by_key(|member| member.id != status.leader_id);
+        let mut all_answered = status.leader_id != 0;
+        for member in members {
+            match copy_from(node, table, &member.peer_address).await {
+                Ok(since) => {
+                    self.asked.insert(member.id);
+                    table.reaches(since);
+                    if since.plus(KEPT) <= node.store().time().now() {
+                        return true;
+                    }
+                }
+                Err(reason) => {
+                    all_answered = false;
+                    tracing::debug!(node = member.id, %reason, "it gave no copy of its metrics");
+                }
+            }
+        }
+        all_answered || self.tries >= TRIES
     }
 }
 
@@ -135,42 +221,19 @@ async fn is_younger(node: &Node, began: Timestamp) -> bool {
     first.is_ok_and(|records| records.first().is_some_and(|record| record.at.plus(LOOKED) >= began))
 }
 
-/// Copies what others have, until somebody's reaches back further than this node's. False when nobody answered and it is to be tried again.
-async fn fill(node: &Node, table: &MetricTable, gap: Gap) -> bool {
-    let status = node.status();
-    let mut members: Vec<_> = status.members.iter().filter_map(|one| one.member.as_ref()).collect();
-    members.retain(|member| member.id != status.node_id);
-    // The leader has most.
-    members.sort_by_key(|member| member.id != status.leader_id);
-    let mut answered = members.is_empty() && status.leader_id == status.node_id;
-    let own = table.whole_since();
-    for member in members {
-        match copy_from(node, table, &member.peer_address).await {
-            Ok(since) if since < own => {
-                table.filled(gap, since);
-                return true;
-            }
-            Ok(_) => answered = true,
-            Err(reason) => tracing::debug!(node = member.id, %reason, "it gave no copy of its metrics"),
-        }
-    }
-    if answered {
-        table.filled(gap, own);
-    }
-    answered
-}
-
 /// All that a node has. Gives from when on that is everything.
 async fn copy_from(node: &Node, table: &MetricTable, address: &str) -> Result<Timestamp, String> {
     let mut client = node.peers().control(address).map_err(|error| error.to_string())?;
     let time = node.store().time();
     let (mut after, mut since) = (None, Timestamp::default());
+    // Who does not say has no more than this node has.
+    let unknown = time.now().millis();
     for _ in 0..PAGES {
         let request = CopyMetricsRequest { cluster_id: node.peers().life(), after };
-        let page = tokio::time::timeout(PAGE_TIME, client.copy_metrics(request)).await;
+        let page = tokio::time::timeout(LIMIT, client.copy_metrics(request)).await;
         let page = page.map_err(|_| "no answer in time".to_owned())?;
         let page = page.map_err(|status| status.message().to_owned())?.into_inner();
-        since = since.max(Timestamp::from_millis(page.whole_since_ms));
+        since = since.max(Timestamp::from_millis(page.whole_since_ms.unwrap_or(unknown)));
         after = wire::adopt(table, time.now(), &page.metrics);
         if after.is_none() {
             return Ok(since);

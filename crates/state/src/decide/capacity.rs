@@ -209,7 +209,10 @@ fn size(
     (idle, reason): (bool, &str),
     stamp: &mut Stamp,
 ) -> Decided {
-    state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
+    let provider = state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
+    if !provider.group.managed_scaling.enabled {
+        return Err(stale(format!("managed scaling of capacity provider {}", key.name)));
+    }
     let known = state.pool_size(key);
     if known.map_or(0, |known| known.request) != seen {
         return Err(stale(format!("the size of capacity provider {}", key.name)));

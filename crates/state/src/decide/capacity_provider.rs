@@ -2,7 +2,7 @@
 
 use trireme_types::{CapacityProviderName, ContainerInstanceId, Scope};
 
-use super::{Decided, Decision};
+use super::{Decided, Decision, Stamp};
 use crate::command::AutoScalingGroupChange;
 use crate::event::CapacityEvent;
 use crate::limits::{CAPACITY_PROVIDERS, CAPACITY_PROVIDERS_PER_CLUSTER};
@@ -73,7 +73,12 @@ fn check_pool(group: &AutoScalingGroup) -> Result<(), Rejection> {
     ))
 }
 
-pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScalingGroupChange) -> Decided {
+pub(super) fn update(
+    state: &State,
+    key: &CapacityProviderKey,
+    change: &AutoScalingGroupChange,
+    stamp: &mut Stamp,
+) -> Decided {
     let known = state.capacity_provider(key).ok_or(Rejection::CapacityProviderNotFound)?;
     let mut group = known.group.clone();
     let scaling = &mut group.managed_scaling;
@@ -92,23 +97,28 @@ pub(super) fn update(state: &State, key: &CapacityProviderKey, change: &AutoScal
     let ends = known.group.managed_scaling.enabled && !group.managed_scaling.enabled;
     let mut events = vec![Event::CapacityProviderUpdated { key: key.clone(), group: Box::new(group) }];
     if ends {
-        events.extend(nobody_leaves(state, key, |_| true));
+        events.extend(nobody_leaves(state, key, |_| true, stamp));
     }
     Ok(Decision::of(events))
 }
 
-/// Of a pool that is not scaled any more, or not in a cluster: those machines that were to leave stay, now and when it is scaled again.
+/// Of a pool that is not scaled any more, or not in a cluster: nobody is about to leave it, now or when it is scaled again. What is drained
+/// already is so until somebody has it otherwise, as a machine that an operator drained: the hook may just be removing it.
 fn nobody_leaves(
     state: &State,
     key: &CapacityProviderKey,
     of: impl Fn(&ContainerInstance) -> bool,
+    stamp: &mut Stamp,
 ) -> Option<Event> {
     let known = state.pool_size(key)?;
     let stays = |id: &ContainerInstanceId| state.instance(*id).is_none_or(|instance| of(instance));
-    let (gone, leaving): (Vec<_>, Vec<_>) = known.leaving.iter().copied().partition(stays);
-    let size = PoolSize { leaving, ..(**known).clone() };
-    let event = CapacityEvent::PoolSized { key: key.clone(), size: Box::new(size) };
-    (!gone.is_empty()).then_some(Event::Capacity(event))
+    let (stay, leaving): (Vec<_>, Vec<_>) = known.leaving.iter().copied().partition(stays);
+    if stay.is_empty() {
+        return None;
+    }
+    // Under another number: what was planned on the size as it was is refused.
+    let size = PoolSize { leaving, request: stamp.ids.bits(), ..(**known).clone() };
+    Some(Event::Capacity(CapacityEvent::PoolSized { key: key.clone(), size: Box::new(size) }))
 }
 
 /// What happens to the pools of those providers that a cluster has no longer.
@@ -117,10 +127,11 @@ pub(super) fn removed(
     cluster: &ClusterKey,
     before: &ClusterConfiguration,
     after: &ClusterConfiguration,
+    stamp: &mut Stamp,
 ) -> Vec<Event> {
     let gone = before.capacity_providers.iter().filter(|name| !after.capacity_providers.contains(name));
     let of_cluster = |instance: &ContainerInstance| instance.registration.cluster == *cluster;
-    gone.filter_map(|name| nobody_leaves(state, &key(&cluster.scope, name), of_cluster)).collect()
+    gone.filter_map(|name| nobody_leaves(state, &key(&cluster.scope, name), of_cluster, stamp)).collect()
 }
 
 pub(super) fn delete(state: &State, key: &CapacityProviderKey) -> Decided {

@@ -1,7 +1,7 @@
 //! Clusters: create, update, delete.
 
 use super::capacity_provider::{check_capacity, check_removed, removed};
-use super::{Decided, Decision};
+use super::{Decided, Decision, Stamp};
 use crate::command::ClusterChange;
 use crate::limits::{LOST_AFTER_MILLIS_MAX, LOST_AFTER_MILLIS_MIN};
 use crate::object::{ClusterConfiguration, ClusterKey, ServiceStatus, Tags, TaskStatus};
@@ -60,7 +60,12 @@ fn configured(cluster: &ClusterKey, configuration: ClusterConfiguration) -> Even
     Event::ClusterConfigured { cluster: cluster.clone(), configuration: Box::new(configuration) }
 }
 
-pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange) -> Decided {
+pub(super) fn update(
+    state: &State,
+    cluster: &ClusterKey,
+    change: &ClusterChange,
+    stamp: &mut Stamp,
+) -> Decided {
     state.active_cluster(cluster).ok_or(Rejection::ClusterNotFound)?;
     let before = state.cluster_configuration(cluster);
     let mut configuration = (*before).clone();
@@ -70,7 +75,7 @@ pub(super) fn update(state: &State, cluster: &ClusterKey, change: &ClusterChange
     }
     check_capacity(state, &cluster.scope, &configuration)?;
     check_removed(state, cluster, &before, &configuration)?;
-    let mut events = removed(state, cluster, &before, &configuration);
+    let mut events = removed(state, cluster, &before, &configuration, stamp);
     events.push(configured(cluster, configuration));
     Ok(Decision::of(events))
 }
