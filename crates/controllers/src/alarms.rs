@@ -6,7 +6,7 @@
 //!   still comes can undo its breach: the largest value above the threshold, the smallest below it, or too many samples.
 //! - A state that a user has set, and one that was just come to, stays for a period, ten seconds at most.
 //! - A period that began before this node had all samples is not known: an alarm moves only if it would whatever was in it.
-//! - A new leader first listens: for a while it takes no lack of samples for one.
+//! - A new leader first listens: for a while it takes no lack of samples for one, and while it copies some that it missed it judges nothing.
 
 use std::time::Duration;
 

@@ -79,6 +79,9 @@ pub trait Observer: Send + Sync + 'static {
     /// From when on this node has all samples of metrics.
     fn metrics_since(&self) -> Timestamp;
 
+    /// Whether some are missing that are about to be copied from another node.
+    fn lacks_metrics(&self) -> bool;
+
     /// How long this leader has had its quorum without a gap; `None` while it has none.
     fn quorum_held_for(&self) -> Option<Duration>;
 }

@@ -46,6 +46,10 @@ impl Observer for Ears {
         BTreeMap::new()
     }
 
+    fn lacks_metrics(&self) -> bool {
+        false
+    }
+
     fn metrics_since(&self) -> Timestamp {
         Timestamp::default()
     }

@@ -232,8 +232,9 @@ fn within_its_window_a_run_is_tried_again_though_its_policy_is_impatient() {
     let mut once = spec(&world, "cron(1 12 * * ? *)", target("", &huge, 1));
     once.window_minutes = 15;
     once.target.retry.max_age_seconds = 60;
-    let trigger = create(&mut world, "once", once);
+    let trigger = create(&mut world, "late", once);
     let begins = world.view().firing(&trigger).next.unwrap().fires_at;
+    assert!(begins > moment("2026-03-27 12:02"), "this one begins late in its window");
     world.advance(begins.since(world.now));
     fire(&mut world);
     assert_eq!(world.view().firing(&trigger).pending.len(), 1);

@@ -187,13 +187,13 @@ impl MetricTable {
     }
 
     /// Another node could not send something, or does not know whether it could.
-    pub fn missed(&self) {
-        self.lock().whole.missed();
+    pub fn missed(&self, teller: u64) {
+        self.lock().whole.missed(teller);
     }
 
     /// What a copy of another node's has to fill, if one is wanted.
     pub fn gap(&self) -> Option<Gap> {
-        self.lock().whole.gap()
+        self.lock().whole.gap().cloned()
     }
 
     /// All was copied of somebody who has everything from `since` on.
@@ -202,7 +202,7 @@ impl MetricTable {
     }
 
     /// No copy is wanted any more, unless something was missed since the gap was looked at.
-    pub fn filled(&self, gap: Gap) {
+    pub fn filled(&self, gap: &Gap) {
         self.lock().whole.filled(gap);
     }
 

@@ -90,6 +90,10 @@ impl Observer for NodeObserver {
         wanted.into_iter().map(found).collect()
     }
 
+    fn lacks_metrics(&self) -> bool {
+        self.metrics.gap().is_some()
+    }
+
     fn metrics_since(&self) -> Timestamp {
         self.metrics.whole_since()
     }

@@ -124,7 +124,7 @@ impl RelaySink for IntoTables {
     fn metrics(&self, relayed: &RelayMetricsRequest) {
         let now = self.time.now();
         if relayed.missed {
-            self.metrics.missed();
+            self.metrics.missed(relayed.from);
         }
         let Some(batch) = wire::batch_of_wire(&relayed.batch) else { return };
         // What is left out is counted; who sent it was told by its own table, which is as full.

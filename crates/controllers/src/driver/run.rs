@@ -19,6 +19,8 @@ const PULSE: Duration = Duration::from_millis(250);
 const STALL: Duration = Duration::from_secs(1);
 /// The first pause after a refusal; it doubles up to the tick.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How long a new leader waits for metrics that it missed: longer than a copy takes.
+const COPIED: Duration = Duration::from_secs(60);
 /// How often a plan that does nothing may say why.
 const REASONS: Duration = Duration::from_secs(60);
 
@@ -184,7 +186,10 @@ impl<'a, C: Controller> Office<'a, C> {
         self.pulse();
         let now = self.observer.monotonic();
         let (tasks, queries) = (self.controller.measured(view), self.controller.queried(view));
-        let metrics_since = self.observer.metrics_since();
+        let deciding_for = now.saturating_sub(self.began);
+        // What is put while this node leads is here. What it missed before, it is about to have: until then nothing is judged by metrics.
+        let waits = deciding_for < COPIED && self.observer.lacks_metrics();
+        let metrics_since = if waits { Timestamp::MAX } else { self.observer.metrics_since() };
         let mut metrics =
             if queries.is_empty() { Default::default() } else { self.observer.metrics(&queries) };
         for points in metrics.values_mut() {
@@ -195,7 +200,7 @@ impl<'a, C: Controller> Office<'a, C> {
             metrics,
             metrics_since,
             heartbeats: if C::HEARS { self.observer.heartbeats() } else { Default::default() },
-            deciding_for: now.saturating_sub(self.began),
+            deciding_for,
             quorum_for: self.observer.quorum_held_for(),
             since_stall: self.stalled.map(|at| now.saturating_sub(at)),
         }

@@ -1,11 +1,12 @@
 //! The other control nodes' metrics: what is sent to them, who missed some of it, and what this node missed itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use trireme_monitoring::copy::{Other, Others};
 use trireme_monitoring::{Gap, KEPT, MetricTable, wire};
 use trireme_raft::node::Node;
@@ -23,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const BATCHES: usize = 128;
 /// Pages of a copy: more than there can be.
 const PAGES: usize = 12_000;
-/// How often it is tried to get a copy of who does not answer.
-const TRIES: u32 = 24;
+/// How often it is tried to get a copy of who does not answer while others do.
+const TRIES: u32 = 4;
 /// The batch that has nothing in it: it only says that others were missed.
 const NOTHING: u128 = 0;
 
@@ -40,8 +41,9 @@ struct Inner {
 /// What is known of one of them.
 struct Peer {
     sending: Arc<Semaphore>,
-    /// Batches that it may lack and was not told of.
+    /// How many batches it may lack, all in all, and of how many of them it was told.
     missed: u64,
+    told: u64,
 }
 
 impl OtherNodes {
@@ -53,9 +55,11 @@ impl OtherNodes {
 impl Inner {
     fn peer<T>(&self, id: u64, look: impl FnOnce(&mut Peer) -> T) -> T {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        look(
-            peers.entry(id).or_insert_with(|| Peer { sending: Arc::new(Semaphore::new(BATCHES)), missed: 0 }),
-        )
+        look(peers.entry(id).or_insert_with(|| Peer {
+            sending: Arc::new(Semaphore::new(BATCHES)),
+            missed: 0,
+            told: 0,
+        }))
     }
 
     fn missed(&self, by: u64) {
@@ -89,7 +93,7 @@ impl Inner {
     }
 
     async fn relay(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> Result<(), String> {
-        let missed = self.peer(to, |peer| peer.missed);
+        let (missed, told) = self.peer(to, |peer| (peer.missed, peer.told));
         let status = self.node.status();
         let members = status.members.iter().filter_map(|one| one.member.as_ref());
         let member = members.into_iter().find(|member| member.id == to).ok_or("it is no member")?;
@@ -100,12 +104,12 @@ impl Inner {
             from: status.node_id,
             batch: batch.to_be_bytes().to_vec().into(),
             metrics,
-            missed: missed > 0,
+            missed: missed > told,
         };
         match client.relay_metrics(request).await {
             Ok(answer) if answer.get_ref().accepted => {
                 // What was missed meanwhile is still to be told.
-                self.peer(to, |peer| peer.missed = peer.missed.saturating_sub(missed));
+                self.peer(to, |peer| peer.told = peer.told.max(missed));
                 Ok(())
             }
             Ok(_) => Err("it keeps no metrics yet".to_owned()),
@@ -123,7 +127,8 @@ impl Others for OtherNodes {
     }
 
     fn leads_itself(&self) -> bool {
-        self.0.node.store().leadership().deciding
+        // One that hears no quorum may have a successor already, which would not know what was put here.
+        self.0.node.store().leadership().deciding && self.0.node.status().has_quorum
     }
 
     fn send(&self, to: u64, batch: u128, metrics: Vec<Metric>) -> BoxFuture<'_, Result<(), String>> {
@@ -141,7 +146,7 @@ pub(super) async fn tell_who_missed(others: OtherNodes) {
         let missed: Vec<u64> = {
             let mut peers = others.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
             peers.retain(|id, _| members.iter().any(|member| member.id == *id));
-            peers.iter().filter(|(_, peer)| peer.missed > 0).map(|(id, _)| *id).collect()
+            peers.iter().filter(|(_, peer)| peer.missed > peer.told).map(|(id, _)| *id).collect()
         };
         for id in missed {
             if let Err(reason) = others.0.relay_in_time(id, NOTHING, Vec::new()).await {
@@ -154,8 +159,8 @@ pub(super) async fn tell_who_missed(others: OtherNodes) {
 /// A node that lacks something has what others keep, as soon as they say it. It began when there was nothing of it yet.
 pub(super) async fn catch_up(node: Node, table: Arc<MetricTable>, began: Timestamp) {
     let mut ticks = tokio::time::interval(LOOKED);
-    let mut filling: Option<Filling> = None;
-    let mut first = true;
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut first, mut tries) = (true, 0_u32);
     loop {
         ticks.tick().await;
         let Some(gap) = table.gap() else { continue };
@@ -164,55 +169,47 @@ pub(super) async fn catch_up(node: Node, table: Arc<MetricTable>, began: Timesta
         }
         if std::mem::take(&mut first) && is_younger(&node, began).await {
             table.reaches(Timestamp::default());
-            table.filled(gap);
+            table.filled(&gap);
             continue;
         }
-        let now = filling.take().filter(|one| one.gap == gap);
-        let mut now = now.unwrap_or_else(|| Filling { gap, asked: BTreeSet::new(), tries: 0 });
-        if now.fill(&node, &table).await {
-            table.filled(gap);
+        let (copied, missing) = fill(&node, &table, &gap).await;
+        tries = tries.saturating_add(u32::from(copied > 0));
+        if missing == 0 || tries >= TRIES {
+            table.filled(&gap);
+            tries = 0;
+        }
+        if copied > 0 {
             tokio::time::sleep(PAUSE).await;
-        } else {
-            filling = Some(now);
         }
     }
 }
 
-/// A gap on its way to be filled.
-struct Filling {
-    gap: Gap,
-    /// Those of whom there is a copy.
-    asked: BTreeSet<u64>,
-    tries: u32,
-}
-
-impl Filling {
-    /// Copies what others have, the leader first, until one has all that is kept for as long as anything is; else of all. False when some did
-    /// not answer, and it is to be tried again.
-    async fn fill(&mut self, node: &Node, table: &MetricTable) -> bool {
-        self.tries = self.tries.saturating_add(1);
-        let status = node.status();
-        let mut members: Vec<_> = status.members.iter().filter_map(|one| one.member.as_ref()).collect();
-        members.retain(|member| member.id != status.node_id && !self.asked.contains(&member.id));
-        members.sort_by_key(|member| member.id != status.leader_id);
-        let mut all_answered = status.leader_id != 0;
-        for member in members {
-            match copy_from(node, table, &member.peer_address).await {
-                Ok(since) => {
-                    self.asked.insert(member.id);
-                    table.reaches(since);
-                    if since.plus(KEPT) <= node.store().time().now() {
-                        return true;
-                    }
-                }
-                Err(reason) => {
-                    all_answered = false;
-                    tracing::debug!(node = member.id, %reason, "it gave no copy of its metrics");
-                }
+/// Copies what others have who have what is missing: those who said so, and for what was before the node started, the leader first, until one
+/// has all that is kept for as long as anything is. Gives how many were copied, and how many of them did not answer.
+async fn fill(node: &Node, table: &MetricTable, gap: &Gap) -> (usize, usize) {
+    let status = node.status();
+    let mut members: Vec<_> = status.members.iter().filter_map(|one| one.member.as_ref()).collect();
+    members.retain(|member| member.id != status.node_id);
+    members.sort_by_key(|member| (!gap.tellers.contains(&member.id), member.id != status.leader_id));
+    let nobody_leads = usize::from(status.leader_id == 0);
+    let (mut whole, mut copied, mut missing) = (!gap.start, 0_usize, nobody_leads);
+    for member in members.into_iter() {
+        if whole && !gap.tellers.contains(&member.id) {
+            break;
+        }
+        match copy_from(node, table, &member.peer_address).await {
+            Ok(since) => {
+                table.reaches(since);
+                whole |= since.plus(KEPT) <= node.store().time().now();
+                copied = copied.saturating_add(1);
+            }
+            Err(reason) => {
+                missing = missing.saturating_add(1);
+                tracing::debug!(node = member.id, %reason, "it gave no copy of its metrics");
             }
         }
-        all_answered || self.tries >= TRIES
     }
+    (copied, if whole && gap.tellers.is_empty() { 0 } else { missing })
 }
 
 /// Whether the cluster began when this node was there already, so that there is nothing that it could have missed.
